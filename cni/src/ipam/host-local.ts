@@ -1,0 +1,151 @@
+import { readFileSync } from 'node:fs';
+import { CniError, ErrorCode } from '../errors.ts';
+import type { CniAddress, CniDns, CniResult } from '../result.ts';
+import { formatIp, type IpAddress, sameIp } from './address.ts';
+import { type Candidate, candidates, findRange, formatRangeSet, type RangeSet } from './allocate.ts';
+import type { HostLocalConfig } from './config.ts';
+import { type Owner, Store } from './store.ts';
+
+/** An address given out, with what an interface needs to use it. */
+export interface Reservation {
+  readonly ip: IpAddress;
+  readonly prefixLength: number;
+  readonly gateway: IpAddress;
+}
+
+/**
+ * One address out of each range set, or none: what was taken before a failure is given back.
+ * `mayHoldAddress` says that the owner may have been here before; only then are all files read to refuse a second address.
+ */
+export function reserveAddresses(
+  store: Store,
+  config: HostLocalConfig,
+  owner: Owner,
+  mayHoldAddress: boolean,
+): Reservation[] {
+  return store.locked(() => {
+    if (mayHoldAddress) refuseDuplicate(store, config, owner);
+    const taken: Candidate[] = [];
+    const wanted = [...config.requested];
+    try {
+      for (const [index, set] of config.rangeSets.entries()) {
+        const at = wanted.findIndex((ip) => findRange(set, ip) !== undefined);
+        const [ip] = at < 0 ? [] : wanted.splice(at, 1);
+        taken.push(ip === undefined ? takeNext(store, set, index, owner) : takeRequested(store, set, index, owner, ip));
+      }
+      if (wanted.length > 0) {
+        const list = wanted.map(formatIp).join(' ');
+        throw new CniError(ErrorCode.invalidNetworkConfig, `failed to allocate all requested IPs: ${list}`);
+      }
+    } catch (error) {
+      for (const { ip } of taken) store.release(ip, owner);
+      throw error;
+    }
+    return taken.map(({ ip, range }) => ({ ip, prefixLength: range.subnet.length, gateway: range.gateway }));
+  });
+}
+
+function refuseDuplicate(store: Store, config: HostLocalConfig, owner: Owner): void {
+  const held = store.find(owner).find((ip) => config.rangeSets.some((set) => findRange(set, ip) !== undefined));
+  if (held === undefined) return;
+  throw new CniError(
+    ErrorCode.duplicateAllocation,
+    `${formatIp(held)} has been allocated to ${owner.containerId}, duplicate allocation is not allowed`,
+  );
+}
+
+function takeNext(store: Store, set: RangeSet, index: number, owner: Owner): Candidate {
+  const found = store.reserveFirst(candidates(set, store.lastReserved(index)), owner);
+  if (found === undefined) {
+    throw new CniError(
+      ErrorCode.noAddressLeft,
+      `failed to allocate for range ${index}: no IP addresses available in range set: ${formatRangeSet(set)}`,
+    );
+  }
+  return remember(store, index, owner, found);
+}
+
+function takeRequested(store: Store, set: RangeSet, index: number, owner: Owner, ip: IpAddress): Candidate {
+  const refuse = (reason: string): CniError =>
+    new CniError(ErrorCode.invalidNetworkConfig, `failed to allocate for range ${index}: ${reason}`);
+  const range = findRange(set, ip);
+  if (range === undefined) throw refuse(`${formatIp(ip)} not in range set ${formatRangeSet(set)}`);
+  if (sameIp(ip, range.gateway)) throw refuse(`requested ip ${formatIp(ip)} is subnet's gateway`);
+  if (!store.reserve(ip, owner)) {
+    throw refuse(`requested IP address ${formatIp(ip)} is not available in range set ${formatRangeSet(set)}`);
+  }
+  return remember(store, index, owner, { ip, range });
+}
+
+function remember(store: Store, index: number, owner: Owner, taken: Candidate): Candidate {
+  try {
+    store.setLastReserved(index, taken.ip);
+  } catch (error) {
+    store.release(taken.ip, owner);
+    throw error;
+  }
+  return taken;
+}
+
+/** Gives back exactly these addresses: the roll-back of an ADD. */
+export function returnAddresses(store: Store, owner: Owner, reservations: readonly Reservation[]): void {
+  if (reservations.length === 0) return;
+  store.locked(() => {
+    for (const { ip } of reservations) store.release(ip, owner);
+  });
+}
+
+/**
+ * Gives back all addresses of an owner; nothing held is a success. `hints` are addresses seen on the interface or in
+ * prevResult: if these are the owner's and as many as an ADD takes, the other files need not be read.
+ */
+export function releaseOwner(
+  directory: string,
+  owner: Owner,
+  hints: readonly IpAddress[],
+  expected: number,
+): IpAddress[] {
+  const store = new Store(directory);
+  if (!store.exists()) return [];
+  return store.locked(() => {
+    const released = hints.filter((ip) => store.release(ip, owner));
+    if (released.length > 0 && released.length >= expected) return released;
+    for (const ip of store.find(owner)) if (store.release(ip, owner)) released.push(ip);
+    return released;
+  });
+}
+
+/** Addresses of an owner, without changing anything. */
+export function findAddresses(directory: string, owner: Owner): IpAddress[] {
+  const store = new Store(directory);
+  return store.exists() ? store.locked(() => store.find(owner)) : [];
+}
+
+/** The part of a result that IPAM is responsible for. */
+export function ipamResult(config: HostLocalConfig, reservations: readonly Reservation[]): CniResult {
+  const ips = reservations.map(
+    ({ ip, prefixLength, gateway }): CniAddress => ({
+      address: `${formatIp(ip)}/${prefixLength}`,
+      gateway: formatIp(gateway),
+    }),
+  );
+  const dns = config.resolvConf === undefined ? {} : parseResolvConf(readFileSync(config.resolvConf, 'utf8'));
+  return { interfaces: [], ips, routes: config.routes, dns };
+}
+
+/** resolv.conf(5), the keywords that a CNI result has room for. */
+export function parseResolvConf(text: string): CniDns {
+  const nameservers: string[] = [];
+  const search: string[] = [];
+  const options: string[] = [];
+  let domain: string | undefined;
+  for (const line of text.split('\n')) {
+    const [keyword, ...values] = line.trim().split(/\s+/);
+    if (line.startsWith('#') || line.startsWith(';') || values.length === 0) continue;
+    if (keyword === 'nameserver') nameservers.push(values[0] as string);
+    else if (keyword === 'domain') domain = values[0];
+    else if (keyword === 'search') search.push(...values);
+    else if (keyword === 'options') options.push(...values);
+  }
+  return domain === undefined ? { nameservers, search, options } : { nameservers, search, options, domain };
+}

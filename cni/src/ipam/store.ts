@@ -1,0 +1,223 @@
+import {
+  closeSync,
+  fstatSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+  unlinkSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
+import { closeFd, flock, LOCK_EX, LOCK_NB, O_CREAT, O_RDONLY, openFile } from '@flannel-ts/linux/files';
+import { CniError, codeOf, ErrorCode } from '../errors.ts';
+import { sleep } from '../sleep.ts';
+import { formatIp, type IpAddress, parseIp } from './address.ts';
+
+/**
+ * host-local's directory, byte for byte, so that both plugins can work on one store at the same time and a node can change
+ * over in place and back:
+ *
+ *   <dataDir>/<network>/10.1.2.3            "<containerID>\r\n<ifname>", made with O_EXCL
+ *   <dataDir>/<network>/last_reserved_ip.0  last address given out of range set 0
+ *   <dataDir>/<network>/lock                flock(2) held around every operation
+ *
+ * Whoever creates an address file holds the lock until it is written. An empty file under the lock therefore belongs to
+ * nobody: its writer was killed, or the power failed before the data came to the disk. It is taken as free.
+ */
+export interface Owner {
+  readonly containerId: string;
+  readonly ifName: string;
+}
+
+const LOCK_FILE = 'lock';
+const LAST_RESERVED = 'last_reserved_ip.';
+/** Below this many occupied addresses in a row, trying each is cheaper than listing the directory. */
+const TRIES_BEFORE_LISTING = 16;
+export const LOCK_TIMEOUT_MS = 10_000;
+
+export class Store {
+  constructor(
+    readonly directory: string,
+    private readonly lockTimeoutMs = LOCK_TIMEOUT_MS,
+  ) {}
+
+  /** Runs `work` with the lock held. Throws code 11 when somebody else keeps it too long. */
+  locked<T>(work: () => T): T {
+    const fd = this.#lock();
+    try {
+      return work();
+    } finally {
+      closeFd(fd);
+    }
+  }
+
+  exists(): boolean {
+    try {
+      return statSync(this.directory).isDirectory();
+    } catch (error) {
+      if (codeOf(error) === 'ENOENT') return false;
+      throw error;
+    }
+  }
+
+  /** Takes the first free address of `wanted`. Call with the lock held. */
+  reserveFirst<T extends { readonly ip: IpAddress }>(wanted: Iterable<T>, owner: Owner): T | undefined {
+    let tries = 0;
+    let occupied: ReadonlySet<string> | undefined;
+    const skipped: T[] = [];
+    for (const candidate of wanted) {
+      if (tries++ === TRIES_BEFORE_LISTING) occupied = new Set(readdirSync(this.directory));
+      if (occupied?.has(formatIp(candidate.ip))) skipped.push(candidate);
+      else if (this.reserve(candidate.ip, owner)) return candidate;
+    }
+    // Only now is it worth while to look for empty files among those that the listing named.
+    return skipped.find((candidate) => this.reserve(candidate.ip, owner));
+  }
+
+  /** Takes this address; false if somebody has it. Call with the lock held. */
+  reserve(ip: IpAddress, owner: Owner): boolean {
+    const path = this.#path(formatIp(ip));
+    let fd: number;
+    try {
+      fd = openSync(path, 'wx', 0o600);
+    } catch (error) {
+      if (codeOf(error) !== 'EEXIST') throw error;
+      if (!isAbandoned(readIfPresent(path))) return false;
+      unlinkIfPresent(path);
+      fd = openSync(path, 'wx', 0o600);
+    }
+    try {
+      writeSync(fd, ownerText(owner));
+    } catch (error) {
+      unlinkSync(path);
+      throw error;
+    } finally {
+      closeSync(fd);
+    }
+    return true;
+  }
+
+  /** Gives back an address if it is this owner's. Call with the lock held. */
+  release(ip: IpAddress, owner: Owner): boolean {
+    const path = this.#path(formatIp(ip));
+    if (!isOwnedBy(readIfPresent(path), owner)) return false;
+    unlinkSync(path);
+    return true;
+  }
+
+  /** Whether this address is this owner's: one file read. */
+  holds(ip: IpAddress, owner: Owner): boolean {
+    return isOwnedBy(readIfPresent(this.#path(formatIp(ip))), owner);
+  }
+
+  /**
+   * All addresses of this owner. Reads every file of the directory (as host-local does each time), so it is for the cases
+   * where no better knowledge exists. Empty files found on the way are removed. Call with the lock held.
+   */
+  find(owner: Owner): IpAddress[] {
+    const exact: IpAddress[] = [];
+    const old: IpAddress[] = [];
+    for (const name of readdirSync(this.directory)) {
+      const ip = parseIp(name);
+      if (ip === undefined) continue;
+      const content = readIfPresent(this.#path(name));
+      if (isAbandoned(content)) unlinkIfPresent(this.#path(name));
+      else if (content?.trim() === ownerText(owner)) exact.push(ip);
+      else if (content?.trim() === owner.containerId) old.push(ip);
+    }
+    // Files of host-local before 0.8 hold the container ID alone.
+    return exact.length > 0 ? exact : old;
+  }
+
+  /** The last address given out of a range set; undefined if unknown, unreadable or nonsense. */
+  lastReserved(setIndex: number): IpAddress | undefined {
+    return parseIp((readIfPresent(this.#path(`${LAST_RESERVED}${setIndex}`)) ?? '').trim());
+  }
+
+  setLastReserved(setIndex: number, ip: IpAddress): void {
+    writeFileSync(this.#path(`${LAST_RESERVED}${setIndex}`), formatIp(ip), { mode: 0o600 });
+  }
+
+  #path(name: string): string {
+    return `${this.directory}/${name}`;
+  }
+
+  #lock(): number {
+    const path = this.#path(LOCK_FILE);
+    const deadline = Date.now() + this.lockTimeoutMs;
+    for (let pause = 1; ; pause = Math.min(pause * 2, 16)) {
+      const fd = this.#openLock(path);
+      try {
+        flock(fd, LOCK_EX | LOCK_NB);
+        if (isStillAt(fd, path)) return fd;
+        closeFd(fd); // somebody removed the file while we waited: our lock would exclude nobody
+      } catch (error) {
+        closeFd(fd);
+        if (codeOf(error) !== 'EAGAIN' && codeOf(error) !== 'EWOULDBLOCK') throw error;
+      }
+      if (Date.now() >= deadline) {
+        throw new CniError(
+          ErrorCode.tryAgainLater,
+          `the address store ${this.directory} stayed locked by another process for ${this.lockTimeoutMs} ms`,
+          `find the process that holds ${path} (fuser ${path})`,
+        );
+      }
+      sleep(pause * (0.5 + Math.random()));
+    }
+  }
+
+  #openLock(path: string): number {
+    try {
+      return openFile(path, O_RDONLY | O_CREAT, 0o750);
+    } catch (error) {
+      if (codeOf(error) !== 'ENOENT') throw error;
+      mkdirSync(this.directory, { recursive: true, mode: 0o755 });
+      return openFile(path, O_RDONLY | O_CREAT, 0o750);
+    }
+  }
+}
+
+function ownerText(owner: Owner): string {
+  return `${owner.containerId}\r\n${owner.ifName}`;
+}
+
+function isOwnedBy(content: string | undefined, owner: Owner): boolean {
+  const text = content?.trim();
+  return text === ownerText(owner) || text === owner.containerId;
+}
+
+function isStillAt(fd: number, path: string): boolean {
+  try {
+    const [open, named] = [fstatSync(fd), statSync(path)];
+    return open.ino === named.ino && open.dev === named.dev;
+  } catch (error) {
+    if (codeOf(error) === 'ENOENT') return false;
+    throw error;
+  }
+}
+
+/** Empty, or the zeros that some file systems leave in place of data that did not come to the disk. */
+function isAbandoned(content: string | undefined): boolean {
+  return content === undefined || content === '' || content.startsWith('\0');
+}
+
+function unlinkIfPresent(path: string): void {
+  try {
+    unlinkSync(path);
+  } catch (error) {
+    if (codeOf(error) !== 'ENOENT') throw error;
+  }
+}
+
+function readIfPresent(path: string): string | undefined {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch (error) {
+    const code = codeOf(error);
+    if (code === 'ENOENT') return undefined;
+    if (code === 'EISDIR') return path; // occupied, and nobody's
+    throw error;
+  }
+}
