@@ -1,0 +1,94 @@
+import { readFileSync } from 'node:fs';
+import { DEFAULT_CNI_DELEGATE, DEFAULT_CNI_IPAM } from '@flannel-ts/flannel/defaults';
+import type { NetConf } from '@flannel-ts/flannel/netconf';
+import { parseSubnetEnv, type SubnetEnv, subnetEnvFailure } from '@flannel-ts/flannel/subnet-env';
+import { formatIpv6Prefix, ipv6InterfacePrefix } from '@flannel-ts/inet/ipv6-prefix';
+import { formatIpv4Prefix, interfacePrefix } from '@flannel-ts/inet/prefix';
+import { CniError, codeOf, ErrorCode, messageOf } from './errors.ts';
+import {
+  arrayField,
+  field,
+  type Json,
+  type JsonObject,
+  newObject,
+  objectField,
+  setField,
+  stringField,
+} from './json.ts';
+
+/**
+ * The configuration that flannel's meta plugin hands to its delegate, from the network's own configuration and the node's
+ * subnet file. The same whether the delegate is our own bridge or another plugin, and the same as upstream writes
+ * (flannel-io/cni-plugin flannel_linux.go), because it is kept on disk for DEL and either plugin may find it there.
+ */
+export function loadSubnetEnv(file: string): SubnetEnv {
+  let text: string;
+  try {
+    text = readFileSync(file, 'utf8');
+  } catch (error) {
+    // The daemon has not got its lease yet, or is not there: worth another try.
+    const isAbsent = codeOf(error) === 'ENOENT';
+    const reason = isAbsent ? `open ${file}: no such file or directory` : messageOf(error);
+    const code = isAbsent ? ErrorCode.tryAgainLater : ErrorCode.ioFailure;
+    throw new CniError(code, subnetEnvFailure(reason), '', { cause: error });
+  }
+  try {
+    return parseSubnetEnv(text, file);
+  } catch (error) {
+    const message = subnetEnvFailure(messageOf(error));
+    throw new CniError(ErrorCode.invalidNetworkConfig, message, '', { cause: error });
+  }
+}
+
+/** Without `node` (the subnet file is gone at DEL) ranges, routes and MTU stay open: giving back needs none of them. */
+export function renderDelegate(conf: NetConf, node: SubnetEnv | undefined): JsonObject {
+  const delegate = newObject(conf.delegate as JsonObject);
+  if (conf.runtimeConfig !== undefined) setField(delegate, 'runtimeConfig', conf.runtimeConfig as JsonObject);
+  setField(delegate, 'name', conf.name);
+  if (!stringField(delegate, 'type', 'delegate.type')) setField(delegate, 'type', DEFAULT_CNI_DELEGATE);
+  if (node !== undefined) {
+    if (field(delegate, 'ipMasq') === undefined) setField(delegate, 'ipMasq', !node.ipMasq);
+    if (field(delegate, 'mtu') === undefined) setField(delegate, 'mtu', node.mtu);
+  }
+  if (delegateType(delegate) === 'bridge' && field(delegate, 'isGateway') === undefined) {
+    setField(delegate, 'isGateway', true);
+  }
+  if (conf.cniVersion !== '') setField(delegate, 'cniVersion', conf.cniVersion);
+  setField(delegate, 'ipam', renderIpam(conf.ipam as JsonObject | undefined, node));
+  return sorted(delegate);
+}
+
+function renderIpam(own: JsonObject | undefined, node: SubnetEnv | undefined): JsonObject {
+  const ipam = newObject(own);
+  if (!stringField(ipam, 'type', 'ipam.type')) setField(ipam, 'type', DEFAULT_CNI_IPAM);
+  if (node === undefined) return ipam;
+  const subnets: string[] = [];
+  if (node.subnet !== undefined) subnets.push(formatIpv4Prefix(interfacePrefix(node.subnet)));
+  if (node.ipv6Subnet !== undefined) subnets.push(formatIpv6Prefix(ipv6InterfacePrefix(node.ipv6Subnet)));
+  const ranges = subnets.map((subnet) => [{ subnet }]);
+  setField(ipam, 'ranges', ranges);
+  const networks = [...node.networks.map(formatIpv4Prefix), ...node.ipv6Networks.map(formatIpv6Prefix)];
+  const routes: Json[] = [...(arrayField(ipam, 'routes', 'ipam.routes') ?? [])];
+  for (const dst of networks) routes.push({ dst });
+  setField(ipam, 'routes', routes);
+  return ipam;
+}
+
+/** Go prints maps with their keys sorted. */
+function sorted(value: JsonObject): JsonObject {
+  const copy = newObject();
+  for (const key of Object.keys(value).sort()) {
+    const inner = value[key] as Json;
+    copy[key] =
+      typeof inner === 'object' && inner !== null && !Array.isArray(inner) ? sorted(inner as JsonObject) : inner;
+  }
+  return copy;
+}
+
+export function delegateType(rendered: JsonObject): string {
+  return stringField(rendered, 'type', 'delegate.type') ?? '';
+}
+
+export function ipamType(rendered: JsonObject): string {
+  return stringField(objectField(rendered, 'ipam') ?? {}, 'type', 'ipam.type') ?? '';
+}

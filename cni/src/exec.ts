@@ -1,0 +1,95 @@
+import { statSync } from 'node:fs';
+import { CniError, ErrorCode, messageOf } from './errors.ts';
+import { field, isObject, type Json, type JsonObject } from './json.ts';
+import type { CniVersion, Command, Request } from './protocol.ts';
+import { type CniResult, decodeResult } from './result.ts';
+
+/** Runtimes give a pod two minutes and more; we want to clean up before they lose patience. */
+const TIMEOUT_MS = 55_000;
+const MAX_OUTPUT = 4 << 20;
+
+/** The first regular file of this name on CNI_PATH. A type with a path in it is refused (CVE-2021-20206). */
+export function findPlugin(type: string, path: readonly string[]): string {
+  if (type === '' || type === '.' || type === '..' || /[/\0]/.test(type)) {
+    throw new CniError(ErrorCode.invalidNetworkConfig, `invalid plugin name: "${type}"`, 'a name has no slash in it');
+  }
+  for (const folder of path) {
+    const file = `${folder}/${type}`;
+    if (statSync(file, { throwIfNoEntry: false })?.isFile()) return file;
+  }
+  throw new CniError(ErrorCode.internal, `failed to find plugin "${type}" in path [${path.join(' ')}]`);
+}
+
+export function hasPlugin(type: string, path: readonly string[]): boolean {
+  try {
+    findPlugin(type, path);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** Runs another plugin as the specification says under "Delegated plugins": our environment, the complete configuration. */
+export function execPlugin(type: string, command: Command, request: Request, conf: JsonObject): string {
+  const file = findPlugin(type, request.path);
+  // Only delegation needs child processes: not loaded before.
+  const { spawnSync } = process.getBuiltinModule('node:child_process');
+  const run = spawnSync(file, [], {
+    env: { ...process.env, CNI_COMMAND: command },
+    input: JSON.stringify(conf),
+    stdio: ['pipe', 'pipe', 'inherit'],
+    timeout: TIMEOUT_MS,
+    killSignal: 'SIGKILL',
+    maxBuffer: MAX_OUTPUT,
+    encoding: 'utf8',
+  });
+  if (run.error !== undefined && run.status === null) {
+    const code = (run.error as NodeJS.ErrnoException).code;
+    if (code === 'ETIMEDOUT') {
+      throw new CniError(ErrorCode.tryAgainLater, `plugin ${file} did not answer ${command} within ${TIMEOUT_MS} ms`);
+    }
+    throw new CniError(ErrorCode.internal, `cannot run plugin ${file}: ${messageOf(run.error)}`);
+  }
+  if (run.status !== 0) throw pluginFailure(file, command, run.stdout, run.signal ?? `exit status ${run.status}`);
+  return run.stdout;
+}
+
+function pluginFailure(file: string, command: Command, stdout: string, ending: string): CniError {
+  const said = parse(stdout);
+  if (said !== undefined) {
+    const [code, msg, details] = [field(said, 'code'), field(said, 'msg'), field(said, 'details')];
+    if (typeof msg === 'string') {
+      return new CniError(
+        typeof code === 'number' ? code : ErrorCode.internal,
+        msg,
+        typeof details === 'string' ? details : '',
+      );
+    }
+  }
+  const output = stdout.trim().slice(0, 200);
+  const reason = output === '' ? 'it printed nothing' : `it printed ${JSON.stringify(output)}`;
+  return new CniError(ErrorCode.internal, `plugin ${file} failed (${command}): ${ending}, ${reason}`);
+}
+
+function parse(text: string): JsonObject | undefined {
+  try {
+    const value = JSON.parse(text) as Json;
+    return isObject(value) ? value : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** ADD of another plugin; its output must be a result. */
+export function execAdd(type: string, request: Request, conf: JsonObject): CniResult {
+  const stdout = execPlugin(type, 'ADD', request, conf);
+  const value = parse(stdout);
+  if (value === undefined) {
+    const output = stdout.trim().slice(0, 200);
+    throw new CniError(
+      ErrorCode.internal,
+      `plugin "${type}" answered ADD with ${output === '' ? 'nothing' : JSON.stringify(output)} instead of a result`,
+    );
+  }
+  return decodeResult(value, request.version as CniVersion);
+}
