@@ -1,0 +1,139 @@
+/**
+ * Whether a network can be built from the addresses somebody chose: what the infrastructure asks at preview, before it
+ * creates anything. Each check throws a FlannelError with one sentence: the value, and what to do.
+ */
+import {
+  formatIpv4Prefix,
+  type Ipv4Prefix,
+  parseIpv4Prefix,
+  prefixesOverlap,
+  subnetCount,
+} from '@flannel-ts/inet/prefix';
+import { backendOverhead } from './backend-config.ts';
+import { FlannelError } from './errors.ts';
+import { goStringify } from './go-json.ts';
+import { type BackendConfig, type NetworkConfig, parseNetworkConfig } from './network-config.ts';
+
+export interface AddressingPlan {
+  /** Where the machines are. */
+  readonly vpc: Ipv4Prefix;
+  readonly pods: Ipv4Prefix;
+  /** Of each node's part of the pod addresses. */
+  readonly subnetLength: number;
+  readonly nodes: number;
+  readonly podsPerNode?: number;
+  /** Of the machines' network. */
+  readonly mtu: number;
+  /** flannel's Backend object as the user wrote it. */
+  readonly backend: unknown;
+}
+
+/** The network config for etcd, or all that is wrong with the plan. */
+export type AddressingResult =
+  | { readonly ok: true; readonly config: NetworkConfig }
+  | { readonly ok: false; readonly problems: readonly FlannelError[] };
+
+/** Base address, bridge and broadcast address of a subnet are no pod's. */
+const RESERVED_PER_SUBNET = 3;
+/** RFC 791: what every IPv4 host must take. */
+const MIN_IPV4_MTU = 576;
+
+/** Blocks that pods cannot have, and why. */
+const UNUSABLE: readonly (readonly [string, string])[] = [
+  ['0.0.0.0/8', 'means "this network" (RFC 1122)'],
+  ['127.0.0.0/8', 'is loopback'],
+  ['169.254.0.0/16', "is link-local, and the cloud's metadata service is there"],
+  ['224.0.0.0/4', 'is multicast'],
+  ['240.0.0.0/4', 'is reserved'],
+];
+
+/** All checks, and flannel's own on the config that comes of it; every problem is told, not the first one only. */
+export function checkAddressing(plan: AddressingPlan): AddressingResult {
+  const problems: FlannelError[] = [];
+  const attempt = <T>(check: () => T): T | undefined => {
+    try {
+      return check();
+    } catch (error) {
+      if (!(error instanceof FlannelError)) throw error;
+      problems.push(error);
+      return undefined;
+    }
+  };
+  attempt(() => checkPodNetwork(plan.pods));
+  attempt(() => checkApart(plan.vpc, plan.pods));
+  attempt(() => checkSubnetsSuffice(plan.pods, plan.subnetLength, plan.nodes));
+  attempt(() => checkPodsFit(plan.subnetLength, plan.podsPerNode ?? 0));
+  const config = attempt(() => planNetworkConfig(plan));
+  if (config !== undefined) attempt(() => checkMtu(config.backend, plan.mtu));
+  return config === undefined || problems.length > 0 ? { ok: false, problems } : { ok: true, config };
+}
+
+/** The config as the daemon will read it from etcd, by the daemon's own parser. */
+export function planNetworkConfig(plan: Pick<AddressingPlan, 'pods' | 'subnetLength' | 'backend'>): NetworkConfig {
+  return parseNetworkConfig(
+    goStringify({ Network: formatIpv4Prefix(plan.pods), SubnetLen: plan.subnetLength, Backend: plan.backend }),
+  );
+}
+
+export function checkPodNetwork(pods: Ipv4Prefix): void {
+  for (const [block, reason] of UNUSABLE) {
+    if (prefixesOverlap(pods, parseIpv4Prefix(block))) {
+      throw invalid(
+        `Pod CIDR ${formatIpv4Prefix(pods)} overlaps ${block}, which ${reason}: take one like 10.244.0.0/16`,
+      );
+    }
+  }
+}
+
+export function checkApart(vpc: Ipv4Prefix, pods: Ipv4Prefix): void {
+  if (!prefixesOverlap(vpc, pods)) return;
+  throw invalid(
+    `Pod CIDR ${formatIpv4Prefix(pods)} overlaps VPC CIDR ${formatIpv4Prefix(vpc)}: ` +
+      `an address would be a pod's and a machine's, take two ranges apart`,
+  );
+}
+
+/** How many nodes a pod network can have: flannel leaves out its first subnet. */
+export function maximalNodes(pods: Ipv4Prefix, subnetLength: number): number {
+  return Math.max(0, subnetCount(pods, subnetLength) - 1);
+}
+
+export function checkSubnetsSuffice(pods: Ipv4Prefix, subnetLength: number, nodes: number): void {
+  const limit = maximalNodes(pods, subnetLength);
+  if (nodes <= limit) return;
+  // The fewest bits that number the nodes and the first subnet, which nobody gets.
+  const bits = Math.ceil(Math.log2(nodes + 1));
+  const longer = pods.length + bits;
+  const wider = subnetLength - bits;
+  const ways = [
+    ...(wider >= 0 ? [`a pod CIDR of /${wider} or wider`] : []),
+    ...(longer <= 30 ? [`a subnet length of ${longer} or more`] : []),
+    ...(limit > 0 ? [`${limit} nodes or fewer`] : []),
+  ];
+  throw invalid(
+    `Pod CIDR ${formatIpv4Prefix(pods)} has ${limit} subnets of length ${subnetLength} for ${nodes} nodes: take ${ways.join(', or ')}`,
+  );
+}
+
+export function checkPodsFit(subnetLength: number, podsPerNode: number): void {
+  const room = Math.max(0, 2 ** (32 - subnetLength) - RESERVED_PER_SUBNET);
+  if (podsPerNode <= room) return;
+  const fitting = 32 - Math.ceil(Math.log2(podsPerNode + RESERVED_PER_SUBNET));
+  throw invalid(
+    `Subnet length ${subnetLength} has ${room} pod addresses for ${podsPerNode} pods on a node: ` +
+      `take a subnet length of ${fitting} or less, or fewer pods`,
+  );
+}
+
+export function checkMtu(backend: BackendConfig, mtu: number): void {
+  const overhead = backendOverhead(backend.type);
+  if (mtu - overhead >= MIN_IPV4_MTU) return;
+  throw invalid(
+    `MTU ${mtu} leaves ${mtu - overhead} bytes inside the ${backend.type} backend, IPv4 needs ${MIN_IPV4_MTU}: ` +
+      `set an MTU of ${MIN_IPV4_MTU + overhead} or more`,
+  );
+}
+
+function invalid(message: string): FlannelError {
+  return new FlannelError('INVALID_ADDRESSING', message);
+}

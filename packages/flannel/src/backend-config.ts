@@ -1,0 +1,141 @@
+import { type Port, parsePort } from '@flannel-ts/inet/port';
+import { UDP_OVERHEAD, UDP_PORT, VXLAN_OVERHEAD, VXLAN_OVERHEAD_IPV6, VXLAN_PORT, VXLAN_VNI } from './defaults.ts';
+import { FlannelError } from './errors.ts';
+import { FieldReader, isJsonObject, shorten } from './go-json.ts';
+
+export interface UdpConfig {
+  readonly type: 'udp';
+  readonly port: Port;
+}
+
+export interface VxlanConfig {
+  readonly type: 'vxlan';
+  readonly vni: number;
+  readonly port: Port;
+  readonly learning: boolean;
+  readonly gbp: boolean;
+  readonly directRouting: boolean;
+  /** MTU of the underlay; the external interface's when absent. */
+  readonly mtu?: number;
+}
+
+export interface HostGwConfig {
+  readonly type: 'host-gw';
+}
+
+export type BackendConfig = UdpConfig | VxlanConfig | HostGwConfig;
+export type BackendType = BackendConfig['type'];
+
+/** A VXLAN network identifier has 24 bits (RFC 7348). */
+const MAX_VNI = 0xff_ffff;
+const MAX_MTU = 65_535;
+
+interface Codec<C> {
+  readonly parse: (fields: FieldReader) => C;
+  /** flannel's keys in the order of its documentation, what is at its default left out where flannel has the same. */
+  readonly format: (config: C) => object;
+}
+
+const CODECS: { readonly [T in BackendType]: Codec<Extract<BackendConfig, { type: T }>> } = {
+  udp: {
+    parse: (fields) => ({ type: 'udp', port: port(fields, UDP_PORT) }),
+    format: (config) => ({ Type: 'udp', Port: config.port }),
+  },
+  vxlan: {
+    parse: parseVxlan,
+    format: (config) => ({
+      Type: 'vxlan',
+      VNI: config.vni,
+      Port: config.port,
+      ...(config.gbp && { GBP: true }),
+      ...(config.learning && { Learning: true }),
+      ...(config.directRouting && { DirectRouting: true }),
+      ...(config.mtu !== undefined && { MTU: config.mtu }),
+    }),
+  },
+  'host-gw': {
+    parse: () => ({ type: 'host-gw' }),
+    format: () => ({ Type: 'host-gw' }),
+  },
+};
+
+export const KNOWN_BACKENDS = Object.keys(CODECS) as readonly BackendType[];
+
+/** flannel has or had these and we have not: the message then says so instead of "unknown". */
+const FLANNELS_OTHERS = [
+  'alloc',
+  'ali-vpc',
+  'aws-vpc',
+  'extension',
+  'gce',
+  'ipip',
+  'ipsec',
+  'tencent-vpc',
+  'wireguard',
+];
+
+/** The value of `Backend` in the network config. No value means udp, as in flannel's code (its documentation says vxlan). */
+export function parseBackendConfig(value: unknown): BackendConfig {
+  if (value === undefined || value === null) return CODECS.udp.parse(new FieldReader({}, invalid));
+  if (!isJsonObject(value)) throw invalid(`it is ${shorten(value)}: write an object like {"Type":"udp"}`);
+  const fields = new FieldReader(value, invalid);
+  // flannel lower-cases the type (backend/manager.go).
+  const type = (fields.string('Type') ?? '').toLowerCase();
+  if (!isBackendType(type)) throw unknownBackend(type);
+  return CODECS[type].parse(fields);
+}
+
+export function formatBackendConfig(config: BackendConfig): object {
+  return (CODECS[config.type] as Codec<BackendConfig>).format(config);
+}
+
+export function isBackendType(type: string): type is BackendType {
+  return Object.hasOwn(CODECS, type);
+}
+
+/** What the backend adds to each packet on its way. */
+export function backendOverhead(type: BackendType, outerFamily: 4 | 6 = 4): number {
+  switch (type) {
+    case 'udp':
+      return UDP_OVERHEAD;
+    case 'vxlan':
+      return outerFamily === 4 ? VXLAN_OVERHEAD : VXLAN_OVERHEAD_IPV6;
+    case 'host-gw':
+      return 0;
+  }
+}
+
+function parseVxlan(fields: FieldReader): VxlanConfig {
+  const mtu = fields.integer('MTU', 0, MAX_MTU);
+  return {
+    type: 'vxlan',
+    vni: fields.integer('VNI', 1, MAX_VNI) ?? VXLAN_VNI,
+    port: port(fields, VXLAN_PORT),
+    gbp: fields.boolean('GBP', false),
+    learning: fields.boolean('Learning', false),
+    directRouting: fields.boolean('DirectRouting', false),
+    ...(mtu && { mtu }),
+  };
+}
+
+/** Port 0 is flannel's way to say "the default". */
+function port(fields: FieldReader, fallback: number): Port {
+  return parsePort(fields.integer('Port', 0, 65_535) || fallback);
+}
+
+function unknownBackend(type: string): FlannelError {
+  const known = KNOWN_BACKENDS.join(', ');
+  if (FLANNELS_OTHERS.includes(type)) {
+    return new FlannelError(
+      'UNKNOWN_BACKEND',
+      `Backend type ${type} of flannel is not available here: use one of ${known}`,
+    );
+  }
+  const name = type === '' ? 'none given' : /^[\w.-]{1,40}$/.test(type) ? type : shorten(type);
+  // flannel's text is "unknown backend type: foo".
+  return new FlannelError('UNKNOWN_BACKEND', `Unknown backend type: ${name}, use one of ${known}`);
+}
+
+function invalid(message: string): FlannelError {
+  return new FlannelError('INVALID_NETWORK_CONFIG', `Invalid Backend in the network config: ${message}`);
+}

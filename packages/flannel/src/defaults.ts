@@ -1,0 +1,31 @@
+/** What flannel and its CNI plugin take when nobody says otherwise. Peers and scripts rely on these values. */
+export const DEFAULT_ETCD_PREFIX = '/coreos.com/network';
+export const DEFAULT_ETCD_ENDPOINTS = 'http://127.0.0.1:4001,http://127.0.0.1:2379';
+export const DEFAULT_SUBNET_FILE = '/run/flannel/subnet.env';
+
+/** flannel: subnet/etcd/local_manager.go, subnetTTL. */
+export const SUBNET_TTL_SECONDS = 86_400;
+/** -subnet-lease-renew-margin, in minutes. */
+export const DEFAULT_RENEW_MARGIN_MINUTES = 60;
+
+export const UDP_PORT = 8285;
+/** The Linux kernel's default, not IANA's 4789: peers that leave Port out use it (drivers/net/vxlan). */
+export const VXLAN_PORT = 8472;
+export const VXLAN_VNI = 1;
+
+/** Outer IPv4 header 20, UDP header 8. */
+export const UDP_OVERHEAD = 28;
+/** Outer IPv4 20, UDP 8, VXLAN 8, inner Ethernet 14 (RFC 7348). */
+export const VXLAN_OVERHEAD = 50;
+/** The same with an outer IPv6 header of 40. flannel takes 50 here too, and full packets get lost. */
+export const VXLAN_OVERHEAD_IPV6 = 70;
+
+/** Our own route protocol id, so that our routes can be told from others'; free in /etc/iproute2/rt_protos. */
+export const RTPROT_FLANNEL = 241;
+
+export const DEFAULT_CNI_DATA_DIR = '/var/lib/cni/flannel';
+export const DEFAULT_HOST_LOCAL_DATA_DIR = '/var/lib/cni/networks';
+export const DEFAULT_CNI_DELEGATE = 'bridge';
+export const DEFAULT_CNI_IPAM = 'host-local';
+/** The bridge the node's pods hang on, in flannel's own manifests. */
+export const DEFAULT_BRIDGE = 'cni0';

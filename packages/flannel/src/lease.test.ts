@@ -1,0 +1,167 @@
+import { type Ipv4, parseIpv4 } from '@flannel-ts/inet/ipv4';
+import { type Ipv6, parseIpv6 } from '@flannel-ts/inet/ipv6';
+import { formatIpv6Prefix, ipv6Prefix } from '@flannel-ts/inet/ipv6-prefix';
+import { formatIpv4Prefix, ipv4Prefix, parseIpv4Prefix } from '@flannel-ts/inet/prefix';
+import fc from 'fast-check';
+import { FlannelError } from './errors.ts';
+import { formatLeaseKey, formatLeaseValue, type LeaseAttributes, parseLeaseKey, parseLeaseValue } from './lease.ts';
+import { formatVxlanData, parseVxlanData } from './vxlan-data.ts';
+
+const anyIpv4 = fc.integer({ min: 0, max: 0xffff_ffff }).map((n) => n as Ipv4);
+const anyIpv6 = fc.bigInt({ min: 1n << 100n, max: (1n << 128n) - 1n }).map((n) => n as Ipv6);
+
+describe('lease key', () => {
+  test('formatLeaseKey() writes flannel keys', () => {
+    expect(formatLeaseKey(parseIpv4Prefix('10.5.52.0/24'))).toBe('10.5.52.0-24');
+    expect(formatLeaseKey(parseIpv4Prefix('10.5.52.0/24'), ipv6Prefix(parseIpv6('fc00:0:0:1::'), 64))).toBe(
+      '10.5.52.0-24&fc00:0:0:1::-64',
+    );
+  });
+
+  test('parseLeaseKey() reads both families', () => {
+    const parsed = parseLeaseKey('10.12.13.0-24&fd00:12:13::-56');
+    expect(formatIpv4Prefix(parsed!.subnet)).toBe('10.12.13.0/24');
+    expect(formatIpv6Prefix(parsed!.ipv6Subnet!)).toBe('fd00:12:13::/56');
+    expect(parseLeaseKey('10.12.13.0-24')).toEqual({ subnet: parseIpv4Prefix('10.12.13.0/24') });
+  });
+
+  test('formatLeaseKey() and parseLeaseKey() are inverse', () => {
+    fc.assert(
+      fc.property(
+        anyIpv4,
+        fc.integer({ min: 0, max: 31 }),
+        anyIpv6,
+        fc.integer({ min: 29, max: 127 }),
+        (a, l, a6, l6) => {
+          const subnet = ipv4Prefix(a, l);
+          const ipv6Subnet = ipv6Prefix(a6, l6);
+          expect(parseLeaseKey(formatLeaseKey(subnet))).toEqual({ subnet });
+          expect(parseLeaseKey(formatLeaseKey(subnet, ipv6Subnet))).toEqual({ subnet, ipv6Subnet });
+        },
+      ),
+    );
+  });
+
+  // flannel: subnet/subnet_test.go, TestSubnetNodeInvalid; then ours.
+  test.each([
+    '10',
+    '10.12.13.0',
+    '10.12.13-24',
+    '10.12.13.300-24',
+    '10.12.13.0-24hi',
+    '&2001::-56',
+    '10.12.13.0-24&:12:13:-56',
+    '10.12.13.0-24&20011::-56',
+    '10.12.13.0-24&2001-56',
+    '10.12.13.0-24&2001::',
+    '10.12.13.0-24&2001::-56hi',
+    '',
+    '10.12.13.0-32',
+    '10.12.13.0-99999999999',
+    '10.12.13.1-24',
+    '10.12.13.0-024',
+    '10.12.13.0-24&2001::-128',
+    '10.12.13.0-24&2001:0::-56',
+    '10.12.13.0-24\n',
+    'x10.12.13.0-24',
+  ])('parseLeaseKey() takes %j for no lease', (key) => {
+    expect(parseLeaseKey(key)).toBeUndefined();
+  });
+});
+
+describe('lease value', () => {
+  const mac = 'c6:d2:32:6f:8f:44';
+  const golden: readonly [string, LeaseAttributes][] = [
+    ['{"PublicIP":"1.2.3.4","PublicIPv6":null}', { publicIp: parseIpv4('1.2.3.4'), backendType: '' }],
+    [
+      '{"PublicIP":"192.168.64.3","PublicIPv6":null,"BackendType":"host-gw"}',
+      { publicIp: parseIpv4('192.168.64.3'), backendType: 'host-gw' },
+    ],
+    [
+      `{"PublicIP":"192.168.64.3","PublicIPv6":null,"BackendType":"vxlan","BackendData":{"VNI":1,"VtepMAC":"${mac}"}}`,
+      { publicIp: parseIpv4('192.168.64.3'), backendType: 'vxlan', backendData: { VNI: 1, VtepMAC: mac } },
+    ],
+    [
+      `{"PublicIP":"10.0.0.1","PublicIPv6":"fd00::1","BackendType":"vxlan","BackendData":{"VNI":1,"VtepMAC":"${mac}"},"BackendV6Data":{"VNI":1,"VtepMAC":"${mac}"}}`,
+      {
+        publicIp: parseIpv4('10.0.0.1'),
+        publicIpv6: parseIpv6('fd00::1'),
+        backendType: 'vxlan',
+        backendData: { VNI: 1, VtepMAC: mac },
+        backendV6Data: { VNI: 1, VtepMAC: mac },
+      },
+    ],
+    [
+      '{"PublicIP":"10.0.0.1","PublicIPv6":null,"BackendType":"extension","BackendData":"a \\u003c b \\u0026 c"}',
+      { publicIp: parseIpv4('10.0.0.1'), backendType: 'extension', backendData: 'a < b & c' },
+    ],
+  ];
+
+  test.each(golden)('formatLeaseValue() writes %s', (text, attributes) => {
+    expect(formatLeaseValue(attributes)).toBe(text);
+    expect(parseLeaseValue(text)).toEqual(attributes);
+  });
+
+  test('formatLeaseValue() and parseLeaseValue() are inverse', () => {
+    const attributes = fc.record(
+      {
+        publicIp: anyIpv4,
+        publicIpv6: anyIpv6,
+        backendType: fc.constantFrom('', 'vxlan', 'host-gw', 'wireguard'),
+        backendData: fc.jsonValue().filter((value) => value !== null),
+      },
+      { requiredKeys: ['publicIp', 'backendType'] },
+    );
+    fc.assert(
+      fc.property(attributes, (lease) => {
+        // JSON has no -0.
+        const expected = JSON.parse(JSON.stringify(lease, (_, v) => (typeof v === 'bigint' ? String(v) : v)));
+        const parsed = parseLeaseValue(formatLeaseValue(lease as LeaseAttributes));
+        expect(JSON.parse(JSON.stringify(parsed, (_, v) => (typeof v === 'bigint' ? String(v) : v)))).toEqual(expected);
+      }),
+    );
+  });
+
+  test('parseLeaseValue() ignores letter case, unknown keys and nulls', () => {
+    expect(parseLeaseValue('{"publicip":"1.2.3.4","Extra":1,"BackendType":null,"backenddata":null}')).toEqual({
+      publicIp: parseIpv4('1.2.3.4'),
+      backendType: '',
+    });
+  });
+
+  test('parseLeaseValue() reads the lease of an IPv6-only node', () => {
+    expect(parseLeaseValue('{"PublicIP":"0.0.0.0","PublicIPv6":"fd00::1"}')).toMatchObject({
+      publicIp: 0,
+      publicIpv6: parseIpv6('fd00::1'),
+    });
+  });
+
+  test.each([
+    ['', 'not valid JSON'],
+    ['[]', 'no JSON object but []'],
+    ['{}', 'it has no PublicIP'],
+    ['{"PublicIP":"1.2.3"}', 'PublicIP: Invalid IPv4 address "1.2.3"'],
+    ['{"PublicIP":16909060}', 'PublicIP is 16909060'],
+    ['{"PublicIP":"1.2.3.4","PublicIPv6":"x"}', 'PublicIPv6: Invalid IPv6 address "x"'],
+    ['{"PublicIP":"1.2.3.4","BackendType":1}', 'BackendType is 1'],
+  ])('parseLeaseValue() refuses %j', (text, message) => {
+    expect(() => parseLeaseValue(text)).toThrow(FlannelError);
+    expect(() => parseLeaseValue(text)).toThrow(message);
+  });
+});
+
+describe('vxlan data', () => {
+  test('parseVxlanData() reads what formatVxlanData() writes, and old leases without VNI', () => {
+    const data = parseVxlanData({ vni: 7, vtepmac: 'C6:D2:32:6F:8F:44' });
+    expect(JSON.stringify(formatVxlanData(data))).toBe('{"VNI":7,"VtepMAC":"c6:d2:32:6f:8f:44"}');
+    expect(parseVxlanData(formatVxlanData(data))).toEqual(data);
+    expect(parseVxlanData({ VtepMAC: data.vtepMac }).vni).toBe(0);
+  });
+
+  test.each([[undefined], [null], ['x'], [{}], [{ VNI: 1 }], [{ VtepMAC: 'x' }], [{ VtepMAC: 5 }]])(
+    'parseVxlanData() refuses %j',
+    (value) => {
+      expect(() => parseVxlanData(value)).toThrow(/^Invalid vxlan data in a lease: /);
+    },
+  );
+});

@@ -1,0 +1,226 @@
+import { formatIpv4, type Ipv4 } from '@flannel-ts/inet/ipv4';
+import { formatIpv6 } from '@flannel-ts/inet/ipv6';
+import { formatIpv6Prefix } from '@flannel-ts/inet/ipv6-prefix';
+import { formatIpv4Prefix, ipv4Prefix, prefixContains } from '@flannel-ts/inet/prefix';
+import fc from 'fast-check';
+import { FlannelError } from './errors.ts';
+import { formatNetworkConfig, KNOWN_BACKENDS, NO_IPV4_NETWORK, parseNetworkConfig } from './network-config.ts';
+
+const parse = (config: object) => parseNetworkConfig(JSON.stringify(config));
+
+describe('network config', () => {
+  // flannel: subnet/config_test.go.
+  test('parseNetworkConfig() fills in the defaults of 10.3.0.0/16', () => {
+    const config = parseNetworkConfig('{ "network": "10.3.0.0/16" }');
+    expect(formatIpv4Prefix(config.network)).toBe('10.3.0.0/16');
+    expect(formatIpv4(config.subnetMin)).toBe('10.3.1.0');
+    expect(formatIpv4(config.subnetMax)).toBe('10.3.255.0');
+    expect(config.subnetLength).toBe(24);
+    expect(config).toMatchObject({ enableIpv4: true, enableIpv6: false, enableNftables: false });
+    expect(config.backend).toEqual({ type: 'udp', port: 8285 });
+  });
+
+  test('parseNetworkConfig() fills in the defaults of fc00::/48', () => {
+    const config = parseNetworkConfig('{ "enableIPv6": true, "ipv6Network": "fc00::/48", "enableIPv4": false }');
+    expect(formatIpv6Prefix(config.ipv6!.network)).toBe('fc00::/48');
+    expect(formatIpv6(config.ipv6!.subnetMin)).toBe('fc00:0:0:1::');
+    expect(formatIpv6(config.ipv6!.subnetMax)).toBe('fc00:0:0:ffff::');
+    expect(config.ipv6!.subnetLength).toBe(64);
+    expect(config.network).toEqual(NO_IPV4_NETWORK);
+  });
+
+  test('parseNetworkConfig() takes overrides', () => {
+    const config = parse({ Network: '10.3.0.0/16', SubnetMin: '10.3.5.0', SubnetMax: '10.3.8.0', SubnetLen: 28 });
+    expect([formatIpv4(config.subnetMin), formatIpv4(config.subnetMax), config.subnetLength]).toEqual([
+      '10.3.5.0',
+      '10.3.8.0',
+      28,
+    ]);
+  });
+
+  test('parseNetworkConfig() takes IPv6 overrides', () => {
+    const { ipv6 } = parse({
+      EnableIPv6: true,
+      IPv6Network: 'fc00::/48',
+      IPv6SubnetMin: 'fc00:0:0:1::',
+      IPv6SubnetMax: 'fc00:0:0:f::',
+      IPv6SubnetLen: 124,
+      enableIPv4: false,
+    });
+    expect([formatIpv6(ipv6!.subnetMin), formatIpv6(ipv6!.subnetMax), ipv6!.subnetLength]).toEqual([
+      'fc00:0:0:1::',
+      'fc00:0:0:f::',
+      124,
+    ]);
+  });
+
+  test.each([
+    ['10.0.0.0/22', 24],
+    ['10.0.0.0/23', 25],
+    ['10.0.0.0/24', 26],
+    ['10.0.0.0/28', 30],
+    ['10.0.0.0/8', 24],
+  ])('parseNetworkConfig() gives %s the subnet length %d', (network, length) => {
+    expect(parse({ Network: network }).subnetLength).toBe(length);
+  });
+
+  test.each([
+    ['fd00::/62', 64],
+    ['fd00::/63', 65],
+    ['fd00::/124', 126],
+  ])('parseNetworkConfig() gives %s the subnet length %d', (network, length) => {
+    expect(parse({ EnableIPv4: false, EnableIPv6: true, IPv6Network: network }).ipv6?.subnetLength).toBe(length);
+  });
+
+  test('parseNetworkConfig() masks the network, ignores letter case, nulls and unknown keys', () => {
+    const config = parse({ NETWORK: '10.3.7.9/16', subnetlen: null, SubnetMin: '0.0.0.0', Future: { x: 1 } });
+    expect(formatIpv4Prefix(config.network)).toBe('10.3.0.0/16');
+    expect(formatIpv4(config.subnetMin)).toBe('10.3.1.0');
+  });
+
+  // flannel's texts, as far as people search for them, with the value behind.
+  test.each([
+    [{}, 'please define a correct Network parameter in the flannel config'],
+    [{ Network: '0.0.0.0/0' }, 'please define a correct Network parameter in the flannel config'],
+    [{ Network: '10.3.0.0' }, 'Network: Invalid IPv4 prefix "10.3.0.0"'],
+    [{ Network: 'fd00::/48' }, 'Network: Invalid IPv4 prefix "fd00::/48"'],
+    [{ Network: '10.3.0.0/29' }, 'Network is too small. Minimum useful network prefix is /28: Network is 10.3.0.0/29'],
+    [{ Network: '10.3.0.0/16', SubnetLen: 31 }, 'SubnetLen must be less than /31: SubnetLen is 31'],
+    [
+      { Network: '10.3.0.0/16', SubnetLen: 17 },
+      'network must be able to accommodate at least four subnets: SubnetLen 17',
+    ],
+    [{ Network: '10.3.0.0/16', SubnetLen: '24' }, 'SubnetLen is "24": write a whole number'],
+    [{ Network: '10.3.0.0/16', SubnetLen: -1 }, 'SubnetLen is -1'],
+    [{ Network: '10.3.0.0/16', SubnetMin: '10.4.0.0' }, 'SubnetMin is not in the range of the Network: 10.4.0.0'],
+    [{ Network: '10.3.0.0/16', SubnetMax: '10.2.0.0' }, 'SubnetMax is not in the range of the Network: 10.2.0.0'],
+    [{ Network: '10.3.0.0/16', SubnetMin: '10.3.1.7' }, 'SubnetMin is not on a SubnetLen boundary: 10.3.1.7'],
+    [{ Network: '10.3.0.0/16', SubnetMax: '10.3.1.7' }, 'SubnetMax is not on a SubnetLen boundary: 10.3.1.7'],
+    [
+      { Network: '10.3.0.0/16', SubnetMin: '10.3.9.0', SubnetMax: '10.3.8.0' },
+      'SubnetMin 10.3.9.0 is after SubnetMax 10.3.8.0',
+    ],
+    [{ Network: '10.3.0.0/16', SubnetMin: 'x' }, 'SubnetMin: Invalid IPv4 address "x"'],
+    [{ EnableIPv4: false }, 'EnableIPv4 and EnableIPv6 are both false'],
+    [{ EnableIPv4: 'no' }, 'EnableIPv4 is "no": write true or false'],
+    [{ Network: '10.3.0.0/16', EnableIPv6: true }, 'please define a correct IPv6Network parameter'],
+    [{ EnableIPv4: false, EnableIPv6: true, IPv6Network: 'fd00::/125' }, 'IPv6Network is too small'],
+    [
+      { EnableIPv4: false, EnableIPv6: true, IPv6Network: 'fd00::/64', IPv6SubnetLen: 127 },
+      'SubnetLen must be less than /127',
+    ],
+    [
+      { EnableIPv4: false, EnableIPv6: true, IPv6Network: 'fd00::/48', IPv6SubnetMin: 'fd00::1' },
+      'IPv6SubnetMin is not on a SubnetLen boundary: fd00::1',
+    ],
+  ])('parseNetworkConfig() refuses %j: %s', (config, message) => {
+    const attempt = () => parse(config);
+    expect(attempt).toThrow(FlannelError);
+    expect(attempt).toThrow(message);
+  });
+
+  test.each(['', 'x', '[]', 'null', '"10.3.0.0/16"', '{'])('parseNetworkConfig() refuses the text %j', (text) => {
+    expect(() => parseNetworkConfig(text)).toThrow(/^Invalid network config: the text is /);
+  });
+
+  test('parseNetworkConfig() throws nothing but FlannelError', () => {
+    const value = fc.oneof(
+      fc.ipV4(),
+      fc.ipV4().map((ip) => `${ip}/24`),
+      fc.jsonValue(),
+    );
+    const keys = [
+      'Network',
+      'SubnetLen',
+      'SubnetMin',
+      'SubnetMax',
+      'EnableIPv6',
+      'IPv6Network',
+      'Backend',
+      '__proto__',
+    ];
+    fc.assert(
+      fc.property(fc.dictionary(fc.constantFrom(...keys), value), (config) => {
+        try {
+          parse(config);
+        } catch (error) {
+          expect(error).toBeInstanceOf(FlannelError);
+        }
+      }),
+    );
+  });
+
+  test('parseNetworkConfig() keeps SubnetMin and SubnetMax aligned, ordered and inside', () => {
+    fc.assert(
+      fc.property(fc.integer({ min: 0, max: 0xffff_ffff }), fc.integer({ min: 1, max: 28 }), (ip, length) => {
+        const config = parse({ Network: formatIpv4Prefix(ipv4Prefix(ip as Ipv4, length)) });
+        const size = 2 ** (32 - config.subnetLength);
+        expect(prefixContains(config.network, config.subnetMin)).toBe(true);
+        expect(prefixContains(config.network, config.subnetMax)).toBe(true);
+        expect(config.subnetMin % size).toBe(0);
+        expect(config.subnetMax % size).toBe(0);
+        expect((config.subnetMax - config.subnetMin) / size).toBeGreaterThanOrEqual(2);
+      }),
+    );
+  });
+
+  test.each([
+    { Network: '10.3.0.0/16' },
+    { Network: '10.3.0.0/16', Backend: { Type: 'host-gw' }, EnableNFTables: true },
+    { Network: '10.3.0.0/16', Backend: { Type: 'vxlan', VNI: 7, DirectRouting: true, MTU: 1400 } },
+    { Network: '10.3.0.0/16', EnableIPv6: true, IPv6Network: 'fc00::/48', Backend: { Type: 'vxlan' } },
+    { EnableIPv4: false, EnableIPv6: true, IPv6Network: 'fc00::/48', Backend: { Type: 'vxlan' } },
+  ])('formatNetworkConfig() and parseNetworkConfig() are inverse for %j', (input) => {
+    const config = parse(input);
+    expect(parseNetworkConfig(formatNetworkConfig(config))).toEqual(config);
+  });
+
+  test('formatNetworkConfig() writes the defaults out', () => {
+    expect(formatNetworkConfig(parse({ Network: '10.244.0.0/16' }))).toBe(
+      '{"Network":"10.244.0.0/16","SubnetLen":24,"SubnetMin":"10.244.1.0","SubnetMax":"10.244.255.0","Backend":{"Type":"udp","Port":8285}}',
+    );
+  });
+});
+
+describe('backend config', () => {
+  const backend = (value: unknown) => parse({ Network: '10.3.0.0/16', Backend: value }).backend;
+
+  test('parseBackendConfig() ignores letter case in the type and the keys', () => {
+    expect(backend({ type: 'UDP', PORT: 9000 })).toEqual({ type: 'udp', port: 9000 });
+    expect(backend({ TYPE: 'Host-GW' })).toEqual({ type: 'host-gw' });
+  });
+
+  test('parseBackendConfig() fills in the defaults of vxlan', () => {
+    expect(backend({ Type: 'vxlan', Port: 0 })).toEqual({
+      type: 'vxlan',
+      vni: 1,
+      port: 8472,
+      gbp: false,
+      learning: false,
+      directRouting: false,
+    });
+  });
+
+  test.each([
+    [{ Type: 'vxlam' }, 'Unknown backend type: vxlam, use one of udp, vxlan, host-gw'],
+    [{}, 'Unknown backend type: none given, use one of udp, vxlan, host-gw'],
+    [{ Type: 'constructor' }, 'Unknown backend type: constructor'],
+    [{ Type: 'ipsec' }, 'Backend type ipsec of flannel is not available here: use one of udp, vxlan, host-gw'],
+  ])('parseBackendConfig() refuses the type in %j', (value, message) => {
+    expect(KNOWN_BACKENDS).toEqual(['udp', 'vxlan', 'host-gw']);
+    expect(() => backend(value)).toThrow(expect.objectContaining({ code: 'UNKNOWN_BACKEND' }));
+    expect(() => backend(value)).toThrow(message);
+  });
+
+  test.each([
+    ['udp', 'it is "udp": write an object'],
+    [{ Type: 5 }, 'Type is 5: write a string'],
+    [{ Type: 'udp', Port: 65536 }, 'Port is 65536: write a whole number from 0 to 65535'],
+    [{ Type: 'udp', Port: '8285' }, 'Port is "8285"'],
+    [{ Type: 'vxlan', VNI: 0 }, 'VNI is 0'],
+    [{ Type: 'vxlan', VNI: 16777216 }, 'VNI is 16777216'],
+    [{ Type: 'vxlan', DirectRouting: 1 }, 'DirectRouting is 1'],
+  ])('parseBackendConfig() refuses %j', (value, message) => {
+    expect(() => backend(value)).toThrow(`Invalid Backend in the network config: ${message}`);
+  });
+});

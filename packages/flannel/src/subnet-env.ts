@@ -1,0 +1,160 @@
+import {
+  formatIpv6Interface,
+  formatIpv6Prefix,
+  type Ipv6Interface,
+  type Ipv6Prefix,
+  ipv6AddressAt,
+  parseIpv6Interface,
+  parseIpv6Prefix,
+  sameIpv6Prefix,
+} from '@flannel-ts/inet/ipv6-prefix';
+import {
+  addressAt,
+  formatIpv4Interface,
+  formatIpv4Prefix,
+  type Ipv4Interface,
+  type Ipv4Prefix,
+  parseIpv4Interface,
+  parseIpv4Prefix,
+  samePrefix,
+} from '@flannel-ts/inet/prefix';
+import { FlannelError } from './errors.ts';
+import type { LeaseSubnets } from './lease.ts';
+import type { NetworkConfig } from './network-config.ts';
+
+/** The file the daemon writes for the CNI plugin and for scripts, by default /run/flannel/subnet.env. */
+export interface SubnetEnv {
+  /** Usually one; a list in the file is allowed by the CNI plugin. */
+  readonly networks: readonly Ipv4Prefix[];
+  /** The node's subnet, with its first usable address: the bridge's. */
+  readonly subnet?: Ipv4Interface;
+  readonly ipv6Networks: readonly Ipv6Prefix[];
+  readonly ipv6Subnet?: Ipv6Interface;
+  readonly mtu: number;
+  /** The daemon masquerades, so the plugin need not. */
+  readonly ipMasq: boolean;
+}
+
+const KEYS = [
+  'FLANNEL_NETWORK',
+  'FLANNEL_SUBNET',
+  'FLANNEL_IPV6_NETWORK',
+  'FLANNEL_IPV6_SUBNET',
+  'FLANNEL_MTU',
+  'FLANNEL_IPMASQ',
+] as const;
+type Key = (typeof KEYS)[number];
+
+/** What a node with this lease says: the first address after the subnet's base is the bridge's. */
+export function subnetEnvOf(
+  config: Pick<NetworkConfig, 'enableIpv4' | 'network' | 'ipv6'>,
+  lease: LeaseSubnets,
+  mtu: number,
+  ipMasq: boolean,
+): SubnetEnv {
+  const { subnet, ipv6Subnet } = lease;
+  return {
+    networks: config.enableIpv4 ? [config.network] : [],
+    ...(config.enableIpv4 && { subnet: { address: addressAt(subnet, 1), length: subnet.length } }),
+    ipv6Networks: config.ipv6 ? [config.ipv6.network] : [],
+    ...(config.ipv6 &&
+      ipv6Subnet && { ipv6Subnet: { address: ipv6AddressAt(ipv6Subnet, 1n), length: ipv6Subnet.length } }),
+    mtu,
+    ipMasq,
+  };
+}
+
+/** Byte for byte flannel's WriteSubnetFile (subnet/subnet.go). */
+export function formatSubnetEnv(env: SubnetEnv): string {
+  const lines: [Key, string][] = [];
+  if (env.subnet !== undefined) {
+    lines.push(['FLANNEL_NETWORK', env.networks.map(formatIpv4Prefix).join(',')]);
+    lines.push(['FLANNEL_SUBNET', formatIpv4Interface(env.subnet)]);
+  }
+  if (env.ipv6Subnet !== undefined) {
+    lines.push(['FLANNEL_IPV6_NETWORK', env.ipv6Networks.map(formatIpv6Prefix).join(',')]);
+    lines.push(['FLANNEL_IPV6_SUBNET', formatIpv6Interface(env.ipv6Subnet)]);
+  }
+  lines.push(['FLANNEL_MTU', String(env.mtu)], ['FLANNEL_IPMASQ', String(env.ipMasq)]);
+  return lines.map(([key, value]) => `${key}=${value}\n`).join('');
+}
+
+/**
+ * Reads what flannel or we wrote; unknown keys are left alone. `file` is for the messages, which are those of flannel's CNI
+ * plugin (flannel.go, loadFlannelSubnetEnv), but for a known key without "=", where that one crashes.
+ */
+export function parseSubnetEnv(text: string, file = 'subnet.env'): SubnetEnv {
+  const values = readLines(text, file);
+  const read = <T>(key: Key, what: string, parse: (value: string) => T): T | undefined => {
+    const value = values.get(key);
+    if (value === undefined) return undefined;
+    try {
+      return parse(value);
+    } catch (error) {
+      const message = `${file}: ${key} has an invalid ${what}: ${JSON.stringify(value)}`;
+      throw new FlannelError('INVALID_SUBNET_ENV', message, { cause: error });
+    }
+  };
+  const cidr = 'CIDR address';
+  const subnet = read('FLANNEL_SUBNET', cidr, parseIpv4Interface);
+  const ipv6Subnet = read('FLANNEL_IPV6_SUBNET', cidr, parseIpv6Interface);
+  const networks = read('FLANNEL_NETWORK', cidr, (list) => distinct(list, parseIpv4Prefix, samePrefix)) ?? [];
+  const ipv6Networks =
+    read('FLANNEL_IPV6_NETWORK', cidr, (list) => distinct(list, parseIpv6Prefix, sameIpv6Prefix)) ?? [];
+  const mtu = read('FLANNEL_MTU', 'number', parseMtu);
+  // Exactly "true", as upstream; anything else is false.
+  const ipMasq = read('FLANNEL_IPMASQ', 'value', (value) => value === 'true');
+
+  const missing: Key[] = [];
+  if (networks.length === 0 && ipv6Networks.length === 0) missing.push('FLANNEL_NETWORK', 'FLANNEL_IPV6_NETWORK');
+  if (subnet === undefined && ipv6Subnet === undefined) missing.push('FLANNEL_SUBNET', 'FLANNEL_IPV6_SUBNET');
+  if (mtu === undefined) missing.push('FLANNEL_MTU');
+  if (ipMasq === undefined) missing.push('FLANNEL_IPMASQ');
+  if (mtu === undefined || ipMasq === undefined || missing.length > 0) {
+    throw new FlannelError('INVALID_SUBNET_ENV', `${file} is missing ${missing.join(', ')}`);
+  }
+  return {
+    networks,
+    ...(subnet !== undefined && { subnet }),
+    ipv6Networks,
+    ...(ipv6Subnet !== undefined && { ipv6Subnet }),
+    mtu,
+    ipMasq,
+  };
+}
+
+/** The sentence people search for when pods do not start; `reason` as Go would say it. */
+export function subnetEnvFailure(reason: string): string {
+  return `failed to load flannel 'subnet.env' file: ${reason}. Check the flannel pod log for this node.`;
+}
+
+function readLines(text: string, file: string): Map<Key, string> {
+  const values = new Map<Key, string>();
+  for (const line of text.split(/\r?\n/)) {
+    const equals = line.indexOf('=');
+    const key = KEYS.find((known) => known === (equals < 0 ? line : line.slice(0, equals)).trim());
+    if (key === undefined) continue;
+    if (equals < 0) throw new FlannelError('INVALID_SUBNET_ENV', `${file}: ${key} has no value: write ${key}=...`);
+    values.set(key, unquote(line.slice(equals + 1).trim()));
+  }
+  return values;
+}
+
+/** Shell scripts source the file, too, so somebody's copy may have quotes. */
+function unquote(value: string): string {
+  return /^(["']).*\1$/.test(value) ? value.slice(1, -1) : value;
+}
+
+function distinct<T>(list: string, parse: (text: string) => T, same: (a: T, b: T) => boolean): T[] {
+  const found: T[] = [];
+  for (const text of list.split(',')) {
+    const value = parse(text);
+    if (!found.some((other) => same(other, value))) found.push(value);
+  }
+  return found;
+}
+
+function parseMtu(text: string): number {
+  if (!/^\d{1,10}$/.test(text) || Number(text) > 0xffff_ffff) throw new RangeError('not a 32-bit number');
+  return Number(text);
+}
