@@ -19,10 +19,12 @@ export interface NetConf {
 
 /** With flannel's defaults (flannel-io/cni-plugin flannel.go, loadFlannelNetConf). */
 export function parseNetConf(json: string): NetConf {
-  const fields = new FieldReader(
-    parseJsonObject(json, (reason) => invalid(`the text is ${reason}`)),
-    invalid,
-  );
+  return netConfOf(parseJsonObject(json, (reason) => invalid(`the text is ${reason}`)));
+}
+
+/** The same from what is parsed already. */
+export function netConfOf(object: JsonObject): NetConf {
+  const fields = new FieldReader(object, invalid);
   const ipam = fields.nested('ipam');
   const runtimeConfig = fields.nested('runtimeConfig');
   const prevResult = fields.nested('prevResult');
