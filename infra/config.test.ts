@@ -1,0 +1,93 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { formatIpv4Prefix } from '@flannel-ts/inet/prefix';
+import { parseSettings } from './config.ts';
+
+/** The values that Pulumi.yaml gives a stack of which nothing is configured, as pulumi.Config hands them over. */
+const PROJECT = readFileSync(join(__dirname, '../Pulumi.yaml'), 'utf8');
+const DEFAULTS: Record<string, string> = {
+  ...Object.fromEntries(
+    [...PROJECT.matchAll(/^ {2}(\w+):\n(?: {4}.*\n)*? {4}default: (.+)$/gm)].map(([, key, value]) => [key, value]),
+  ),
+  backend: JSON.stringify({ Type: /^ {4}default:\n {6}Type: (\w+)$/m.exec(PROJECT)![1] }),
+};
+
+function settings(changes: Record<string, string | undefined> = {}, stack = 'dev') {
+  const values = { ...DEFAULTS, ...changes };
+  return parseSettings(stack, (key) => values[key]);
+}
+
+function problems(changes: Record<string, string | undefined>, stack?: string): string[] {
+  try {
+    settings(changes, stack);
+  } catch (error) {
+    return (error as Error).message.split('\n');
+  }
+  throw new Error('Nothing was wrong');
+}
+
+describe('parseSettings() with defaults', () => {
+  test('takes what Pulumi.yaml says', () => {
+    const result = settings();
+    expect(result).toMatchObject({
+      stack: 'dev',
+      environment: 'local',
+      nodes: 3,
+      podsPerNode: 2,
+      etcdMembers: 1,
+      mtu: 1500,
+    });
+    expect(formatIpv4Prefix(result.vpc)).toBe('10.64.0.0/19');
+    expect(formatIpv4Prefix(result.network.network)).toBe('10.244.0.0/16');
+    expect(result.network.subnetLength).toBe(24);
+    expect(result.network.backend).toEqual({ type: 'udp', port: 8285 });
+  });
+});
+
+describe('parseSettings() says in one sentence', () => {
+  test.each<[string, Record<string, string | undefined>, RegExp]>([
+    [
+      'that pods and machines would share addresses',
+      { podCidr: '10.64.0.0/16' },
+      /10\.64\.0\.0\/16 overlaps .*10\.64\.0\.0\/19/,
+    ],
+    [
+      'that the VPC is too small',
+      { vpcCidr: '10.64.0.0/28' },
+      /VPC 10\.64\.0\.0\/28 has room for 0 nodes, 3 are asked for/,
+    ],
+    [
+      'that there are too few subnets',
+      { podCidr: '10.244.0.0/22', nodes: '4' },
+      /10\.244\.0\.0\/22 has 3 subnets of length 24 for 4 nodes/,
+    ],
+    ['which backends there are', { backend: '{"Type":"carrier-pigeon"}' }, /carrier-pigeon.*udp/],
+    ['which environments there are', { environment: 'gcp' }, /^environment is "gcp": set one of local$/],
+    ['that a number is none', { nodes: 'many' }, /^nodes is "many": set a whole number from 1 to 250$/],
+    ['that a number is too small', { nodes: '0' }, /^nodes is "0"/],
+    ['that a number is not whole', { nodes: '2.5' }, /^nodes is "2.5"/],
+    ['that an address range is none', { vpcCidr: '10.64.0.0' }, /^vpcCidr: Invalid IPv4 prefix "10\.64\.0\.0"/],
+    ['that an address range has host bits', { vpcCidr: '10.64.0.1/19' }, /^vpcCidr: .*write 10\.64\.0\.0\/19$/],
+    ['that the backend is no object', { backend: '"udp"' }, /^backend is "\\"udp\\"": set an object like/],
+    ['that the backend is no JSON', { backend: '{Type' }, /^backend is "\{Type"/],
+    ['that a value is missing', { mtu: undefined }, /^mtu is not set: set a whole number/],
+    ['that an even number of etcd members is none better', { etcdMembers: '2' }, /^etcdMembers is 2: /],
+    ['that a node cannot hold the pods', { subnetLength: '30', podsPerNode: '2' }, /for 2 pods on a node/],
+    ['that the MTU is too small for the backend', { mtu: '600' }, /MTU 600 leaves 572 bytes/],
+  ])('%s', (_, changes, sentence) => {
+    const found = problems(changes);
+    expect(found).toHaveLength(1);
+    expect(found[0]).toMatch(sentence);
+  });
+
+  test.each(['Dev', 'dev_1', '1dev', 'a'.repeat(31), 'dev.1', ''])('that "%s" is no name for a stack', (stack) => {
+    expect(problems({}, stack)).toEqual([expect.stringMatching(/^Stack name ".*" cannot be used/)]);
+  });
+});
+
+describe('parseSettings() with several mistakes', () => {
+  test('tells all of them', () => {
+    expect(problems({ nodes: 'x', mtu: 'y', environment: 'z' }, 'UP')).toHaveLength(4);
+    expect(problems({ podCidr: '10.64.0.0/24', nodes: '9000' })).toHaveLength(1);
+  });
+});

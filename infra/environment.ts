@@ -1,0 +1,43 @@
+/** What every environment offers, and which ones there are. */
+import type * as pulumi from '@pulumi/pulumi';
+import type { EnvironmentName, Settings } from './config.ts';
+import type { Artifact } from './node/artifact.ts';
+
+/** The stack's outputs: what other programs and people rely on. */
+export interface EnvironmentOutputs {
+  readonly network: {
+    readonly vpcCidr: string;
+    readonly podCidr: string;
+    readonly subnetLength: number;
+    readonly backend: unknown;
+  };
+  readonly nodes: readonly {
+    readonly name: string;
+    readonly address: string;
+    readonly podSubnet: pulumi.Output<string>;
+  }[];
+  readonly etcdEndpoints: readonly string[];
+  readonly artifact: { readonly version: string; readonly sha256: string };
+  /** Secret. */
+  readonly etcdClient: pulumi.Output<{ readonly ca: string; readonly cert: string; readonly key: string }>;
+  /** Of the local environment. */
+  readonly pods?: readonly {
+    readonly name: string;
+    readonly node: string;
+    readonly address: pulumi.Output<string>;
+    readonly netns: pulumi.Output<string>;
+  }[];
+}
+
+/** Registers all resources of an environment. */
+export type CreateEnvironment = (settings: Settings, artifact: Artifact) => EnvironmentOutputs;
+
+/** Loaded when asked for: a stack must not need what only another environment needs. */
+const ENVIRONMENTS: Readonly<Record<EnvironmentName, () => Promise<CreateEnvironment>>> = {
+  local: async () => (await import('./local/environment.ts')).createLocalEnvironment,
+};
+
+export async function createEnvironment(settings: Settings, artifact: Artifact): Promise<EnvironmentOutputs> {
+  const create = await ENVIRONMENTS[settings.environment]();
+  return create(settings, artifact);
+}

@@ -1,0 +1,23 @@
+export type InfraErrorCode =
+  | 'INVALID_CONFIG'
+  | 'VPC_TOO_SMALL'
+  | 'ARTIFACT_MISSING'
+  | 'ARTIFACT_MISMATCH'
+  | 'BUILD_MISSING'
+  | 'COMMAND_FAILED'
+  | 'NOT_READY'
+  | 'CNI_FAILED'
+  | 'STILL_RUNNING';
+
+/** Something that stops the infrastructure from being what the configuration asks for. */
+export class InfraError extends Error {
+  override readonly name = 'InfraError';
+
+  constructor(
+    readonly code: InfraErrorCode,
+    message: string,
+    options?: ErrorOptions,
+  ) {
+    super(message, options);
+  }
+}

@@ -1,0 +1,70 @@
+/** The local environment: network namespaces of this machine stand for the machines of a cloud. */
+import { formatNetworkConfig } from '@flannel-ts/flannel/network-config';
+import { formatIpv4Prefix } from '@flannel-ts/inet/prefix';
+import * as pulumi from '@pulumi/pulumi';
+import type { Settings } from '../config.ts';
+import type { EnvironmentOutputs } from '../environment.ts';
+import type { Artifact } from '../node/artifact.ts';
+import { Pki } from '../pki.ts';
+import { Etcd } from './etcd.ts';
+import { Node } from './node.ts';
+import { planAddresses } from './plan.ts';
+import { Pods } from './pods.ts';
+import { StoredArtifact } from './resources.ts';
+import { Vpc } from './vpc.ts';
+
+export function createLocalEnvironment(settings: Settings, artifact: Artifact): EnvironmentOutputs {
+  requireHost();
+  const { stack, network } = settings;
+  const plan = planAddresses(settings.vpc, settings.etcdMembers, settings.nodes);
+  const pki = new Pki('pki', { stack });
+  const vpc = new Vpc('vpc', { stack, cidr: settings.vpc, gateway: plan.gateway, mtu: settings.mtu });
+  const etcd = new Etcd('etcd', { stack, vpc, pki, addresses: plan.etcd, network });
+  const stored = storeArtifact(stack, artifact);
+  const nodes: Node[] = [];
+  for (const address of plan.nodes) {
+    const previous = nodes.at(-1);
+    // A change rolls from node to node: the next one begins when this one is ready.
+    const after = previous ? [etcd.ready, previous.software] : [etcd.ready];
+    const networkConfig = formatNetworkConfig(network);
+    const name = `node-${nodes.length}`;
+    const args = { stack, vpc, pki, address, etcdEndpoints: etcd.endpoints, artifact: stored, networkConfig, after };
+    nodes.push(new Node(name, args));
+  }
+  const pods = nodes.map((node, i) => {
+    return new Pods(`pods-${i}`, { stack, node, prefix: `pod-${i}`, count: settings.podsPerNode });
+  });
+  return {
+    network: {
+      vpcCidr: formatIpv4Prefix(settings.vpc),
+      podCidr: formatIpv4Prefix(network.network),
+      subnetLength: network.subnetLength,
+      backend: JSON.parse(formatNetworkConfig(network)).Backend,
+    },
+    nodes: nodes.map(({ label, address, podSubnet }) => ({ name: label, address, podSubnet })),
+    etcdEndpoints: etcd.endpoints,
+    artifact: { version: artifact.version, sha256: artifact.sha256 },
+    etcdClient: clientSecret(pki, etcd),
+    pods: pods.flatMap((component) => component.pods),
+  };
+}
+
+/** Asked here, because the provider process would answer with a stack trace for each resource. */
+function requireHost(): void {
+  try {
+    require.resolve('@flannel-ts/infra/host');
+  } catch {
+    throw new pulumi.RunError('infra/dist/host.cjs is missing: run "npm run build"');
+  }
+}
+
+function storeArtifact(stack: string, { sha256, file }: Artifact): StoredArtifact {
+  return new StoredArtifact('artifact', { stack, sha256, file, source: `../dist/${file}` }, {});
+}
+
+function clientSecret(pki: Pki, etcd: Etcd): EnvironmentOutputs['etcdClient'] {
+  const client = pulumi
+    .all([pki.ca, etcd.admin])
+    .apply(([ca, { certificate, key }]) => ({ ca, cert: certificate, key }));
+  return pulumi.secret(client);
+}

@@ -1,0 +1,123 @@
+/** What runs on a node: the artifact, installed and configured, and flanneld, ready. */
+import { existsSync, readFileSync, rmSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { formatIpv4Prefix, interfacePrefix, parseIpv4Interface } from '@flannel-ts/inet/prefix';
+import { netnsExists } from '@flannel-ts/linux/netns';
+import { installScript } from '../../node/artifact.ts';
+import { type BootFile, subnetFile, type Unit } from '../../node/files.ts';
+import { machineRoot, netnsPath } from '../names.ts';
+import { parseEnvironment } from '../supervisor/descriptor.ts';
+import { mustRun, runCommand } from './command.ts';
+import { bootFileProblem, pruneEmpty, writeBootFiles } from './files.ts';
+import { ABSENT, handler } from './resource.ts';
+import {
+  configHash,
+  ensureRunning,
+  type ServiceSpec,
+  serviceProblem,
+  stopRunning,
+  waitForService,
+} from './supervision.ts';
+
+export interface NodeInputs {
+  readonly stack: string;
+  readonly machine: string;
+  /** The machine's id: its software goes with it. */
+  readonly host: string;
+  readonly artifact: { readonly url: string; readonly sha256: string };
+  readonly files: readonly BootFile[];
+  /** Files that hold keys. */
+  readonly secretFiles: readonly BootFile[];
+  readonly unit: Unit;
+  /** What the service reads elsewhere at its start: another value means a restart. */
+  readonly revision: string;
+}
+
+export interface NodeOutputs {
+  /** The node's part of the pod network. */
+  readonly podSubnet: string;
+}
+
+const READY_MS = 60_000;
+const RELEASE_MS = 10_000;
+
+export const node = handler<NodeInputs, NodeOutputs>({
+  id: ({ host }) => host,
+  identity: ['stack', 'machine', 'host'],
+  async ensure(inputs) {
+    const root = machineRoot(inputs.stack, inputs.machine);
+    await install(root, inputs);
+    writeBootFiles([...inputs.files, ...inputs.secretFiles]);
+    const spec = serviceOf(inputs);
+    await ensureRunning(spec);
+    await waitForService(spec, 'ready', READY_MS);
+    return { podSubnet: podSubnetOf(inputs) };
+  },
+  async observe(props) {
+    const root = machineRoot(props.stack, props.machine);
+    if (!existsSync(root) || !netnsExists(netnsPath(props.stack, props.machine))) return ABSENT;
+    const drift = nodeProblem(root, props);
+    if (drift !== undefined) return { present: true, drift };
+    return { present: true, outputs: { podSubnet: podSubnetOf(props) } };
+  },
+  async remove(props) {
+    await stopRunning(serviceOf(props));
+    await decommission(props);
+    const root = machineRoot(props.stack, props.machine);
+    rmSync(root, { recursive: true, force: true });
+    pruneEmpty(dirname(root));
+  },
+});
+
+async function install(root: string, { machine, artifact }: NodeInputs): Promise<void> {
+  await mustRun(['sh', '-s'], `install ${artifact.url} on ${machine}`, {
+    input: installScript({ root, ...artifact }),
+    timeoutMs: 120_000,
+  });
+}
+
+function nodeProblem(root: string, props: NodeInputs): string | undefined {
+  const { files, secretFiles, artifact, machine } = props;
+  if (!existsSync(`${root}/opt/flannel/${artifact.sha256}`)) return `${machine} has lost its artifact`;
+  for (const file of [...files, ...secretFiles]) {
+    const problem = bootFileProblem(file);
+    if (problem !== undefined) return problem;
+  }
+  if (podSubnetOf(props) === '') return `${machine} has no subnet`;
+  return serviceProblem(serviceOf(props));
+}
+
+function serviceOf(inputs: NodeInputs): ServiceSpec {
+  const { stack, machine, artifact, files, secretFiles, unit, revision } = inputs;
+  return {
+    stack,
+    machine,
+    root: machineRoot(stack, machine),
+    unit,
+    configHash: configHash(unit, [...files, ...secretFiles], artifact.sha256, revision),
+  };
+}
+
+/** Gives the node's lease back, so that its subnet is free at once and not in a day. A failure must not keep the node. */
+async function decommission({ stack, machine, unit }: NodeInputs): Promise<void> {
+  const netns = netnsPath(stack, machine);
+  if (unit.decommission === undefined || !netnsExists(netns) || !existsSync(unit.decommission[0]!)) return;
+  const { code, stderr } = await runCommand(unit.decommission, {
+    netns,
+    environment: Object.assign({}, ...unit.environmentFiles.map(readEnvironment)),
+    timeoutMs: RELEASE_MS,
+  });
+  if (code === 0) return;
+  const why = stderr.trim().split('\n').at(-1) || 'no answer';
+  process.stderr.write(`${machine} could not give its lease back, it ends within a day: ${why}\n`);
+}
+
+/** flanneld writes its subnet with the bridge's address, 10.244.3.1/24; the subnet is 10.244.3.0/24. */
+function podSubnetOf({ stack, machine }: NodeInputs): string {
+  const subnet = readEnvironment(subnetFile(machineRoot(stack, machine))).FLANNEL_SUBNET;
+  return subnet === undefined ? '' : formatIpv4Prefix(interfacePrefix(parseIpv4Interface(subnet)));
+}
+
+function readEnvironment(path: string): Record<string, string> {
+  return existsSync(path) ? parseEnvironment(readFileSync(path, 'utf8')) : {};
+}

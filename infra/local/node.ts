@@ -1,0 +1,55 @@
+/** A node: a machine with flanneld on it. */
+import { formatIpv4, type Ipv4 } from '@flannel-ts/inet/ipv4';
+import * as pulumi from '@pulumi/pulumi';
+import { nodeBoot, nodeSecrets } from '../node/files.ts';
+import type { Pki } from '../pki.ts';
+import { MACHINE_INTERFACE, machineRoot } from './names.ts';
+import { type Machine, NodeSoftware, type StoredArtifact } from './resources.ts';
+import type { Vpc } from './vpc.ts';
+
+export interface NodeArgs {
+  readonly stack: string;
+  readonly vpc: Vpc;
+  readonly pki: Pki;
+  readonly address: Ipv4;
+  readonly etcdEndpoints: readonly string[];
+  readonly artifact: StoredArtifact;
+  /** What flanneld reads in etcd when it starts; another text restarts it. */
+  readonly networkConfig: string;
+  /** What must be there first: the configuration in etcd, and the node before this one. */
+  readonly after: readonly pulumi.Resource[];
+}
+
+export class Node extends pulumi.ComponentResource {
+  readonly label: string;
+  readonly address: string;
+  readonly machine: Machine;
+  readonly software: NodeSoftware;
+  readonly podSubnet: pulumi.Output<string>;
+
+  constructor(name: string, args: NodeArgs, options?: pulumi.ComponentResourceOptions) {
+    super('flannel:local:Node', name, {}, options);
+    const { stack, vpc, pki, artifact } = args;
+    const root = machineRoot(stack, name);
+    const { files, unit } = nodeBoot({ root, etcdEndpoints: args.etcdEndpoints, interface: MACHINE_INTERFACE });
+    this.label = name;
+    this.address = formatIpv4(args.address);
+    this.machine = vpc.machine(name, args.address, this);
+    this.software = new NodeSoftware(
+      `${name}-software`,
+      {
+        stack,
+        machine: name,
+        host: this.machine.id,
+        artifact: pulumi.all([artifact.url, artifact.sha256]).apply(([url, sha256]) => ({ url, sha256 })),
+        files: [...files],
+        secretFiles: pulumi.all([pki.ca, pki.client(name)]).apply(([ca, client]) => nodeSecrets(root, ca, client)),
+        unit,
+        revision: args.networkConfig,
+      },
+      { parent: this, dependsOn: [...args.after] },
+    );
+    this.podSubnet = this.software.podSubnet;
+    this.registerOutputs({ address: this.address, podSubnet: this.podSubnet });
+  }
+}

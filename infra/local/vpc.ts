@@ -1,0 +1,49 @@
+/** The network that all machines of a stack are connected to, and the machines. */
+import { formatIpv4, type Ipv4 } from '@flannel-ts/inet/ipv4';
+import { formatIpv4Prefix, type Ipv4Prefix } from '@flannel-ts/inet/prefix';
+import * as pulumi from '@pulumi/pulumi';
+import { Machine, VpcNetwork } from './resources.ts';
+
+export interface VpcArgs {
+  readonly stack: string;
+  readonly cidr: Ipv4Prefix;
+  readonly gateway: Ipv4;
+  readonly mtu: number;
+}
+
+export class Vpc extends pulumi.ComponentResource {
+  private readonly network: VpcNetwork;
+
+  constructor(
+    name: string,
+    private readonly args: VpcArgs,
+    options?: pulumi.ComponentResourceOptions,
+  ) {
+    super('flannel:local:Vpc', name, {}, options);
+    const { stack, cidr, gateway, mtu } = args;
+    this.network = new VpcNetwork(
+      name,
+      { stack, cidr: formatIpv4Prefix(cidr), gateway: formatIpv4(gateway), mtu },
+      { parent: this },
+    );
+    this.registerOutputs();
+  }
+
+  /** A machine at `address`; `parent` is the component it works for. */
+  machine(name: string, address: Ipv4, parent: pulumi.Resource): Machine {
+    const { stack, cidr, gateway, mtu } = this.args;
+    return new Machine(
+      name,
+      {
+        stack,
+        machine: name,
+        vpc: this.network.id,
+        address: formatIpv4(address),
+        prefixLength: cidr.length,
+        gateway: formatIpv4(gateway),
+        mtu,
+      },
+      { parent },
+    );
+  }
+}

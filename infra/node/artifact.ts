@@ -1,0 +1,92 @@
+/** The artifact that nodes run: which one it is, and the script that puts it on a machine. */
+import { readFileSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { InfraError } from '../errors.ts';
+
+export interface Artifact {
+  readonly version: string;
+  /** Of the archive; the nodes verify it. */
+  readonly sha256: string;
+  /** Name of the archive beside the manifest. */
+  readonly file: string;
+}
+
+/** Reads what `npm run build` says it made in `directory`. */
+export function readArtifact(directory: string): Artifact {
+  const path = join(directory, 'manifest.json');
+  const artifact = parseManifest(readText(path), path);
+  if (statSync(join(directory, artifact.file), { throwIfNoEntry: false }) === undefined) {
+    throw new InfraError('ARTIFACT_MISSING', `${path} names ${artifact.file}, which is not there: run "npm run build"`);
+  }
+  return artifact;
+}
+
+export function parseManifest(text: string, path = 'manifest.json'): Artifact {
+  const manifest = JSON.parse(text) as { version?: unknown; artifact?: { file?: unknown; sha256?: unknown } };
+  const { version, artifact } = manifest;
+  const file = artifact?.file;
+  const sha256 = artifact?.sha256;
+  if (typeof version !== 'string' || typeof file !== 'string' || !/^[0-9a-f]{64}$/.test(String(sha256))) {
+    throw new InfraError('ARTIFACT_MISSING', `${path} does not describe an artifact: run "npm run build"`);
+  }
+  return { version, file, sha256: sha256 as string };
+}
+
+function readText(path: string): string {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch (error) {
+    throw new InfraError('ARTIFACT_MISSING', `Cannot read ${path}: run "npm run build"`, { cause: error });
+  }
+}
+
+export interface Install {
+  /** Where the machine's file system begins: empty on a machine of its own. */
+  readonly root: string;
+  readonly url: string;
+  readonly sha256: string;
+}
+
+/**
+ * The script that installs an artifact on a machine: fetched by URL, verified, unpacked beside the one that runs, and made
+ * the current one by one rename, so that there is no moment without a whole installation. Only the one before it is kept.
+ */
+export function installScript({ root, url, sha256 }: Install): string {
+  return `#!/bin/sh
+set -eu
+opt=${quote(`${root}/opt/flannel`)}
+url=${quote(url)}
+sha256=${sha256}
+
+mkdir -p "$opt"
+if [ ! -d "$opt/$sha256" ]; then
+  work="$opt/.$sha256.$$"
+  trap 'rm -rf "$work"' EXIT
+  mkdir -p "$work/files"
+  curl --fail --silent --show-error --location --retry 5 --output "$work/artifact.tar.gz" "$url"
+  if ! echo "$sha256  $work/artifact.tar.gz" | sha256sum --check --status; then
+    echo "$url does not have the sha256 $sha256" >&2
+    exit 1
+  fi
+  tar --extract --gzip --no-same-owner --file "$work/artifact.tar.gz" --directory "$work/files"
+  mv -T "$work/files" "$opt/$sha256"
+fi
+
+previous=$(readlink "$opt/current" || true)
+if [ "$previous" != "$sha256" ]; then
+  ln -s "$sha256" "$opt/.current.$$"
+  mv -T "$opt/.current.$$" "$opt/current"
+  for version in "$opt"/*; do
+    case "\${version##*/}" in
+      current | "$sha256" | "$previous") ;;
+      *) rm -rf "$version" ;;
+    esac
+  done
+fi
+`;
+}
+
+/** One word for sh, whatever it holds. */
+export function quote(word: string): string {
+  return /^[\w./:@%+=-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`;
+}

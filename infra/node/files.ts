@@ -1,0 +1,234 @@
+/**
+ * What a machine boots with: files, and the one service it runs. Pure, and the same for every environment; `root` is where
+ * the machine's file system begins, empty on a machine of its own.
+ */
+import { DEFAULT_ETCD_PREFIX } from '@flannel-ts/flannel/defaults';
+
+export interface BootFile {
+  /** Absolute, below the root. */
+  readonly path: string;
+  /** As chmod takes it: "0600". */
+  readonly mode: string;
+  readonly content: string;
+}
+
+/** A service, of which a systemd unit or a supervisor's descriptor can be made. */
+export interface Unit {
+  readonly name: string;
+  readonly description: string;
+  readonly command: readonly string[];
+  /** `NAME=value` lines. One that does not exist is skipped. */
+  readonly environmentFiles: readonly string[];
+  /** Made before the first start. */
+  readonly directories: readonly string[];
+  /** Answers 200 when the service does its work. Loopback, in the machine's own network. */
+  readonly readyUrl: string;
+  readonly log: string;
+  /** How long it may take to end after SIGTERM. */
+  readonly stopSeconds: number;
+  /** Run when the machine is given up for good, with the service's environment. */
+  readonly decommission?: readonly string[];
+}
+
+export interface BootPlan {
+  readonly files: readonly BootFile[];
+  readonly unit: Unit;
+}
+
+export interface NodeBoot {
+  readonly root: string;
+  readonly etcdEndpoints: readonly string[];
+  readonly interface: string;
+}
+
+export interface KeyPair {
+  readonly certificate: string;
+  readonly key: string;
+}
+
+const FLANNELD_HEALTH_PORT = 8081; // as kube-flannel.yml has it
+
+/** A node: flanneld, and the network configuration a container runtime reads. */
+export function nodeBoot({ root, etcdEndpoints, interface: link }: NodeBoot): BootPlan {
+  const installed = `${root}/opt/flannel/current`;
+  const environment = `${root}/etc/flannel/flanneld.env`;
+  return {
+    files: [
+      {
+        path: environment,
+        mode: '0644',
+        content: lines({
+          FLANNELD_ETCD_ENDPOINTS: etcdEndpoints.join(','),
+          FLANNELD_ETCD_PREFIX: DEFAULT_ETCD_PREFIX,
+          FLANNELD_ETCD_CAFILE: `${root}/etc/flannel/tls/ca.crt`,
+          FLANNELD_ETCD_CERTFILE: `${root}/etc/flannel/tls/client.crt`,
+          FLANNELD_ETCD_KEYFILE: `${root}/etc/flannel/tls/client.key`,
+          FLANNELD_IFACE: link,
+          FLANNELD_SUBNET_FILE: subnetFile(root),
+          FLANNELD_IP_MASQ: 'true',
+          FLANNELD_HEALTHZ_IP: '127.0.0.1',
+          FLANNELD_HEALTHZ_PORT: String(FLANNELD_HEALTH_PORT),
+        }),
+      },
+      { path: conflistFile(root), mode: '0644', content: conflist(root) },
+    ],
+    unit: {
+      name: 'flanneld',
+      description: 'flannel, the network of the pods',
+      command: [`${installed}/flanneld`],
+      environmentFiles: [environment],
+      directories: [`${root}/run/flannel`, `${root}/var/lib/cni`, `${root}/var/log`],
+      readyUrl: `http://127.0.0.1:${FLANNELD_HEALTH_PORT}/readyz`,
+      log: `${root}/var/log/flanneld.log`,
+      stopSeconds: 10,
+      decommission: [`${installed}/flanneld`, 'release'],
+    },
+  };
+}
+
+/** Where flanneld says which subnet the node has; the CNI plugin waits for it. */
+export function subnetFile(root: string): string {
+  return `${root}/run/flannel/subnet.env`;
+}
+
+export function conflistFile(root: string): string {
+  return `${root}/etc/cni/net.d/10-flannel.conflist`;
+}
+
+/** Where the runtime finds the plugins that the conflist names. */
+export function pluginDirectory(root: string): string {
+  return `${root}/opt/flannel/current/cni`;
+}
+
+/** The node's way into etcd. Apart from the other files, because they hold a key. */
+export function nodeSecrets(root: string, ca: string, client: KeyPair): BootFile[] {
+  return tlsFiles(`${root}/etc/flannel/tls`, ca, { client });
+}
+
+export interface EtcdBoot {
+  readonly root: string;
+  readonly name: string;
+  readonly address: string;
+}
+
+/**
+ * An etcd member. Which other members there are is asked of the cluster itself when the member starts for the first time,
+ * so none of them changes when another comes or goes.
+ */
+export function etcdBoot({ root, name, address }: EtcdBoot): BootPlan {
+  const tls = `${root}/etc/etcd/tls`;
+  const environment = `${root}/etc/etcd/etcd.env`;
+  const data = `${root}/var/lib/etcd`;
+  return {
+    files: [
+      {
+        path: environment,
+        mode: '0644',
+        content: lines({
+          ETCD_NAME: name,
+          ETCD_DATA_DIR: data,
+          ETCD_LISTEN_CLIENT_URLS: etcdClientUrl(address),
+          ETCD_ADVERTISE_CLIENT_URLS: etcdClientUrl(address),
+          ETCD_LISTEN_PEER_URLS: etcdPeerUrl(address),
+          ETCD_INITIAL_ADVERTISE_PEER_URLS: etcdPeerUrl(address),
+          ETCD_LISTEN_METRICS_URLS: 'http://127.0.0.1:2381',
+          ETCD_CLIENT_CERT_AUTH: 'true',
+          ETCD_TRUSTED_CA_FILE: `${tls}/ca.crt`,
+          ETCD_CERT_FILE: `${tls}/server.crt`,
+          ETCD_KEY_FILE: `${tls}/server.key`,
+          ETCD_PEER_CLIENT_CERT_AUTH: 'true',
+          // One CA signs for peers and clients: only this name keeps a client's certificate out of the cluster's inside.
+          ETCD_PEER_CERT_ALLOWED_CN: ETCD_PEER_NAME,
+          ETCD_PEER_TRUSTED_CA_FILE: `${tls}/ca.crt`,
+          ETCD_PEER_CERT_FILE: `${tls}/peer.crt`,
+          ETCD_PEER_KEY_FILE: `${tls}/peer.key`,
+          // The gateway would call the member with the server's certificate, which is no client's. flanneld speaks gRPC.
+          ETCD_ENABLE_GRPC_GATEWAY: 'false',
+          ETCD_AUTO_COMPACTION_MODE: 'periodic',
+          ETCD_AUTO_COMPACTION_RETENTION: '1h',
+          // etcd 3.4 refuses to start on other architectures than amd64 without being told.
+          ...(process.arch === 'arm64' ? { ETCD_UNSUPPORTED_ARCH: 'arm64' } : {}),
+        }),
+      },
+    ],
+    unit: {
+      name: 'etcd',
+      description: 'etcd, which holds the leases of the nodes',
+      command: ['etcd'],
+      environmentFiles: [environment, etcdInitialFile(root)],
+      directories: [`${root}/var/log`],
+      readyUrl: 'http://127.0.0.1:2381/health',
+      log: `${root}/var/log/etcd.log`,
+      stopSeconds: 10,
+    },
+  };
+}
+
+/** The common name of the certificate with which members talk to each other. */
+export const ETCD_PEER_NAME = 'etcd-peer';
+
+export function etcdClientUrl(address: string): string {
+  return `https://${address}:2379`;
+}
+
+export function etcdPeerUrl(address: string): string {
+  return `https://${address}:2380`;
+}
+
+/** What a member needs to know only when it has no data yet; written by whoever starts it. */
+export function etcdInitialFile(root: string): string {
+  return `${root}/etc/etcd/initial.env`;
+}
+
+export function etcdInitialCluster(
+  state: 'new' | 'existing',
+  members: readonly { name: string; peerUrl: string }[],
+): string {
+  return lines({
+    ETCD_INITIAL_CLUSTER: members.map(({ name, peerUrl }) => `${name}=${peerUrl}`).join(','),
+    ETCD_INITIAL_CLUSTER_STATE: state,
+  });
+}
+
+/** `admin` is for etcdctl, run on the member itself. */
+export function etcdSecrets(
+  root: string,
+  ca: string,
+  pairs: { readonly server: KeyPair; readonly peer: KeyPair; readonly admin: KeyPair },
+): BootFile[] {
+  return tlsFiles(`${root}/etc/etcd/tls`, ca, pairs);
+}
+
+function tlsFiles(directory: string, ca: string, pairs: Readonly<Record<string, KeyPair>>): BootFile[] {
+  const files: BootFile[] = [{ path: `${directory}/ca.crt`, mode: '0644', content: ca }];
+  for (const [name, { certificate, key }] of Object.entries(pairs)) {
+    files.push({ path: `${directory}/${name}.crt`, mode: '0644', content: certificate });
+    files.push({ path: `${directory}/${name}.key`, mode: '0600', content: key });
+  }
+  return files;
+}
+
+/** As flannel's own manifest has it, with the directories of this machine. */
+function conflist(root: string): string {
+  const list = {
+    cniVersion: '1.0.0',
+    name: 'flannel',
+    plugins: [
+      {
+        type: 'flannel',
+        subnetFile: subnetFile(root),
+        dataDir: `${root}/var/lib/cni/flannel`,
+        ipam: { dataDir: `${root}/var/lib/cni/networks` },
+        delegate: { hairpinMode: true, isDefaultGateway: true },
+      },
+    ],
+  };
+  return `${JSON.stringify(list, undefined, 2)}\n`;
+}
+
+/** The form that systemd's EnvironmentFile= takes as well: no value here needs quotes. */
+function lines(variables: Readonly<Record<string, string>>): string {
+  return Object.entries(variables)
+    .map(([name, value]) => `${name}=${value}\n`)
+    .join('');
+}
