@@ -1,0 +1,74 @@
+import type { Ipv4 } from '@flannel-ts/inet/ipv4';
+import type { EngineCounters, EngineRoute, PeerCounters } from './engine.ts';
+import { EngineError } from './errors.ts';
+import { REASONS, type Reason } from './reasons.ts';
+import {
+  createShared,
+  FIRST_DROP,
+  MAX_ROUTES,
+  PEER_STRIDE,
+  PHASE,
+  publishRoutes,
+  type Shared,
+  STATE,
+  TOTAL,
+  type TotalName,
+} from './shared.ts';
+import { PeerSlots } from './slots.ts';
+
+/** The control side's hold on the shared memory: routes and the stop request go in, counters and signs of life come out. */
+export class Control {
+  readonly shared: Shared = createShared();
+  readonly #slots = new PeerSlots();
+
+  setRoutes(routes: readonly EngineRoute[]): void {
+    if (routes.length > MAX_ROUTES) {
+      throw new EngineError('TOO_MANY_ROUTES', `Cannot use ${routes.length} routes: the limit is ${MAX_ROUTES}`);
+    }
+    const slots = this.#slots.assign(new Set(routes.map((route) => route.peer)));
+    publishRoutes(
+      this.shared,
+      routes.map(({ subnet, peer }) => ({
+        base: subnet.base,
+        length: subnet.length,
+        peer,
+        slot: slots.get(peer)!,
+      })),
+    );
+  }
+
+  requestStop(): void {
+    Atomics.store(this.shared.state, STATE.stop, 1);
+  }
+
+  get heartbeat(): number {
+    return Atomics.load(this.shared.state, STATE.heartbeat);
+  }
+
+  get ended(): boolean {
+    return Atomics.load(this.shared.state, STATE.phase) === PHASE.ended;
+  }
+
+  counters(): EngineCounters {
+    const { totals } = this.shared;
+    const values = Object.fromEntries(Object.entries(TOTAL).map(([name, index]) => [name, totals[index]!])) as Record<
+      TotalName,
+      number
+    >;
+    const dropped = Object.fromEntries(REASONS.map((reason, index) => [reason, totals[FIRST_DROP + index]!])) as Record<
+      Reason,
+      number
+    >;
+    const peers = new Map<Ipv4, PeerCounters>();
+    for (const [peer, slot] of this.#slots.current) peers.set(peer as Ipv4, this.#peerCounters(peer, slot));
+    return { ...values, dropped, peers };
+  }
+
+  #peerCounters(peer: number, slot: number): PeerCounters {
+    const { peers, owners } = this.shared;
+    // The data side may not have taken the slot over from an earlier peer yet.
+    const owned = owners[slot] === peer;
+    const at = (field: number): number => (owned ? peers[slot * PEER_STRIDE + field]! : 0);
+    return { sentPackets: at(0), sentBytes: at(1), receivedPackets: at(2), receivedBytes: at(3) };
+  }
+}

@@ -1,0 +1,89 @@
+import type { Ipv4 } from '@flannel-ts/inet/ipv4';
+import type { Port } from '@flannel-ts/inet/port';
+import type { Ipv4Prefix } from '@flannel-ts/inet/prefix';
+import type { Reason } from './reasons.ts';
+
+/*
+ * Words used by every engine:
+ *
+ *   packet     an IPv4 packet as it crosses the TUN device, no header before it
+ *   datagram   a UDP datagram between two nodes; its payload is one packet (flannel's `udp` backend has no other framing)
+ *   peer       the other node, named by the IPv4 address its datagrams come from
+ *   route      a subnet and the peer that owns it; the longest prefix wins
+ *   outgoing   device -> socket;  incoming: socket -> device
+ */
+
+export interface EngineConfig {
+  /** A TUN queue without packet information or virtio header (IFF_NO_PI). Made non-blocking by the engine; the caller closes it. */
+  readonly tunFd: number;
+  /** A bound UDP socket. Made non-blocking by the engine; the caller closes it. */
+  readonly socketFd: number;
+  /**
+   * The address of the device, source of the engine's ICMP errors. The kernel takes a packet with one of its own addresses
+   * as source only where `net.ipv4.conf.DEVICE.accept_local` is 1; without that sysctl the errors are martians.
+   */
+  readonly tunAddress: Ipv4;
+  readonly mtu: number;
+  /** Port of every peer. */
+  readonly port: Port;
+  /**
+   * Take datagrams only from the address of a peer, with an inner source in one of that peer's subnets (default true).
+   * The source port is not looked at: flannel's receiver does not either, and senders may spread over ports.
+   * Turn it off where outside hosts reach pods through a node that does not masquerade (flanneld without -ip-masq).
+   */
+  readonly filterPeers?: boolean;
+}
+
+export interface EngineRoute {
+  readonly subnet: Ipv4Prefix;
+  readonly peer: Ipv4;
+}
+
+export interface PeerCounters {
+  readonly sentPackets: number;
+  readonly sentBytes: number;
+  readonly receivedPackets: number;
+  readonly receivedBytes: number;
+}
+
+/** Bytes are those of inner packets. Exact up to 2^53. */
+export interface EngineCounters {
+  /** Read from the device, whatever became of them. */
+  readonly tunPackets: number;
+  readonly tunBytes: number;
+  /** Read from the socket, whatever became of them. */
+  readonly socketPackets: number;
+  readonly socketBytes: number;
+  /** Handed to the socket for a peer, without the engine's own ICMP errors. */
+  readonly sentPackets: number;
+  readonly sentBytes: number;
+  /** Written to the device, without the engine's own ICMP errors. */
+  readonly deliveredPackets: number;
+  readonly deliveredBytes: number;
+  readonly dropped: Readonly<Record<Reason, number>>;
+  /** ICMP errors sent, and those not sent because of the rate limit. */
+  readonly icmpSent: number;
+  readonly icmpSuppressed: number;
+  /** Times the socket had no room and the packet waited. */
+  readonly sendStalls: number;
+  /** Errors the socket reported on receiving; the engine went on. */
+  readonly receiveErrors: number;
+  /** errno of the last failed send, write or receive; 0 when there was none. */
+  readonly lastErrno: number;
+  /** Current peers only. */
+  readonly peers: ReadonlyMap<Ipv4, PeerCounters>;
+}
+
+export interface Engine {
+  /** Replaces the whole table; takes effect within milliseconds and never stops traffic. Of equal subnets the last one holds. */
+  setRoutes(routes: readonly EngineRoute[]): void;
+  /** Read from shared memory, without the engine noticing. */
+  counters(): EngineCounters;
+  /** Settles only if the engine dies by itself. */
+  readonly failed: Promise<Error>;
+  /** Resolves when no packet moves any more and the descriptors are no longer used. May be called again. */
+  stop(): Promise<void>;
+}
+
+/** Resolves when packets flow. Aborting before rejects, aborting after stops the engine. */
+export type StartEngine = (config: EngineConfig, signal?: AbortSignal) => Promise<Engine>;

@@ -1,0 +1,19 @@
+/** The engine could not start, or died. `failed` of an engine settles with one of these. */
+export class EngineError extends Error {
+  override readonly name = 'EngineError';
+
+  constructor(
+    readonly code:
+      | 'START_FAILED'
+      | 'ABORTED'
+      | 'STOPPED'
+      | 'WORKER_DIED'
+      | 'STUCK'
+      | 'DESCRIPTOR_LOST'
+      | 'TOO_MANY_ROUTES',
+    message: string,
+    options?: ErrorOptions,
+  ) {
+    super(message, options);
+  }
+}

@@ -1,0 +1,60 @@
+import type { Ipv4 } from '@flannel-ts/inet/ipv4';
+import {
+  checkHeader,
+  decrementTimeToLive,
+  destination,
+  dontFragment,
+  source,
+  timeToLive,
+  totalLength,
+} from './packet.ts';
+import type { RouteTable } from './peers.ts';
+import { NO_ROUTE, PASS, SPOOFED_SOURCE, TOO_BIG, TTL_EXPIRED, UNKNOWN_PEER, type Verdict } from './reasons.ts';
+
+/** The largest IPv4 datagram less its IPv4 and UDP headers. */
+export const MAX_PAYLOAD = 65535 - 20 - 8;
+
+/**
+ * Decides on a packet from the device: the row of its route, with its TTL already decremented, or a drop. A dropped packet
+ * is left as it came, since an ICMP error quotes it.
+ *
+ * A packet above the MTU that may be fragmented passes: the kernel fragments the datagram around it.
+ */
+export function judgeOutgoing(packet: Uint8Array, length: number, routes: RouteTable, mtu: number): Verdict {
+  const header = checkHeader(packet, length);
+  if (header !== PASS) return header;
+  const row = routes.lookup(destination(packet));
+  if (row < 0) return NO_ROUTE;
+  if (timeToLive(packet) <= 1) return TTL_EXPIRED;
+  const total = totalLength(packet);
+  if (total > MAX_PAYLOAD || (total > mtu && dontFragment(packet))) return TOO_BIG;
+  decrementTimeToLive(packet);
+  return row;
+}
+
+/**
+ * Decides on a packet that came in a datagram from `sender`: PASS, with its TTL already decremented, or a drop that leaves
+ * it as it came. The second decrement of a packet's way is flannel's (proxy_amd64.c, udp_to_tun), visible in traceroute.
+ */
+export function judgeIncoming(
+  packet: Uint8Array,
+  length: number,
+  sender: Ipv4,
+  routes: RouteTable,
+  tunAddress: Ipv4,
+  filterPeers: boolean,
+): Verdict {
+  if (filterPeers && routes.peerSlot(sender) < 0) return UNKNOWN_PEER;
+  const header = checkHeader(packet, length);
+  if (header !== PASS) return header;
+  const inner = source(packet);
+  // The device accepts its own address as source, for our ICMP errors: nobody else may use that.
+  if (inner === tunAddress) return SPOOFED_SOURCE;
+  if (filterPeers) {
+    const row = routes.lookup(inner);
+    if (row < 0 || routes.peer(row) !== sender) return SPOOFED_SOURCE;
+  }
+  if (timeToLive(packet) <= 1) return TTL_EXPIRED;
+  decrementTimeToLive(packet);
+  return PASS;
+}

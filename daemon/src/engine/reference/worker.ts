@@ -1,0 +1,55 @@
+import { eventFdOf, POLLIN, POLLOUT, PollSet } from '@flannel-ts/linux/poll';
+import { setThreadName } from '@flannel-ts/linux/thread';
+import { EngineError } from '../errors.ts';
+import { STATE, sharedOf } from '../shared.ts';
+import { type EngineWorkerData, runEngineWorker } from '../worker-main.ts';
+import { Forwarder } from './forwarder.ts';
+import { descriptorPorts } from './ports.ts';
+
+const TUN = 0;
+const SOCKET = 1;
+const WAKE = 2;
+
+/** Wake-ups in a row for a descriptor that then has nothing: a readiness that never clears would keep a processor busy. */
+const MAX_IDLE_WAKEUPS = 10_000;
+
+/**
+ * One packet each way per turn while either direction has one, so that neither starves the other, and a look at the stop
+ * word and the routes before every turn, so that traffic does not starve control (flannel's proxy: "if the control socket is
+ * readable", only between bursts).
+ */
+function run({ config, buffer, wakeFd, pollTimeoutMs }: EngineWorkerData): void {
+  setThreadName('engine');
+  const shared = sharedOf(buffer);
+  const { state } = shared;
+  const ports = descriptorPorts(config.tunFd, config.socketFd, config.port);
+  const forwarder = new Forwarder(ports, config, shared, () => performance.now());
+  const wake = eventFdOf(wakeFd);
+  const set = new PollSet([
+    { fd: config.tunFd, events: POLLIN },
+    { fd: config.socketFd, events: POLLIN },
+    { fd: wakeFd, events: POLLIN },
+  ]);
+  let idleWakeups = 0;
+  while (Atomics.load(state, STATE.stop) === 0) {
+    Atomics.add(state, STATE.heartbeat, 1);
+    forwarder.refreshRoutes();
+    const sent = forwarder.forwardOutgoing();
+    const received = forwarder.forwardIncoming();
+    if (sent || received) {
+      idleWakeups = 0;
+      continue;
+    }
+    // While a packet waits for room in the socket, the device's queue holds the others back.
+    set.change(TUN, forwarder.stalled ? -1 : config.tunFd, POLLIN);
+    set.change(SOCKET, config.socketFd, forwarder.stalled ? POLLIN | POLLOUT : POLLIN);
+    set.wait(pollTimeoutMs);
+    if (set.ready(WAKE) !== 0) wake.drain();
+    if (set.ready(TUN) === 0 && set.ready(SOCKET) === 0) idleWakeups = 0;
+    else if (++idleWakeups > MAX_IDLE_WAKEUPS) {
+      throw new EngineError('DESCRIPTOR_LOST', 'A descriptor of the engine is always ready and never has a packet');
+    }
+  }
+}
+
+runEngineWorker(run);

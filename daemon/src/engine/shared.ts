@@ -1,0 +1,145 @@
+import type { RouteRow } from './peers.ts';
+import { REASONS } from './reasons.ts';
+
+/*
+ * The memory that the control side (main thread) and the data side (worker) share. Nobody waits for anybody:
+ *
+ *   state     words that one side writes and the other polls: phase, stop, heartbeat, versions
+ *   routes    two tables; the control side fills the one not announced, then announces it. A sequence number per table, odd
+ *             while it is written, tells a reader that was overtaken by two updates to come again (a seqlock)
+ *   totals    counters with the data side as their single writer. Float64: one 8-byte store each, exact up to 2^53
+ *   peers     the same per peer slot; the control side gives a peer its slot, the data side zeroes it for a new owner
+ */
+
+/** A /8 network cut into /24 subnets. */
+export const MAX_ROUTES = 65536;
+export const MAX_PEERS = MAX_ROUTES;
+
+export const STATE = {
+  phase: 0,
+  stop: 1,
+  heartbeat: 2,
+  version: 3, // of the announced table; its parity says which of the two
+  sequence: 4, // and 5
+  count: 6, // and 7
+} as const;
+const STATE_WORDS = 16;
+
+export const PHASE = { starting: 0, running: 1, ended: 2 } as const;
+
+const TOTAL_NAMES = [
+  'tunPackets',
+  'tunBytes',
+  'socketPackets',
+  'socketBytes',
+  'sentPackets',
+  'sentBytes',
+  'deliveredPackets',
+  'deliveredBytes',
+  'icmpSent',
+  'icmpSuppressed',
+  'sendStalls',
+  'receiveErrors',
+  'lastErrno',
+] as const;
+export type TotalName = (typeof TOTAL_NAMES)[number];
+
+/** Index of each total; the drop counters follow, in the order of REASONS. */
+export const TOTAL = Object.fromEntries(TOTAL_NAMES.map((name, index) => [name, index])) as Record<TotalName, number>;
+export const FIRST_DROP = TOTAL_NAMES.length;
+const TOTALS = FIRST_DROP + REASONS.length;
+
+export const PEER_FIELDS = ['sentPackets', 'sentBytes', 'receivedPackets', 'receivedBytes'] as const;
+export const PEER_STRIDE = PEER_FIELDS.length;
+export const SENT = 0;
+export const RECEIVED = 2;
+
+const ROW_WORDS = 4;
+const STATE_BYTES = STATE_WORDS * 4;
+const TOTALS_BYTES = TOTALS * 8;
+const PEERS_BYTES = MAX_PEERS * PEER_STRIDE * 8;
+const OWNERS_BYTES = MAX_PEERS * 4;
+const TABLE_BYTES = MAX_ROUTES * ROW_WORDS * 4;
+
+/** Views over the shared memory; each thread makes its own. */
+export interface Shared {
+  readonly buffer: SharedArrayBuffer;
+  readonly state: Int32Array;
+  readonly totals: Float64Array;
+  readonly peers: Float64Array;
+  /** The peer address whose counters a slot holds, 0 for none. Written by the data side. */
+  readonly owners: Uint32Array;
+  readonly tables: readonly [Uint32Array, Uint32Array];
+}
+
+/** Untouched pages cost nothing: a node with few peers uses some of the 4 MB. */
+export function createShared(): Shared {
+  return sharedOf(new SharedArrayBuffer(STATE_BYTES + TOTALS_BYTES + PEERS_BYTES + OWNERS_BYTES + 2 * TABLE_BYTES));
+}
+
+export function sharedOf(buffer: SharedArrayBuffer): Shared {
+  let offset = 0;
+  const take = (bytes: number): number => {
+    offset += bytes;
+    return offset - bytes;
+  };
+  const table = () => new Uint32Array(buffer, take(TABLE_BYTES), MAX_ROUTES * ROW_WORDS);
+  return {
+    buffer,
+    state: new Int32Array(buffer, take(STATE_BYTES), STATE_WORDS),
+    totals: new Float64Array(buffer, take(TOTALS_BYTES), TOTALS),
+    peers: new Float64Array(buffer, take(PEERS_BYTES), MAX_PEERS * PEER_STRIDE),
+    owners: new Uint32Array(buffer, take(OWNERS_BYTES), MAX_PEERS),
+    tables: [table(), table()],
+  };
+}
+
+/** Control side: announces a new table. */
+export function publishRoutes(shared: Shared, rows: readonly RouteRow[]): void {
+  const { state } = shared;
+  const version = (Atomics.load(state, STATE.version) + 1) | 0;
+  const side = version & 1;
+  const table = shared.tables[side as 0 | 1];
+  Atomics.add(state, STATE.sequence + side, 1);
+  for (const [index, row] of rows.entries()) {
+    const at = index * ROW_WORDS;
+    table[at] = row.base;
+    table[at + 1] = row.length;
+    table[at + 2] = row.peer;
+    table[at + 3] = row.slot;
+  }
+  Atomics.store(state, STATE.count + side, rows.length);
+  Atomics.add(state, STATE.sequence + side, 1);
+  Atomics.store(state, STATE.version, version);
+}
+
+/** Data side: whether a table newer than `have` is announced. */
+export function hasNewRoutes(shared: Shared, have: number): boolean {
+  return Atomics.load(shared.state, STATE.version) !== have;
+}
+
+/** Data side: the announced table and its version, or undefined when it is being overwritten: keep the old, come again. */
+export function takeRoutes(shared: Shared): { readonly version: number; readonly rows: RouteRow[] } | undefined {
+  const { state } = shared;
+  const version = Atomics.load(state, STATE.version);
+  const side = version & 1;
+  const sequence = Atomics.load(state, STATE.sequence + side);
+  if ((sequence & 1) !== 0) return undefined;
+  const count = Atomics.load(state, STATE.count + side);
+  const words = shared.tables[side as 0 | 1].slice(0, count * ROW_WORDS);
+  if (Atomics.load(state, STATE.sequence + side) !== sequence) return undefined;
+  const rows: RouteRow[] = [];
+  for (let at = 0; at < words.length; at += ROW_WORDS) {
+    rows.push({ base: words[at]!, length: words[at + 1]!, peer: words[at + 2]!, slot: words[at + 3]! });
+  }
+  return { version, rows };
+}
+
+/** Data side: makes the counters of each slot those of its present peer. */
+export function claimSlots(shared: Shared, rows: readonly RouteRow[]): void {
+  for (const { slot, peer } of rows) {
+    if (shared.owners[slot] === peer) continue;
+    shared.peers.fill(0, slot * PEER_STRIDE, (slot + 1) * PEER_STRIDE);
+    shared.owners[slot] = peer;
+  }
+}

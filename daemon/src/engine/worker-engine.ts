@@ -1,0 +1,138 @@
+import type { Worker } from 'node:worker_threads';
+import { setNonblocking } from '@flannel-ts/linux/files';
+import { type EventFd, eventfd } from '@flannel-ts/linux/poll';
+import { Control } from './control.ts';
+import type { Engine, EngineConfig, EngineCounters, EngineRoute } from './engine.ts';
+import { EngineError } from './errors.ts';
+import { spawnWorker, type WorkerName } from './spawn.ts';
+import type { EngineWorkerData, EngineWorkerMessage } from './worker-main.ts';
+
+const POLL_TIMEOUT_MS = 500;
+const WATCH_INTERVAL_MS = 1000;
+/** Ticks of our own timer, not time: a process stopped and continued (SIGSTOP, a suspended machine) is not a stuck worker. */
+const STUCK_TICKS = 10;
+const STOP_TIMEOUT_MS = 5000;
+
+/** Runs an engine's worker and resolves when its packets flow. */
+export async function startWorkerEngine(name: WorkerName, config: EngineConfig, signal?: AbortSignal): Promise<Engine> {
+  if (signal?.aborted) throw aborted(signal);
+  setNonblocking(config.tunFd, true);
+  setNonblocking(config.socketFd, true);
+  const engine = new WorkerEngine(name, config);
+  const onAbort = (): void => void engine.stop().catch(() => {});
+  signal?.addEventListener('abort', onAbort, { once: true });
+  void engine.ended.then(() => signal?.removeEventListener('abort', onAbort));
+  await engine.started.catch((error: unknown) => {
+    throw signal?.aborted ? aborted(signal) : error;
+  });
+  return engine;
+}
+
+function aborted(signal: AbortSignal): EngineError {
+  return new EngineError('ABORTED', 'The start of the engine was aborted', { cause: signal.reason });
+}
+
+class WorkerEngine implements Engine {
+  readonly failed: Promise<Error>;
+  /** Resolves when the worker runs, rejects when it ends before that. */
+  readonly started: Promise<void>;
+  /** Resolves when the thread is gone. */
+  readonly ended: Promise<void>;
+
+  readonly #control = new Control();
+  readonly #wake: EventFd = eventfd();
+  readonly #worker: Worker;
+  readonly #watch: NodeJS.Timeout;
+  #stopping = false;
+  #gone = false;
+  #failure: Error | undefined;
+  #fail!: (error: Error) => void;
+  #running!: () => void;
+  #notStarted!: (error: Error) => void;
+
+  constructor(name: WorkerName, config: EngineConfig) {
+    this.failed = new Promise((resolve) => {
+      this.#fail = resolve;
+    });
+    this.started = new Promise((resolve, reject) => {
+      this.#running = resolve;
+      this.#notStarted = reject;
+    });
+    const data: EngineWorkerData = {
+      config,
+      buffer: this.#control.shared.buffer,
+      wakeFd: this.#wake.fd,
+      pollTimeoutMs: POLL_TIMEOUT_MS,
+    };
+    this.#worker = spawnWorker(name, data);
+    this.#worker.on('message', (message: EngineWorkerMessage) => this.#onMessage(message));
+    this.#worker.on('error', (error: Error) => {
+      this.#failure ??= new EngineError('WORKER_DIED', `The engine's thread died: ${error.message}`, { cause: error });
+    });
+    this.ended = new Promise((resolve) => {
+      this.#worker.once('exit', (code) => {
+        this.#onExit(code);
+        resolve();
+      });
+    });
+    // A thread blocked in a system call holds the process at its exit: Node joins workers after the exit handlers ran.
+    process.on('exit', this.#release);
+    this.#watch = this.#watchHeartbeat();
+  }
+
+  setRoutes(routes: readonly EngineRoute[]): void {
+    this.#control.setRoutes(routes);
+    if (!this.#gone) this.#wake.signal();
+  }
+
+  counters(): EngineCounters {
+    return this.#control.counters();
+  }
+
+  async stop(): Promise<void> {
+    this.#stopping = true;
+    this.#release();
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<never>((_, reject) => {
+      timer = setTimeout(() => {
+        // terminate() too waits for a thread in a system call; it helps if the thread is anywhere else.
+        void this.#worker.terminate();
+        reject(new EngineError('STUCK', `The engine's thread did not end within ${STOP_TIMEOUT_MS} ms`));
+      }, STOP_TIMEOUT_MS);
+    });
+    await Promise.race([this.ended, late]).finally(() => clearTimeout(timer));
+  }
+
+  readonly #release = (): void => {
+    this.#control.requestStop();
+    if (!this.#gone) this.#wake.signal();
+  };
+
+  #onMessage(message: EngineWorkerMessage): void {
+    if (message.type === 'running') this.#running();
+    else this.#failure = new EngineError(message.code, message.message);
+  }
+
+  #onExit(code: number): void {
+    this.#gone = true;
+    clearInterval(this.#watch);
+    process.off('exit', this.#release);
+    this.#wake.close();
+    const error =
+      this.#failure ?? new EngineError('WORKER_DIED', `The engine's thread ended by itself with exit code ${code}`);
+    this.#notStarted(error);
+    if (!this.#stopping) this.#fail(error);
+  }
+
+  #watchHeartbeat(): NodeJS.Timeout {
+    let last = this.#control.heartbeat;
+    let silent = 0;
+    return setInterval(() => {
+      const beat = this.#control.heartbeat;
+      silent = beat === last ? silent + 1 : 0;
+      last = beat;
+      if (silent < STUCK_TICKS || this.#stopping) return;
+      this.#fail(new EngineError('STUCK', `The engine's thread has shown no sign of life for ${silent} s`));
+    }, WATCH_INTERVAL_MS).unref();
+  }
+}

@@ -1,0 +1,37 @@
+import { parentPort, workerData } from 'node:worker_threads';
+import type { EngineConfig } from './engine.ts';
+import { EngineError } from './errors.ts';
+import { PHASE, STATE, sharedOf } from './shared.ts';
+
+/** What an engine's worker is started with. */
+export interface EngineWorkerData {
+  readonly config: EngineConfig;
+  readonly buffer: SharedArrayBuffer;
+  readonly wakeFd: number;
+  /** The longest that the worker may sleep: a backstop for a lost wake-up, and the least rate of its heartbeat. */
+  readonly pollTimeoutMs: number;
+}
+
+export type EngineWorkerMessage =
+  | { readonly type: 'running' }
+  | { readonly type: 'failed'; readonly code: EngineError['code']; readonly message: string };
+
+/**
+ * The frame of every engine's worker: `run` returns when the stop word is set. Errors go to the host as a message, since an
+ * error thrown in a worker loses its class and code on the way.
+ */
+export function runEngineWorker(run: (data: EngineWorkerData) => void): void {
+  const data = workerData as EngineWorkerData;
+  const { state } = sharedOf(data.buffer);
+  const post = (message: EngineWorkerMessage): void => parentPort!.postMessage(message);
+  try {
+    Atomics.store(state, STATE.phase, PHASE.running);
+    post({ type: 'running' });
+    run(data);
+  } catch (error) {
+    const code = error instanceof EngineError ? error.code : 'WORKER_DIED';
+    post({ type: 'failed', code, message: error instanceof Error ? error.message : String(error) });
+  } finally {
+    Atomics.store(state, STATE.phase, PHASE.ended);
+  }
+}
