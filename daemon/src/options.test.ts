@@ -1,0 +1,88 @@
+import { helpText, parseOptions } from './options.ts';
+
+const parse = (argv: string[], environment: Record<string, string> = {}) => parseOptions(argv, environment).options;
+
+describe('parseOptions()', () => {
+  test('parseOptions() has the defaults of flannel', () => {
+    const options = parse([]);
+    expect(options).toMatchObject({
+      command: 'run',
+      etcd: { endpoints: ['http://127.0.0.1:4001', 'http://127.0.0.1:2379'], prefix: '/coreos.com/network' },
+      subnetFile: '/run/flannel/subnet.env',
+      renewMarginMinutes: 60,
+      ipMasq: false,
+      forwardRules: true,
+      healthzPort: 0,
+      rulesResyncSeconds: 5,
+    });
+    expect(options.etcd).not.toHaveProperty('keyFile');
+  });
+
+  test.each([
+    [['-ip-masq', '-etcd-prefix', '/x/y']],
+    [['--ip-masq', '--etcd-prefix=/x/y']],
+    [['-ip-masq=true', '--etcd-prefix', '/x//y/']],
+  ])('parseOptions() takes one or two dashes, values apart or after = (%j)', (argv) => {
+    expect(parse(argv)).toMatchObject({ ipMasq: true, etcd: { prefix: '/x/y' } });
+  });
+
+  test('parseOptions() does not take the next word as the value of a boolean', () => {
+    expect(parse(['-ip-masq', 'release'])).toMatchObject({ ipMasq: true, command: 'release' });
+    expect(parse(['-ip-masq=F']).ipMasq).toBe(false);
+  });
+
+  test('parseOptions() collects repeated -iface in order', () => {
+    expect(parse(['-iface=eth1', '-iface', '10.0.0.1']).interface.names).toEqual(['eth1', '10.0.0.1']);
+  });
+
+  test('parseOptions() prefers the command line to the environment', () => {
+    const environment = { FLANNELD_ETCD_PREFIX: '/env', FLANNELD_SUBNET_FILE: '/env/subnet.env', FLANNELD_IP_MASQ: '' };
+    expect(parse(['-etcd-prefix=/flag'], environment)).toMatchObject({
+      etcd: { prefix: '/flag' },
+      subnetFile: '/env/subnet.env',
+      ipMasq: false,
+    });
+  });
+
+  test('parseOptions() passes over a bad environment value with a warning', () => {
+    const result = parseOptions([], { FLANNELD_HEALTHZ_PORT: 'no' });
+    expect(result.options.healthzPort).toBe(0);
+    expect(result.warnings[0]).toContain('FLANNELD_HEALTHZ_PORT');
+  });
+
+  test.each([
+    [['-no-such-flag'], 'Unknown flag -no-such-flag'],
+    [['--__proto__=1'], 'Unknown flag'],
+    [['---x'], 'Bad flag syntax'],
+    [['-toString=1'], 'Unknown flag'],
+    [['-subnet-file'], 'needs a value'],
+    [['-healthz-port=x'], 'whole number'],
+    [['-healthz-port=70000'], 'from 0 to 65535'],
+    [['-ip-masq=maybe'], 'write true or false'],
+    [['-subnet-lease-renew-margin=1440'], 'from 1 to 1439'],
+    [['-public-ip=1.2.3'], 'IPv4 address'],
+    [['-iface-regex=('], 'regular expression'],
+    [['-etcd-endpoints='], 'No etcd endpoint'],
+    [['-etcd-endpoints=10.0.0.1:2379'], 'write it like'],
+    [['-etcd-keyfile=/k'], 'both'],
+    [['-kube-subnet-mgr'], 'not supported'],
+    [['frobnicate'], 'Unknown command'],
+    [['release', 'more'], 'Unexpected argument'],
+  ])('parseOptions() refuses %j', (argv, message) => {
+    expect(() => parse(argv)).toThrow(message);
+    expect(() => parse(argv)).toThrow(expect.objectContaining({ code: 'USAGE' }));
+  });
+
+  test('parseOptions() answers --version and --help before anything else is checked', () => {
+    expect(parse(['--version', '-kube-subnet-mgr']).command).toBe('version');
+    expect(parse(['-h']).command).toBe('help');
+    expect(helpText()).toContain('-etcd-endpoints');
+  });
+
+  test('parseOptions() allows a certificate authority without a client certificate', () => {
+    expect(parse(['-etcd-cafile=/ca.pem', '-etcd-endpoints=https://[::1]:2379/']).etcd).toMatchObject({
+      caFile: '/ca.pem',
+      endpoints: ['https://[::1]:2379'],
+    });
+  });
+});

@@ -1,0 +1,40 @@
+/**
+ * What this node's kernel and engine should look like, as a value. A backend computes it from the leases; diff.ts compares
+ * it with what is there; nothing here knows how it comes about.
+ */
+import type { Ipv4 } from '@flannel-ts/inet/ipv4';
+import type { Port } from '@flannel-ts/inet/port';
+import type { Ipv4Interface, Ipv4Prefix } from '@flannel-ts/inet/prefix';
+import type { EngineRoute } from '../engine/engine.ts';
+
+/** A device that is ours alone: it is up and has these addresses and no others. */
+export interface DesiredLink {
+  readonly name: string;
+  readonly mtu: number;
+  readonly addresses: readonly Ipv4Interface[];
+}
+
+/** A route in the main table, marked with our protocol id. */
+export interface DesiredRoute {
+  readonly dst: Ipv4Prefix;
+  /** Name of the device. */
+  readonly link: string;
+  readonly gateway?: Ipv4;
+}
+
+/** The overlay in user space: a TUN device, a socket, and who has which subnet. */
+export interface DesiredTunnel {
+  readonly mtu: number;
+  /** Source of ICMP errors. */
+  readonly address: Ipv4;
+  /** The socket's own address. */
+  readonly listen: Ipv4;
+  readonly port: Port;
+  readonly peers: readonly EngineRoute[];
+}
+
+export interface DesiredState {
+  readonly links: readonly DesiredLink[];
+  readonly routes: readonly DesiredRoute[];
+  readonly tunnel?: DesiredTunnel;
+}

@@ -1,0 +1,97 @@
+/** What has to be done so that the kernel is as desired. Pure: values in, values out. */
+import { formatIpv4 } from '@flannel-ts/inet/ipv4';
+import { formatIpv4Interface, formatIpv4Prefix, type Ipv4Interface, samePrefix } from '@flannel-ts/inet/prefix';
+import type { DesiredLink, DesiredRoute, DesiredState } from './desired.ts';
+
+export interface ActualLink {
+  readonly name: string;
+  readonly index: number;
+  readonly mtu: number;
+  readonly up: boolean;
+  readonly addresses: readonly Ipv4Interface[];
+}
+
+/** A route with our protocol id. */
+export interface ActualRoute extends DesiredRoute {
+  /** How many the kernel would take it for something else, for example by another metric. */
+  readonly foreign: boolean;
+}
+
+export interface ActualState {
+  readonly links: readonly ActualLink[];
+  readonly routes: readonly ActualRoute[];
+}
+
+export type Change =
+  | { readonly type: 'set-link'; readonly link: string; readonly mtu?: number; readonly up?: true }
+  | { readonly type: 'add-address' | 'delete-address'; readonly link: string; readonly address: Ipv4Interface }
+  | { readonly type: 'replace-route' | 'delete-route'; readonly route: DesiredRoute };
+
+/** In the order to apply them: a route needs its device up, a gateway its address. Devices that are missing are left out. */
+export function diffState(desired: DesiredState, actual: ActualState): Change[] {
+  const links = new Map(actual.links.map((link) => [link.name, link]));
+  const present = desired.links.filter((link) => links.has(link.name));
+  return [
+    ...actual.routes
+      .filter((route) => !desired.routes.some((wanted) => samePrefix(wanted.dst, route.dst)))
+      .map((route): Change => ({ type: 'delete-route', route })),
+    ...present.flatMap((link) => diffLink(link, links.get(link.name)!)),
+    ...desired.routes
+      .filter((route) => links.has(route.link) || !desired.links.some((link) => link.name === route.link))
+      .filter((route) => !actual.routes.some((there) => sameRoute(there, route)))
+      .map((route): Change => ({ type: 'replace-route', route })),
+  ];
+}
+
+/** Names of devices that have to be made first. */
+export function missingLinks(desired: DesiredState, actual: ActualState): string[] {
+  const names = new Set(actual.links.map((link) => link.name));
+  return desired.links.map((link) => link.name).filter((name) => !names.has(name));
+}
+
+/** For logs: what the equivalent command would be. */
+export function describeChange(change: Change): string {
+  switch (change.type) {
+    case 'set-link':
+      return `link set ${change.link}${change.mtu === undefined ? '' : ` mtu ${change.mtu}`}${change.up ? ' up' : ''}`;
+    case 'add-address':
+    case 'delete-address':
+      return `address ${verb(change.type)} ${formatIpv4Interface(change.address)} dev ${change.link}`;
+    case 'replace-route':
+    case 'delete-route': {
+      const { dst, link, gateway } = change.route;
+      const via = gateway === undefined ? '' : ` via ${formatIpv4(gateway)}`;
+      return `route ${verb(change.type)} ${formatIpv4Prefix(dst)}${via} dev ${link}`;
+    }
+  }
+}
+
+function verb(type: string): string {
+  return type.slice(0, type.indexOf('-'));
+}
+
+function diffLink(wanted: DesiredLink, there: ActualLink): Change[] {
+  const changes: Change[] = [];
+  const mtu = there.mtu === wanted.mtu ? {} : { mtu: wanted.mtu };
+  const up = there.up ? {} : ({ up: true } as const);
+  const missing = wanted.addresses.filter((address) => !there.addresses.some((other) => sameAddress(address, other)));
+  const surplus = there.addresses.filter((address) => !wanted.addresses.some((other) => sameAddress(address, other)));
+  // The new one first: with the last address of a device its routes go, too.
+  for (const address of missing) changes.push({ type: 'add-address', link: wanted.name, address });
+  for (const address of surplus) changes.push({ type: 'delete-address', link: wanted.name, address });
+  if (there.mtu !== wanted.mtu || !there.up) changes.push({ type: 'set-link', link: wanted.name, ...mtu, ...up });
+  return changes;
+}
+
+function sameAddress(a: Ipv4Interface, b: Ipv4Interface): boolean {
+  return a.address === b.address && a.length === b.length;
+}
+
+function sameRoute(there: ActualRoute, wanted: DesiredRoute): boolean {
+  return (
+    !there.foreign &&
+    samePrefix(there.dst, wanted.dst) &&
+    there.link === wanted.link &&
+    there.gateway === wanted.gateway
+  );
+}

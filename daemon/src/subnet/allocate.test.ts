@@ -1,0 +1,105 @@
+import { parseIpv4 } from '@flannel-ts/inet/ipv4';
+import { formatIpv4Prefix, parseIpv4Prefix, prefixesOverlap } from '@flannel-ts/inet/prefix';
+import fc from 'fast-check';
+import { allocateSubnet, fitsConfig, freeSubnets, type Occupied, type SubnetRange } from './allocate.ts';
+
+const config: SubnetRange = {
+  network: parseIpv4Prefix('10.3.0.0/16'),
+  subnetLength: 24,
+  subnetMin: parseIpv4('10.3.1.0'),
+  subnetMax: parseIpv4('10.3.255.0'),
+};
+const own = parseIpv4('192.168.0.1');
+const other = parseIpv4('192.168.0.2');
+const lease = (subnet: string, publicIp = other): Occupied => ({ subnet: parseIpv4Prefix(subnet), publicIp });
+
+describe('allocateSubnet()', () => {
+  test('allocateSubnet() reuses the lease of the same public address', () => {
+    const mine = lease('10.3.9.0/24', own);
+    expect(allocateSubnet({ config, occupied: [lease('10.3.1.0/24'), mine], publicIp: own, random: 0 })).toEqual({
+      kind: 'reuse',
+      existing: mine,
+      stale: [],
+    });
+  });
+
+  test('allocateSubnet() prefers the subnet used last when the node has two leases', () => {
+    const occupied = [lease('10.3.8.0/24', own), lease('10.3.9.0/24', own)];
+    const previous = parseIpv4Prefix('10.3.9.0/24');
+    expect(allocateSubnet({ config, occupied, publicIp: own, previous, random: 0 })).toMatchObject({
+      existing: occupied[1],
+    });
+  });
+
+  test('allocateSubnet() drops an own lease that does not fit the config any more', () => {
+    const outside = lease('10.4.1.0/24', own);
+    const otherLength = lease('10.3.1.0/25', own);
+    const result = allocateSubnet({ config, occupied: [outside, otherLength], publicIp: own, random: 0 });
+    expect(result).toMatchObject({
+      kind: 'create',
+      subnet: parseIpv4Prefix('10.3.1.0/24'),
+      stale: [outside, otherLength],
+    });
+  });
+
+  test('allocateSubnet() takes the previous subnet when it is free, and not when it is leased or outside', () => {
+    const previous = parseIpv4Prefix('10.3.77.0/24');
+    const occupied = [lease('10.3.77.0/24')];
+    expect(allocateSubnet({ config, occupied: [], publicIp: own, previous, random: 0 })).toMatchObject({
+      subnet: previous,
+    });
+    expect(allocateSubnet({ config, occupied, publicIp: own, previous, random: 0 })).toMatchObject({
+      subnet: parseIpv4Prefix('10.3.1.0/24'),
+    });
+    const outside = parseIpv4Prefix('10.4.77.0/24');
+    expect(allocateSubnet({ config, occupied: [], publicIp: own, previous: outside, random: 0 })).toMatchObject({
+      subnet: parseIpv4Prefix('10.3.1.0/24'),
+    });
+  });
+
+  test('allocateSubnet() finds the last free subnet, and none when all are taken', () => {
+    const all = freeSubnets(config, [], 1000).map((subnet) => ({ subnet, publicIp: other }));
+    expect(all).toHaveLength(255);
+    const last = all.pop()!;
+    expect(allocateSubnet({ config, occupied: all, publicIp: own, random: 0.99 })).toMatchObject({
+      subnet: last.subnet,
+    });
+    expect(allocateSubnet({ config, occupied: [...all, last], publicIp: own, random: 0 })).toMatchObject({
+      kind: 'none',
+    });
+  });
+
+  test('allocateSubnet() never gives a subnet that overlaps another or leaves the range', () => {
+    const occupied = fc.array(
+      fc.record({ base: fc.integer({ min: 0x0a020000, max: 0x0a040000 }), length: fc.integer({ min: 20, max: 30 }) }),
+      { maxLength: 300 },
+    );
+    fc.assert(
+      fc.property(occupied, fc.double({ min: 0, max: 0.999, noNaN: true }), (blocks, random) => {
+        const leases = blocks.map(({ base, length }) => {
+          const size = 2 ** (32 - length);
+          return { subnet: { family: 4, base: base - (base % size), length }, publicIp: other } as Occupied;
+        });
+        const result = allocateSubnet({ config, occupied: leases, publicIp: own, random });
+        if (result.kind !== 'create') return result.kind === 'none';
+        const clash = leases.find((taken) => prefixesOverlap(taken.subnet, result.subnet));
+        if (clash) throw new Error(`${formatIpv4Prefix(result.subnet)} overlaps ${formatIpv4Prefix(clash.subnet)}`);
+        return fitsConfig(config, result.subnet);
+      }),
+    );
+  });
+});
+
+test('freeSubnets() ends at 255.255.255.0 without wrapping around', () => {
+  const top: SubnetRange = {
+    network: parseIpv4Prefix('255.255.252.0/22'),
+    subnetLength: 24,
+    subnetMin: parseIpv4('255.255.253.0'),
+    subnetMax: parseIpv4('255.255.255.0'),
+  };
+  expect(freeSubnets(top, [], 100).map(formatIpv4Prefix)).toEqual([
+    '255.255.253.0/24',
+    '255.255.254.0/24',
+    '255.255.255.0/24',
+  ]);
+});

@@ -1,0 +1,184 @@
+/**
+ * Taking a subnet by compare-and-swap. Who loses a race lists again and tries again: flannel means to do that, but looks for
+ * an error that never comes, so of 31 daemons started at once 10 exited (reference: local_manager.go, ErrDuplicateKey).
+ */
+import { formatLeaseValue, type Lease, type LeaseAttributes } from '@flannel-ts/flannel/lease';
+import { formatIpv4 } from '@flannel-ts/inet/ipv4';
+import { formatIpv4Prefix } from '@flannel-ts/inet/prefix';
+import type { Logger } from 'pino';
+import { Backoff, sleep } from '../../abort.ts';
+import { DaemonError, messageOf } from '../../errors.ts';
+import { type Allocation, allocateSubnet } from '../allocate.ts';
+import type { AcquireRequest } from '../manager.ts';
+import type { EtcdClient, Expectation } from './client.ts';
+import { type Layout, type LeaseRecord, occupiedBy, type RecordReader } from './records.ts';
+
+/** A lease of ours in etcd. */
+export interface Held {
+  readonly lease: Lease;
+  readonly key: string;
+  readonly modRevision: string;
+  /** '0' for a reservation: a key that an administrator put there without an end, and which keeps none. */
+  readonly leaseId: string;
+  /** Date.now() of the end; undefined for a reservation. */
+  readonly expiresAt: number | undefined;
+}
+
+export interface Shop {
+  readonly client: EtcdClient;
+  readonly layout: Layout;
+  readonly reader: RecordReader;
+  readonly log: Logger;
+  readonly ttlSeconds: number;
+  readonly random: () => number;
+}
+
+/** The etcd lease for one acquisition: granted at first need, used for every try, revoked when no key got it. */
+class Grant {
+  private granted: { readonly id: string; readonly expiresAt: number } | undefined;
+  private kept = false;
+
+  constructor(private readonly shop: Shop) {}
+
+  async take(): Promise<{ readonly id: string; readonly expiresAt: number }> {
+    if (this.granted === undefined) {
+      const start = Date.now();
+      const { id, ttlSeconds } = await this.shop.client.grantLease(this.shop.ttlSeconds);
+      this.granted = { id, expiresAt: start + ttlSeconds * 1000 };
+    }
+    return this.granted;
+  }
+
+  /** A key has it, or may have it. */
+  keep(): void {
+    this.kept = true;
+  }
+
+  async revokeUnlessKept(): Promise<void> {
+    if (this.granted === undefined || this.kept) return;
+    // It ends by itself, too: a failure here is none.
+    await this.shop.client.revokeLease(this.granted.id).catch(() => undefined);
+  }
+}
+
+export async function acquire(shop: Shop, request: AcquireRequest, signal: AbortSignal): Promise<Held> {
+  const backoff = new Backoff(20, 1000, shop.random);
+  const outage = new Backoff(1000, 5000, shop.random);
+  let grant = new Grant(shop);
+  try {
+    for (;;) {
+      signal.throwIfAborted();
+      try {
+        const held = await tryAcquire(shop, grant, request);
+        if (held !== undefined) return held;
+        shop.log.debug('Another node was faster: trying for another subnet');
+        await sleep(backoff.take(), signal);
+      } catch (error) {
+        if (!(error instanceof DaemonError) || error.code !== 'ETCD') throw error;
+        shop.log.warn(`Cannot acquire a lease yet, trying again: ${messageOf(error)}`);
+        shop.client.rotate();
+        grant = new Grant(shop); // the old one may have ended, or be of another cluster
+        await sleep(outage.take(), signal);
+      }
+    }
+  } finally {
+    await grant.revokeUnlessKept();
+  }
+}
+
+/** Undefined when somebody else was faster. */
+async function tryAcquire(shop: Shop, grant: Grant, request: AcquireRequest): Promise<Held | undefined> {
+  const { client, layout } = shop;
+  const { publicIp } = request.attributes;
+  const { key, rangeEnd } = layout.subnets;
+  const listed = await client.range(key, rangeEnd);
+  const occupied = listed.keyValues
+    .map((keyValue) => occupiedBy(layout, shop.reader, keyValue))
+    .filter((record) => record !== undefined);
+  const { config, previous } = request;
+  const allocation = allocateSubnet({
+    config,
+    occupied,
+    publicIp,
+    random: shop.random(),
+    ...(previous && { previous }),
+  });
+  await deleteStale(shop, allocation);
+  if (allocation.kind === 'none') {
+    const network = formatIpv4Prefix(config.network);
+    throw new DaemonError(
+      'OUT_OF_SUBNETS',
+      `No subnet of length ${config.subnetLength} is free in ${network}, ${occupied.length} are leased: enlarge Network or ` +
+        'release the leases of nodes that are gone (flanneld release)',
+    );
+  }
+  if (allocation.kind === 'create') {
+    const lease: Lease = { subnet: allocation.subnet, attributes: request.attributes };
+    return put(shop, grant, { lease, key: layout.keyOf(lease), expected: 'absent', reservation: false });
+  }
+  return reuse(shop, grant, allocation.existing, request.attributes);
+}
+
+function reuse(
+  shop: Shop,
+  grant: Grant,
+  existing: LeaseRecord,
+  attributes: LeaseAttributes,
+): Promise<Held | undefined> {
+  const { keyValue, lease } = existing;
+  return put(shop, grant, {
+    lease: { ...lease, attributes },
+    key: keyValue.key,
+    expected: { modRevision: keyValue.modRevision },
+    reservation: keyValue.leaseId === '0',
+  });
+}
+
+export interface PutRequest {
+  readonly lease: Lease;
+  readonly key: string;
+  readonly expected: Expectation;
+  readonly reservation: boolean;
+}
+
+async function put(shop: Shop, grant: Grant, request: PutRequest): Promise<Held | undefined> {
+  const { lease, key, expected, reservation } = request;
+  const { id, expiresAt } = reservation ? { id: '0', expiresAt: undefined } : await grant.take();
+  const held = { lease, key, leaseId: id, expiresAt };
+  try {
+    const written = await shop.client.putIf(key, expected, formatLeaseValue(lease.attributes), id);
+    if (written !== undefined) {
+      grant.keep();
+      return { ...held, modRevision: written };
+    }
+    if (reservation) return undefined;
+    // The answer of a first try may have been lost, and the second have met our own key: the lease id tells.
+    const present = (await shop.client.range(key)).keyValues[0];
+    if (present?.leaseId !== id) return undefined;
+    grant.keep();
+    return { ...held, modRevision: present.modRevision };
+  } catch (error) {
+    grant.keep();
+    throw error;
+  }
+}
+
+/** One compare-and-swap with an etcd lease of its own; undefined when the key is not as expected. */
+export async function putOnce(shop: Shop, request: PutRequest): Promise<Held | undefined> {
+  const grant = new Grant(shop);
+  try {
+    return await put(shop, grant, request);
+  } finally {
+    await grant.revokeUnlessKept();
+  }
+}
+
+async function deleteStale(shop: Shop, { stale }: Allocation<LeaseRecord>): Promise<void> {
+  for (const { keyValue, subnet, publicIp } of stale) {
+    const deleted = await shop.client.deleteIf(keyValue.key, { modRevision: keyValue.modRevision });
+    if (deleted === undefined) continue;
+    shop.log.info(
+      `Deleted the lease ${formatIpv4Prefix(subnet)} of ${formatIpv4(publicIp)}: it does not fit the network config`,
+    );
+  }
+}

@@ -1,0 +1,141 @@
+/** The subnet manager on etcd, with flannel's layout (reference 2.1). */
+
+import { SUBNET_TTL_SECONDS } from '@flannel-ts/flannel/defaults';
+import type { Lease } from '@flannel-ts/flannel/lease';
+import { type NetworkConfig, parseNetworkConfig } from '@flannel-ts/flannel/network-config';
+import type { Ipv4 } from '@flannel-ts/inet/ipv4';
+import type { Ipv4Prefix } from '@flannel-ts/inet/prefix';
+import type { Logger } from 'pino';
+import { sleep } from '../../abort.ts';
+import { messageOf } from '../../errors.ts';
+import type { EtcdOptions } from '../../options.ts';
+import type { AcquireRequest, LeaseEvent, SubnetManager } from '../manager.ts';
+import { acquire, type Held, type Shop } from './acquire.ts';
+import { EtcdClient } from './client.ts';
+import { hold } from './hold.ts';
+import { Layout, RecordReader } from './records.ts';
+import { type RangeEvent, WATCH_TIMINGS, type WatchTimings, watchRange } from './watch.ts';
+
+export interface EtcdManagerSettings {
+  readonly renewMarginSeconds?: number;
+  /** Shorter in tests only: real flanneld has 24 hours. */
+  readonly ttlSeconds?: number;
+  readonly timings?: WatchTimings;
+  readonly configRetryMs?: number;
+  readonly random?: () => number;
+}
+
+export class EtcdSubnetManager implements SubnetManager {
+  private readonly client: EtcdClient;
+  private readonly shop: Shop;
+  private readonly timings: WatchTimings;
+  private readonly held = new Map<string, Held>();
+
+  constructor(
+    options: EtcdOptions,
+    private readonly log: Logger,
+    private readonly settings: EtcdManagerSettings = {},
+  ) {
+    this.client = new EtcdClient(options);
+    this.timings = settings.timings ?? WATCH_TIMINGS;
+    const layout = new Layout(options.prefix);
+    this.shop = {
+      client: this.client,
+      layout,
+      reader: new RecordReader(layout, log),
+      log,
+      ttlSeconds: settings.ttlSeconds ?? SUBNET_TTL_SECONDS,
+      random: settings.random ?? Math.random,
+    };
+  }
+
+  async getNetworkConfig(signal: AbortSignal): Promise<NetworkConfig> {
+    const key = this.shop.layout.configKey;
+    let lastReason = '';
+    for (;;) {
+      signal.throwIfAborted();
+      const reason = await this.readConfig(key);
+      if (typeof reason !== 'string') return reason;
+      if (reason !== lastReason) this.log.warn({ key }, `Waiting for the network config: ${reason}`);
+      lastReason = reason;
+      await sleep(this.settings.configRetryMs ?? 1000, signal);
+    }
+  }
+
+  async acquireLease(request: AcquireRequest, signal: AbortSignal): Promise<Lease> {
+    const held = await acquire(this.shop, request, signal);
+    this.held.set(held.key, held);
+    return held.lease;
+  }
+
+  async holdLease(lease: Lease, signal: AbortSignal): Promise<void> {
+    const held = this.held.get(this.shop.layout.keyOf(lease));
+    if (held === undefined)
+      throw new Error('holdLease() needs a lease that acquireLease() of the same manager returned');
+    const marginSeconds = this.settings.renewMarginSeconds ?? 3600;
+    const onHeld = (now: Held) => void this.held.set(now.key, now);
+    await hold(this.shop, held, { marginSeconds, timings: this.timings, onHeld }, signal);
+  }
+
+  async *watchLeases(signal: AbortSignal): AsyncGenerator<LeaseEvent> {
+    for await (const events of watchRange(this.client, this.shop.layout.subnets, this.log, signal, this.timings)) {
+      for (const event of events) {
+        const leaseEvent = this.leaseEventFrom(event);
+        if (leaseEvent !== undefined) yield leaseEvent;
+      }
+    }
+  }
+
+  async releaseLeases(publicIp: Ipv4, signal: AbortSignal): Promise<readonly Ipv4Prefix[]> {
+    const { key, rangeEnd } = this.shop.layout.subnets;
+    const released: Ipv4Prefix[] = [];
+    // Once more when a key changed under our hands, by a renewal of the daemon on this node.
+    for (let again = true; again && !signal.aborted; ) {
+      again = false;
+      const listed = await this.client.range(key, rangeEnd);
+      for (const record of this.shop.reader.readAll(listed.keyValues)) {
+        const { keyValue } = record;
+        if (record.publicIp !== publicIp || keyValue.leaseId === '0') continue;
+        const deleted = await this.client.deleteIf(keyValue.key, { modRevision: keyValue.modRevision });
+        if (deleted === undefined) again = true;
+        else released.push(record.subnet);
+      }
+    }
+    return released;
+  }
+
+  close(): void {
+    this.client.close();
+  }
+
+  /** The config, or the reason why there is none. */
+  private async readConfig(key: string): Promise<NetworkConfig | string> {
+    try {
+      const [record] = (await this.client.range(key)).keyValues;
+      if (record === undefined) return `the key ${key} is not there`;
+      return parseNetworkConfig(record.value);
+    } catch (error) {
+      return messageOf(error);
+    }
+  }
+
+  private leaseEventFrom(event: RangeEvent): LeaseEvent | undefined {
+    const { reader, layout } = this.shop;
+    switch (event.type) {
+      case 'snapshot':
+        return { type: 'snapshot', leases: reader.readAll(event.keyValues).map((record) => record.lease) };
+      case 'put': {
+        const record = reader.read(event.keyValue);
+        if (record !== undefined) return { type: 'added', lease: record.lease };
+        // Its value became unreadable: the attributes known before are no longer true.
+        return this.removed(layout.subnetOf(event.keyValue.key));
+      }
+      case 'delete':
+        return this.removed(layout.subnetOf(event.key));
+    }
+  }
+
+  private removed(parsed: { readonly subnet: Ipv4Prefix } | undefined): LeaseEvent | undefined {
+    return parsed && { type: 'removed', subnet: parsed.subnet };
+  }
+}

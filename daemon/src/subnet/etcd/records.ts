@@ -1,0 +1,84 @@
+/** Between etcd's keys and values and leases. */
+import { formatLeaseKey, type Lease, parseLeaseKey, parseLeaseValue } from '@flannel-ts/flannel/lease';
+import type { Ipv4 } from '@flannel-ts/inet/ipv4';
+import type { Ipv4Prefix } from '@flannel-ts/inet/prefix';
+import type { Logger } from 'pino';
+import { messageOf } from '../../errors.ts';
+import type { Occupied } from '../allocate.ts';
+import { type KeyValue, prefixRangeEnd } from './client.ts';
+import type { WatchRange } from './watch.ts';
+
+/** A lease as it stands in etcd. */
+export interface LeaseRecord extends Occupied {
+  readonly lease: Lease;
+  readonly keyValue: KeyValue;
+}
+
+export class Layout {
+  constructor(private readonly prefix: string) {}
+
+  get configKey(): string {
+    return `${this.prefix}/config`;
+  }
+
+  /** flannel's own prefix has no slash at its end; with it, a neighbour like `<prefix>/subnets-old` stays out. */
+  get subnets(): WatchRange {
+    return { key: `${this.prefix}/subnets/`, rangeEnd: prefixRangeEnd(`${this.prefix}/subnets/`) };
+  }
+
+  keyOf(lease: Pick<Lease, 'subnet' | 'ipv6Subnet'>): string {
+    return `${this.prefix}/subnets/${formatLeaseKey(lease.subnet, lease.ipv6Subnet)}`;
+  }
+
+  subnetOf(key: string): ReturnType<typeof parseLeaseKey> {
+    return parseLeaseKey(key.slice(this.prefix.length + '/subnets/'.length));
+  }
+}
+
+/** Tells what to do with a record that cannot be read, once for each. */
+export class RecordReader {
+  private readonly complained = new Set<string>();
+
+  constructor(
+    private readonly layout: Layout,
+    private readonly log: Logger,
+  ) {}
+
+  /** Undefined for what is no lease: flannel passes over it, too. */
+  read(keyValue: KeyValue): LeaseRecord | undefined {
+    const parsed = this.layout.subnetOf(keyValue.key);
+    if (parsed === undefined) return this.complain(keyValue, 'its name is no subnet');
+    try {
+      const attributes = parseLeaseValue(keyValue.value);
+      const lease: Lease = { ...parsed, attributes };
+      return { lease, keyValue, subnet: lease.subnet, publicIp: attributes.publicIp };
+    } catch (error) {
+      return this.complain(keyValue, messageOf(error));
+    }
+  }
+
+  readAll(keyValues: readonly KeyValue[]): LeaseRecord[] {
+    return keyValues.map((keyValue) => this.read(keyValue)).filter((record) => record !== undefined);
+  }
+
+  private complain(keyValue: KeyValue, reason: string): undefined {
+    const mark = `${keyValue.key}@${keyValue.modRevision}`;
+    if (this.complained.has(mark)) return;
+    if (this.complained.size > 10_000) this.complained.clear();
+    this.complained.add(mark);
+    this.log.warn({ key: keyValue.key }, `Passed over a key among the leases: ${reason}`);
+  }
+}
+
+/**
+ * A subnet with an unreadable value is in use all the same, by whoever wrote it: allocation must not give it away. No node
+ * has the address 0.0.0.0, so nobody takes it for its own.
+ */
+export function occupiedBy(layout: Layout, reader: RecordReader, keyValue: KeyValue): LeaseRecord | undefined {
+  const record = reader.read(keyValue);
+  const parsed = layout.subnetOf(keyValue.key);
+  if (record !== undefined || parsed === undefined) return record;
+  const publicIp = 0 as Ipv4;
+  const lease: Lease = { ...parsed, attributes: { publicIp, backendType: '' } };
+  return { lease, keyValue, subnet: parsed.subnet as Ipv4Prefix, publicIp };
+}

@@ -1,0 +1,209 @@
+/**
+ * A range of keys as a stream that does not end: a snapshot, then changes; after a broken stream it resumes at the next
+ * revision; after a compaction, and every now and then, it begins with a snapshot again.
+ *
+ * etcd3's own watcher is not used: a compaction reaches its user as a text, a watch that is never confirmed or goes silent
+ * hangs for ever, and a member without a leader is not noticed (etcd issue 7321: only with `hasleader`). Here every stream
+ * is supervised: it must be confirmed, and it must answer the progress requests that are sent through it.
+ */
+import type { IWatchResponse } from 'etcd3/lib/rpc';
+import type { Logger } from 'pino';
+import { Backoff, Bell, sleep } from '../../abort.ts';
+import { DaemonError, messageOf } from '../../errors.ts';
+import { type EtcdClient, type KeyValue, keyValueFrom, type WatchStream } from './client.ts';
+
+export interface WatchRange {
+  readonly key: string;
+  readonly rangeEnd?: Buffer;
+}
+
+export type RangeEvent =
+  | { readonly type: 'snapshot'; readonly keyValues: readonly KeyValue[] }
+  | { readonly type: 'put'; readonly keyValue: KeyValue }
+  /** The value of a deleted key is not told. */
+  | { readonly type: 'delete'; readonly key: string };
+
+export interface WatchTimings {
+  /** A new stream must be confirmed within this time. */
+  readonly confirmMs: number;
+  /** A stream is asked for a sign of life this often, and given up when nothing came for twice as long. */
+  readonly probeMs: number;
+  /** How often everything is listed anew, in case an event was lost: a list of a thousand leases has 150 KB. */
+  readonly relistMs: number;
+  readonly retryFirstMs: number;
+  readonly retryMostMs: number;
+}
+
+export const WATCH_TIMINGS: WatchTimings = {
+  confirmMs: 5000,
+  probeMs: 10_000,
+  relistMs: 300_000,
+  retryFirstMs: 100,
+  retryMostMs: 5000,
+};
+
+export async function* watchRange(
+  client: EtcdClient,
+  range: WatchRange,
+  log: Logger,
+  signal: AbortSignal,
+  timings: WatchTimings = WATCH_TIMINGS,
+): AsyncGenerator<readonly RangeEvent[]> {
+  const backoff = new Backoff(timings.retryFirstMs, timings.retryMostMs);
+  const outage = new Outage(log, range.key);
+  /** The last revision known; without one the next thing to do is a list. */
+  let revision: string | undefined;
+  while (!signal.aborted) {
+    try {
+      if (revision === undefined) {
+        const listed = await client.range(range.key, range.rangeEnd);
+        revision = listed.revision;
+        yield [{ type: 'snapshot', keyValues: listed.keyValues }];
+      }
+      const relistAt = Date.now() + timings.relistMs;
+      for await (const response of followStream(client, range, revision, signal, timings, relistAt)) {
+        outage.over();
+        backoff.reset();
+        // Only events move the bookmark: a progress notice may run ahead of them (etcd issue 15220, before 3.4.25), and the
+        // header of a watch that catches up has the store's revision, not that of its part of the events.
+        const last = response.events.at(-1);
+        if (last === undefined) continue;
+        revision = last.kv.mod_revision;
+        yield response.events.map(rangeEventFrom);
+      }
+      revision = undefined; // it is time for a list
+    } catch (error) {
+      if (signal.aborted) return;
+      if (error instanceof DaemonError && error.code === 'ETCD_COMPACTED') {
+        log.info({ key: range.key, revision }, 'Etcd compacted the revision to resume at: listing anew');
+        revision = undefined;
+      } else {
+        outage.begin(error);
+        client.rotate();
+      }
+      await sleep(backoff.take(), signal);
+    }
+  }
+}
+
+/** Logs an outage when it begins and when it is over, not at every try in between (flannel issue 2470: 7.7 GB of log a day). */
+class Outage {
+  private since: number | undefined;
+
+  constructor(
+    private readonly log: Logger,
+    private readonly key: string,
+  ) {}
+
+  begin(error: unknown): void {
+    if (this.since !== undefined) return;
+    this.since = Date.now();
+    this.log.warn(
+      { key: this.key },
+      `Lost the watch on etcd, trying again; what is known stays in force: ${messageOf(error)}`,
+    );
+  }
+
+  over(): void {
+    if (this.since === undefined) return;
+    this.log.info(
+      { key: this.key, seconds: Math.round((Date.now() - this.since) / 1000) },
+      'The watch on etcd is back',
+    );
+    this.since = undefined;
+  }
+}
+
+/** Responses of one stream from `revision` + 1; ends at `until` or with the signal, throws when the stream is no good. */
+async function* followStream(
+  client: EtcdClient,
+  range: WatchRange,
+  revision: string,
+  signal: AbortSignal,
+  timings: WatchTimings,
+  until: number,
+): AsyncGenerator<IWatchResponse> {
+  const stream = await client.openWatchStream();
+  const inbox = new Inbox(stream);
+  try {
+    stream.write({ create_request: createRequest(range, revision) });
+    let heard = Date.now();
+    let probed = heard;
+    let confirmed = false;
+    while (!signal.aborted && Date.now() < until) {
+      for (const response of inbox.take()) {
+        heard = Date.now();
+        confirmed = true;
+        checkResponse(response);
+        yield response;
+      }
+      const now = Date.now();
+      if (now - heard >= (confirmed ? 2 * timings.probeMs : timings.confirmMs))
+        throw new DaemonError('ETCD', `Etcd said nothing for ${now - heard} ms`);
+      if (now - probed >= timings.probeMs) {
+        stream.write({ progress_request: {} } as Parameters<WatchStream['write']>[0]);
+        probed = now;
+      }
+      await inbox.wait(Math.min(timings.probeMs, timings.confirmMs, until - now), signal);
+    }
+  } finally {
+    stream.cancel();
+  }
+}
+
+function createRequest({ key, rangeEnd }: WatchRange, revision: string) {
+  return {
+    key: Buffer.from(key),
+    ...(rangeEnd && { range_end: rangeEnd }),
+    start_revision: (BigInt(revision) + 1n).toString(),
+  };
+}
+
+function checkResponse(response: IWatchResponse): void {
+  if (!response.canceled) return;
+  if (BigInt(response.compact_revision) > 0n) {
+    throw new DaemonError('ETCD_COMPACTED', `Etcd compacted up to revision ${response.compact_revision}`);
+  }
+  throw new DaemonError('ETCD', `Etcd cancelled the watch: ${response.cancel_reason || 'no reason given'}`);
+}
+
+function rangeEventFrom(event: IWatchResponse['events'][number]): RangeEvent {
+  // A text, whatever etcd3's type says: its proto loader is set to `enums: String`.
+  return String(event.type) === 'Delete'
+    ? { type: 'delete', key: event.kv.key.toString('utf8') }
+    : { type: 'put', keyValue: keyValueFrom(event.kv) };
+}
+
+/** From the stream's events to something a loop can wait for. */
+class Inbox {
+  private responses: IWatchResponse[] = [];
+  private failure: Error | undefined;
+  private readonly bell = new Bell();
+
+  constructor(stream: WatchStream) {
+    stream.on('data', (response: IWatchResponse) => {
+      this.responses.push(response);
+      this.bell.ring();
+    });
+    // Also after cancel(): an error event without a listener would end the process.
+    stream.on('error', (error: Error) => this.fail(error));
+    stream.on('end', () => this.fail(new DaemonError('ETCD', 'Etcd ended the watch stream')));
+  }
+
+  /** What came since the last take; throws when the stream is broken and nothing is left to take. */
+  take(): readonly IWatchResponse[] {
+    const taken = this.responses;
+    this.responses = [];
+    if (taken.length === 0 && this.failure) throw this.failure;
+    return taken;
+  }
+
+  wait(ms: number, signal: AbortSignal): Promise<void> {
+    return this.responses.length > 0 || this.failure ? Promise.resolve() : this.bell.wait(ms, signal);
+  }
+
+  private fail(error: Error): void {
+    this.failure ??= error;
+    this.bell.ring();
+  }
+}

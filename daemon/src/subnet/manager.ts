@@ -1,0 +1,39 @@
+/**
+ * Where a node's subnet and the list of all nodes' subnets come from. The daemon knows only this interface; etcd/ is one
+ * implementation. compliance.ts is what every implementation has to pass.
+ */
+import type { Lease, LeaseAttributes } from '@flannel-ts/flannel/lease';
+import type { NetworkConfig } from '@flannel-ts/flannel/network-config';
+import type { Ipv4 } from '@flannel-ts/inet/ipv4';
+import type { Ipv4Prefix } from '@flannel-ts/inet/prefix';
+
+export type LeaseEvent =
+  /** The whole truth at one moment: what is not in it is gone. */
+  | { readonly type: 'snapshot'; readonly leases: readonly Lease[] }
+  /** New, or the same subnet with other attributes. */
+  | { readonly type: 'added'; readonly lease: Lease }
+  | { readonly type: 'removed'; readonly subnet: Ipv4Prefix };
+
+export interface AcquireRequest {
+  readonly config: NetworkConfig;
+  readonly attributes: LeaseAttributes;
+  /** The subnet this node had before (subnet.env); taken again when it is free and fits the config. */
+  readonly previous?: Ipv4Prefix;
+}
+
+export interface SubnetManager {
+  /** Waits until there is a valid config; rejects only with the signal's reason. */
+  getNetworkConfig(signal: AbortSignal): Promise<NetworkConfig>;
+  /** Resolves with a subnet that is this node's alone. Rejects with OUT_OF_SUBNETS when none is free. */
+  acquireLease(request: AcquireRequest, signal: AbortSignal): Promise<Lease>;
+  /**
+   * Keeps an acquired lease: renews it, takes it again when it was lost and nobody has it yet. Resolves when the signal
+   * aborts; rejects with LEASE_TAKEN when another node has the subnet.
+   */
+  holdLease(lease: Lease, signal: AbortSignal): Promise<void>;
+  /** Starts with a snapshot, goes on through outages, ends only with the signal. */
+  watchLeases(signal: AbortSignal): AsyncIterable<LeaseEvent>;
+  /** Gives back the subnets leased to this address; resolves with them. A reservation (a lease without an end) stays. */
+  releaseLeases(publicIp: Ipv4, signal: AbortSignal): Promise<readonly Ipv4Prefix[]>;
+  close(): void;
+}

@@ -1,0 +1,270 @@
+import { setMaxListeners } from 'node:events';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { formatIpv4Prefix } from '@flannel-ts/inet/prefix';
+import { pino } from 'pino';
+import {
+  CONFIG,
+  describeSubnetManager,
+  Follower,
+  leaseValue,
+  publicIp,
+  request,
+} from '../../daemon/src/subnet/compliance.ts';
+import { type EtcdManagerSettings, EtcdSubnetManager } from '../../daemon/src/subnet/etcd/manager.ts';
+import type { WatchTimings } from '../../daemon/src/subnet/etcd/watch.ts';
+import { EtcdServer, makeCertificates } from './support/etcd-server.ts';
+
+const PREFIX = '/coreos.com/network';
+const never = new AbortController().signal;
+setMaxListeners(0, never);
+const QUICK: WatchTimings = { confirmMs: 500, probeMs: 300, relistMs: 600_000, retryFirstMs: 50, retryMostMs: 200 };
+
+jest.setTimeout(60_000);
+
+let log: Record<string, unknown>[] = [];
+const logger = () =>
+  pino({ level: 'trace' }, { write: (line: string) => void log.push(JSON.parse(line) as Record<string, unknown>) });
+const logged = (text: string) => log.filter((line) => String(line.msg).includes(text)).length;
+
+const managers: EtcdSubnetManager[] = [];
+function managerOn(server: EtcdServer, settings: EtcdManagerSettings = {}, options = {}): EtcdSubnetManager {
+  const all = { timings: QUICK, configRetryMs: 50, ...settings };
+  const manager = new EtcdSubnetManager({ endpoints: [server.endpoint], prefix: PREFIX, ...options }, logger(), all);
+  managers.push(manager);
+  return manager;
+}
+
+let server: EtcdServer;
+beforeEach(() => {
+  log = [];
+});
+afterEach(async () => {
+  for (const manager of managers.splice(0)) manager.close();
+});
+
+describeSubnetManager('etcd', async () => {
+  const etcd = await EtcdServer.start();
+  const key = (name: string) => `${PREFIX}/subnets/${name}`;
+  return {
+    manager: () => managerOn(etcd),
+    putConfig: async (json) => etcd.put(`${PREFIX}/config`, json),
+    putLease: async (name, value) => etcd.put(key(name), value),
+    removeLease: async (name) => void etcd.etcdctl('del', key(name)),
+    leases: async () =>
+      new Map(etcd.keys(key('')).map((name) => [name.slice(key('').length), etcd.get(name)!] as const)),
+    destroy: () => etcd.destroy(),
+  };
+});
+
+describe('EtcdSubnetManager', () => {
+  beforeEach(async () => {
+    server = await EtcdServer.start();
+    server.put(`${PREFIX}/config`, CONFIG);
+  });
+  afterEach(() => server.destroy());
+
+  const keyOf = (lease: { subnet: Parameters<typeof formatIpv4Prefix>[0] }) =>
+    `${PREFIX}/subnets/${formatIpv4Prefix(lease.subnet).replace('/', '-')}`;
+  const leaseIdOf = (key: string): string => {
+    const json = server.etcdctl('get', key, '-w', 'json').replace(/"lease":(\d+)/, '"lease":"$1"');
+    return JSON.parse(json).kvs?.[0]?.lease ?? '0';
+  };
+  const etcdLeases = (): number =>
+    server
+      .etcdctl('lease', 'list')
+      .split('\n')
+      .filter((line) => /^[0-9a-f]{8,}$/.test(line)).length;
+
+  test('acquireLease() attaches an etcd lease of 24 hours', async () => {
+    const node = managerOn(server);
+    const lease = await node.acquireLease(await request(node, 1), never);
+    const hex = BigInt(leaseIdOf(keyOf(lease))).toString(16);
+    expect(server.etcdctl('lease', 'timetolive', hex)).toContain('granted with TTL(86400s)');
+  });
+
+  test('acquireLease() leaves no etcd lease behind when it lost a race', async () => {
+    server.put(`${PREFIX}/config`, '{"Network":"10.5.0.0/28","SubnetLen":30}');
+    const nodes = [managerOn(server), managerOn(server), managerOn(server)];
+    const requests = await Promise.all(nodes.map((node, n) => request(node, n + 1)));
+    const results = await Promise.all(nodes.map((node, n) => node.acquireLease(requests[n]!, never)));
+    expect(new Set(results.map(keyOf)).size).toBe(3);
+    expect(etcdLeases()).toBe(3);
+  });
+
+  test('acquireLease() keeps a reservation without an end', async () => {
+    server.put(`${PREFIX}/subnets/10.5.9.0-24`, leaseValue(1));
+    const node = managerOn(server);
+    const lease = await node.acquireLease(await request(node, 1), never);
+    expect(formatIpv4Prefix(lease.subnet)).toBe('10.5.9.0/24');
+    expect(leaseIdOf(keyOf(lease))).toBe('0');
+    expect(await node.releaseLeases(publicIp(1), never)).toEqual([]);
+  });
+
+  test('holdLease() renews with a new etcd lease before the old one ends', async () => {
+    const node = managerOn(server, { ttlSeconds: 4 });
+    const lease = await node.acquireLease(await request(node, 1), never);
+    const before = leaseIdOf(keyOf(lease));
+    const controller = new AbortController();
+    const holding = node.holdLease(lease, controller.signal);
+    await until(() => logged('Renewed the lease') >= 2);
+    expect(leaseIdOf(keyOf(lease))).not.toBe(before);
+    expect(etcdLeases()).toBe(1);
+    controller.abort();
+    await holding;
+  });
+
+  test('holdLease() does not write over a key that another node got meanwhile', async () => {
+    const node = managerOn(server, { ttlSeconds: 4, timings: { ...QUICK, probeMs: 60_000, confirmMs: 60_000 } });
+    const lease = await node.acquireLease(await request(node, 1), never);
+    server.put(keyOf(lease), leaseValue(9));
+    await expect(node.holdLease(lease, never)).rejects.toMatchObject({ code: 'LEASE_TAKEN' });
+    expect(server.get(keyOf(lease))).toBe(leaseValue(9));
+  });
+
+  test('holdLease() goes on after an outage that was longer than the lease', async () => {
+    const node = managerOn(server, { ttlSeconds: 2 });
+    const lease = await node.acquireLease(await request(node, 1), never);
+    const controller = new AbortController();
+    const holding = node.holdLease(lease, controller.signal);
+    await server.stop();
+    await new Promise((resolve) => setTimeout(resolve, 4000));
+    await server.start();
+    server.etcdctl('del', keyOf(lease));
+    await until(() => server.get(keyOf(lease)) !== undefined);
+    controller.abort();
+    await holding;
+  });
+
+  test('watchLeases() resumes after an outage with what was missed', async () => {
+    const follower = new Follower(managerOn(server));
+    await follower.until(() => true);
+    await server.stop();
+    await new Promise((resolve) => setTimeout(resolve, 1000));
+    await server.start();
+    server.put(`${PREFIX}/subnets/10.5.2.0-24`, leaseValue(2));
+    await follower.until((table) => table.size === 1);
+    expect(logged('Lost the watch')).toBe(1);
+    expect(logged('is back')).toBe(1);
+    await follower.stop();
+  });
+
+  test('watchLeases() lists anew when the revision to resume at was compacted, and tells what is gone', async () => {
+    server.put(`${PREFIX}/subnets/10.5.1.0-24`, leaseValue(1));
+    const follower = new Follower(managerOn(server));
+    await follower.until((table) => table.size === 1);
+    server.pause();
+    await until(() => logged('Lost the watch') > 0);
+    // Changes and a compaction behind the back of the watcher, whose stream is dead.
+    await server.stop();
+    await server.start();
+    server.etcdctl('del', `${PREFIX}/subnets/10.5.1.0-24`);
+    server.put(`${PREFIX}/subnets/10.5.2.0-24`, leaseValue(2));
+    server.compact();
+    await follower.until((table) => table.size === 1 && table.has('10.5.2.0/24'));
+    await follower.stop();
+  });
+
+  test('watchLeases() gives up a stream that went silent, and follows again', async () => {
+    const follower = new Follower(managerOn(server));
+    await follower.until(() => true);
+    server.pause();
+    await until(() => logged('said nothing') > 0);
+    server.resume();
+    server.put(`${PREFIX}/subnets/10.5.3.0-24`, leaseValue(3));
+    await follower.until((table) => table.size === 1);
+    await follower.stop();
+  });
+
+  test('watchLeases() repairs a lost event by listing now and then', async () => {
+    const follower = new Follower(managerOn(server, { timings: { ...QUICK, relistMs: 300 } }));
+    await until(() => follower.events.filter((event) => event.type === 'snapshot').length >= 3);
+    await follower.stop();
+    expect(logged('Lost the watch')).toBe(0);
+  });
+
+  test('getNetworkConfig() says once why it waits, and goes on when etcd comes', async () => {
+    await server.stop();
+    const waiting = managerOn(server).getNetworkConfig(never);
+    await until(() => logged('Waiting for the network config') > 0);
+    await new Promise((resolve) => setTimeout(resolve, 500));
+    expect(logged('Waiting for the network config')).toBeLessThan(3);
+    await server.start();
+    expect((await waiting).backend.type).toBe('udp');
+  });
+
+  test('the next endpoint is used when the first is not there', async () => {
+    const node = managerOn(server, {}, { endpoints: ['http://127.0.0.1:1', server.endpoint] });
+    const lease = await node.acquireLease(await request(node, 1), never);
+    const follower = new Follower(node);
+    await follower.until((table) => table.size === 1);
+    expect([...follower.table.values()]).toEqual([lease]);
+    await follower.stop();
+  });
+
+  test('a user and a password are used, and a new token after the old one is void', async () => {
+    for (const words of [
+      ['user', 'add', 'root:secret'],
+      ['user', 'grant-role', 'root', 'root'],
+      ['auth', 'enable'],
+    ]) {
+      server.etcdctl(...words);
+    }
+    const node = managerOn(server, {}, { username: 'root', password: 'secret' });
+    const first = await node.getNetworkConfig(never);
+    await server.stop();
+    await server.startUnchecked(); // simple tokens do not survive it
+    expect(await node.getNetworkConfig(never)).toEqual(first);
+    const follower = new Follower(node);
+    await follower.until(() => true);
+    await follower.stop();
+    const stranger = managerOn(server, {}, { username: 'root', password: 'wrong' });
+    const stop = new AbortController();
+    const waiting = stranger.getNetworkConfig(stop.signal);
+    await until(() => logged('authentication failed') > 0);
+    stop.abort(new Error('done'));
+    await expect(waiting).rejects.toThrow('done');
+    expect(JSON.stringify(log)).not.toMatch(/secret|wrong/);
+  });
+});
+
+describe('EtcdSubnetManager over TLS', () => {
+  let directory: string;
+  let files: ReturnType<typeof makeCertificates>;
+  beforeAll(() => {
+    directory = mkdtempSync(path.join(tmpdir(), 'fltest-tls-'));
+    files = makeCertificates(directory);
+  });
+  afterAll(() => rmSync(directory, { recursive: true, force: true }));
+  afterEach(() => server.destroy());
+
+  test.each([
+    ['with a client certificate', true],
+    ['with the authority alone', false],
+  ])('works %s', async (_, clientAuth) => {
+    server = await EtcdServer.start({ tls: { ...files, clientAuth } });
+    server.put(`${PREFIX}/config`, CONFIG);
+    const client = clientAuth ? { keyFile: files.key, certFile: files.cert } : {};
+    const node = managerOn(server, {}, { caFile: files.ca, ...client });
+    const lease = await node.acquireLease(await request(node, 1), never);
+    const follower = new Follower(node);
+    await follower.until((table) => table.size === 1);
+    expect([...follower.table.values()]).toEqual([lease]);
+    await follower.stop();
+  });
+
+  test('refuses an etcd of another authority', async () => {
+    server = await EtcdServer.start({ tls: { ...files, clientAuth: false } });
+    const stop = new AbortController();
+    const waiting = managerOn(server).getNetworkConfig(stop.signal);
+    await until(() => logged('Waiting for the network config') > 0);
+    stop.abort(new Error('done'));
+    await expect(waiting).rejects.toThrow('done');
+  });
+});
+
+/** Waits for a condition; jest's own time limit ends a vain wait. */
+async function until(condition: () => boolean): Promise<void> {
+  while (!condition()) await new Promise((resolve) => setTimeout(resolve, 20));
+}

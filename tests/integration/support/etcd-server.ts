@@ -1,0 +1,179 @@
+/** A real etcd of a test's own: on loopback (or in a namespace), with its own ports and data. */
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+
+export interface EtcdSetup {
+  /** Path of the namespace to run in, with `host` an address there. */
+  readonly netns?: string;
+  readonly host?: string;
+  readonly tls?: { readonly ca: string; readonly cert: string; readonly key: string; readonly clientAuth: boolean };
+}
+
+export class EtcdServer {
+  private child: ChildProcess | undefined;
+  private readonly dataDir = mkdtempSync(path.join(tmpdir(), 'fltest-etcd-'));
+
+  private constructor(
+    private readonly setup: EtcdSetup,
+    private readonly clientPort: number,
+    private readonly peerPort: number,
+  ) {}
+
+  static async start(setup: EtcdSetup = {}): Promise<EtcdServer> {
+    const [clientPort, peerPort] = await freePorts(2);
+    const server = new EtcdServer(setup, clientPort!, peerPort!);
+    await server.start();
+    return server;
+  }
+
+  get endpoint(): string {
+    return `${this.setup.tls ? 'https' : 'http'}://${this.setup.host ?? '127.0.0.1'}:${this.clientPort}`;
+  }
+
+  async start(): Promise<void> {
+    await this.startUnchecked();
+    await this.waitReady();
+  }
+
+  /** For a server whose health etcdctl may not ask for. */
+  async startUnchecked(): Promise<void> {
+    const { netns, tls } = this.setup;
+    const peerUrl = `http://127.0.0.1:${this.peerPort}`;
+    const urls = this.endpoint;
+    const argv = ['etcd', '--name=fltest', `--data-dir=${this.dataDir}`, '--logger=zap', '--log-level=error'];
+    argv.push(`--listen-client-urls=${urls}`, `--advertise-client-urls=${urls}`, `--listen-peer-urls=${peerUrl}`);
+    argv.push(`--initial-advertise-peer-urls=${peerUrl}`, `--initial-cluster=fltest=${peerUrl}`);
+    argv.push('--heartbeat-interval=100', '--election-timeout=1000', '--unsafe-no-fsync');
+    if (tls) argv.push(`--cert-file=${tls.cert}`, `--key-file=${tls.key}`);
+    // With --trusted-ca-file etcd asks for a client certificate, whatever --client-cert-auth says.
+    if (tls?.clientAuth) argv.push(`--trusted-ca-file=${tls.ca}`, '--client-cert-auth');
+    if (netns) argv.unshift('nsenter', `--net=${netns}`);
+    this.child = spawn(argv[0]!, argv.slice(1), { stdio: 'ignore' });
+  }
+
+  /** SIGKILL: an outage. `start()` brings it back with its data. */
+  async stop(signal: 'SIGKILL' | 'SIGTERM' = 'SIGKILL'): Promise<void> {
+    const { child } = this;
+    this.child = undefined;
+    if (child === undefined || child.exitCode !== null) return;
+    const exited = new Promise((resolve) => child.once('exit', resolve));
+    child.kill(signal);
+    await exited;
+  }
+
+  /** A member that accepts connections and says nothing. */
+  pause(): void {
+    this.child?.kill('SIGSTOP');
+  }
+
+  resume(): void {
+    this.child?.kill('SIGCONT');
+  }
+
+  async destroy(): Promise<void> {
+    this.resume();
+    await this.stop();
+    rmSync(this.dataDir, { recursive: true, force: true });
+  }
+
+  etcdctl(...args: string[]): string {
+    return execFileSync('nsenter', [...this.enter(), 'etcdctl', ...this.access(), ...args], {
+      encoding: 'utf8',
+      env: { ...process.env, ETCDCTL_API: '3' },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+  }
+
+  put(key: string, value: string): void {
+    this.etcdctl('put', key, value);
+  }
+
+  get(key: string): string | undefined {
+    const text = this.etcdctl('get', key, '--print-value-only');
+    return text === '' ? undefined : text.replace(/\n$/, '');
+  }
+
+  keys(prefix: string): string[] {
+    return this.etcdctl('get', prefix, '--prefix', '--keys-only')
+      .split('\n')
+      .filter((line) => line !== '');
+  }
+
+  revision(): number {
+    return JSON.parse(this.etcdctl('get', 'none', '-w', 'json')).header.revision;
+  }
+
+  compact(): void {
+    this.etcdctl('compact', String(this.revision()));
+  }
+
+  private enter(): string[] {
+    return this.setup.netns ? [`--net=${this.setup.netns}`] : ['--net=/proc/self/ns/net'];
+  }
+
+  private access(): string[] {
+    const { tls } = this.setup;
+    const files = tls ? [`--cacert=${tls.ca}`, `--cert=${tls.cert}`, `--key=${tls.key}`] : [];
+    return [`--endpoints=${this.endpoint}`, '--command-timeout=3s', ...files];
+  }
+
+  private async waitReady(): Promise<void> {
+    for (let i = 0; i < 100; i++) {
+      try {
+        this.etcdctl('endpoint', 'health');
+        return;
+      } catch (error) {
+        if (this.child === undefined || this.child.exitCode !== null) throw new Error('etcd ended', { cause: error });
+        await new Promise((resolve) => setTimeout(resolve, 100));
+      }
+    }
+    throw new Error('etcd is not ready after 10 s');
+  }
+}
+
+async function freePorts(count: number): Promise<number[]> {
+  const servers = await Promise.all(
+    Array.from({ length: count }, () => {
+      const server = createServer();
+      return new Promise<typeof server>((resolve) => server.listen(0, '127.0.0.1', () => resolve(server)));
+    }),
+  );
+  const ports = servers.map((server) => (server.address() as { port: number }).port);
+  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
+  return ports;
+}
+
+/** A certificate authority with a server and a client certificate for 127.0.0.1, as files in `directory`. */
+export function makeCertificates(directory: string): { ca: string; cert: string; key: string } {
+  const at = (name: string) => path.join(directory, name);
+  const openssl = (...args: string[]) => execFileSync('openssl', args, { stdio: 'pipe' });
+  const curve = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-days', '2'];
+  openssl('req', '-x509', ...curve, '-subj', '/CN=fltest ca', '-keyout', at('ca.key'), '-out', at('ca.pem'));
+  const usage = 'extendedKeyUsage=serverAuth,clientAuth';
+  const names = 'subjectAltName=IP:127.0.0.1';
+  openssl(
+    'req',
+    '-x509',
+    ...curve,
+    '-subj',
+    '/CN=fltest',
+    '-addext',
+    usage,
+    '-addext',
+    names,
+    '-addext',
+    'basicConstraints=critical,CA:FALSE',
+    '-CA',
+    at('ca.pem'),
+    '-CAkey',
+    at('ca.key'),
+    '-keyout',
+    at('node.key'),
+    '-out',
+    at('node.pem'),
+  );
+  return { ca: at('ca.pem'), cert: at('node.pem'), key: at('node.key') };
+}
