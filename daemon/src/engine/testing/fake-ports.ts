@@ -1,0 +1,57 @@
+import type { Ipv4 } from '@flannel-ts/inet/ipv4';
+import type { Ports } from '../reference/forwarder.ts';
+
+const EAGAIN = -11;
+
+export interface Sent {
+  readonly peer: Ipv4;
+  readonly packet: Uint8Array;
+}
+
+/** A device and a socket in memory: queues to read from, lists of what was written, and errors to give back. */
+export class FakePorts implements Ports {
+  readonly tun: (Uint8Array | number)[] = [];
+  readonly socket: (readonly [Ipv4, Uint8Array] | number)[] = [];
+  readonly written: Uint8Array[] = [];
+  readonly sent: Sent[] = [];
+  /** Results of the next sends and writes, before they succeed. */
+  readonly sendErrors: number[] = [];
+  readonly writeErrors: number[] = [];
+  #sender = 0 as Ipv4;
+
+  readTun(buffer: Uint8Array): number {
+    const next = this.tun.shift() ?? EAGAIN;
+    return typeof next === 'number' ? next : copy(buffer, next);
+  }
+
+  writeTun(buffer: Uint8Array, length: number): number {
+    const error = this.writeErrors.shift();
+    if (error !== undefined) return error;
+    this.written.push(buffer.slice(0, length));
+    return length;
+  }
+
+  receive(buffer: Uint8Array): number {
+    const next = this.socket.shift() ?? EAGAIN;
+    if (typeof next === 'number') return next;
+    this.#sender = next[0];
+    return copy(buffer, next[1]);
+  }
+
+  sender(): Ipv4 {
+    return this.#sender;
+  }
+
+  send(buffer: Uint8Array, length: number, peer: Ipv4): number {
+    const error = this.sendErrors.shift();
+    if (error !== undefined) return error;
+    this.sent.push({ peer, packet: buffer.slice(0, length) });
+    return length;
+  }
+}
+
+/** As MSG_TRUNC: the real length, though the buffer holds less. */
+function copy(buffer: Uint8Array, bytes: Uint8Array): number {
+  buffer.set(bytes.subarray(0, buffer.length));
+  return bytes.length;
+}
