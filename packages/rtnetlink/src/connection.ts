@@ -1,0 +1,171 @@
+/**
+ * Requests and dumps over one rtnetlink socket, synchronously. The kernel answers a request before send() returns, so
+ * nothing here really waits; the timeout is a backstop.
+ */
+import { errnoName } from '@flannel-ts/linux/errors';
+import { concatBytes } from './attributes.ts';
+import { NetlinkError } from './errors.ts';
+import {
+  encodeMessage,
+  type NetlinkMessage,
+  NLM_F_ACK,
+  NLM_F_DUMP,
+  NLM_F_DUMP_INTR,
+  NLM_F_REQUEST,
+  NLMSG_DONE,
+  NLMSG_ERROR,
+  NLMSG_NOOP,
+  NLMSG_OVERRUN,
+  parseAcknowledgement,
+  parseMessages,
+} from './message.ts';
+import { openTransport, type Transport } from './transport.ts';
+
+/** kube-router's bound for interrupted dumps is 30 tries as well (internal/nlretry). */
+const DUMP_TRIES = 30;
+const MAX_PAUSE_MS = 50;
+
+export interface NetlinkRequest {
+  readonly type: number;
+  /** Flags besides NLM_F_REQUEST, NLM_F_ACK and NLM_F_DUMP. */
+  readonly flags?: number;
+  /** The family's header and its attributes, one after the other. */
+  readonly parts: readonly Uint8Array[];
+  /** What is tried, to be read after "Cannot" if it fails: `add route 10.1.0.0/16`. */
+  readonly operation: string;
+}
+
+export interface NetlinkOptions {
+  /** Path of the namespace to work in (`/run/netns/NAME`); the caller's own one by default. */
+  readonly netns?: string | undefined;
+  readonly timeoutMs?: number | undefined;
+}
+
+/**
+ * A connection to the network stack of one namespace. The socket stays in the namespace in which it was opened, whatever
+ * namespace the thread enters afterwards.
+ */
+export class Netlink {
+  #seq = 0;
+  #closed = false;
+
+  constructor(
+    private readonly transport: Transport,
+    private readonly pause: (ms: number) => void = sleepSync,
+  ) {}
+
+  /** Sends one request and returns the replies that come before its acknowledgement: none, or the object of a GET. */
+  request(request: NetlinkRequest): NetlinkMessage[] {
+    const replies: NetlinkMessage[] = [];
+    const seq = this.#send(request, NLM_F_ACK);
+    for (;;) {
+      for (const message of this.#receive(seq, request.operation)) {
+        if (message.type === NLMSG_ERROR) {
+          throwIfRefused(message, request.operation);
+          return replies;
+        }
+        replies.push(message);
+      }
+    }
+  }
+
+  /**
+   * Lists objects. The kernel sets NLM_F_DUMP_INTR if the objects changed while it listed them: some may be missing or
+   * twice, so that the dump is taken again, with a bound.
+   */
+  dump(request: NetlinkRequest): NetlinkMessage[] {
+    for (let attempt = 0; attempt < DUMP_TRIES; attempt++) {
+      const messages = this.#dumpOnce(request);
+      if (messages) return messages;
+      this.pause(Math.min(2 ** attempt, MAX_PAUSE_MS));
+    }
+    throw new NetlinkError(
+      'EINTR',
+      request.operation,
+      `the list changed while it was read, ${DUMP_TRIES} times in a row`,
+    );
+  }
+
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.transport.close();
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
+  }
+
+  /** Undefined if the dump was interrupted. Reads to the end even then: the next dump would get EBUSY otherwise. */
+  #dumpOnce(request: NetlinkRequest): NetlinkMessage[] | undefined {
+    const messages: NetlinkMessage[] = [];
+    let interrupted = false;
+    const seq = this.#send(request, NLM_F_DUMP);
+    for (;;) {
+      for (const message of this.#receive(seq, request.operation)) {
+        interrupted ||= (message.flags & NLM_F_DUMP_INTR) !== 0;
+        if (message.type === NLMSG_DONE || message.type === NLMSG_ERROR) {
+          throwIfRefused(message, request.operation);
+          return interrupted ? undefined : messages;
+        }
+        messages.push(message);
+      }
+    }
+  }
+
+  #send(request: NetlinkRequest, flags: number): number {
+    if (this.#closed) throw new NetlinkError('EBADF', request.operation, 'the netlink connection is closed');
+    // 0 is the sequence number of notifications.
+    this.#seq = this.#seq === 0xffffffff ? 1 : this.#seq + 1;
+    this.transport.send(
+      encodeMessage({
+        type: request.type,
+        flags: NLM_F_REQUEST | flags | (request.flags ?? 0),
+        seq: this.#seq,
+        pid: 0,
+        payload: concatBytes(request.parts),
+      }),
+    );
+    return this.#seq;
+  }
+
+  /** The messages of one datagram that answer request `seq`. Leftovers of an earlier request that failed are dropped. */
+  #receive(seq: number, operation: string): NetlinkMessage[] {
+    const datagram = this.transport.receive(operation);
+    // Any process may send to our port id; only the kernel sends from port id 0.
+    if (datagram.sender !== 0) return [];
+    const messages = parseMessages(datagram.bytes).filter(
+      (message) => message.seq === seq && message.type !== NLMSG_NOOP,
+    );
+    if (messages.some((message) => message.type === NLMSG_OVERRUN)) {
+      throw new NetlinkError('ENOBUFS', operation, 'the kernel lost a part of the reply');
+    }
+    return messages;
+  }
+}
+
+/** Opens a connection to this namespace or to another one, given by its path. Close it after use. */
+export function openNetlink(options: NetlinkOptions = {}): Netlink {
+  return new Netlink(openTransport(options));
+}
+
+/** Opens a connection for the time of `use`. */
+export function withNetlink<T>(options: NetlinkOptions, use: (nl: Netlink) => T): T {
+  const nl = openNetlink(options);
+  try {
+    return use(nl);
+  } finally {
+    nl.close();
+  }
+}
+
+function throwIfRefused(message: NetlinkMessage, operation: string): void {
+  const { errno, text, missingType } = parseAcknowledgement(message);
+  if (errno === 0) return;
+  const missing = missingType === undefined ? undefined : `attribute ${missingType} is missing in the request`;
+  throw new NetlinkError(errnoName(errno), operation, missing, text);
+}
+
+function sleepSync(ms: number): void {
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
+}

@@ -1,0 +1,171 @@
+/** New links: `ip link add`. Every function returns the link it made, as the kernel shows it. */
+
+import type { Ipv4 } from '@flannel-ts/inet/ipv4';
+import type { Ipv6 } from '@flannel-ts/inet/ipv6';
+import { type Mac, macToBytes } from '@flannel-ts/inet/mac';
+import {
+  attribute,
+  attributeBe16,
+  attributeFlag,
+  attributeNested,
+  attributeString,
+  attributeU8,
+  attributeU16,
+  attributeU32,
+  concatBytes,
+} from './attributes.ts';
+import type { Netlink } from './connection.ts';
+import * as c from './constants.ts';
+import { isNetlinkError, NetlinkError } from './errors.ts';
+import { ipToBytes } from './ip.ts';
+import { getLink, type Link, withNamespaceFd } from './link.ts';
+import { encodeLinkHeader } from './link-codec.ts';
+import { checkLinkName } from './link-name.ts';
+import { NLM_F_CREATE, NLM_F_EXCL } from './message.ts';
+
+export interface LinkSpec {
+  readonly name: string;
+  readonly mtu?: number | undefined;
+  readonly mac?: Mac | undefined;
+  /** Up from the start; saves a request. */
+  readonly up?: boolean | undefined;
+  readonly master?: number | undefined;
+  readonly txQueueLength?: number | undefined;
+}
+
+export interface BridgeSpec extends LinkSpec {
+  readonly vlanFiltering?: boolean | undefined;
+  readonly stp?: boolean | undefined;
+  readonly multicastSnooping?: boolean | undefined;
+  /** 0: ports have no VLAN of their own. */
+  readonly defaultPvid?: number | undefined;
+}
+
+export interface VethPeerSpec extends LinkSpec {
+  /** Descriptor of the namespace in which the peer is made; nothing has to be moved afterwards. */
+  readonly netnsFd?: number | undefined;
+  /** The same by its path. */
+  readonly netns?: string | undefined;
+}
+
+export interface VethSpec extends LinkSpec {
+  readonly peer: VethPeerSpec;
+}
+
+export interface VxlanSpec extends LinkSpec {
+  readonly vni: number;
+  /** Index of the device that carries the outer packets. */
+  readonly device?: number | undefined;
+  readonly local?: Ipv4 | Ipv6 | undefined;
+  /** UDP destination port; the kernel's default is 8472, not IANA's 4789. */
+  readonly port?: number | undefined;
+  readonly learning?: boolean | undefined;
+  readonly udpChecksum?: boolean | undefined;
+  /** Group policy extension: carries the packet mark's group id to the peer. */
+  readonly gbp?: boolean | undefined;
+}
+
+/** `ip link add NAME type dummy` */
+export function addDummy(nl: Netlink, spec: LinkSpec): Link {
+  return addLink(nl, spec, 'dummy', []);
+}
+
+/**
+ * `ip link add NAME` [`mtu N`] `type bridge` [`vlan_filtering 1`]. The bridge follows the least MTU of its ports from the
+ * first one on (br_mtu_auto_adjust), until setLink() gives it a different MTU: that pins it.
+ */
+export function addBridge(nl: Netlink, spec: BridgeSpec): Link {
+  const data: Uint8Array[] = [];
+  if (spec.stp !== undefined) data.push(attributeU32(c.IFLA_BR_STP_STATE, Number(spec.stp)));
+  if (spec.vlanFiltering !== undefined) data.push(attributeU8(c.IFLA_BR_VLAN_FILTERING, Number(spec.vlanFiltering)));
+  if (spec.multicastSnooping !== undefined) {
+    data.push(attributeU8(c.IFLA_BR_MCAST_SNOOPING, Number(spec.multicastSnooping)));
+  }
+  if (spec.defaultPvid !== undefined) data.push(attributeU16(c.IFLA_BR_VLAN_DEFAULT_PVID, spec.defaultPvid));
+  return addLink(nl, spec, 'bridge', data);
+}
+
+/** The bridge of this name, made if there is none. A link of another kind under that name is an error. */
+export function ensureBridge(nl: Netlink, spec: BridgeSpec): Link {
+  const existing = getLink(nl, spec.name) ?? addUnlessThere(nl, spec);
+  if (existing.kind !== 'bridge') {
+    const kind = existing.kind ?? 'no virtual link';
+    throw new NetlinkError('EEXIST', `make bridge ${spec.name}`, `a link of this name exists already and is ${kind}`);
+  }
+  return existing;
+}
+
+/**
+ * `ip link add NAME` [`mtu N`] `type veth peer name PEER` [`netns NS`]. Returns the end in the connection's namespace. For
+ * EEXIST the kernel does not tell which of the two names is taken: ask with getLink().
+ */
+export function addVeth(nl: Netlink, spec: VethSpec): Link {
+  const { peer } = spec;
+  checkLinkName(peer.name, `add veth ${spec.name}`);
+  const add = (netnsFd: number | undefined): Link => {
+    const attributes = specAttributes(peer);
+    if (netnsFd !== undefined) attributes.push(attributeU32(c.IFLA_NET_NS_FD, netnsFd));
+    // VETH_INFO_PEER is not only attributes: an ifinfomsg stands before them.
+    const info = concatBytes([specHeader(peer), ...attributes]);
+    return addLink(nl, spec, 'veth', [attribute(c.VETH_INFO_PEER, info)]);
+  };
+  return peer.netns === undefined ? add(peer.netnsFd) : withNamespaceFd(peer.netns, add);
+}
+
+/**
+ * `ip link add NAME type vxlan id VNI` [`dev DEV`] [`local IP`] [`dstport PORT`] [`nolearning`] [`gbp`]
+ */
+export function addVxlan(nl: Netlink, spec: VxlanSpec): Link {
+  const data = [attributeU32(c.IFLA_VXLAN_ID, spec.vni)];
+  if (spec.device !== undefined) data.push(attributeU32(c.IFLA_VXLAN_LINK, spec.device));
+  if (spec.local !== undefined) {
+    const type = typeof spec.local === 'bigint' ? c.IFLA_VXLAN_LOCAL6 : c.IFLA_VXLAN_LOCAL;
+    data.push(attribute(type, ipToBytes(spec.local)));
+  }
+  // Without this attribute the kernel learns: the opposite of what a network with a control plane wants.
+  data.push(attributeU8(c.IFLA_VXLAN_LEARNING, Number(spec.learning ?? false)));
+  if (spec.port !== undefined) data.push(attributeBe16(c.IFLA_VXLAN_PORT, spec.port));
+  if (spec.udpChecksum !== undefined) data.push(attributeU8(c.IFLA_VXLAN_UDP_CSUM, Number(spec.udpChecksum)));
+  if (spec.gbp) data.push(attributeFlag(c.IFLA_VXLAN_GBP));
+  return addLink(nl, spec, 'vxlan', data);
+}
+
+function addLink(nl: Netlink, spec: LinkSpec, kind: string, data: readonly Uint8Array[]): Link {
+  const operation = `add ${kind} ${spec.name}`;
+  checkLinkName(spec.name, operation);
+  const info = [attributeString(c.IFLA_INFO_KIND, kind)];
+  if (data.length > 0) info.push(attributeNested(c.IFLA_INFO_DATA, data));
+  nl.request({
+    type: c.RTM_NEWLINK,
+    flags: NLM_F_CREATE | NLM_F_EXCL,
+    parts: [specHeader(spec), ...specAttributes(spec), attributeNested(c.IFLA_LINKINFO, info)],
+    operation,
+  });
+  const link = getLink(nl, spec.name);
+  if (!link) throw new NetlinkError('ENODEV', operation, 'it was made, but somebody deleted or renamed it at once');
+  return link;
+}
+
+function addUnlessThere(nl: Netlink, spec: BridgeSpec): Link {
+  try {
+    return addBridge(nl, spec);
+  } catch (error) {
+    // Another process made it in between, which is as good.
+    const link = isNetlinkError(error, 'EEXIST') ? getLink(nl, spec.name) : undefined;
+    if (link) return link;
+    throw error;
+  }
+}
+
+function specHeader(spec: LinkSpec): Uint8Array {
+  return encodeLinkHeader(spec.up === undefined ? {} : { flags: spec.up ? c.IFF_UP : 0, change: c.IFF_UP });
+}
+
+function specAttributes(spec: LinkSpec): Uint8Array[] {
+  const attributes = [attributeString(c.IFLA_IFNAME, spec.name)];
+  if (spec.mtu !== undefined) attributes.push(attributeU32(c.IFLA_MTU, spec.mtu));
+  if (spec.mac !== undefined) attributes.push(attribute(c.IFLA_ADDRESS, macToBytes(spec.mac)));
+  if (spec.master !== undefined) attributes.push(attributeU32(c.IFLA_MASTER, spec.master));
+  if (spec.txQueueLength !== undefined) attributes.push(attributeU32(c.IFLA_TXQLEN, spec.txQueueLength));
+  return attributes;
+}

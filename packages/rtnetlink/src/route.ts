@@ -1,0 +1,306 @@
+/**
+ * Routes: `ip route`.
+ * `struct rtmsg { u8 family, dst_len, src_len, tos, table, protocol, scope, type; u32 flags; }` and RTA_* (linux/rtnetlink.h).
+ */
+import type { Ipv4 } from '@flannel-ts/inet/ipv4';
+import type { Ipv6 } from '@flannel-ts/inet/ipv6';
+import {
+  type Attributes,
+  attribute,
+  attributeNested,
+  attributeU32,
+  parseAttributes,
+  readNested,
+  readU32,
+  viewOf,
+} from './attributes.ts';
+import type { Netlink } from './connection.ts';
+import * as c from './constants.ts';
+import { isNetlinkError, NetlinkError } from './errors.ts';
+import {
+  addressFamily,
+  type Family,
+  familyOfIp,
+  formatIp,
+  formatSlash,
+  type IpOf,
+  ipToBytes,
+  type PrefixOf,
+  prefixOf,
+  readIp,
+} from './ip.ts';
+import { NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE } from './message.ts';
+
+const RTMSG_LENGTH = 12;
+const RTNEXTHOP_LENGTH = 8; // struct rtnexthop { u16 len; u8 flags; u8 hops; s32 ifindex; }
+
+export interface NextHop<F extends Family = 4> {
+  readonly gateway: IpOf<F> | undefined;
+  readonly outIndex: number;
+  readonly onlink: boolean;
+  readonly weight: number;
+}
+
+export interface Route<F extends Family = 4> {
+  readonly family: F;
+  /** Undefined: the default route. */
+  readonly dst: PrefixOf<F> | undefined;
+  readonly gateway: IpOf<F> | undefined;
+  readonly outIndex: number | undefined;
+  /** Preferred source address (`src`). */
+  readonly source: IpOf<F> | undefined;
+  /** Who made it: RTPROT_*, or a number of one's own. */
+  readonly protocol: number;
+  readonly scope: number;
+  readonly table: number;
+  /** RTN_*: unicast, local, blackhole, ... */
+  readonly type: number;
+  readonly priority: number | undefined;
+  readonly onlink: boolean;
+  readonly mtu: number | undefined;
+  /** More than one entry: a multipath route, which has no `gateway` and `outIndex` of its own. */
+  readonly nextHops: readonly NextHop<F>[];
+}
+
+/** A route to make. A default route without a gateway needs `family`, if it is not IPv4. */
+export interface RouteSpec<F extends Family = 4> {
+  readonly family?: F | undefined;
+  readonly dst?: PrefixOf<F> | undefined;
+  readonly gateway?: IpOf<F> | undefined;
+  readonly outIndex?: number | undefined;
+  readonly source?: IpOf<F> | undefined;
+  /** RTPROT_BOOT by default, as ip(8). A daemon that must know its own routes again passes a number of its own. */
+  readonly protocol?: number | undefined;
+  /** By default link without a gateway, and universe with one, as ip(8). */
+  readonly scope?: number | undefined;
+  readonly table?: number | undefined;
+  readonly type?: number | undefined;
+  readonly priority?: number | undefined;
+  /** The gateway is a neighbour on `outIndex` although no address there says so. */
+  readonly onlink?: boolean | undefined;
+  readonly mtu?: number | undefined;
+}
+
+export type AnyRouteSpec = RouteSpec<4> | RouteSpec<6>;
+
+export interface RouteFilter<F extends Family = 4> {
+  readonly family?: F | undefined;
+  readonly protocol?: number | undefined;
+  /** RT_TABLE_MAIN by default; 0 for every table. */
+  readonly table?: number | undefined;
+  readonly outIndex?: number | undefined;
+}
+
+/** `ip` [`-6`] `route show` [`table T`] [`proto P`] [`dev DEV`]; the kernel filters. */
+export function listRoutes<F extends Family = 4>(nl: Netlink, filter: RouteFilter<F> = {}): Route<F>[] {
+  const family = filter.family ?? (4 as F);
+  const table = filter.table ?? c.RT_TABLE_MAIN;
+  const header = encodeHeader({
+    family,
+    length: 0,
+    table,
+    protocol: filter.protocol ?? 0,
+    scope: 0,
+    type: 0,
+    flags: 0,
+  });
+  const parts = [header, attributeU32(c.RTA_TABLE, table)];
+  if (filter.outIndex !== undefined) parts.push(attributeU32(c.RTA_OIF, filter.outIndex));
+  try {
+    return (
+      nl
+        .dump({ type: c.RTM_GETROUTE, parts, operation: 'list routes' })
+        .map((message) => parseRoute<F>(message.payload))
+        // IPv6 lists the clones that path MTU discovery leaves behind too; they are no configuration.
+        .filter((route) => matches(route, filter))
+    );
+  } catch (error) {
+    // A table without routes is not there ("FIB table does not exist"), nor is a link that has gone.
+    if (isNetlinkError(error, 'ENOENT', 'ENODEV')) return [];
+    throw error;
+  }
+}
+
+/** `ip route add 10.5.52.0/24` [`via GATEWAY`] `dev DEV` [`onlink`] [`src IP`] [`proto P`]. EEXIST if there is one. */
+export function addRoute(nl: Netlink, route: AnyRouteSpec): void {
+  nl.request({ ...routeRequest(route, 'add'), type: c.RTM_NEWROUTE, flags: NLM_F_CREATE | NLM_F_EXCL });
+}
+
+/**
+ * `ip route replace 10.5.52.0/24 via GATEWAY dev DEV`: one atomic step, no packet in between finds no route. It replaces
+ * the first route of the same destination, priority and table, whoever made it; look at listRoutes() first if that matters.
+ */
+export function replaceRoute(nl: Netlink, route: AnyRouteSpec): void {
+  nl.request({ ...routeRequest(route, 'replace'), type: c.RTM_NEWROUTE, flags: NLM_F_CREATE | NLM_F_REPLACE });
+}
+
+/** `ip route del 10.5.52.0/24 ...`: the first route that has every given property. ESRCH if none has. */
+export function deleteRoute(nl: Netlink, route: AnyRouteSpec): void {
+  // As ip(8) deletes: what is not given is a wildcard, and RT_SCOPE_NOWHERE is the wildcard of scopes.
+  const wild = { protocol: route.protocol ?? 0, type: route.type ?? 0, scope: route.scope ?? c.RT_SCOPE_NOWHERE };
+  nl.request({ ...routeRequest({ ...route, ...wild }, 'delete'), type: c.RTM_DELROUTE });
+}
+
+/** Deletes the route if there is one. False if there was none. */
+export function ensureRouteAbsent(nl: Netlink, route: AnyRouteSpec): boolean {
+  try {
+    deleteRoute(nl, route);
+    return true;
+  } catch (error) {
+    // ENODEV: the link has gone, and the kernel removed its routes with it. ENOENT: no such table.
+    if (isNetlinkError(error, 'ESRCH', 'ENODEV', 'ENOENT')) return false;
+    throw error;
+  }
+}
+
+/** `ip route get IP`: the route that a packet to this address would take now. Unreachable networks are an error. */
+export function lookUpRoute<F extends Family>(nl: Netlink, ip: IpOf<F>): Route<F> | undefined {
+  const family = familyOfIp(ip);
+  const bits = family === 4 ? 32 : 128;
+  const [reply] = nl.request({
+    type: c.RTM_GETROUTE,
+    parts: [
+      encodeHeader({ family, length: bits, table: 0, protocol: 0, scope: 0, type: 0, flags: 0 }),
+      attribute(c.RTA_DST, ipToBytes(ip)),
+    ],
+    operation: `look up the route to ${formatIp(ip)}`,
+  });
+  return reply && parseRoute<F>(reply.payload);
+}
+
+/** `default`, or the destination as text. */
+export function formatDestination(route: Pick<AnyRouteSpec, 'dst'>): string {
+  return route.dst ? formatSlash(route.dst.base, route.dst.length) : 'default';
+}
+
+/** Reads the payload of RTM_NEWROUTE and RTM_DELROUTE. */
+export function parseRoute<F extends Family = Family>(payload: Uint8Array): Route<F> {
+  if (payload.length < RTMSG_LENGTH) {
+    throw new NetlinkError(
+      'EBADMSG',
+      'read a route',
+      `the message has ${payload.length} bytes instead of ${RTMSG_LENGTH}`,
+    );
+  }
+  const view = viewOf(payload);
+  const family = (view.getUint8(0) === c.AF_INET6 ? 6 : 4) as F;
+  const attributes = parseAttributes(payload.subarray(RTMSG_LENGTH));
+  const flags = view.getUint32(8, true);
+  const gateway = readIp(attributes, c.RTA_GATEWAY, family);
+  const outIndex = readU32(attributes, c.RTA_OIF);
+  const onlink = (flags & c.RTNH_F_ONLINK) !== 0;
+  const single = outIndex === undefined ? [] : [{ gateway, outIndex, onlink, weight: 1 }];
+  return {
+    family,
+    dst: parseDestination(attributes, family, view.getUint8(1)),
+    gateway,
+    outIndex,
+    source: readIp(attributes, c.RTA_PREFSRC, family),
+    protocol: view.getUint8(5),
+    scope: view.getUint8(6),
+    // The byte in the header holds only tables below 256; RTA_TABLE holds every one.
+    table: readU32(attributes, c.RTA_TABLE) ?? view.getUint8(4),
+    type: view.getUint8(7),
+    priority: readU32(attributes, c.RTA_PRIORITY),
+    onlink,
+    mtu: readU32(readNested(attributes, c.RTA_METRICS), c.RTAX_MTU),
+    nextHops: attributes.has(c.RTA_MULTIPATH) ? parseNextHops(attributes.get(c.RTA_MULTIPATH)!, family) : single,
+  };
+}
+
+function parseDestination<F extends Family>(
+  attributes: Attributes,
+  family: F,
+  length: number,
+): PrefixOf<F> | undefined {
+  const base = readIp(attributes, c.RTA_DST, family);
+  return base === undefined ? undefined : prefixOf(family, base, length);
+}
+
+function parseNextHops<F extends Family>(bytes: Uint8Array, family: F): NextHop<F>[] {
+  const view = viewOf(bytes);
+  const hops: NextHop<F>[] = [];
+  for (let offset = 0; bytes.length - offset >= RTNEXTHOP_LENGTH; ) {
+    const length = view.getUint16(offset, true);
+    if (length < RTNEXTHOP_LENGTH || length > bytes.length - offset) {
+      throw new NetlinkError('EBADMSG', 'read a route', `next hop at byte ${offset} has length ${length}`);
+    }
+    const attributes = parseAttributes(bytes.subarray(offset + RTNEXTHOP_LENGTH, offset + length));
+    hops.push({
+      gateway: readIp(attributes, c.RTA_GATEWAY, family),
+      outIndex: view.getInt32(offset + 4, true),
+      onlink: (view.getUint8(offset + 2) & c.RTNH_F_ONLINK) !== 0,
+      weight: view.getUint8(offset + 3) + 1,
+    });
+    offset += (length + 3) & ~3;
+  }
+  return hops;
+}
+
+function matches<F extends Family>(route: Route<F>, filter: RouteFilter<F>): boolean {
+  return (
+    (filter.protocol === undefined || route.protocol === filter.protocol) &&
+    (filter.outIndex === undefined || route.nextHops.some((hop) => hop.outIndex === filter.outIndex))
+  );
+}
+
+function routeRequest(route: AnyRouteSpec, verb: string): { parts: Uint8Array[]; operation: string } {
+  const family = routeFamily(route);
+  const table = route.table ?? c.RT_TABLE_MAIN;
+  const parts = [
+    encodeHeader({
+      family,
+      length: route.dst?.length ?? 0,
+      table,
+      protocol: route.protocol ?? c.RTPROT_BOOT,
+      scope: route.scope ?? defaultScope(route, family),
+      type: route.type ?? c.RTN_UNICAST,
+      flags: route.onlink ? c.RTNH_F_ONLINK : 0,
+    }),
+    attributeU32(c.RTA_TABLE, table),
+  ];
+  if (route.dst !== undefined) parts.push(attribute(c.RTA_DST, ipToBytes(route.dst.base)));
+  if (route.gateway !== undefined) parts.push(attribute(c.RTA_GATEWAY, ipToBytes(route.gateway)));
+  if (route.outIndex !== undefined) parts.push(attributeU32(c.RTA_OIF, route.outIndex));
+  if (route.source !== undefined) parts.push(attribute(c.RTA_PREFSRC, ipToBytes(route.source)));
+  if (route.priority !== undefined) parts.push(attributeU32(c.RTA_PRIORITY, route.priority));
+  if (route.mtu !== undefined) parts.push(attributeNested(c.RTA_METRICS, [attributeU32(c.RTAX_MTU, route.mtu)]));
+  return { parts, operation: `${verb} route ${describe(route)}` };
+}
+
+function describe(route: AnyRouteSpec): string {
+  const via = route.gateway === undefined ? '' : ` via ${formatIp(route.gateway)}`;
+  const on = route.outIndex === undefined ? '' : ` on link ${route.outIndex}`;
+  return `${formatDestination(route)}${via}${on}`;
+}
+
+function routeFamily(route: AnyRouteSpec): Family {
+  const ip: Ipv4 | Ipv6 | undefined = route.dst?.base ?? route.gateway ?? route.source;
+  return route.family ?? (ip === undefined ? 4 : familyOfIp(ip));
+}
+
+/** IPv6 has no scopes: they are always universe. */
+function defaultScope(route: AnyRouteSpec, family: Family): number {
+  if (route.type === c.RTN_LOCAL && family === 4) return c.RT_SCOPE_HOST;
+  const direct = route.gateway === undefined && (route.type ?? c.RTN_UNICAST) === c.RTN_UNICAST;
+  return direct && family === 4 ? c.RT_SCOPE_LINK : c.RT_SCOPE_UNIVERSE;
+}
+
+interface RouteHeader {
+  readonly family: Family;
+  readonly length: number;
+  readonly table: number;
+  readonly protocol: number;
+  readonly scope: number;
+  readonly type: number;
+  readonly flags: number;
+}
+
+function encodeHeader(header: RouteHeader): Uint8Array {
+  const { family, length, table, protocol, scope, type, flags } = header;
+  // Tables above 255 are named by RTA_TABLE alone.
+  const shortTable = table > 255 ? c.RT_TABLE_UNSPEC : table;
+  const bytes = Uint8Array.of(addressFamily(family), length, 0, 0, shortTable, protocol, scope, type, 0, 0, 0, 0);
+  viewOf(bytes).setUint32(8, flags, true);
+  return bytes;
+}
