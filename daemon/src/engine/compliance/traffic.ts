@@ -1,0 +1,2 @@
+import type { StartEngine } from '../engine.ts';
+export function describeTraffic(_start: StartEngine): void {}

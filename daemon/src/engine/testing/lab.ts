@@ -1,0 +1,245 @@
+import { execFileSync } from 'node:child_process';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { type Ipv4, parseIpv4 } from '@flannel-ts/inet/ipv4';
+import { parsePort } from '@flannel-ts/inet/port';
+import { closeFd, type Fd, tryRead } from '@flannel-ts/linux/files';
+import { createNetns, deleteNetns, withNetns } from '@flannel-ts/linux/netns';
+import {
+  AF_INET,
+  AF_PACKET,
+  bind,
+  SOCK_DGRAM,
+  SOCK_NONBLOCK,
+  sendTo,
+  sockaddrIn,
+  sockaddrInAddress,
+  sockaddrInPort,
+  socket,
+  tryRecvFrom,
+} from '@flannel-ts/linux/socket';
+import { writeSysctl } from '@flannel-ts/linux/sysctl';
+import { openTun } from './tun.ts';
+
+/** The UDP port of every node here. */
+export const PORT = parsePort(8285);
+/** The MTU that engines are told; the device's own is larger, so that packets above the engine's can be sent. */
+export const MTU = 1472;
+const DEVICE_MTU = 9000;
+
+/** Addresses of the second node beside 192.0.2.2, to play further peers and a stranger from. */
+const MORE_ADDRESSES = ['192.0.2.3', '192.0.2.9'];
+
+/** A node: a namespace with an underlay address on `eth0` and a TUN device `flannel0` in front of a pod address. */
+export interface Node {
+  readonly netns: string;
+  readonly address: Ipv4;
+  readonly addressText: string;
+  /** The device's address: the base of the node's /24, as flannel's. */
+  readonly tunAddress: Ipv4;
+  readonly podText: string;
+  readonly tunFd: Fd;
+  readonly socketFd: Fd;
+  /** Runs a command inside; returns its output, also when it fails. */
+  run(command: string, ...args: string[]): string;
+  /** Deletes the device under the engine. */
+  deleteDevice(): void;
+}
+
+/** Two nodes joined by a veth. The second one's device is up, but tests may play the second node by hand. */
+export class Lab {
+  readonly #closers: (() => void)[] = [];
+
+  constructor(readonly name: string) {}
+
+  /** `closers` run in reverse order, so that a failed set-up leaves nothing either. */
+  setUp(): readonly [Node, Node] {
+    const [a, b] = [this.#namespace('a'), this.#namespace('b')];
+    ip(a, 'link', 'add', 'eth0', 'mtu', '1500', 'type', 'veth', 'peer', 'name', 'eth0', 'netns', b.split('/').at(-1)!);
+    return [this.#node(a, 1), this.#node(b, 2)];
+  }
+
+  tearDown(): void {
+    for (const close of this.#closers.splice(0).reverse()) close();
+  }
+
+  /** Adds a UDP socket in a node's namespace; closed at tearDown. */
+  udp(node: Node, address: string, port: number): UdpSocket {
+    const fd = withNetns(node.netns, () => boundSocket(parseIpv4(address), port));
+    this.#closers.push(() => closeFd(fd));
+    return new UdpSocket(fd);
+  }
+
+  /** The node's own socket, when a test plays the node by hand. */
+  udpOn(fd: Fd): UdpSocket {
+    return new UdpSocket(fd);
+  }
+
+  /** A packet socket on the device: what is sent there is read by the engine, what the engine writes is received. */
+  device(node: Node): DeviceTap {
+    const index = Number.parseInt(node.run('ip', '-o', 'link', 'show', 'flannel0'), 10);
+    const fd = withNetns(node.netns, () => {
+      const packets = socket(AF_PACKET, SOCK_DGRAM | SOCK_NONBLOCK, swap(ETH_P_ALL));
+      bind(packets, sockaddrLl(index, ETH_P_ALL));
+      return packets;
+    });
+    this.#closers.push(() => closeFd(fd));
+    return new DeviceTap(fd, index);
+  }
+
+  #namespace(suffix: string): string {
+    const path = `/run/netns/${this.name}-${suffix}`;
+    createNetns(path);
+    this.#closers.push(() => deleteNetns(path));
+    return path;
+  }
+
+  #node(netns: string, n: number): Node {
+    const addressText = `192.0.2.${n}`;
+    const podText = `10.${n}.0.2`;
+    withNetns(netns, quieten);
+    ip(netns, 'link', 'set', 'lo', 'up');
+    ip(netns, 'addr', 'add', `${addressText}/24`, 'dev', 'eth0');
+    for (const more of n === 2 ? MORE_ADDRESSES : []) ip(netns, 'addr', 'add', `${more}/24`, 'dev', 'eth0');
+    ip(netns, 'link', 'set', 'eth0', 'up');
+    const tunFd = withNetns(netns, () => openTun('flannel0'));
+    this.#closers.push(() => closeFd(tunFd));
+    ip(netns, 'addr', 'add', `10.${n}.0.0/32`, 'dev', 'flannel0');
+    ip(netns, 'link', 'set', 'flannel0', 'mtu', `${DEVICE_MTU}`, 'up');
+    ip(netns, 'addr', 'add', `${podText}/32`, 'dev', 'lo');
+    ip(netns, 'route', 'add', '10.0.0.0/8', 'dev', 'flannel0', 'src', podText);
+    // For the engine's ICMP errors, which come from the device's own address.
+    withNetns(netns, () => void writeSysctl('net/ipv4/conf/flannel0/accept_local', 1));
+    const address = parseIpv4(addressText);
+    const socketFd = withNetns(netns, () => boundSocket(address, PORT));
+    this.#closers.push(() => closeFd(socketFd));
+    return {
+      netns,
+      address,
+      addressText,
+      tunAddress: parseIpv4(`10.${n}.0.0`),
+      podText,
+      tunFd,
+      socketFd,
+      run: (command, ...args) => run(netns, command, ...args),
+      deleteDevice: () => ip(netns, 'link', 'del', 'flannel0'),
+    };
+  }
+}
+
+/** A datagram, and where it came from. */
+export interface Datagram {
+  readonly bytes: Uint8Array;
+  readonly address: Ipv4;
+  readonly port: number;
+}
+
+export class UdpSocket {
+  readonly #buffer = new Uint8Array(65536);
+  readonly #from = new Uint8Array(16);
+
+  constructor(readonly fd: Fd) {}
+
+  send(bytes: Uint8Array, to: Ipv4, port: number = PORT): void {
+    sendTo(this.fd, bytes, 0, sockaddrIn(to, port));
+  }
+
+  tryReceive(): Datagram | undefined {
+    const length = tryRecvFrom(this.fd, this.#buffer, 0, this.#from);
+    if (length < 0) return undefined;
+    const address = sockaddrInAddress(this.#from) as Ipv4;
+    return { bytes: this.#buffer.slice(0, length), address, port: sockaddrInPort(this.#from) };
+  }
+
+  async receive(): Promise<Datagram> {
+    return until(() => this.tryReceive(), 'a datagram');
+  }
+}
+
+const ETH_P_ALL = 3; // linux/if_ether.h
+const ETH_P_IP = 0x0800;
+const PACKET_OUTGOING = 4; // linux/if_packet.h
+
+/** The kernel's side of a TUN device, byte for byte. */
+export class DeviceTap {
+  readonly #buffer = new Uint8Array(65536);
+  readonly #from = new Uint8Array(20);
+
+  constructor(
+    readonly fd: Fd,
+    readonly index: number,
+  ) {}
+
+  /** Gives the engine these bytes to read. */
+  send(bytes: Uint8Array): void {
+    sendTo(this.fd, bytes, 0, sockaddrLl(this.index, ETH_P_IP));
+  }
+
+  /** What the engine wrote, IPv4 only: the kernel sends IPv6 messages of its own. */
+  tryReceive(): Uint8Array | undefined {
+    for (;;) {
+      const length = tryRecvFrom(this.fd, this.#buffer, 0, this.#from);
+      if (length < 0) return undefined;
+      if (this.#from[10] !== PACKET_OUTGOING && this.#buffer[0]! >> 4 === 4) return this.#buffer.slice(0, length);
+    }
+  }
+
+  async receive(): Promise<Uint8Array> {
+    return until(() => this.tryReceive(), 'a packet from the device');
+  }
+}
+
+/** Asks again until there is an answer; gives up after a time that only a broken engine needs. */
+export async function until<T>(ask: () => T | undefined | false, what: string): Promise<T> {
+  for (let tries = 0; tries < 2000; tries++) {
+    const answer = ask();
+    if (answer !== undefined && answer !== false) return answer;
+    await sleep(5);
+  }
+  throw new Error(`Waited in vain for ${what}`);
+}
+
+/** Reads what is left from earlier tests. */
+export function drainFd(fd: Fd): void {
+  const buffer = new Uint8Array(65536);
+  while (tryRead(fd, buffer) >= 0);
+}
+
+function boundSocket(address: Ipv4, port: number): Fd {
+  const fd = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK);
+  bind(fd, sockaddrIn(address, port));
+  return fd;
+}
+
+/** `struct sockaddr_ll` of linux/if_packet.h. */
+function sockaddrLl(index: number, protocol: number): Uint8Array {
+  const bytes = new Uint8Array(20);
+  const fields = new DataView(bytes.buffer);
+  fields.setUint16(0, AF_PACKET, true);
+  fields.setUint16(2, protocol);
+  fields.setInt32(4, index, true);
+  return bytes;
+}
+
+/** No packets but those of the tests: no IPv6 discovery, and no forwarding of what is for nobody here. */
+function quieten(): void {
+  writeSysctl('net/ipv6/conf/all/disable_ipv6', 1);
+  writeSysctl('net/ipv6/conf/default/disable_ipv6', 1);
+  writeSysctl('net/ipv4/ip_forward', 0);
+}
+
+function swap(word: number): number {
+  return ((word & 255) << 8) | (word >> 8);
+}
+
+function run(netns: string, command: string, ...args: string[]): string {
+  try {
+    return execFileSync('nsenter', [`--net=${netns}`, command, ...args], { encoding: 'utf8', stdio: 'pipe' });
+  } catch (error) {
+    const { stdout, stderr } = error as { stdout: string; stderr: string };
+    return `${stdout}${stderr}`;
+  }
+}
+
+function ip(netns: string, ...args: string[]): void {
+  execFileSync('nsenter', [`--net=${netns}`, 'ip', ...args], { stdio: 'pipe' });
+}
