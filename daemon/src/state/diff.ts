@@ -1,6 +1,12 @@
 /** What has to be done so that the kernel is as desired. Pure: values in, values out. */
-import { formatIpv4 } from '@flannel-ts/inet/ipv4';
-import { formatIpv4Interface, formatIpv4Prefix, type Ipv4Interface, samePrefix } from '@flannel-ts/inet/prefix';
+import { formatIpv4, type Ipv4 } from '@flannel-ts/inet/ipv4';
+import {
+  formatIpv4Interface,
+  formatIpv4Prefix,
+  type Ipv4Interface,
+  type Ipv4Prefix,
+  samePrefix,
+} from '@flannel-ts/inet/prefix';
 import type { DesiredLink, DesiredRoute, DesiredState } from './desired.ts';
 
 export interface ActualLink {
@@ -11,10 +17,14 @@ export interface ActualLink {
   readonly addresses: readonly Ipv4Interface[];
 }
 
-/** A route with our protocol id. */
-export interface ActualRoute extends DesiredRoute {
-  /** How many the kernel would take it for something else, for example by another metric. */
-  readonly foreign: boolean;
+/** A route in the main table with our protocol id, as far as it is one that we make. */
+export interface ActualRoute {
+  readonly dst: Ipv4Prefix;
+  /** Undefined for what we never make: a blackhole, several next hops. */
+  readonly link: string | undefined;
+  readonly gateway?: Ipv4;
+  /** 0 when the kernel tells none. */
+  readonly priority: number;
 }
 
 export interface ActualState {
@@ -25,7 +35,8 @@ export interface ActualState {
 export type Change =
   | { readonly type: 'set-link'; readonly link: string; readonly mtu?: number; readonly up?: true }
   | { readonly type: 'add-address' | 'delete-address'; readonly link: string; readonly address: Ipv4Interface }
-  | { readonly type: 'replace-route' | 'delete-route'; readonly route: DesiredRoute };
+  | { readonly type: 'replace-route'; readonly route: DesiredRoute }
+  | { readonly type: 'delete-route'; readonly route: ActualRoute };
 
 /** In the order to apply them: a route needs its device up, a gateway its address. Devices that are missing are left out. */
 export function diffState(desired: DesiredState, actual: ActualState): Change[] {
@@ -33,7 +44,7 @@ export function diffState(desired: DesiredState, actual: ActualState): Change[] 
   const present = desired.links.filter((link) => links.has(link.name));
   return [
     ...actual.routes
-      .filter((route) => !desired.routes.some((wanted) => samePrefix(wanted.dst, route.dst)))
+      .filter((route) => isSurplus(route, desired.routes))
       .map((route): Change => ({ type: 'delete-route', route })),
     ...present.flatMap((link) => diffLink(link, links.get(link.name)!)),
     ...desired.routes
@@ -61,7 +72,7 @@ export function describeChange(change: Change): string {
     case 'delete-route': {
       const { dst, link, gateway } = change.route;
       const via = gateway === undefined ? '' : ` via ${formatIpv4(gateway)}`;
-      return `route ${verb(change.type)} ${formatIpv4Prefix(dst)}${via} dev ${link}`;
+      return `route ${verb(change.type)} ${formatIpv4Prefix(dst)}${via}${link === undefined ? '' : ` dev ${link}`}`;
     }
   }
 }
@@ -87,9 +98,14 @@ function sameAddress(a: Ipv4Interface, b: Ipv4Interface): boolean {
   return a.address === b.address && a.length === b.length;
 }
 
+/** Of a wanted destination only another priority is surplus: everything else is put right by replacing. */
+function isSurplus(there: ActualRoute, wanted: readonly DesiredRoute[]): boolean {
+  return there.priority !== 0 || !wanted.some((route) => samePrefix(route.dst, there.dst));
+}
+
 function sameRoute(there: ActualRoute, wanted: DesiredRoute): boolean {
   return (
-    !there.foreign &&
+    there.priority === 0 &&
     samePrefix(there.dst, wanted.dst) &&
     there.link === wanted.link &&
     there.gateway === wanted.gateway

@@ -1,0 +1,62 @@
+import { parseIpv4 } from '@flannel-ts/inet/ipv4';
+import { parseIpv4Interface, parseIpv4Prefix } from '@flannel-ts/inet/prefix';
+import type { DesiredState } from './desired.ts';
+import { type ActualState, describeChange, diffState, missingLinks } from './diff.ts';
+
+const desired: DesiredState = {
+  links: [{ name: 'flannel0', mtu: 1472, addresses: [parseIpv4Interface('10.5.1.0/32')] }],
+  routes: [{ dst: parseIpv4Prefix('10.5.0.0/16'), link: 'flannel0' }],
+};
+const link = { name: 'flannel0', index: 5, mtu: 1472, up: true, addresses: [parseIpv4Interface('10.5.1.0/32')] };
+const route = { dst: parseIpv4Prefix('10.5.0.0/16'), link: 'flannel0', priority: 0 };
+const asDesired: ActualState = { links: [link], routes: [route] };
+const changes = (actual: Partial<ActualState>) =>
+  diffState(desired, { ...asDesired, ...actual }).map((change) => describeChange(change));
+
+describe('diffState()', () => {
+  test('diffState() has nothing to do when all is as desired', () => {
+    expect(changes({})).toEqual([]);
+  });
+
+  test('diffState() sets up a new device in the order the kernel needs', () => {
+    const fresh = { ...link, mtu: 1500, up: false, addresses: [] };
+    expect(changes({ links: [fresh], routes: [] })).toEqual([
+      'address add 10.5.1.0/32 dev flannel0',
+      'link set flannel0 mtu 1472 up',
+      'route replace 10.5.0.0/16 dev flannel0',
+    ]);
+  });
+
+  test('diffState() waits with the routes of a device that is missing', () => {
+    const actual: ActualState = { links: [], routes: [] };
+    expect(diffState(desired, actual)).toEqual([]);
+    expect(missingLinks(desired, actual)).toEqual(['flannel0']);
+  });
+
+  test('diffState() adds the right address before it removes a wrong one', () => {
+    const wrong = { ...link, addresses: [parseIpv4Interface('10.5.9.0/32')] };
+    expect(changes({ links: [wrong] })).toEqual([
+      'address add 10.5.1.0/32 dev flannel0',
+      'address delete 10.5.9.0/32 dev flannel0',
+    ]);
+  });
+
+  test('diffState() deletes routes of ours that nothing wants any more', () => {
+    const stale = [
+      { dst: parseIpv4Prefix('10.9.0.0/16'), link: 'eth0', gateway: parseIpv4('10.0.0.9'), priority: 0 },
+      { dst: parseIpv4Prefix('10.8.0.0/16'), link: undefined, priority: 0 },
+      { ...route, priority: 50 },
+    ];
+    expect(changes({ routes: [route, ...stale] })).toEqual([
+      'route delete 10.9.0.0/16 via 10.0.0.9 dev eth0',
+      'route delete 10.8.0.0/16',
+      'route delete 10.5.0.0/16 dev flannel0',
+    ]);
+  });
+
+  test('diffState() replaces a route that leads elsewhere, in one step', () => {
+    expect(changes({ routes: [{ ...route, link: 'eth0', gateway: parseIpv4('10.0.0.9') }] })).toEqual([
+      'route replace 10.5.0.0/16 dev flannel0',
+    ]);
+  });
+});

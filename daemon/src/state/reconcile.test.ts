@@ -1,0 +1,101 @@
+import { parseIpv4Interface, parseIpv4Prefix } from '@flannel-ts/inet/prefix';
+import { pino } from 'pino';
+import type { DesiredState } from './desired.ts';
+import { type ActualState, type Change, describeChange } from './diff.ts';
+import { Reconciler, type StateKernel } from './reconcile.ts';
+
+const desired: DesiredState = {
+  links: [{ name: 'flannel0', mtu: 1472, addresses: [parseIpv4Interface('10.5.1.0/32')] }],
+  routes: [{ dst: parseIpv4Prefix('10.5.0.0/16'), link: 'flannel0' }],
+};
+
+/** A kernel that can forget things and refuse them. */
+class FakeKernel implements StateKernel {
+  state: ActualState = { links: [], routes: [] };
+  readonly applied: string[] = [];
+  refuse: Change['type'] | undefined;
+
+  makeLink = async () => {
+    this.state = { ...this.state, links: [{ name: 'flannel0', index: 1, mtu: 1500, up: false, addresses: [] }] };
+  };
+  read = () => this.state;
+  apply = (change: Change) => {
+    if (change.type === this.refuse) throw new Error(`Cannot ${describeChange(change)}`);
+    this.applied.push(describeChange(change));
+    const [link] = this.state.links;
+    if (change.type === 'add-address') {
+      this.state = { ...this.state, links: [{ ...link!, addresses: [change.address] }] };
+    } else if (change.type === 'set-link') {
+      this.state = { ...this.state, links: [{ ...link!, up: true, mtu: 1472 }] };
+    } else if (change.type === 'replace-route') {
+      this.state = { ...this.state, routes: [{ ...change.route, priority: 0 }] };
+    }
+  };
+}
+
+function reconciler(kernel: FakeKernel, overrides = {}) {
+  const passes: (string | undefined)[] = [];
+  const parts = {
+    kernel,
+    pollEvents: () => false,
+    makeLinks: kernel.makeLink,
+    desired: () => desired,
+    onPass: (failure: string | undefined) => void passes.push(failure),
+    log: pino({ level: 'silent' }),
+    ...overrides,
+  };
+  return { passes, reconciler: new Reconciler(parts, { eventsMs: 5, fullMs: 3_600_000 }) };
+}
+
+test('pass() makes what is missing, and then has nothing more to do', async () => {
+  const kernel = new FakeKernel();
+  const { reconciler: made } = reconciler(kernel);
+  expect(await made.pass()).toBeUndefined();
+  expect(kernel.applied).toHaveLength(3);
+  expect(await made.pass()).toBeUndefined();
+  expect(kernel.applied).toHaveLength(3);
+});
+
+test('pass() goes on with the other changes when one is refused, and tells', async () => {
+  const kernel = new FakeKernel();
+  kernel.refuse = 'add-address';
+  const { reconciler: made, passes } = reconciler(kernel);
+  expect(await made.pass()).toContain('address add');
+  expect(kernel.applied).toEqual(['link set flannel0 mtu 1472 up', 'route replace 10.5.0.0/16 dev flannel0']);
+  kernel.refuse = undefined;
+  expect(await made.pass()).toBeUndefined();
+  expect(passes).toEqual([expect.stringContaining('address add'), undefined]);
+});
+
+test('pass() survives devices that cannot be made', async () => {
+  const makeLinks = () => Promise.reject(new Error('No such file: /dev/net/tun'));
+  const { reconciler: made } = reconciler(new FakeKernel(), { makeLinks });
+  expect(await made.pass()).toBe('No such file: /dev/net/tun');
+});
+
+test('run() repairs after an event of the kernel, long before the next full pass', async () => {
+  const kernel = new FakeKernel();
+  const controller = new AbortController();
+  let event = false;
+  let onPass = () => {};
+  const nextPass = () =>
+    new Promise<void>((resolve) => {
+      onPass = resolve;
+    });
+  const pollEvents = () => {
+    const had = event;
+    event = false;
+    return had;
+  };
+  const { reconciler: made } = reconciler(kernel, { pollEvents, onPass: () => onPass() });
+  const first = nextPass();
+  const running = made.run(controller.signal);
+  await first;
+  const second = nextPass();
+  kernel.state = { ...kernel.state, routes: [] };
+  event = true;
+  await second;
+  expect(kernel.state.routes).toHaveLength(1);
+  controller.abort();
+  await running;
+});

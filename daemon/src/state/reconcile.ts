@@ -1,0 +1,102 @@
+/**
+ * When to compare and repair: at a new desired state, after any event of the kernel, and every few seconds in any case.
+ * Level-triggered: an event says only "look again", so none that is lost or misread can do harm. flannel acts on its own
+ * events alone; a device deleted or taken down by others is never put right (issues 869, 1070, 1434, 1759).
+ */
+import type { Logger } from 'pino';
+import { Backoff, Bell } from '../abort.ts';
+import { messageOf } from '../errors.ts';
+import type { DesiredState } from './desired.ts';
+import { type ActualState, type Change, describeChange, diffState, missingLinks } from './diff.ts';
+
+export interface StateKernel {
+  read(desired: DesiredState): ActualState;
+  apply(change: Change): void;
+}
+
+export interface ReconcileParts {
+  readonly kernel: StateKernel;
+  /** True when the kernel told of a change since the last call. */
+  readonly pollEvents: () => boolean;
+  /** Makes devices that are missing; the next desired state may name them otherwise. */
+  readonly makeLinks: (names: readonly string[]) => Promise<void>;
+  readonly desired: () => DesiredState;
+  /** Told after every pass, with the reason when something is not as desired. */
+  readonly onPass: (failure: string | undefined) => void;
+  readonly log: Logger;
+}
+
+export interface ReconcileTimings {
+  /** How often the kernel's events are looked at; they need a read() each time, since Node cannot wait for the socket. */
+  readonly eventsMs: number;
+  readonly fullMs: number;
+}
+
+export const RECONCILE_TIMINGS: ReconcileTimings = { eventsMs: 200, fullMs: 5000 };
+
+export class Reconciler {
+  private readonly bell = new Bell();
+  private readonly backoff = new Backoff(500, 10_000);
+  private lastFailure: string | undefined;
+
+  constructor(
+    private readonly parts: ReconcileParts,
+    private readonly timings: ReconcileTimings = RECONCILE_TIMINGS,
+  ) {}
+
+  /** Asks for a pass now: the desired state is another. */
+  trigger(): void {
+    this.bell.ring();
+  }
+
+  /** Until the signal aborts. */
+  async run(signal: AbortSignal): Promise<void> {
+    const poll = setInterval(() => {
+      if (this.parts.pollEvents()) this.bell.ring();
+    }, this.timings.eventsMs);
+    try {
+      while (!signal.aborted) {
+        const failure = await this.pass();
+        const wait = failure === undefined ? this.timings.fullMs : Math.min(this.backoff.take(), this.timings.fullMs);
+        await this.bell.wait(wait, signal);
+      }
+    } finally {
+      clearInterval(poll);
+    }
+  }
+
+  /** One comparison and what follows from it. Resolves with the reason when something could not be put right. */
+  async pass(): Promise<string | undefined> {
+    const failure = await this.repair().catch((error: unknown) => messageOf(error));
+    this.report(failure);
+    this.parts.onPass(failure);
+    return failure;
+  }
+
+  private async repair(): Promise<string | undefined> {
+    const { kernel, makeLinks, desired, log } = this.parts;
+    const missing = missingLinks(desired(), kernel.read(desired()));
+    if (missing.length > 0) await makeLinks(missing);
+    const wanted = desired();
+    const failures: string[] = [];
+    for (const change of diffState(wanted, kernel.read(wanted))) {
+      try {
+        kernel.apply(change);
+        log.info(`Changed the kernel: ${describeChange(change)}`);
+      } catch (error) {
+        // The others may still succeed, and this one at the next pass.
+        failures.push(messageOf(error));
+      }
+    }
+    return failures.length > 0 ? failures.join('; ') : undefined;
+  }
+
+  private report(failure: string | undefined): void {
+    if (failure === undefined) this.backoff.reset();
+    if (failure !== this.lastFailure) {
+      if (failure !== undefined) this.parts.log.error(`Not all is as it should be, trying again: ${failure}`);
+      else this.parts.log.info('All is as it should be again');
+    }
+    this.lastFailure = failure;
+  }
+}
