@@ -1,28 +1,44 @@
 import { Worker } from 'node:worker_threads';
 
-/** Workers by name; the file that runs in the thread, relative to this directory. */
+/** Workers by name; the file that runs in the thread, relative to this directory. Kept in step with build/workers.mjs. */
 const ENTRIES = { 'engine-reference': 'reference/worker.ts' } as const;
 
 export type WorkerName = keyof typeof ENTRIES;
 
-/** Put in place by the build (esbuild's and Bun's `define`): the bundled source of each worker. */
+/** Put in place by the build (`workerDefine` of build/workers.mjs): the bundled source of each worker. */
 declare const FLANNEL_WORKERS: Readonly<Record<WorkerName, string>> | undefined;
 
+/** Code started from text would look for packages (koffi) from the working directory; look from the program instead. */
+const PROLOGUE = `globalThis.require = process.getBuiltinModule('node:module').createRequire(
+  process.argv[1]?.startsWith('/') ? process.argv[1] : process.cwd() + '/');\n`;
+
 /**
- * Starts a worker from source text: the one way that is the same in jest, in a bundle and in a binary compiled by Bun, none of
- * which can load a TypeScript file by its path.
+ * Starts a worker from source text: the one way that is the same in jest, in a Node bundle and in a binary compiled by Bun. None
+ * of them can load a TypeScript file by its path.
  */
 export function spawnWorker(name: WorkerName, workerData: unknown): Worker {
-  const source = typeof FLANNEL_WORKERS === 'undefined' ? bundle(name) : FLANNEL_WORKERS[name];
-  return new Worker(source, { eval: true, name, workerData });
+  const source = typeof FLANNEL_WORKERS === 'undefined' ? developmentSource(name) : FLANNEL_WORKERS[name];
+  const prologue = process.versions.bun === undefined ? PROLOGUE : '';
+  return new Worker(prologue + source, { eval: true, name, workerData });
 }
 
-/** Outside of a build (tests, ts-node): bundles from the sources, with the development dependency esbuild. */
-function bundle(name: WorkerName): string {
-  const { buildSync } = require('esbuild') as typeof import('esbuild');
-  const { join } = require('node:path') as typeof import('node:path');
+const bundled = new Map<WorkerName, string>();
+
+/** Outside of a build (tests, ts-node): bundled from the sources, with the development dependency esbuild. */
+function developmentSource(name: WorkerName): string {
+  let source = bundled.get(name);
+  if (source === undefined) {
+    source = bundle(ENTRIES[name]);
+    bundled.set(name, source);
+  }
+  return source;
+}
+
+function bundle(file: string): string {
+  const load = require; // by value, so that no bundler of the daemon follows it to esbuild
+  const { buildSync } = load('esbuild') as typeof import('esbuild');
   const { outputFiles } = buildSync({
-    entryPoints: [join(__dirname, ENTRIES[name])],
+    entryPoints: [`${__dirname}/${file}`],
     bundle: true,
     write: false,
     platform: 'node',
