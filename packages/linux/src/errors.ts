@@ -1,0 +1,75 @@
+import { constants } from 'node:os';
+import { errno, libc } from './ffi/libc.ts';
+
+/** Numbers of asm-generic/errno.h that node:os leaves out and the network stack answers with. */
+const MORE = {
+  EBADFD: 77,
+  ENONET: 64,
+  ENOPKG: 65,
+  ENOTUNIQ: 76,
+  EUSERS: 87,
+  ESOCKTNOSUPPORT: 94,
+  EPFNOSUPPORT: 96,
+  ESHUTDOWN: 108,
+  EHOSTDOWN: 112,
+  ENOKEY: 126,
+} as const;
+
+/** Errno numbers by name, as `EEXIST: 17`. */
+export const ERRNO: Readonly<Record<string, number>> = { ...constants.errno, ...MORE };
+
+const NAMES = new Map(Object.entries(ERRNO).map(([name, number]) => [number, name]));
+// Two names for one number each: keep the one the kernel's own documentation uses.
+NAMES.set(11, 'EAGAIN').set(95, 'EOPNOTSUPP');
+
+/** What the hot-path variants return instead of throwing; numbers of asm-generic/errno-base.h. */
+export const EAGAIN = -11;
+export const EINTR = -4;
+
+/** `17` -> `EEXIST`; a number without a name is written `E17`. */
+export function errnoName(number: number): string {
+  return NAMES.get(number) ?? `E${number}`;
+}
+
+/** The C library's sentence for a number: `17` -> `File exists`. */
+export function errnoText(number: number): string {
+  const buffer = new Uint8Array(256);
+  libc.strerror(number, buffer, buffer.length);
+  return new TextDecoder().decode(buffer.subarray(0, buffer.indexOf(0)));
+}
+
+/** A system call that failed. `code` is errno's name, so it can be handled like an error of node:fs. */
+export class SystemError extends Error {
+  override readonly name = 'SystemError';
+  readonly code: string;
+
+  constructor(
+    readonly syscall: string,
+    readonly errno: number,
+    /** What was attempted, to follow "Cannot ": `open "/dev/net/tun"`. */
+    attempt: string = syscall,
+  ) {
+    const code = errnoName(errno);
+    super(`Cannot ${attempt}: ${errnoText(errno)} (${code})`);
+    this.code = code;
+  }
+}
+
+/** Whether `error` is a failed system call with one of these codes, from this package or from node:fs. */
+export function isErrno(error: unknown, ...codes: readonly string[]): boolean {
+  return error instanceof Error && 'code' in error && codes.includes(error.code as string);
+}
+
+/** `result`, or the error of the call that just returned -1. Nothing may come between that call and this. */
+export function checked(result: number, syscall: string, attempt?: string | (() => string)): number {
+  if (result >= 0) return result;
+  throw new SystemError(syscall, errno(), typeof attempt === 'function' ? attempt() : attempt);
+}
+
+/** Calls again as long as a signal interrupts: libuv's handlers do not all restart calls. */
+export function uninterrupted(call: () => number): number {
+  for (;;) {
+    const result = call();
+    if (result >= 0 || errno() !== -EINTR) return result;
+  }
+}

@@ -1,0 +1,113 @@
+import { closeSync, existsSync, mkdirSync, openSync, rmSync, statfsSync, statSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { checked, isErrno, SystemError } from './errors.ts';
+import { errno, libc } from './ffi/libc.ts';
+import { closeFd, O_RDONLY, openFile } from './files.ts';
+import { MNT_DETACH, makeMountShared, mountBind, unmount } from './mount.ts';
+
+const CLONE_NEWNET = 0x40000000; // linux/sched.h
+const NSFS_MAGIC = 0x6e736673; // linux/magic.h
+
+/** In a thread, /proc/self is the main thread: only this names the caller's own namespace. */
+const OWN_NETNS = '/proc/thread-self/ns/net';
+
+/**
+ * Runs `fn` with this thread in the network namespace at `path`: sockets it opens and /proc/sys/net it reads are that
+ * namespace's. `fn` must be synchronous; work it hands to the thread pool (fs.promises, dns) or to the event loop runs
+ * outside. If the way back fails the process is aborted, because everything after it would act on the wrong namespace.
+ */
+export function withNetns<T>(path: string, fn: () => T extends PromiseLike<unknown> ? never : T): T {
+  const target = openFile(path, O_RDONLY);
+  try {
+    return returning(() => {
+      checked(libc.setns(target, CLONE_NEWNET), 'setns', `enter the network namespace "${path}"`);
+      return fn() as T;
+    });
+  } finally {
+    closeFd(target);
+  }
+}
+
+/**
+ * Makes a network namespace that lives as long as `path` exists, as `ip netns add`: its loopback device is down.
+ * An existing path is an error (EEXIST); a path left behind without its mount (as after a crash) is taken over.
+ */
+export function createNetns(path: string): void {
+  prepareDirectory(dirname(path));
+  if (existsSync(path) && !isNetns(path)) rmSync(path);
+  try {
+    closeSync(openSync(path, 'wx', 0o444));
+  } catch (error) {
+    if (isErrno(error, 'EEXIST')) throw new SystemError('open', 17, `create the network namespace "${path}"`);
+    throw error;
+  }
+  try {
+    returning(() => {
+      checked(libc.unshare(CLONE_NEWNET), 'unshare', `create the network namespace "${path}"`);
+      mountBind(OWN_NETNS, path);
+    });
+  } catch (error) {
+    rmSync(path, { force: true });
+    throw error;
+  }
+}
+
+/** `ip netns del`: removes the name. The namespace goes when the last process and socket in it has gone. */
+export function deleteNetns(path: string): void {
+  try {
+    unmount(path, MNT_DETACH);
+  } catch (error) {
+    if (isErrno(error, 'ENOENT')) return;
+    if (!isErrno(error, 'EINVAL')) throw error; // EINVAL: nothing is mounted there
+  }
+  rmSync(path, { force: true });
+}
+
+export function netnsExists(path: string): boolean {
+  return isNetns(path);
+}
+
+/** Whether `path` is a namespace at all (bind mount or /proc file), and not a plain file where one used to be. */
+export function isNetns(path: string): boolean {
+  try {
+    return statfsSync(path).type === NSFS_MAGIC;
+  } catch (error) {
+    if (isErrno(error, 'ENOENT', 'ENOTDIR', 'ESRCH')) return false;
+    throw error;
+  }
+}
+
+/** Whether two paths name one namespace. */
+export function sameNetns(a: string, b: string): boolean {
+  const [left, right] = [statSync(a, { bigint: true }), statSync(b, { bigint: true })];
+  return left.dev === right.dev && left.ino === right.ino;
+}
+
+/** Runs `fn`, which moves this thread into another namespace, and brings the thread back. */
+function returning<T>(fn: () => T): T {
+  const own = openFile(OWN_NETNS, O_RDONLY);
+  try {
+    return fn();
+  } finally {
+    if (libc.setns(own, CLONE_NEWNET) === -1) {
+      process.stderr.write(`Cannot return to the own network namespace (errno ${errno()}), aborting\n`);
+      process.abort();
+    }
+    closeFd(own);
+  }
+}
+
+/**
+ * Namespaces mounted here must show up in mount namespaces that exist already (a container runtime's, a pod's), and
+ * unmounting must reach them: iproute2 makes its directory a shared mount for that reason, and so do we.
+ */
+function prepareDirectory(directory: string): void {
+  mkdirSync(directory, { recursive: true });
+  try {
+    makeMountShared(directory);
+  } catch (error) {
+    if (!isErrno(error, 'EINVAL')) throw error; // EINVAL: not a mount point yet
+    mountBind(directory, directory);
+    makeMountShared(directory);
+  }
+}

@@ -1,0 +1,40 @@
+import { AF_INET, AF_NETLINK } from './socket-constants.ts';
+
+/** `struct sockaddr_in` (16 bytes): the address is a uint32 in host order, as `Ipv4` of @flannel-ts/inet. */
+export function sockaddrIn(ip: number, port: number): Uint8Array {
+  const sockaddr = new Uint8Array(16);
+  setSockaddrIn(sockaddr, ip, port);
+  return sockaddr;
+}
+
+/** Fills an existing `struct sockaddr_in`, for loops that must not allocate. */
+export function setSockaddrIn(sockaddr: Uint8Array, ip: number, port: number): void {
+  sockaddr[0] = AF_INET; // sa_family_t is u16 in host order; both of our architectures are little-endian
+  sockaddr[1] = 0;
+  sockaddr[2] = port >>> 8;
+  sockaddr[3] = port;
+  sockaddr[4] = ip >>> 24;
+  sockaddr[5] = ip >>> 16;
+  sockaddr[6] = ip >>> 8;
+  sockaddr[7] = ip;
+}
+
+/** The address of a `struct sockaddr_in`, uint32 in host order. */
+export function sockaddrInAddress(sockaddr: Uint8Array): number {
+  return ((sockaddr[4]! << 24) | (sockaddr[5]! << 16) | (sockaddr[6]! << 8) | sockaddr[7]!) >>> 0;
+}
+
+/** The port of a `struct sockaddr_in`. */
+export function sockaddrInPort(sockaddr: Uint8Array): number {
+  return (sockaddr[2]! << 8) | sockaddr[3]!;
+}
+
+/** `struct sockaddr_nl` (12 bytes): the kernel's side is port id 0; `groups` is the mask of the old multicast groups. */
+export function sockaddrNl(groups = 0, portId = 0): Uint8Array {
+  const sockaddr = new Uint8Array(12);
+  const fields = new DataView(sockaddr.buffer);
+  fields.setUint16(0, AF_NETLINK, true);
+  fields.setUint32(4, portId, true);
+  fields.setUint32(8, groups, true);
+  return sockaddr;
+}
