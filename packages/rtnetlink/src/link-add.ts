@@ -41,7 +41,11 @@ export interface BridgeSpec extends LinkSpec {
   readonly defaultPvid?: number | undefined;
 }
 
-export interface VethPeerSpec extends LinkSpec {
+/**
+ * The kernel sets up the peer before it joins the two: it cannot be `up` from the start (ENOTCONN) and no port of a
+ * bridge (ignored). Use setLink() afterwards.
+ */
+export interface VethPeerSpec extends Omit<LinkSpec, 'up' | 'master'> {
   /** Descriptor of the namespace in which the peer is made; nothing has to be moved afterwards. */
   readonly netnsFd?: number | undefined;
   /** The same by its path. */
