@@ -55,9 +55,12 @@ export class SystemError extends Error {
   }
 }
 
-/** Whether `error` is a failed system call with one of these codes, from this package or from node:fs. */
+/**
+ * Whether `error` is a failed system call with one of these codes, from this package or from node:fs. It asks for no class:
+ * in a vm context (jest, Pulumi's loader) the errors of node:fs are not instances of that context's Error.
+ */
 export function isErrno(error: unknown, ...codes: readonly string[]): boolean {
-  return error instanceof Error && 'code' in error && codes.includes(error.code as string);
+  return typeof error === 'object' && error !== null && 'code' in error && codes.includes(error.code as string);
 }
 
 /** `result`, or the error of the call that just returned -1. Nothing may come between that call and this. */
