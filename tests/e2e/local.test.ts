@@ -1,0 +1,250 @@
+/** One stack through its life: up, talk, up again, break and heal, scale, roll, an etcd outage, down. */
+import { spawnSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import {
+  cli,
+  cliOk,
+  finish,
+  hostNetwork,
+  inside,
+  insideOk,
+  leftovers,
+  netns,
+  type Outputs,
+  outputs,
+  processesIn,
+  REPOSITORY,
+  servePods,
+  stackName,
+  start,
+  unreachable,
+  until,
+} from './support.ts';
+
+jest.setTimeout(300_000);
+
+const stack = stackName('life');
+const before = hostNetwork();
+let current: Outputs;
+
+/** Every pair of pods talks by ping, TCP and UDP. */
+async function expectAllReachable(): Promise<void> {
+  const stop = await servePods(current.pods, 7000);
+  try {
+    expect(await unreachable(current.pods, 7000)).toEqual([]);
+  } finally {
+    stop();
+  }
+}
+
+/** Pings between two pods ten times a second until `stop` is called, which answers with [sent, received]. */
+function pingThroughout(from: Outputs['pods'][number], to: Outputs['pods'][number]): () => Promise<[number, number]> {
+  const child = start(['nsenter', `--net=${from.netns}`, '--', 'ping', '-i', '0.1', '-W', '2', to.address]);
+  const done = finish(child);
+  return async () => {
+    child.kill('SIGINT');
+    const counts = (await done).stdout.match(/(\d+) packets transmitted, (\d+) received/);
+    return [Number(counts?.[1]), Number(counts?.[2])];
+  };
+}
+
+const flanneld = (node: string) =>
+  processesIn(netns(stack, node)).filter(({ command }) => /flanneld\b/.test(command.split(' ')[0]!));
+const counters = async (node: string) =>
+  Number(
+    (await insideOk(netns(stack, node), 'ip', '-s', '-j', 'link', 'show', 'flannel0')).match(/"packets":(\d+)/)?.[1],
+  );
+const pulumi = (...args: string[]) => cliOk('pulumi', args[0]!, '--stack', stack, ...args.slice(1));
+const podOn = (node: string) => current.pods.find((pod) => pod.node === node)!;
+
+beforeAll(async () => {
+  await cliOk('up', '--stack', stack, '--nodes', '3', '--pods', '2');
+  current = await outputs(stack);
+});
+
+afterAll(async () => {
+  await cli('down', '--stack', stack);
+});
+
+test('up gives three nodes with a subnet each and six pods in them', () => {
+  expect(current.nodes).toHaveLength(3);
+  expect(new Set(current.nodes.map((node) => node.podSubnet)).size).toBe(3);
+  expect(current.pods).toHaveLength(6);
+  for (const pod of current.pods) {
+    const subnet = current.nodes.find((node) => node.name === pod.node)!.podSubnet;
+    expect(pod.address.split('.').slice(0, 3)).toEqual(subnet.split('.').slice(0, 3));
+  }
+});
+
+test('every pod reaches every other by ping, TCP and UDP', expectAllReachable);
+
+test('packets between nodes go through flannel0 and cross the VPC as raw IPv4 in UDP 8285', async () => {
+  const [from, to] = [podOn('node-0'), podOn('node-1')];
+  const capture = start([
+    'nsenter',
+    `--net=${netns(stack, 'vpc')}`,
+    '--',
+    'tcpdump',
+    '-i',
+    'vpc0',
+    '-n',
+    '-xx',
+    '-l',
+    '-U',
+    '-c',
+    '10',
+    'udp port 8285',
+  ]);
+  const captured = finish(capture);
+  await new Promise((resolve) => capture.stderr?.once('data', resolve)); // "listening on"
+  const counted = [await counters('node-0'), await counters('node-1')];
+  await insideOk(from.netns, 'ping', '-c', '10', '-i', '0.1', to.address);
+  expect(await counters('node-0')).toBeGreaterThanOrEqual(counted[0]! + 10);
+  expect(await counters('node-1')).toBeGreaterThanOrEqual(counted[1]! + 10);
+  const hex = (await captured).stdout.replaceAll(/\s*0x[0-9a-f]{4}:\s*|\s/g, '');
+  const address = (text: string) =>
+    text
+      .split('.')
+      .map((byte) => Number(byte).toString(16).padStart(2, '0'))
+      .join('');
+  // UDP 8285 -> 8285, length and checksum, then at once an IPv4 header of 20 bytes with protocol ICMP between the pods.
+  expect(hex).toMatch(
+    new RegExp(`205d205d[0-9a-f]{8}45[0-9a-f]{16}01[0-9a-f]{4}${address(from.address)}${address(to.address)}`),
+  );
+});
+
+test('a second up changes nothing', async () => {
+  await pulumi('up', '--yes', '--skip-preview', '--expect-no-changes');
+  await pulumi('preview', '--expect-no-changes');
+});
+
+test('a killed flanneld is started again and pods talk', async () => {
+  const [process_] = flanneld('node-1');
+  process.kill(process_!.pid, 'SIGKILL');
+  await until('flanneld of node-1 is back', async () => {
+    const [now] = flanneld('node-1');
+    return (
+      now !== undefined &&
+      now.pid !== process_!.pid &&
+      (await inside(podOn('node-0').netns, 'ping', '-c', '1', '-W', '1', podOn('node-1').address)).code === 0
+    );
+  });
+  await expectAllReachable();
+});
+
+test('a deleted flannel0 comes back', async () => {
+  await insideOk(netns(stack, 'node-2'), 'ip', 'link', 'delete', 'flannel0');
+  await until(
+    'node-2 forwards again',
+    async () => (await inside(podOn('node-2').netns, 'ping', '-c', '1', '-W', '1', podOn('node-0').address)).code === 0,
+  );
+  await expectAllReachable();
+});
+
+test("a removed pod's namespace is seen by refresh and made again by up", async () => {
+  const lost = podOn('node-1');
+  spawnSync('ip', ['netns', 'delete', lost.netns.split('/').pop()!]);
+  await pulumi('refresh', '--yes', '--skip-preview');
+  expect((await outputs(stack)).nodes).toHaveLength(3);
+  await pulumi('up', '--yes', '--skip-preview');
+  current = await outputs(stack);
+  expect(current.pods).toHaveLength(6);
+  await expectAllReachable();
+});
+
+test('a killed supervisor with its daemon is seen by refresh and repaired by up', async () => {
+  for (const { pid } of processesIn(netns(stack, 'node-0'))) process.kill(pid, 'SIGKILL');
+  await pulumi('refresh', '--yes', '--skip-preview');
+  await pulumi('up', '--yes', '--skip-preview');
+  current = await outputs(stack);
+  await expectAllReachable();
+});
+
+test('a node cut off from etcd keeps its network and takes up what changed when etcd is back', async () => {
+  const namespace = netns(stack, 'node-0');
+  const etcd = new URL(current.etcdEndpoints[0]!).hostname;
+  const stop = pingThroughout(podOn('node-0'), podOn('node-1'));
+  await insideOk(
+    namespace,
+    'nft',
+    `add table ip e2e; add chain ip e2e out { type filter hook output priority 0; }; add rule ip e2e out ip daddr ${etcd} drop`,
+  );
+  await cliOk('up', '--stack', stack, '--nodes', '4');
+  current = await outputs(stack);
+  await new Promise((resolve) => setTimeout(resolve, 60_000));
+  const [sent, received] = await stop();
+  expect(received).toBe(sent);
+  await insideOk(namespace, 'nft', 'delete table ip e2e');
+  await until(
+    'the pod on node-0 reaches the new node',
+    async () => (await inside(podOn('node-0').netns, 'ping', '-c', '1', '-W', '1', podOn('node-3').address)).code === 0,
+    60,
+  );
+  await expectAllReachable();
+});
+
+test('scaling 4 -> 5 -> 2 loses no ping between the pods that stay', async () => {
+  const stop = pingThroughout(podOn('node-0'), podOn('node-1'));
+  await cliOk('up', '--stack', stack, '--nodes', '5');
+  current = await outputs(stack);
+  expect(current.pods).toHaveLength(10);
+  await expectAllReachable();
+  await cliOk('up', '--stack', stack, '--nodes', '2');
+  current = await outputs(stack);
+  const [sent, received] = await stop();
+  expect(received).toBe(sent);
+  expect(current.pods).toHaveLength(4);
+  await expectAllReachable();
+});
+
+test('a changed artifact rolls the nodes', async () => {
+  const directory = mkdtempSync(join(tmpdir(), 'flannel-e2e-'));
+  try {
+    const manifest = JSON.parse(readFileSync(join(REPOSITORY, 'dist', 'manifest.json'), 'utf8'));
+    const archive = join(directory, manifest.artifact.file);
+    cpSync(join(REPOSITORY, 'dist', manifest.artifact.file), archive);
+    const unpacked = join(directory, 'unpacked');
+    spawnSync('sh', [
+      '-c',
+      `mkdir ${unpacked} && tar -xzf ${archive} -C ${unpacked} && echo changed > ${unpacked}/CHANGED && tar -czf ${archive} -C ${unpacked} .`,
+    ]);
+    manifest.artifact.sha256 = createHash('sha256').update(readFileSync(archive)).digest('hex');
+    writeFileSync(join(directory, 'manifest.json'), JSON.stringify(manifest));
+    const old = ['node-0', 'node-1'].map((node) => flanneld(node)[0]!.pid);
+    await cliOk('up', '--stack', stack, '--config', `artifact=${join(directory, 'manifest.json')}`);
+    current = await outputs(stack);
+    expect(current.artifact.sha256).toBe(manifest.artifact.sha256);
+    for (const [index, node] of ['node-0', 'node-1'].entries()) {
+      expect(flanneld(node)).toHaveLength(1);
+      expect(flanneld(node)[0]!.pid).not.toBe(old[index]);
+    }
+    await expectAllReachable();
+  } finally {
+    rmSync(directory, { recursive: true, force: true });
+  }
+});
+
+test('shell and logs reach a node and a pod', async () => {
+  expect((await cliOk('shell', '--stack', stack, 'node-0', 'ip', '-br', 'link')).stdout).toContain('flannel0');
+  expect((await cli('shell', '--stack', stack, current.pods[0]!.name, 'sh', '-c', 'exit 7')).code).toBe(7);
+  expect((await cliOk('logs', '--stack', stack, 'node-0')).stdout).toMatch(/flannel0/);
+});
+
+test('no secret is in the outputs, the process list or the logs', async () => {
+  const shown =
+    (await cliOk('status', '--stack', stack, '--json')).stdout +
+    (await cliOk('logs', '--stack', stack, 'node-0')).stdout;
+  expect(shown).not.toContain('PRIVATE KEY');
+  for (const node of ['node-0', 'etcd-0', 'vpc']) {
+    for (const { command } of processesIn(netns(stack, node))) expect(command).not.toContain('PRIVATE KEY');
+  }
+});
+
+test('down leaves nothing', async () => {
+  await cliOk('down', '--stack', stack);
+  expect(leftovers(stack)).toEqual([]);
+  expect(hostNetwork()).toBe(before);
+});
