@@ -86,8 +86,7 @@ function ensurePort(nl: Netlink, port: string, netns: string): Link {
   if (present && withNetlink({ netns }, (inside) => getLink(inside, MACHINE_INTERFACE)) !== undefined) return present;
   ensureLinkAbsent(nl, port);
   withNetlink({ netns }, (inside) => ensureLinkAbsent(inside, MACHINE_INTERFACE));
-  addVeth(nl, { name: port, peer: { name: MACHINE_INTERFACE, netns } });
-  return getLink(nl, port)!;
+  return addVeth(nl, { name: port, peer: { name: MACHINE_INTERFACE, netns } });
 }
 
 function removePort({ stack, address }: MachineInputs): void {

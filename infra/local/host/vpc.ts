@@ -6,9 +6,9 @@ import { parseIpv4 } from '@flannel-ts/inet/ipv4';
 import { formatIpv4Interface, parseIpv4Prefix } from '@flannel-ts/inet/prefix';
 import { netnsExists } from '@flannel-ts/linux/netns';
 import { ensureAddress, listAddresses } from '@flannel-ts/rtnetlink/address';
-import { type Netlink, withNetlink } from '@flannel-ts/rtnetlink/connection';
-import { getLink, type Link, setLink } from '@flannel-ts/rtnetlink/link';
-import { addBridge } from '@flannel-ts/rtnetlink/link-add';
+import { withNetlink } from '@flannel-ts/rtnetlink/connection';
+import { getLink, setLink } from '@flannel-ts/rtnetlink/link';
+import { ensureBridge } from '@flannel-ts/rtnetlink/link-add';
 import { netnsName, netnsPath, stackDirectory, VPC, VPC_BRIDGE } from '../names.ts';
 import { pruneEmpty, withStackLock } from './files.ts';
 import { ensureNetns, removeNetns } from './namespaces.ts';
@@ -54,17 +54,12 @@ function ensureVpc({ stack, cidr, gateway, mtu }: VpcInputs): void {
   const netns = netnsPath(stack, VPC);
   ensureNetns(netns);
   withNetlink({ netns }, (nl) => {
-    const bridge = getLink(nl, VPC_BRIDGE) ?? newBridge(nl);
+    const bridge = ensureBridge(nl, { name: VPC_BRIDGE });
     // Set in any case: a bridge whose MTU nobody set takes the smallest of its ports'.
     setLink(nl, bridge.index, { mtu });
     ensureAddress(nl, { index: bridge.index, address: gatewayAddress(cidr, parseIpv4(gateway)) });
     setLink(nl, bridge.index, { up: true });
   });
-}
-
-function newBridge(nl: Netlink): Link {
-  addBridge(nl, { name: VPC_BRIDGE });
-  return getLink(nl, VPC_BRIDGE)!;
 }
 
 function vpcProblem({ stack, cidr, gateway, mtu }: VpcInputs): string | undefined {
