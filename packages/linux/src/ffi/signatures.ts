@@ -59,6 +59,7 @@ export const SIGNATURES = {
   // namespaces and the thread
   unshare: { args: ['i32'], returns: 'i32' },
   setns: { args: ['i32', 'i32'], returns: 'i32' },
+  exitNow: { symbol: '_exit', args: ['i32'], returns: 'i32' }, // void in C; it does not return
   prctl: { args: ['i32', 'view', 'usize', 'usize', 'usize'], returns: 'i32' },
 
   // The variant of strerror_r that glibc and musl share; it fills the buffer and returns 0.
