@@ -1,0 +1,200 @@
+/** The daemon: the one place where its parts are put together. Each part is a task that ends with the signal. */
+
+import { setMaxListeners } from 'node:events';
+import type { Lease } from '@flannel-ts/flannel/lease';
+import type { NetworkConfig } from '@flannel-ts/flannel/network-config';
+import { formatSubnetEnv, subnetEnvOf } from '@flannel-ts/flannel/subnet-env';
+import { formatIpv4 } from '@flannel-ts/inet/ipv4';
+import { formatIpv4Prefix } from '@flannel-ts/inet/prefix';
+import { writeSysctl } from '@flannel-ts/linux/sysctl';
+import { type Netlink, openNetlink } from '@flannel-ts/rtnetlink/connection';
+import { openMonitor } from '@flannel-ts/rtnetlink/monitor';
+import type { Logger } from 'pino';
+import { type Backend, createBackend, type OwnNode } from './backend/backend.ts';
+import { overlayOf } from './backend/masquerade.ts';
+import type { StartEngine } from './engine/engine.ts';
+import { messageOf } from './errors.ts';
+import { readNodeFacts } from './node/facts.ts';
+import { keepRules } from './node/firewall.ts';
+import { type HealthServer, startHealth } from './node/health.ts';
+import { type ExternalInterface, selectInterface } from './node/interface.ts';
+import { notifySystemd } from './node/notify.ts';
+import { Readiness } from './node/readiness.ts';
+import { keepSubnetFile, readPreviousSubnet } from './node/subnet-file.ts';
+import { type TunDevice, Tunnel } from './node/tunnel.ts';
+import type { Options } from './options.ts';
+import type { DesiredState } from './state/desired.ts';
+import { Kernel } from './state/kernel.ts';
+import { Reconciler } from './state/reconcile.ts';
+import type { SubnetManager } from './subnet/manager.ts';
+import { applyLeaseEvent, EMPTY_LEASE_TABLE, type LeaseTable } from './subnet/table.ts';
+import { runTogether } from './tasks.ts';
+
+export interface DaemonParts {
+  readonly manager: SubnetManager;
+  readonly startEngine: StartEngine;
+  readonly openDevice: (name: string) => TunDevice;
+  readonly log: Logger;
+}
+
+/** Resolves when the signal aborted and everything is at rest; rejects with what makes it impossible to go on. */
+export async function runDaemon(options: Options, parts: DaemonParts, signal: AbortSignal): Promise<void> {
+  setMaxListeners(0, signal); // a listener for every part that waits
+  const readiness = new Readiness(['lease', 'peers', 'kernel', 'engine', 'subnet file', 'firewall'], parts.log);
+  let health: HealthServer | undefined;
+  const nl = openNetlink();
+  try {
+    if (options.healthzPort !== 0) health = await startHealth(options.healthzIp, options.healthzPort, readiness);
+    readiness.whenReady(() => tellSystemd('READY=1', parts.log));
+    const joined = await joinNetwork(options, parts, nl, signal);
+    readiness.report('lease', undefined);
+    await serve(options, parts, { ...joined, nl, readiness }, signal);
+  } catch (error) {
+    if (!signal.aborted) throw error;
+  } finally {
+    tellSystemd('STOPPING=1', parts.log);
+    health?.close();
+    nl.close();
+  }
+}
+
+interface Joined {
+  readonly config: NetworkConfig;
+  readonly backend: Backend;
+  readonly external: ExternalInterface;
+  readonly lease: Lease;
+}
+
+/** Everything up to the lease. */
+async function joinNetwork(options: Options, parts: DaemonParts, nl: Netlink, signal: AbortSignal): Promise<Joined> {
+  const { manager, log } = parts;
+  const config = await manager.getNetworkConfig(signal);
+  const backend = createBackend(config);
+  const external = selectInterface(options.interface, readNodeFacts(nl, options.interface.canReach));
+  log.info(
+    {
+      interface: external.name,
+      address: formatIpv4(external.address),
+      publicIp: formatIpv4(external.publicIp),
+      network: formatIpv4Prefix(config.network),
+      backend: config.backend.type,
+    },
+    'Joining the network',
+  );
+  const previous = readPreviousSubnet(options.subnetFile, log);
+  const attributes = backend.attributes(external);
+  const lease = await manager.acquireLease({ config, attributes, ...(previous && { previous }) }, signal);
+  log.info({ subnet: formatIpv4Prefix(lease.subnet) }, 'Acquired a lease');
+  return { config, backend, external, lease };
+}
+
+interface Serving extends Joined {
+  readonly nl: Netlink;
+  readonly readiness: Readiness;
+}
+
+async function serve(options: Options, parts: DaemonParts, serving: Serving, signal: AbortSignal): Promise<void> {
+  const { manager, log } = parts;
+  const { config, backend, external, lease, nl, readiness } = serving;
+  enableForwarding(log);
+  const node = { external, subnet: lease.subnet };
+  const tunnel = openTunnel(options, parts, backend.desiredState({ ...node, device: '' }, []), readiness);
+  const leases = { table: EMPTY_LEASE_TABLE as LeaseTable };
+  const desired = () =>
+    backend.desiredState({ ...node, device: tunnel.deviceName } satisfies OwnNode, leases.table.values());
+  const monitor = openMonitor({ groups: ['link', 'address', 'route'] });
+  const reconciler = new Reconciler({
+    kernel: new Kernel(nl),
+    pollEvents: () => monitor.drain().length > 0,
+    makeLinks: () => tunnel.remakeDevice(),
+    desired,
+    onPass: (failure) => readiness.report('kernel', failure),
+    log,
+  });
+  const subnetEnv = formatSubnetEnv(subnetEnvOf(config, lease, backend.mtu(external), options.ipMasq));
+  try {
+    await runTogether(
+      [
+        (stop) => reconciler.run(stop),
+        (stop) => followLeases(manager, leases, () => tunnel.setPeers(desired().tunnel?.peers ?? []), readiness, stop),
+        (stop) => manager.holdLease(lease, stop),
+        async (stop) => {
+          // Who reads the file starts pods: not before their packets have somewhere to go.
+          await readiness.untilWell(['kernel', 'engine', 'firewall'], stop);
+          const report = (trouble?: string) => readiness.report('subnet file', trouble);
+          await keepSubnetFile(options.subnetFile, subnetEnv, report, log, stop);
+        },
+        (stop) => keepFirewall(options, serving, log, stop),
+        (stop) => untilBroken(tunnel, stop),
+      ],
+      signal,
+    );
+  } finally {
+    monitor.close();
+    await tunnel.close();
+  }
+}
+
+function openTunnel(options: Options, parts: DaemonParts, { tunnel }: DesiredState, readiness: Readiness): Tunnel {
+  if (tunnel === undefined) throw new Error('The backend has no tunnel'); // none of ours
+  // A packet from outside the overlay has a foreign source, unless this or another node masquerades it.
+  const settings = { ...tunnel, filterPeers: options.ipMasq };
+  const { startEngine, openDevice, log } = parts;
+  return new Tunnel(settings, { startEngine, openDevice, log, report: (why) => readiness.report('engine', why) });
+}
+
+async function followLeases(
+  manager: SubnetManager,
+  leases: { table: LeaseTable },
+  onChange: () => void,
+  readiness: Readiness,
+  signal: AbortSignal,
+): Promise<void> {
+  for await (const event of manager.watchLeases(signal)) {
+    leases.table = applyLeaseEvent(leases.table, event);
+    onChange();
+    readiness.report('peers', undefined);
+  }
+}
+
+function keepFirewall(
+  options: Options,
+  { config, lease, readiness }: Serving,
+  log: Logger,
+  signal: AbortSignal,
+): Promise<void> {
+  return keepRules(
+    {
+      overlay: overlayOf(config, lease),
+      wanted: { masquerade: options.ipMasq, forward: options.forwardRules, fullyRandom: options.ipMasqFullyRandom },
+      everyMs: options.rulesResyncSeconds * 1000,
+      report: (why) => readiness.report('firewall', why),
+      log,
+    },
+    signal,
+  );
+}
+
+function untilBroken(tunnel: Tunnel, signal: AbortSignal): Promise<void> {
+  return Promise.race([
+    tunnel.broken,
+    new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve(), { once: true })),
+  ]);
+}
+
+/** Pods send through this node; a host that does not forward drops their packets without a word. */
+function enableForwarding(log: Logger): void {
+  try {
+    if (writeSysctl('net/ipv4/ip_forward', 1)) log.info('Enabled IPv4 forwarding (net.ipv4.ip_forward), which was off');
+  } catch (error) {
+    log.warn(`Cannot enable IPv4 forwarding, set net.ipv4.ip_forward to 1: ${messageOf(error)}`);
+  }
+}
+
+function tellSystemd(state: string, log: Logger): void {
+  try {
+    notifySystemd(state);
+  } catch (error) {
+    log.warn(`Cannot notify systemd: ${messageOf(error)}`);
+  }
+}

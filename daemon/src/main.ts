@@ -1,0 +1,88 @@
+/** flanneld's entry point: arguments, signals, exit codes (0 done, 1 failed, 2 wrong usage). */
+import { exitNow } from '@flannel-ts/linux/process';
+import type { Logger } from 'pino';
+import { open } from 'tun-tap/open';
+import { cleanup, release } from './commands.ts';
+import { startReferenceEngine } from './engine/reference/engine.ts';
+import { DaemonError, messageOf } from './errors.ts';
+import { runDaemon } from './flanneld.ts';
+import { createLogger } from './log.ts';
+import { helpText, type Options, type OptionsResult, parseOptions } from './options.ts';
+import { EtcdSubnetManager } from './subnet/etcd/manager.ts';
+import { VERSION } from './version.ts';
+
+/** A supervisor that sent SIGTERM may send SIGKILL soon; what has not ended by now is stuck. */
+const STOP_LIMIT_MS = 800;
+
+function main(): void {
+  // gRPC names an IP address as TLS server name and Node warns of it on stderr, where only our log belongs.
+  (process as { noDeprecation?: boolean }).noDeprecation = true;
+  let parsed: OptionsResult;
+  try {
+    parsed = parseOptions(process.argv.slice(2), process.env);
+  } catch (error) {
+    process.stderr.write(`flanneld: ${messageOf(error)}\n`);
+    process.exit(2);
+  }
+  const { options, warnings } = parsed;
+  // On stderr, as flannel's.
+  if (options.command === 'help') return void process.stderr.write(helpText());
+  if (options.command === 'version') return void process.stderr.write(`${VERSION}\n`);
+
+  const log = createLogger(options.verbosity, process.stderr.isTTY === true);
+  for (const warning of warnings) log.warn(warning);
+  const stop = new AbortController();
+  stopOnSignals(stop, log);
+  dieOnBugs(log);
+  run(options, log, stop.signal).then(
+    () => process.exit(0),
+    (error: unknown) => {
+      log.fatal(messageOf(error));
+      leave(error instanceof DaemonError && error.code === 'USAGE' ? 2 : 1);
+    },
+  );
+}
+
+async function run(options: Options, log: Logger, signal: AbortSignal): Promise<void> {
+  if (options.command === 'cleanup') return cleanup(options, log);
+  const renewMarginSeconds = options.renewMarginMinutes * 60;
+  const manager = new EtcdSubnetManager(options.etcd, log, { renewMarginSeconds });
+  try {
+    if (options.command === 'release') return await release(options, manager, log, signal);
+    log.info({ version: VERSION, pid: process.pid }, 'Starting flanneld');
+    const openDevice = (name: string) => open({ name, kind: 'tun' });
+    await runDaemon(options, { manager, log, startEngine: startReferenceEngine, openDevice }, signal);
+    log.info('Stopped');
+  } finally {
+    manager.close();
+  }
+}
+
+function stopOnSignals(stop: AbortController, log: Logger): void {
+  const onSignal = (name: string): void => {
+    log.info(`Got ${name}: stopping; routes to pods of this node, rules and the subnet file stay`);
+    stop.abort(new Error(`Stopped by ${name}`));
+    setTimeout(() => {
+      log.warn(`Not all parts ended within ${STOP_LIMIT_MS} ms: leaving them`);
+      leave(0);
+    }, STOP_LIMIT_MS).unref();
+  };
+  process.once('SIGTERM', onSignal);
+  process.once('SIGINT', onSignal);
+}
+
+function dieOnBugs(log: Logger): void {
+  const die = (error: unknown): void => {
+    log.fatal({ stack: error instanceof Error ? error.stack : undefined }, `A bug: ${messageOf(error)}`);
+    leave(1);
+  };
+  process.on('uncaughtException', die);
+  process.on('unhandledRejection', die);
+}
+
+/** Not process.exit(): that waits for threads, and one that is stuck in a system call never comes. */
+function leave(code: number): never {
+  return exitNow(code);
+}
+
+main();

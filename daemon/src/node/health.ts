@@ -1,0 +1,49 @@
+/** /healthz (the process lives) and /readyz (the node serves) over HTTP, with flannel's words. */
+import { createServer, type Server, type ServerResponse } from 'node:http';
+import { DaemonError, messageOf } from '../errors.ts';
+import type { Readiness } from './readiness.ts';
+
+export interface HealthServer {
+  readonly port: number;
+  close(): void;
+}
+
+export async function startHealth(ip: string, port: number, readiness: Readiness): Promise<HealthServer> {
+  const server = createServer((request, response) => {
+    const path = (request.url ?? '').split('?')[0];
+    if (request.method !== 'GET' && request.method !== 'HEAD') answer(response, 405, 'method not allowed');
+    else if (path === '/healthz') answer(response, 200, 'flanneld is running');
+    else if (path === '/readyz') answerReady(response, readiness);
+    else answer(response, 404, 'not found');
+  });
+  // A probe that stays connected must not keep the process from ending.
+  server.keepAliveTimeout = 1000;
+  await listen(server, ip, port);
+  const address = server.address();
+  return {
+    port: typeof address === 'object' && address !== null ? address.port : port,
+    close: () => {
+      server.close();
+      server.closeAllConnections();
+    },
+  };
+}
+
+function answerReady(response: ServerResponse, readiness: Readiness): void {
+  if (readiness.ready) answer(response, 200, 'flanneld is ready');
+  else answer(response, 503, ['flanneld is not ready yet', ...readiness.reasons].join('\n'));
+}
+
+function answer(response: ServerResponse, status: number, text: string): void {
+  response.writeHead(status, { 'content-type': 'text/plain; charset=utf-8' });
+  response.end(`${text}\n`);
+}
+
+function listen(server: Server, ip: string, port: number): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once('error', (error) =>
+      reject(new DaemonError('USAGE', `Cannot serve /healthz on ${ip}:${port}: ${messageOf(error)}`, { cause: error })),
+    );
+    server.listen(port, ip, resolve);
+  });
+}

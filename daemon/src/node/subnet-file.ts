@@ -1,0 +1,93 @@
+/** subnet.env: read for the subnet this node had before, written for the CNI plugin, and kept as it should be. */
+import {
+  closeSync,
+  fchmodSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeSync,
+} from 'node:fs';
+import path from 'node:path';
+import { parseSubnetEnv } from '@flannel-ts/flannel/subnet-env';
+import { type Ipv4Prefix, interfacePrefix } from '@flannel-ts/inet/prefix';
+import type { Logger } from 'pino';
+import { sleep } from '../abort.ts';
+import { messageOf } from '../errors.ts';
+
+/** Undefined when there is no file or it is of no use: that only costs the old subnet. */
+export function readPreviousSubnet(file: string, log: Logger): Ipv4Prefix | undefined {
+  const text = readText(file);
+  if (text === undefined) return undefined;
+  try {
+    const { subnet } = parseSubnetEnv(text, file);
+    return subnet && interfacePrefix(subnet);
+  } catch (error) {
+    log.warn(`The subnet used before is not known: ${messageOf(error)}`);
+    return undefined;
+  }
+}
+
+/**
+ * Nobody ever reads half a file: it is written beside and moved into its place. Mode 0644 whatever the umask, since the
+ * plugin may run as another user (flannel: renameio).
+ */
+export function writeSubnetFile(file: string, text: string): void {
+  const directory = path.dirname(file);
+  mkdirSync(directory, { recursive: true, mode: 0o755 });
+  const temporary = path.join(directory, `.${path.basename(file)}.${process.pid}`);
+  try {
+    const fd = openSync(temporary, 'w', 0o644);
+    try {
+      fchmodSync(fd, 0o644);
+      writeSync(fd, text);
+      fsyncSync(fd);
+    } finally {
+      closeSync(fd);
+    }
+    renameSync(temporary, file);
+  } catch (error) {
+    rmSync(temporary, { force: true });
+    throw error;
+  }
+}
+
+/**
+ * Keeps the file as it should be until the signal aborts: without it no pod starts on this node, which is what flannel's
+ * users report most.
+ */
+export async function keepSubnetFile(
+  file: string,
+  text: string,
+  report: (trouble: string | undefined) => void,
+  log: Logger,
+  signal: AbortSignal,
+  everyMs = 2000,
+): Promise<void> {
+  let last: string | undefined = '';
+  while (!signal.aborted) {
+    let trouble: string | undefined;
+    try {
+      if (readText(file) !== text) {
+        writeSubnetFile(file, text);
+        log.info({ file }, 'Wrote the subnet file');
+      }
+    } catch (error) {
+      trouble = messageOf(error);
+      if (trouble !== last) log.error(`Cannot keep the subnet file: ${trouble}`);
+    }
+    last = trouble;
+    report(trouble);
+    await sleep(everyMs, signal);
+  }
+}
+
+function readText(file: string): string | undefined {
+  try {
+    return readFileSync(file, 'utf8');
+  } catch {
+    return undefined; // whatever the reason, writing will tell
+  }
+}

@@ -1,0 +1,222 @@
+/**
+ * The node's end of the overlay: the TUN device, the UDP socket and the engine between them. One owner for all three: it
+ * makes them, makes them again when they are lost, and lets go of them in the right order (a descriptor is closed when no
+ * thread uses it any more).
+ */
+import { formatIpv4, type Ipv4 } from '@flannel-ts/inet/ipv4';
+import type { Port } from '@flannel-ts/inet/port';
+import { isErrno } from '@flannel-ts/linux/errors';
+import { closeFd, type Fd } from '@flannel-ts/linux/files';
+import {
+  AF_INET,
+  bind,
+  SO_RCVBUFFORCE,
+  SO_SNDBUFFORCE,
+  SOCK_DGRAM,
+  SOL_SOCKET,
+  setSocketOption,
+  sockaddrIn,
+  socket,
+} from '@flannel-ts/linux/socket';
+import { writeSysctl } from '@flannel-ts/linux/sysctl';
+import type { Logger } from 'pino';
+import { Backoff, sleep } from '../abort.ts';
+import type { Engine, EngineRoute, StartEngine } from '../engine/engine.ts';
+import { DaemonError, messageOf } from '../errors.ts';
+
+export interface TunnelSettings {
+  readonly listen: Ipv4;
+  readonly port: Port;
+  readonly mtu: number;
+  /** Source of ICMP errors. */
+  readonly address: Ipv4;
+  readonly filterPeers: boolean;
+}
+
+export interface TunDevice {
+  readonly name: string;
+  readonly fd: Fd;
+  close(): void;
+}
+
+export interface TunnelParts {
+  readonly startEngine: StartEngine;
+  /** `flannel%d` lets the kernel choose a number. */
+  readonly openDevice: (name: string) => TunDevice;
+  readonly log: Logger;
+  readonly report: (trouble: string | undefined) => void;
+}
+
+const DEVICE_NAME = 'flannel%d';
+const CALM_MS = 60_000;
+/** Bursts of some thousand packets; as much as wireguard-go asks for. The kernel counts its overhead in, too. */
+const SOCKET_BUFFER_BYTES = 7 * 1024 * 1024;
+
+export class Tunnel {
+  private device: TunDevice | undefined;
+  private name = DEVICE_NAME;
+  private lastFailure = 0;
+  private readonly socketFd: Fd;
+  private engine: Engine | undefined;
+  private peers: readonly EngineRoute[] = [];
+  private readonly backoff = new Backoff(200, 10_000);
+  private readonly stopping = new AbortController();
+  /** Starts, stops and remakes run one after the other. */
+  private queue: Promise<unknown> = Promise.resolve();
+  private fail!: (error: Error) => void;
+
+  /** Rejects when only a new process helps. */
+  readonly broken: Promise<never>;
+
+  constructor(
+    private readonly settings: TunnelSettings,
+    private readonly parts: TunnelParts,
+  ) {
+    this.broken = new Promise((_, reject) => {
+      this.fail = reject;
+    });
+    this.broken.catch(() => {});
+    this.socketFd = openSocket(settings);
+    try {
+      this.makeDevice();
+    } catch (error) {
+      closeFd(this.socketFd);
+      throw error;
+    }
+    void this.enqueue(() => this.startEngine());
+  }
+
+  get deviceName(): string {
+    return this.name;
+  }
+
+  setPeers(peers: readonly EngineRoute[]): void {
+    this.peers = peers;
+    this.engine?.setRoutes(peers);
+  }
+
+  /** A new device, of the same name if it is free, and the engine on it: the old one was deleted. */
+  remakeDevice(): Promise<void> {
+    return this.enqueue(async () => {
+      this.parts.log.warn(`Device ${this.name} is gone: making it again`);
+      await this.stopEngine();
+      this.closeDevice();
+      this.makeDevice();
+      await this.startEngine();
+    });
+  }
+
+  async close(): Promise<void> {
+    this.stopping.abort();
+    await this.queue.catch(() => {});
+    await this.stopEngine();
+    this.closeDevice();
+    closeFd(this.socketFd);
+  }
+
+  private enqueue(task: () => Promise<void>): Promise<void> {
+    const run = this.queue.then(task, task);
+    this.queue = run.catch(() => {});
+    return run;
+  }
+
+  /** Does not throw: a failed start is tried again, with growing pauses. */
+  private async startEngine(): Promise<void> {
+    if (this.stopping.signal.aborted || this.engine !== undefined || this.device === undefined) return;
+    const { mtu, port, address, filterPeers } = this.settings;
+    const config = { tunFd: this.device.fd, socketFd: this.socketFd, tunAddress: address, mtu, port, filterPeers };
+    try {
+      const engine = await this.parts.startEngine(config);
+      this.engine = engine;
+      engine.setRoutes(this.peers);
+      void engine.failed.then((error) => this.onEngineFailed(engine, error));
+      this.parts.report(undefined);
+      this.parts.log.info({ device: this.name }, 'The engine runs');
+    } catch (error) {
+      this.retryAfter(`cannot start: ${messageOf(error)}`);
+    }
+  }
+
+  private onEngineFailed(engine: Engine, error: Error): void {
+    if (engine !== this.engine || this.stopping.signal.aborted) return;
+    this.parts.log.error(`The engine failed: ${messageOf(error)}`);
+    void this.enqueue(async () => {
+      if (engine !== this.engine) return; // made anew meanwhile, with another device
+      await this.stopEngine();
+      this.retryAfter(`failed: ${messageOf(error)}`);
+    }).catch(() => {});
+  }
+
+  private retryAfter(trouble: string): void {
+    // After a good while without a failure this one is a new story.
+    if (Date.now() - this.lastFailure > CALM_MS) this.backoff.reset();
+    this.lastFailure = Date.now();
+    const delay = this.backoff.take();
+    this.parts.report(`${trouble}, next try in ${delay} ms`);
+    void sleep(delay, this.stopping.signal).then(() => this.enqueue(() => this.startEngine()));
+  }
+
+  private async stopEngine(): Promise<void> {
+    const { engine } = this;
+    this.engine = undefined;
+    if (engine === undefined) return;
+    this.parts.report('stopped');
+    try {
+      await engine.stop();
+    } catch (error) {
+      // Its thread may still use the descriptors: they can neither be closed nor given to another one.
+      const broken = new DaemonError('ENGINE', `The engine cannot be stopped: ${messageOf(error)}`, { cause: error });
+      this.fail(broken);
+      throw broken;
+    }
+  }
+
+  private closeDevice(): void {
+    this.device?.close();
+    this.device = undefined;
+  }
+
+  /** Of the same name as before, so that rules that name it go on to hold. */
+  private makeDevice(): void {
+    try {
+      this.device = this.parts.openDevice(this.name);
+    } catch (error) {
+      if (!isErrno(error, 'EBUSY', 'EEXIST') || this.name === DEVICE_NAME) throw error;
+      this.parts.log.warn(`The name ${this.name} is taken by another device: taking a new one`);
+      this.device = this.parts.openDevice(DEVICE_NAME);
+    }
+    this.name = this.device.name;
+    this.setParameters(this.name);
+  }
+
+  private setParameters(name: string): void {
+    const parameters = {
+      // The engine's ICMP errors have this node's own address as source; they would be martians (ip-sysctl.rst, accept_local).
+      [`net/ipv4/conf/${name}/accept_local`]: 1,
+      // The overlay is IPv4: no router solicitations into it.
+      [`net/ipv6/conf/${name}/disable_ipv6`]: 1,
+    };
+    for (const [parameter, value] of Object.entries(parameters)) {
+      try {
+        writeSysctl(parameter, value);
+      } catch (error) {
+        if (!isErrno(error, 'ENOENT')) this.parts.log.warn(`Cannot set ${parameter}: ${messageOf(error)}`);
+      }
+    }
+  }
+}
+
+function openSocket({ listen, port }: TunnelSettings): Fd {
+  const fd = socket(AF_INET, SOCK_DGRAM);
+  try {
+    for (const option of [SO_RCVBUFFORCE, SO_SNDBUFFORCE]) setSocketOption(fd, SOL_SOCKET, option, SOCKET_BUFFER_BYTES);
+    bind(fd, sockaddrIn(listen, port));
+    return fd;
+  } catch (error) {
+    closeFd(fd);
+    const hint = isErrno(error, 'EADDRINUSE') ? ': does another flanneld run here?' : '';
+    throw new DaemonError('KERNEL', `Cannot listen on UDP ${formatIpv4(listen)}:${port}: ${messageOf(error)}${hint}`, {
+      cause: error,
+    });
+  }
+}
