@@ -272,6 +272,15 @@ describe('links', () => {
     expect(['dummy', 'Cannot add dummy d0: Unknown device type (EOPNOTSUPP)']).toContain(answer);
   });
 
+  test('getLink() reads a TUN device, and setLink() configures it', () => {
+    lab.run('ip', 'tuntap', 'add', 'flannel0', 'mode', 'tun', 'multi_queue', 'vnet_hdr');
+    const link = getLink(lab.nl, 'flannel0')!;
+    expect(link).toMatchObject({ kind: 'tun', mac: undefined });
+    expect(link.data).toMatchObject({ kind: 'tun', tunKind: 'tun', persist: true, multiQueue: true, vnetHeader: true });
+    setLink(lab.nl, link.index, { up: true, mtu: 1472, txQueueLength: 1000 });
+    expect(show('flannel0')).toMatchObject({ mtu: 1472, txqlen: 1000, flags: expect.arrayContaining(['UP']) });
+  });
+
   test('deleteLink() deletes both ends of a veth pair, and ensureLinkAbsent() does not mind', () => {
     const veth = addVeth(lab.nl, { name: 'v0', peer: { name: 'v1', netns: other.netns } });
     deleteLink(lab.nl, veth.index);

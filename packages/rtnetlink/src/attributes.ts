@@ -48,7 +48,7 @@ export function attribute(type: number, payload: Uint8Array): Uint8Array {
   if (length > 0xffff) {
     throw new NetlinkError(
       'EMSGSIZE',
-      `attribute ${type & NLA_TYPE_MASK}`,
+      `encode attribute ${type & NLA_TYPE_MASK}`,
       `${payload.length} bytes do not fit into an attribute`,
     );
   }
