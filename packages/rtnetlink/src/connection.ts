@@ -19,7 +19,7 @@ import {
   parseAcknowledgement,
   parseMessages,
 } from './message.ts';
-import { openTransport, type Transport } from './transport.ts';
+import { openTransport, type Transport, type TransportOptions } from './transport.ts';
 
 /** kube-router's bound for interrupted dumps is 30 tries as well (internal/nlretry). */
 const DUMP_TRIES = 30;
@@ -35,11 +35,8 @@ export interface NetlinkRequest {
   readonly operation: string;
 }
 
-export interface NetlinkOptions {
-  /** Path of the namespace to work in (`/run/netns/NAME`); the caller's own one by default. */
-  readonly netns?: string | undefined;
-  readonly timeoutMs?: number | undefined;
-}
+/** Where to work (`netns`: a path like `/run/netns/NAME`; the caller's own namespace by default) and how long to wait. */
+export type NetlinkOptions = TransportOptions;
 
 /**
  * A connection to the network stack of one namespace. The socket stays in the namespace in which it was opened, whatever

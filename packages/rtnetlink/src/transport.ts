@@ -44,6 +44,8 @@ export interface Transport {
 export interface TransportOptions {
   readonly netns?: string | undefined;
   readonly timeoutMs?: number | undefined;
+  /** To begin with; it grows to the longest reply. */
+  readonly receiveBufferBytes?: number | undefined;
 }
 
 /** A NETLINK_ROUTE socket with a port id of its own, opened in the namespace at `netns` and prepared by `prepare`. */
@@ -69,7 +71,7 @@ export function openTransport(options: TransportOptions): Transport {
     setSocketOption(socketFd, SOL_NETLINK, NETLINK_GET_STRICT_CHK, 1);
     setSocketTimeout(socketFd, SO_RCVTIMEO, options.timeoutMs ?? DEFAULT_TIMEOUT_MS);
   });
-  return new SocketTransport(fd);
+  return new SocketTransport(fd, options.receiveBufferBytes ?? RECEIVE_BUFFER_BYTES);
 }
 
 /** The port id in a `struct sockaddr_nl`. */
@@ -78,10 +80,15 @@ export function senderOf(sockaddr: Uint8Array): number {
 }
 
 class SocketTransport implements Transport {
-  #buffer = new Uint8Array(RECEIVE_BUFFER_BYTES);
+  #buffer: Uint8Array;
   readonly #source = sockaddrNl();
 
-  constructor(private readonly fd: Fd) {}
+  constructor(
+    private readonly fd: Fd,
+    bufferBytes: number,
+  ) {
+    this.#buffer = new Uint8Array(bufferBytes);
+  }
 
   send(bytes: Uint8Array): void {
     sendTo(this.fd, bytes, 0, sockaddrNl());
