@@ -78,7 +78,8 @@ export function listAddresses<F extends Family = 4>(nl: Netlink, filter: Address
         parts: [encodeHeader(addressFamily(family), 0, 0, 0, filter.index ?? 0)],
         operation: filter.index === undefined ? 'list addresses' : `list addresses of link ${filter.index}`,
       })
-      .map((message) => parseAddress<F>(message.payload));
+      .map((message) => parseAddress<F>(message.payload))
+      .filter((address) => filter.index === undefined || address.index === filter.index);
   } catch (error) {
     // The kernel answers so for a link that does not exist (inet_dump_ifaddr): it has no addresses.
     if (isNetlinkError(error, 'ENODEV')) return [];

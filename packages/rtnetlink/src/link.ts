@@ -71,7 +71,7 @@ export function listLinks(nl: Netlink, filter: { readonly master?: number; reado
 
 /** `ip link set dev DEV` [`up`|`down`] [`mtu N`] [`master BRIDGE`] [`name NEW`] [`address MAC`] [`netns NS`] ... in one request. */
 export function setLink(nl: Netlink, index: number, change: LinkChange): void {
-  const operation = `change link ${index}`;
+  const operation = `change link ${index}${describe(change)}`;
   const attributes: Uint8Array[] = [];
   if (change.mtu !== undefined) attributes.push(attributeU32(c.IFLA_MTU, change.mtu));
   if (change.master !== undefined) attributes.push(attributeU32(c.IFLA_MASTER, change.master));
@@ -106,7 +106,7 @@ export function setBridgePort(nl: Netlink, index: number, change: BridgePortChan
   nl.request({
     type: c.RTM_SETLINK,
     parts: [encodeLinkHeader({ family: c.AF_BRIDGE, index }), attributeNested(c.IFLA_PROTINFO, port)],
-    operation: `change bridge port ${index}`,
+    operation: `change bridge port ${index}${describe(change)}`,
   });
 }
 
@@ -141,4 +141,10 @@ export function withNamespaceFd<T>(path: string, use: (fd: number) => T): T {
   } finally {
     closeFd(fd);
   }
+}
+
+/** What is to change, for the error: ` (mtu 1400, up true)`. */
+function describe(change: LinkChange | BridgePortChange): string {
+  const given = Object.entries(change).filter(([, value]) => value !== undefined);
+  return given.length === 0 ? '' : ` (${given.map(([name, value]) => `${name} ${value}`).join(', ')})`;
 }

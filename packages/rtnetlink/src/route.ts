@@ -107,13 +107,10 @@ export function listRoutes<F extends Family = 4>(nl: Netlink, filter: RouteFilte
   const parts = [header, attributeU32(c.RTA_TABLE, table)];
   if (filter.outIndex !== undefined) parts.push(attributeU32(c.RTA_OIF, filter.outIndex));
   try {
-    return (
-      nl
-        .dump({ type: c.RTM_GETROUTE, parts, operation: 'list routes' })
-        .map((message) => parseRoute<F>(message.payload))
-        // IPv6 lists the clones that path MTU discovery leaves behind too; they are no configuration.
-        .filter((route) => matches(route, filter))
-    );
+    return nl
+      .dump({ type: c.RTM_GETROUTE, parts, operation: 'list routes' })
+      .map((message) => parseRoute<F>(message.payload))
+      .filter((route) => matches(route, filter, table));
   } catch (error) {
     // A table without routes is not there ("FIB table does not exist"), nor is a link that has gone.
     if (isNetlinkError(error, 'ENOENT', 'ENODEV')) return [];
@@ -237,8 +234,9 @@ function parseNextHops<F extends Family>(bytes: Uint8Array, family: F): NextHop<
   return hops;
 }
 
-function matches<F extends Family>(route: Route<F>, filter: RouteFilter<F>): boolean {
+function matches<F extends Family>(route: Route<F>, filter: RouteFilter<F>, table: number): boolean {
   return (
+    (table === c.RT_TABLE_UNSPEC || route.table === table) &&
     (filter.protocol === undefined || route.protocol === filter.protocol) &&
     (filter.outIndex === undefined || route.nextHops.some((hop) => hop.outIndex === filter.outIndex))
   );

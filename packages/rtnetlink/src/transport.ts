@@ -64,14 +64,23 @@ export function openRouteSocket(netns: string | undefined, flags: number, prepar
 
 export function openTransport(options: TransportOptions): Transport {
   const fd = openRouteSocket(options.netns, 0, (socketFd) => {
-    setSocketOption(socketFd, SOL_NETLINK, NETLINK_EXT_ACK, 1);
+    setOptionIfKnown(socketFd, NETLINK_EXT_ACK); // Linux 4.12
     // Errors echo the header of the request only, not all of it.
-    setSocketOption(socketFd, SOL_NETLINK, NETLINK_CAP_ACK, 1);
-    // Since Linux 4.20: the kernel filters dumps and refuses what it does not know instead of ignoring it.
-    setSocketOption(socketFd, SOL_NETLINK, NETLINK_GET_STRICT_CHK, 1);
+    setOptionIfKnown(socketFd, NETLINK_CAP_ACK); // Linux 4.3
+    // The kernel filters dumps and refuses what it does not know; before Linux 4.20 it ignores both, so that every list
+    // filters once more.
+    setOptionIfKnown(socketFd, NETLINK_GET_STRICT_CHK);
     setSocketTimeout(socketFd, SO_RCVTIMEO, options.timeoutMs ?? DEFAULT_TIMEOUT_MS);
   });
   return new SocketTransport(fd, options.receiveBufferBytes ?? RECEIVE_BUFFER_BYTES);
+}
+
+function setOptionIfKnown(fd: Fd, name: number): void {
+  try {
+    setSocketOption(fd, SOL_NETLINK, name, 1);
+  } catch (error) {
+    if (!isErrno(error, 'ENOPROTOOPT')) throw error;
+  }
 }
 
 /** The port id in a `struct sockaddr_nl`. */
