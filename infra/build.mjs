@@ -1,11 +1,13 @@
 /** Bundles what Pulumi's provider process and the machines run, into infra/dist. */
+import { mkdir, rename, writeFile } from 'node:fs/promises';
+import { dirname } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
 
 const root = fileURLToPath(new URL('.', import.meta.url));
 
 export async function buildInfra() {
-  await build({
+  const { outputFiles } = await build({
     absWorkingDir: root,
     entryPoints: { host: 'local/host.ts', supervisor: 'local/supervisor/main.ts' },
     outdir: 'dist',
@@ -19,7 +21,14 @@ export async function buildInfra() {
     sourcemap: 'linked',
     legalComments: 'none',
     logLevel: 'warning',
+    write: false,
   });
+  // Renamed into place: a command may be loading the one before.
+  for (const { path, contents } of outputFiles) {
+    await mkdir(dirname(path), { recursive: true });
+    await writeFile(`${path}.${process.pid}`, contents);
+    await rename(`${path}.${process.pid}`, path);
+  }
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) await buildInfra();

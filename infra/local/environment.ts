@@ -26,9 +26,9 @@ export function createLocalEnvironment(settings: Settings, artifact: Artifact): 
     const previous = nodes.at(-1);
     // A change rolls from node to node: the next one begins when this one is ready.
     const after = previous ? [etcd.ready, previous.software] : [etcd.ready];
-    const networkConfig = formatNetworkConfig(network);
+    const revision = `${formatNetworkConfig(network)} mtu ${settings.mtu}`;
     const name = `node-${nodes.length}`;
-    const args = { stack, vpc, pki, address, etcdEndpoints: etcd.endpoints, artifact: stored, networkConfig, after };
+    const args = { stack, vpc, pki, address, etcdEndpoints: etcd.endpoints, artifact: stored, revision, after };
     nodes.push(new Node(name, args));
   }
   const pods = nodes.map((node, i) => {

@@ -14,8 +14,8 @@ export interface NodeArgs {
   readonly address: Ipv4;
   readonly etcdEndpoints: readonly string[];
   readonly artifact: StoredArtifact;
-  /** What flanneld reads in etcd when it starts; another text restarts it. */
-  readonly networkConfig: string;
+  /** What flanneld finds when it starts, in etcd and at its interface: another text restarts it. */
+  readonly revision: string;
   /** What must be there first: the configuration in etcd, and the node before this one. */
   readonly after: readonly pulumi.Resource[];
 }
@@ -45,7 +45,7 @@ export class Node extends pulumi.ComponentResource {
         files: [...files],
         secretFiles: pulumi.all([pki.ca, pki.client(name)]).apply(([ca, client]) => nodeSecrets(root, ca, client)),
         unit,
-        revision: args.networkConfig,
+        revision: args.revision,
       },
       { parent: this, dependsOn: [...args.after] },
     );

@@ -27,7 +27,14 @@ export class Pods extends pulumi.ComponentResource {
       const pod = `${prefix}-${i}`;
       const { address, netns } = new Sandbox(
         pod,
-        { stack, pod, node: node.label, host: node.software.id, podSubnet: node.podSubnet },
+        {
+          stack,
+          pod,
+          node: node.label,
+          host: node.software.id,
+          podSubnet: node.podSubnet,
+          podMtu: node.software.podMtu,
+        },
         { parent: this },
       );
       return { name: pod, node: node.label, address, netns };

@@ -109,9 +109,10 @@ export class EtcdKey extends LocalResource {
 
 export class NodeSoftware extends LocalResource {
   declare readonly podSubnet: pulumi.Output<NodeOutputs['podSubnet']>;
+  declare readonly podMtu: pulumi.Output<NodeOutputs['podMtu']>;
 
   constructor(name: string, args: Args<NodeInputs>, options: Options) {
-    super('node', 'NodeSoftware', name, args, ['podSubnet'], options);
+    super('node', 'NodeSoftware', name, args, ['podSubnet', 'podMtu'], options);
   }
 }
 

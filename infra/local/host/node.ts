@@ -1,8 +1,11 @@
 /** What runs on a node: the artifact, installed and configured, and flanneld, ready. */
 import { existsSync, readFileSync, rmSync } from 'node:fs';
 import { dirname } from 'node:path';
+import { DEFAULT_BRIDGE } from '@flannel-ts/flannel/defaults';
 import { formatIpv4Prefix, interfacePrefix, parseIpv4Interface } from '@flannel-ts/inet/prefix';
 import { netnsExists } from '@flannel-ts/linux/netns';
+import { withNetlink } from '@flannel-ts/rtnetlink/connection';
+import { ensureLinkAbsent } from '@flannel-ts/rtnetlink/link';
 import { installScript } from '../../node/artifact.ts';
 import { type BootFile, subnetFile, type Unit } from '../../node/files.ts';
 import { machineRoot, netnsPath } from '../names.ts';
@@ -36,6 +39,8 @@ export interface NodeInputs {
 export interface NodeOutputs {
   /** The node's part of the pod network. */
   readonly podSubnet: string;
+  /** What a packet of a pod may measure there. */
+  readonly podMtu: number;
 }
 
 const READY_MS = 60_000;
@@ -44,21 +49,23 @@ const RELEASE_MS = 10_000;
 export const node = handler<NodeInputs, NodeOutputs>({
   id: ({ host }) => host,
   identity: ['stack', 'machine', 'host'],
-  async ensure(inputs) {
+  async ensure(inputs, old) {
     const root = machineRoot(inputs.stack, inputs.machine);
     await install(root, inputs);
     writeBootFiles([...inputs.files, ...inputs.secretFiles]);
     const spec = serviceOf(inputs);
     await ensureRunning(spec);
     await waitForService(spec, 'ready', READY_MS);
-    return { podSubnet: podSubnetOf(inputs) };
+    const network = podNetworkOf(inputs);
+    if (old?.podSubnet && old.podSubnet !== network.podSubnet) removePodBridge(inputs);
+    return network;
   },
   async observe(props) {
     const root = machineRoot(props.stack, props.machine);
     if (!existsSync(root) || !netnsExists(netnsPath(props.stack, props.machine))) return ABSENT;
     const drift = nodeProblem(root, props);
     if (drift !== undefined) return { present: true, drift };
-    return { present: true, outputs: { podSubnet: podSubnetOf(props) } };
+    return { present: true, outputs: podNetworkOf(props) };
   },
   async remove(props) {
     await stopRunning(serviceOf(props));
@@ -83,7 +90,7 @@ function nodeProblem(root: string, props: NodeInputs): string | undefined {
     const problem = bootFileProblem(file);
     if (problem !== undefined) return problem;
   }
-  if (podSubnetOf(props) === '') return `${machine} has no subnet`;
+  if (podNetworkOf(props).podSubnet === '') return `${machine} has no subnet`;
   return serviceProblem(serviceOf(props));
 }
 
@@ -112,10 +119,21 @@ async function decommission({ stack, machine, unit }: NodeInputs): Promise<void>
   process.stderr.write(`${machine} could not give its lease back, it ends within a day: ${why}\n`);
 }
 
+/**
+ * With another subnet the bridge keeps the address it has, and the plugin refuses to go on. Its pods are made anew by what
+ * depends on the subnet.
+ */
+function removePodBridge({ stack, machine }: NodeInputs): void {
+  withNetlink({ netns: netnsPath(stack, machine) }, (nl) => ensureLinkAbsent(nl, DEFAULT_BRIDGE));
+}
+
 /** flanneld writes its subnet with the bridge's address, 10.244.3.1/24; the subnet is 10.244.3.0/24. */
-function podSubnetOf({ stack, machine }: NodeInputs): string {
-  const subnet = readEnvironment(subnetFile(machineRoot(stack, machine))).FLANNEL_SUBNET;
-  return subnet === undefined ? '' : formatIpv4Prefix(interfacePrefix(parseIpv4Interface(subnet)));
+function podNetworkOf({ stack, machine }: NodeInputs): NodeOutputs {
+  const { FLANNEL_SUBNET: subnet, FLANNEL_MTU: mtu } = readEnvironment(subnetFile(machineRoot(stack, machine)));
+  return {
+    podSubnet: subnet === undefined ? '' : formatIpv4Prefix(interfacePrefix(parseIpv4Interface(subnet))),
+    podMtu: Number(mtu ?? 0),
+  };
 }
 
 function readEnvironment(path: string): Record<string, string> {

@@ -19,8 +19,9 @@ export interface PodInputs {
   readonly node: string;
   /** Its id: pods go with their node. */
   readonly host: string;
-  /** The subnet the node has; with another one the pod's address is no good any more. */
+  /** What the node's subnet file says; a pod that was made by another one is made anew. */
   readonly podSubnet: string;
+  readonly podMtu: number;
 }
 
 export interface PodOutputs {
@@ -56,9 +57,9 @@ export const pod = handler<PodInputs, PodOutputs>({
   },
 });
 
-/** Whether the pod may stay as it is: on the subnet it was made for, and in good order. */
+/** Whether the pod may stay as it is: on the network it was made for, and in good order. */
 async function hasNetwork(inputs: PodInputs, old: (PodInputs & PodOutputs) | undefined): Promise<boolean> {
-  if (old === undefined || old.podSubnet !== inputs.podSubnet || !old.address) return false;
+  if (!old?.address || old.podSubnet !== inputs.podSubnet || old.podMtu !== inputs.podMtu) return false;
   const attachment = attachmentOf(inputs);
   return netnsExists(attachment.sandbox) && (await networkProblem(attachment)) === undefined;
 }

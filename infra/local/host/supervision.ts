@@ -33,6 +33,8 @@ const READY_POLL_MS = 50;
 /** So many lives in a row that ended at once are enough to say that it will not come up. */
 const HOPELESS_RESTARTS = 3;
 const LOG_LINES = 12;
+/** A process has no command line for a moment while it executes another program. */
+const SUPERVISOR_GONE_MS = 1_000;
 
 /** A hash over what the service depends on. File contents may be secret; their hash is not. */
 export function configHash(unit: Unit, files: readonly BootFile[], ...more: readonly string[]): string {
@@ -48,8 +50,8 @@ export function configHash(unit: Unit, files: readonly BootFile[], ...more: read
 export async function ensureRunning(spec: ServiceSpec): Promise<void> {
   const descriptor = describe(spec);
   const path = descriptorPath(spec);
-  const supervisors = processesWithLastArgument(path);
   const status = readStatus(descriptor.statusFile);
+  const supervisors = supervisorsOf(spec, status);
   if (supervisors.length === 1 && status?.configHash === spec.configHash && inOwnNetwork(spec, supervisors[0]!)) return;
   await endProcesses(supervisors, endMs(spec));
   for (const directory of [...spec.unit.directories, join(spec.root, 'run')]) mkdirSync(directory, { recursive: true });
@@ -61,7 +63,7 @@ export async function ensureRunning(spec: ServiceSpec): Promise<void> {
 /** Ends the supervisor and its service. */
 export async function stopRunning(spec: Pick<ServiceSpec, 'root' | 'unit'>): Promise<void> {
   const status = readStatus(statusPath(spec));
-  await endProcesses(processesWithLastArgument(descriptorPath(spec)), endMs(spec));
+  await endProcesses(supervisorsOf(spec, status), endMs(spec));
   const service = serviceOf(status);
   if (service) await endProcesses([service], spec.unit.stopSeconds * 1000);
 }
@@ -70,7 +72,7 @@ export async function stopRunning(spec: Pick<ServiceSpec, 'root' | 'unit'>): Pro
 export function serviceProblem(spec: Pick<ServiceSpec, 'stack' | 'machine' | 'root' | 'unit'>): string | undefined {
   const { name } = spec.unit;
   const status = readStatus(statusPath(spec));
-  const [supervisor] = processesWithLastArgument(descriptorPath(spec));
+  const [supervisor] = supervisorsOf(spec, status);
   if (supervisor === undefined) return `${name} on ${spec.machine} has no supervisor`;
   if (!inOwnNetwork(spec, supervisor)) return `${name} on ${spec.machine} runs outside the machine's network`;
   if (serviceOf(status) === undefined) return `${name} on ${spec.machine} is not running`;
@@ -84,12 +86,13 @@ export async function waitForService(
   timeoutMs: number,
 ): Promise<void> {
   const deadline = Date.now() + timeoutMs;
-  for (;;) {
+  for (let lastSeen = Date.now(); ; ) {
     const status = readStatus(statusPath(spec));
     const current = status?.configHash === spec.configHash ? status : undefined;
     if (current?.[until]) return;
     if (current && current.restarts >= HOPELESS_RESTARTS) throw notReady(spec, exitText(current));
-    if (processesWithLastArgument(descriptorPath(spec)).length === 0) throw notReady(spec, 'its supervisor ended');
+    if (supervisorsOf(spec, status).length > 0) lastSeen = Date.now();
+    if (Date.now() - lastSeen > SUPERVISOR_GONE_MS) throw notReady(spec, 'its supervisor ended');
     if (Date.now() > deadline) {
       throw notReady(spec, `it is not ${until} after ${Math.round(timeoutMs / 1000)} s`);
     }
@@ -165,6 +168,13 @@ async function endStray(spec: ServiceSpec, status: Status | undefined): Promise<
   );
   if (service && !kept) strays.push(service);
   await endProcesses(strays, spec.unit.stopSeconds * 1000);
+}
+
+/** By its command line and by what it wrote itself: either alone can be missing for a moment. */
+function supervisorsOf(spec: Pick<ServiceSpec, 'root' | 'unit'>, status: Status | undefined): ProcessName[] {
+  const found = processesWithLastArgument(descriptorPath(spec));
+  const known = status?.supervisor;
+  return known && isAlive(known) && found.every(({ pid }) => pid !== known.pid) ? [...found, known] : found;
 }
 
 function serviceOf(status: Status | undefined): ProcessName | undefined {
