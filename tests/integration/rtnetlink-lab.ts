@@ -3,6 +3,9 @@ import { execFileSync } from 'node:child_process';
 import { createNetns, deleteNetns } from '@flannel-ts/linux/netns';
 import { type Netlink, openNetlink } from '@flannel-ts/rtnetlink/connection';
 
+// A namespace is made only after the kernel has cleaned up those that went before, which takes seconds if they were full.
+jest.setTimeout(60_000);
+
 export interface Lab {
   readonly netns: string;
   readonly nl: Netlink;

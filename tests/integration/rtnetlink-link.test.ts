@@ -304,10 +304,10 @@ describe('links', () => {
     expect(errorOf(() => deleteLink(lab.nl, 1))).toMatchObject({ code: 'EOPNOTSUPP' });
   });
 
-  test('a dump of 300 links comes whole', () => {
-    for (let i = 0; i < 300; i++) addBridge(lab.nl, { name: `d${i}` });
+  test('a dump of 120 links comes whole, in several datagrams', () => {
+    for (let i = 0; i < 120; i++) addBridge(lab.nl, { name: `d${i}` });
     const names = new Set(listLinks(lab.nl).map((link) => link.name));
-    expect(names.size).toBe(301);
+    expect(names.size).toBe(121);
     expect(names.size).toBe(lab.ip('link', 'show').length);
   });
 
