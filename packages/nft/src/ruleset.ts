@@ -105,7 +105,7 @@ export function tableName(table: Pick<Table, 'family' | 'name'>): string {
   return `${table.family} ${identifier(table.name)}`;
 }
 
-/** nft's strings: a name that begins with a letter. Also what keeps a name from being a command. */
+/** nft's strings: a name that begins with a letter. Also what keeps a name from being a command. nft itself refuses its words (fwd). */
 export function identifier(name: string): string {
   if (!/^[A-Za-z][A-Za-z0-9_./-]{0,127}$/.test(name)) {
     throw invalid(
