@@ -1,8 +1,9 @@
+import { AVAILABLE_BACKENDS as PREVIEWED_BACKENDS } from '@flannel-ts/flannel/backend-config';
 import type { Lease } from '@flannel-ts/flannel/lease';
 import { parseNetworkConfig } from '@flannel-ts/flannel/network-config';
 import { parseIpv4 } from '@flannel-ts/inet/ipv4';
 import { parseIpv4Prefix } from '@flannel-ts/inet/prefix';
-import { createBackend, type OwnNode } from './backend.ts';
+import { AVAILABLE_BACKENDS, createBackend, type OwnNode } from './backend.ts';
 
 const lease = (subnet: string, publicIp: string, backendType = ''): Lease => ({
   subnet: parseIpv4Prefix(subnet),
@@ -16,6 +17,10 @@ const node: OwnNode = {
 const config = (backend: object) => parseNetworkConfig(JSON.stringify({ Network: '10.5.0.0/16', Backend: backend }));
 
 describe('createBackend()', () => {
+  test('AVAILABLE_BACKENDS are those that the preview of a stack lets through', () => {
+    expect(AVAILABLE_BACKENDS).toEqual(PREVIEWED_BACKENDS);
+  });
+
   test.each(['vxlan', 'host-gw'])('createBackend() refuses %s with a sentence that says what to do', (type) => {
     expect(() => createBackend(config({ Type: type }))).toThrow(
       `Backend type ${type} is not available in this flanneld: set Backend.Type in the network config to udp`,

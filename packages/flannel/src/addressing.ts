@@ -9,7 +9,7 @@ import {
   prefixesOverlap,
   subnetCount,
 } from '@flannel-ts/inet/prefix';
-import { backendOverhead } from './backend-config.ts';
+import { backendOverhead, checkBackendAvailable } from './backend-config.ts';
 import { FlannelError } from './errors.ts';
 import { goStringify } from './go-json.ts';
 import { type BackendConfig, type NetworkConfig, parseNetworkConfig } from './network-config.ts';
@@ -64,7 +64,10 @@ export function checkAddressing(plan: AddressingPlan): AddressingResult {
   attempt(() => checkSubnetsSuffice(plan.pods, plan.subnetLength, plan.nodes));
   attempt(() => checkPodsFit(plan.subnetLength, plan.podsPerNode ?? 0));
   const config = attempt(() => planNetworkConfig(plan));
-  if (config !== undefined) attempt(() => checkMtu(config.backend, plan.mtu));
+  if (config !== undefined) {
+    attempt(() => checkBackendAvailable(config.backend));
+    attempt(() => checkMtu(config.backend, plan.mtu));
+  }
   return config === undefined || problems.length > 0 ? { ok: false, problems } : { ok: true, config };
 }
 

@@ -59,7 +59,14 @@ const CODECS: { readonly [T in BackendType]: Codec<Extract<BackendConfig, { type
   },
 };
 
+/** Those whose config is understood. */
 export const KNOWN_BACKENDS = Object.keys(CODECS) as readonly BackendType[];
+
+/**
+ * Those that this version's daemon can run: the preview refuses the others, before machines are made that then do not start.
+ * The daemon's own table is tested to be the same (daemon/src/backend/backend.test.ts).
+ */
+export const AVAILABLE_BACKENDS: readonly BackendType[] = ['udp'];
 
 /** flannel has or had these and we have not: the message then says so instead of "unknown". */
 const FLANNELS_OTHERS = [
@@ -93,6 +100,11 @@ export function isBackendType(type: string): type is BackendType {
   return Object.hasOwn(CODECS, type);
 }
 
+/** Throws for a backend that flannel has, whose config is understood, and that this version cannot run. */
+export function checkBackendAvailable({ type }: BackendConfig): void {
+  if (!AVAILABLE_BACKENDS.includes(type)) throw unavailable(type);
+}
+
 /** What the backend adds to each packet on its way. */
 export function backendOverhead(type: BackendType, outerFamily: 4 | 6 = 4): number {
   switch (type) {
@@ -124,16 +136,20 @@ function port(fields: FieldReader, fallback: number): Port {
 }
 
 function unknownBackend(type: string): FlannelError {
-  const known = KNOWN_BACKENDS.join(', ');
-  if (FLANNELS_OTHERS.includes(type)) {
-    return new FlannelError(
-      'UNKNOWN_BACKEND',
-      `Backend type ${type} of flannel is not available here: use one of ${known}`,
-    );
-  }
+  if (FLANNELS_OTHERS.includes(type)) return unavailable(type);
   const name = type === '' ? 'none given' : /^[\w.-]{1,40}$/.test(type) ? type : shorten(type);
   // flannel's text is "unknown backend type: foo".
-  return new FlannelError('UNKNOWN_BACKEND', `Unknown backend type: ${name}, use one of ${known}`);
+  return new FlannelError('UNKNOWN_BACKEND', `Unknown backend type: ${name}, ${advice()}`);
+}
+
+function unavailable(type: string): FlannelError {
+  return new FlannelError('UNKNOWN_BACKEND', `Backend type ${type} of flannel is not available here, ${advice()}`);
+}
+
+function advice(): string {
+  return AVAILABLE_BACKENDS.length === 1
+    ? `use ${AVAILABLE_BACKENDS[0]}`
+    : `use one of ${AVAILABLE_BACKENDS.join(', ')}`;
 }
 
 function invalid(message: string): FlannelError {
