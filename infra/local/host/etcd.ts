@@ -46,6 +46,7 @@ export interface EtcdMemberInputs {
 }
 
 const READY_MS = 60_000;
+const LEAVE_MS = 10_000;
 
 export const etcdMember = handler<EtcdMemberInputs, object>({
   id: ({ host }) => host,
@@ -106,7 +107,7 @@ function named(member: Member, { members }: EtcdMemberInputs): { name: string; p
 /** The members as the cluster knows them; undefined when there is no cluster that could answer. */
 async function currentMembers(inputs: EtcdMemberInputs): Promise<Member[] | undefined> {
   const access = accessFor(inputs);
-  if (access.endpoints.length === 0 || !someOtherRuns(inputs)) return undefined;
+  if (!someOtherRuns(inputs)) return undefined;
   return listMembers(access).catch(() => undefined);
 }
 
@@ -117,11 +118,12 @@ function someOtherRuns({ stack, machine, members }: EtcdMemberInputs): boolean {
 /** Takes the member out of its cluster while it still runs: a cluster of two could not decide it with one. */
 async function leave(props: EtcdMemberInputs): Promise<void> {
   const access = accessFor(props);
-  if (access.endpoints.length === 0 || !canAsk(access) || serviceProblem(serviceOf(props)) !== undefined) return;
+  if (!someOtherRuns(props) || !canAsk(access)) return;
   const peerUrl = props.members.find(({ name }) => name === props.machine)?.peerUrl;
   try {
     const member = (await listMembers(access)).find((candidate) => candidate.peerUrl === peerUrl);
-    if (member !== undefined) await removeMember(access, member);
+    // After every change the cluster wants its members to have been together for five seconds (etcd's HealthInterval).
+    if (member !== undefined) await retrying(() => removeMember(access, member), LEAVE_MS);
   } catch (error) {
     // Others of the cluster may be gone already, and then nobody is left to ask.
     process.stderr.write(`${props.machine} could not leave its cluster: ${messageOf(error)}\n`);

@@ -2,8 +2,9 @@
 import { existsSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { netnsExists } from '@flannel-ts/linux/netns';
+import { InfraError } from '../../errors.ts';
 import { machineRoot, netnsPath } from '../names.ts';
-import { mustRun } from './command.ts';
+import { runCommand } from './command.ts';
 
 /** Where to run it, and which members to ask. */
 export interface EtcdAccess {
@@ -22,10 +23,15 @@ export interface Member {
 
 const TIMEOUT_MS = 5_000;
 
-export function etcdctl(access: EtcdAccess, args: readonly string[], attempt: string, input?: string): Promise<string> {
+export async function etcdctl(
+  access: EtcdAccess,
+  args: readonly string[],
+  attempt: string,
+  input?: string,
+): Promise<string> {
   const { stack, machine, endpoints } = access;
   const tls = `${machineRoot(stack, machine)}/etc/etcd/tls`;
-  return mustRun(['etcdctl', ...args, '--write-out=json'], attempt, {
+  const { code, stdout, stderr } = await runCommand(['etcdctl', ...args, '--write-out=json'], {
     netns: netnsPath(stack, machine),
     environment: {
       ETCDCTL_API: '3',
@@ -39,6 +45,15 @@ export function etcdctl(access: EtcdAccess, args: readonly string[], attempt: st
     timeoutMs: TIMEOUT_MS,
     ...(input !== undefined && { input }),
   });
+  if (code === 0) return stdout;
+  // Its last line says it; those before are a log in JSON.
+  const said =
+    stderr
+      .trim()
+      .split('\n')
+      .at(-1)
+      ?.replace(/^Error: /, '') || `no answer from ${endpoints.join(', ')}`;
+  throw new InfraError('COMMAND_FAILED', `Cannot ${attempt}: ${said}`);
 }
 
 /** Whether there is a machine at all from which to ask. */

@@ -99,7 +99,8 @@ function portProblem({ stack, machine: name, address, mtu }: MachineInputs): str
   return withNetlink({ netns: vpc }, (nl) => {
     const port = getLink(nl, portName(parseIpv4(address)));
     if (port === undefined) return `${name} is not connected to the VPC`;
-    if (port.master !== getLink(nl, VPC_BRIDGE)?.index) return `${name}'s port is not in the VPC's bridge`;
+    const bridge = getLink(nl, VPC_BRIDGE);
+    if (bridge === undefined || port.master !== bridge.index) return `${name}'s port is not in the VPC's bridge`;
     return linkProblem(`${name}'s port`, port, mtu);
   });
 }

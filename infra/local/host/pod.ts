@@ -35,9 +35,11 @@ export const pod = handler<PodInputs, PodOutputs>({
   async ensure(inputs, old) {
     const attachment = attachmentOf(inputs);
     if (await hasNetwork(inputs, old)) return { address: old!.address, netns: netnsName(inputs.stack, inputs.pod) };
-    // What is left of an earlier attempt, as a kubelet cleans up before it tries a sandbox again.
-    await deleteNetwork(attachment);
-    await removeNetns(attachment.sandbox);
+    if (netnsExists(attachment.sandbox)) {
+      // What is left of an earlier attempt, as a kubelet cleans up before it tries a sandbox again.
+      await deleteNetwork(attachment);
+      await removeNetns(attachment.sandbox);
+    }
     ensureNetns(attachment.sandbox);
     const result = await addNetwork(attachment);
     return { address: addressOf(result), netns: netnsName(inputs.stack, inputs.pod) };

@@ -88,7 +88,8 @@ export async function waitForService(
   const deadline = Date.now() + timeoutMs;
   for (let lastSeen = Date.now(); ; ) {
     const status = readStatus(statusPath(spec));
-    const current = status?.configHash === spec.configHash ? status : undefined;
+    // The file may still be a dead supervisor's.
+    const current = status?.configHash === spec.configHash && isAlive(status.supervisor) ? status : undefined;
     if (current?.[until]) return;
     if (current && current.restarts >= HOPELESS_RESTARTS) throw notReady(spec, exitText(current));
     if (supervisorsOf(spec, status).length > 0) lastSeen = Date.now();

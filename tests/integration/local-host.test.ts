@@ -1,0 +1,362 @@
+import { spawn } from 'node:child_process';
+import { appendFileSync, existsSync, readdirSync, readFileSync, readlinkSync, rmSync, writeFileSync } from 'node:fs';
+import { deleteNetns } from '@flannel-ts/linux/netns';
+import { nodeBoot } from '../../infra/node/files.ts';
+import { inside, Lab, loadHost, type Resource, UNKNOWN, until } from './local-host-lab.ts';
+
+jest.setTimeout(60_000);
+const lab = new Lab(loadHost(), `fltest-${process.pid}`);
+afterAll(() => lab.clean());
+
+const alive = (pid: number) =>
+  existsSync(`/proc/${pid}`) && !readFileSync(`/proc/${pid}/stat`, 'utf8').includes(') Z ');
+const ping = (from: string, address: string) =>
+  inside(lab.netns(from), 'ping', '-c1', '-W2', '-n', address) !== undefined;
+
+describe('vpc and machine', () => {
+  let vpc: Resource;
+  let machines: Resource[];
+  beforeAll(async () => {
+    vpc = await lab.vpc();
+    machines = await Promise.all([lab.machine('node-0', '10.64.0.16'), lab.machine('node-1', '10.64.31.254')]);
+  });
+  afterAll(async () => {
+    for (const machine of machines) await machine.delete();
+    await vpc.delete();
+  });
+
+  test('create() connects machines with each other and with the gateway', () => {
+    expect(ping('node-0', '10.64.31.254')).toBe(true);
+    expect(ping('node-1', '10.64.0.1')).toBe(true);
+    expect(inside(lab.netns('node-0'), 'ip', 'route', 'show', 'default')).toContain('via 10.64.0.1 dev eth0');
+    expect(inside(lab.netns('node-0'), 'cat', '/proc/sys/net/ipv4/ip_forward')).toBe('1\n');
+  });
+
+  test('create() may be called again, and changes nothing then', async () => {
+    const links = () => [
+      inside(lab.netns('vpc'), 'ip', '-br', 'link'),
+      inside(lab.netns('node-0'), 'ip', '-br', 'link'),
+    ];
+    const before = links();
+    await vpc.create();
+    await machines[0]!.create();
+    expect(links()).toEqual(before);
+  });
+
+  test('read() finds everything in order', async () => {
+    expect(await Promise.all([vpc, ...machines].map((resource) => resource.refresh()))).toEqual(['', '', '']);
+  });
+
+  test.each([
+    ['its interface is deleted', 'node-0', ['link', 'del', 'eth0'], /not connected/],
+    ['its interface is down', 'node-0', ['link', 'set', 'eth0', 'down'], /eth0 is down/],
+    ['its address is lost', 'node-0', ['address', 'flush', 'dev', 'eth0'], /has not the address 10\.64\.0\.16\/19/],
+    ['its default route is lost', 'node-0', ['route', 'del', 'default'], /no default route by 10\.64\.0\.1/],
+    ['its port leaves the bridge', 'vpc', ['link', 'set', 'p0a400010', 'nomaster'], /not in the VPC's bridge/],
+    ['its port has another MTU', 'vpc', ['link', 'set', 'p0a400010', 'mtu', '1400'], /MTU 1400 instead of 1500/],
+  ])('a machine is repaired when %s', async (_, part, command, drift) => {
+    expect(inside(lab.netns(part), 'ip', ...command)).toBeDefined();
+    expect(await machines[0]!.refresh()).toMatch(drift);
+    expect(await machines[0]!.update()).toBe(true);
+    expect(await machines[0]!.refresh()).toBe('');
+    expect(ping('node-0', '10.64.31.254')).toBe(true);
+  });
+
+  test('a VPC is repaired when its bridge is deleted, and its machines after it', async () => {
+    inside(lab.netns('vpc'), 'ip', 'link', 'del', 'vpc0');
+    expect(await vpc.refresh()).toBe('Bridge vpc0 is missing');
+    for (const machine of machines) expect(await machine.refresh()).toMatch(/not in the VPC's bridge/);
+    for (const resource of [vpc, ...machines]) await resource.update();
+    expect(ping('node-0', '10.64.31.254')).toBe(true);
+  });
+
+  test('read() finds that a namespace has gone, and create() makes it again', async () => {
+    expect(lab.host.listLeftovers(lab.stack)).toContain(`namespace flannel.${lab.stack}.node-0`);
+    deleteNetns(lab.netns('node-0'));
+    expect(await machines[0]!.refresh()).toBeUndefined();
+    await machines[0]!.create();
+    expect(ping('node-0', '10.64.31.254')).toBe(true);
+  });
+
+  test('update() changes the MTU in place', async () => {
+    expect((await vpc.diff({ mtu: 1400 })).replaces).toEqual([]);
+    for (const resource of [vpc, ...machines]) await resource.update({ mtu: 1400 });
+    expect(inside(lab.netns('node-0'), 'ip', 'link', 'show', 'eth0')).toContain('mtu 1400');
+    expect(inside(lab.netns('vpc'), 'ip', 'link', 'show', 'vpc0')).toContain('mtu 1400');
+    for (const resource of [vpc, ...machines]) await resource.update({ mtu: 1500 });
+  });
+
+  test('diff() replaces a machine with another address or in another VPC', async () => {
+    const replaced = { changes: true, deleteBeforeReplace: true };
+    await expect(machines[0]!.diff({ address: '10.64.0.17' })).resolves.toEqual({ ...replaced, replaces: ['address'] });
+    await expect(machines[0]!.diff({ vpc: UNKNOWN })).resolves.toEqual({ ...replaced, replaces: ['vpc'] });
+  });
+
+  test('delete() ends what runs on the machine and leaves no port', async () => {
+    const machine = await lab.machine('node-9', '10.64.0.25');
+    const child = spawn('nsenter', [`--net=${lab.netns('node-9')}`, 'sleep', '1000'], { stdio: 'ignore' });
+    await until(() => readlinkSync(`/proc/${child.pid}/exe`).endsWith('/sleep'));
+    await machine.delete();
+    await machine.delete();
+    await until(() => child.signalCode !== null);
+    expect(existsSync(lab.netns('node-9'))).toBe(false);
+    expect(inside(lab.netns('vpc'), 'ip', 'link', 'show', 'p0a400019')).toBeUndefined();
+  });
+});
+
+describe('node', () => {
+  let vpc: Resource;
+  let machine: Resource;
+  let node: Resource;
+  const plan = () => {
+    const { files, unit } = nodeBoot({
+      root: lab.root('node-0'),
+      etcdEndpoints: ['https://10.64.0.4:2379'],
+      interface: 'eth0',
+    });
+    const [environment, ...others] = files;
+    const told = {
+      ...environment!,
+      content: `${environment!.content}FLANNELD_DOUBLE_RELEASED=${lab.directory}/released\n`,
+    };
+    return { machine: 'node-0', host: machine.id, files: [told, ...others], unit };
+  };
+  const secretFiles = [{ path: `${lab.root('node-0')}/etc/flannel/tls/client.key`, mode: '0600', content: 'key' }];
+  const status = () => lab.status('node-0', 'flanneld');
+  beforeAll(async () => {
+    vpc = await lab.vpc();
+    machine = await lab.machine('node-0', '10.64.0.16');
+    node = lab.resource('node', { ...plan(), secretFiles, artifact: lab.artifact('one'), revision: '1' });
+    await node.create();
+  });
+  afterAll(async () => {
+    for (const resource of [node, machine, vpc]) await resource.delete();
+  });
+
+  test('create() installs, starts and waits until it is ready', () => {
+    expect(node.outs).toMatchObject({ podSubnet: '10.244.16.0/24', podMtu: 1472, drift: '' });
+    expect(status()).toMatchObject({ ready: true, restarts: 0 });
+    const current = `${lab.root('node-0')}/opt/flannel/current`;
+    expect(readlinkSync(current)).toBe((node.inputs.artifact as { sha256: string }).sha256);
+    expect(readFileSync(`${current}/version`, 'utf8')).toBe('one');
+  });
+
+  test('create() again leaves the running service alone', async () => {
+    const { pid } = status();
+    await node.create();
+    expect(status().pid).toBe(pid);
+  });
+
+  test('the service runs in the machine and outside any session of ours', () => {
+    const { pid, supervisor } = status();
+    for (const process of [pid, supervisor.pid]) {
+      expect(readlinkSync(`/proc/${process}/ns/net`)).not.toBe(readlinkSync('/proc/self/ns/net'));
+      const [, session] = /^\d+ \(.*\) \S \d+ \d+ (\d+)/.exec(readFileSync(`/proc/${process}/stat`, 'utf8'))!;
+      expect(Number(session)).toBe(process);
+    }
+  });
+
+  test('the supervisor starts the service again', async () => {
+    const { pid } = status();
+    process.kill(pid, 'SIGKILL');
+    await until(() => status().pid !== pid && status().ready);
+    expect(await node.refresh()).toBe('');
+  });
+
+  test('a dead supervisor is replaced without touching the service', async () => {
+    const { pid, supervisor } = status();
+    process.kill(supervisor.pid, 'SIGKILL');
+    await until(() => !alive(supervisor.pid));
+    expect(await node.refresh()).toBe('flanneld on node-0 has no supervisor');
+    await node.update();
+    expect(status()).toMatchObject({ pid, ready: true });
+    expect(status().supervisor.pid).not.toBe(supervisor.pid);
+  });
+
+  test.each([
+    [
+      'a changed file',
+      () => appendFileSync(`${lab.root('node-0')}/etc/flannel/flanneld.env`, 'X=1\n'),
+      /flanneld\.env was changed/,
+    ],
+    ['a missing key', () => rmSync(`${lab.root('node-0')}/etc/flannel/tls/client.key`), /client\.key is missing/],
+    [
+      'a missing artifact',
+      () => rmSync(`${lab.root('node-0')}/opt/flannel`, { recursive: true }),
+      /has lost its artifact/,
+    ],
+  ])('read() finds %s, and update() brings it back', async (_, damage, drift) => {
+    damage();
+    const found = await node.refresh();
+    expect(found).toMatch(drift);
+    await node.update();
+    expect(await node.refresh()).toBe('');
+  });
+
+  test('another artifact is changed over to, and the one before is kept', async () => {
+    const { pid } = status();
+    const before = node.inputs.artifact as { sha256: string };
+    const two = lab.artifact('two');
+    expect(await node.diff({ artifact: two })).toMatchObject({ changes: true, replaces: [] });
+    await node.update({ artifact: two });
+    expect(status().pid).not.toBe(pid);
+    expect(readdirSync(`${lab.root('node-0')}/opt/flannel`).sort()).toEqual(
+      ['current', before.sha256, two.sha256].sort(),
+    );
+    expect(alive(pid)).toBe(false);
+  });
+
+  test('another network configuration restarts the service', async () => {
+    const { pid } = status();
+    await node.update({ revision: '2' });
+    expect(status().pid).not.toBe(pid);
+    expect(await node.update({ revision: '2' })).toBe(false);
+  });
+
+  test('a service that does not come up is told with the end of its log, and the next configuration repairs it', async () => {
+    const files = node.inputs.files as { path: string; content: string }[];
+    const failing = files.map((file) =>
+      file.path.endsWith('.env') ? { ...file, content: `${file.content}FLANNELD_DOUBLE_FAIL=no reason\n` } : file,
+    );
+    const error = await node.update({ files: failing }).then(
+      () => undefined,
+      (reason) => reason as Error & { id: string },
+    );
+    expect(error?.message).toMatch(
+      /^flanneld on node-0 does not come up: it ended 3 times, the last time with exit code 1\./,
+    );
+    expect(error?.message).toContain('the double was told to fail: no reason');
+    expect(error?.id).toBe(machine.id);
+    expect(await node.diff()).toMatchObject({ changes: true });
+    await node.update({ files });
+    expect(await node.refresh()).toBe('');
+  });
+
+  test('an artifact that cannot be fetched is told, and the running one goes on', async () => {
+    const { pid } = status();
+    const good = node.inputs.artifact;
+    const url = `file://${lab.directory}/none.tar.gz`;
+    await expect(node.update({ artifact: { url, sha256: '0'.repeat(64) } })).rejects.toThrow(
+      /^Cannot install file:.*none\.tar\.gz on node-0: curl: \(37\)/,
+    );
+    expect(status()).toMatchObject({ pid, ready: true });
+    await node.update({ artifact: good });
+  });
+
+  describe('pod', () => {
+    let pods: Resource[];
+    const address = (i: number) => pods[i]!.outs.address as string;
+    const inputs = (i: number) => ({
+      pod: `pod-0-${i}`,
+      node: 'node-0',
+      host: node.id,
+      podSubnet: node.outs.podSubnet,
+      podMtu: node.outs.podMtu,
+    });
+    beforeAll(async () => {
+      pods = await Promise.all([0, 1].map((i) => lab.resource('pod', inputs(i)).create()));
+    });
+    afterAll(async () => {
+      for (const pod of pods) await pod.delete();
+    });
+
+    test('create() connects pods through the plugin', () => {
+      expect(address(0)).toMatch(/^10\.244\.16\.\d+$/);
+      expect(address(0)).not.toBe(address(1));
+      expect(pods[0]!.outs.netns).toBe(`flannel.${lab.stack}.pod-0-0`);
+      expect(ping('pod-0-0', address(1))).toBe(true);
+      expect(ping('pod-0-0', '10.244.16.1')).toBe(true);
+    });
+
+    test('the result is remembered as libcni does', () => {
+      const file = `${lab.root('node-0')}/var/lib/cni/results/flannel-flannel.${lab.stack}.pod-0-0-eth0`;
+      expect(JSON.parse(readFileSync(file, 'utf8')).ips[0].address).toBe(`${address(0)}/24`);
+    });
+
+    test('a pod whose interface is lost is made anew', async () => {
+      inside(lab.netns('pod-0-0'), 'ip', 'link', 'del', 'eth0');
+      expect(await pods[0]!.refresh()).toMatch(/has no eth0/);
+      await pods[0]!.update();
+      expect(ping('pod-0-0', address(1))).toBe(true);
+    });
+
+    test('a pod in good order stays as it is', async () => {
+      const before = address(1);
+      expect(await pods[1]!.refresh()).toBe('');
+      expect(await pods[1]!.update()).toBe(false);
+      Object.assign(pods[1]!.outs, { drift: 'somebody thought so' });
+      await pods[1]!.update();
+      expect(address(1)).toBe(before);
+    });
+
+    test('a failed ADD is told in the words of the plugin, and leaves no address behind', async () => {
+      const pod = lab.resource('pod', { ...inputs(7), pod: 'pod-0-7' });
+      const list = `${lab.root('node-0')}/etc/cni/net.d/10-flannel.conflist`;
+      const good = readFileSync(list, 'utf8');
+      const bad = JSON.parse(good);
+      bad.plugins[0].delegate.vlan = 9999;
+      writeFileSync(list, JSON.stringify(bad));
+      await expect(pod.create()).rejects.toMatchObject({
+        message: expect.stringMatching(/^Cannot ADD flannel\..*pod-0-7 by flannel: invalid VLAN ID 9999/),
+        id: `flannel.${lab.stack}.pod-0-7`,
+      });
+      writeFileSync(list, good);
+      await pod.delete();
+      expect(
+        readdirSync(`${lab.root('node-0')}/var/lib/cni/networks/flannel`).filter((name) => name.startsWith('10.')),
+      ).toHaveLength(2);
+    });
+
+    test('delete() gives the address back and may be called again', async () => {
+      await pods[1]!.delete();
+      await pods[1]!.delete();
+      expect(await pods[1]!.refresh()).toBeUndefined();
+      expect(existsSync(`${lab.root('node-0')}/var/lib/cni/networks/flannel/${address(1)}`)).toBe(false);
+    });
+  });
+
+  test('delete() stops the service, gives the lease back and leaves no file', async () => {
+    const { pid, supervisor } = status();
+    await node.delete();
+    await node.delete();
+    expect([alive(pid), alive(supervisor.pid)]).toEqual([false, false]);
+    expect(readFileSync(`${lab.directory}/released`, 'utf8')).toBe('https://10.64.0.4:2379');
+    expect(existsSync(lab.root('node-0'))).toBe(false);
+    expect(await node.refresh()).toBeUndefined();
+  });
+});
+
+describe('sweep()', () => {
+  test('removes everything of one stack, whatever the state says, and nothing of a stack with a longer name', async () => {
+    const [mine, other] = ['a', 'a-b'].map((suffix) => new Lab(lab.host, `${lab.stack}-${suffix}`)) as [Lab, Lab];
+    try {
+      for (const each of [mine, other]) {
+        await each.vpc();
+        const { id } = await each.machine('node-0', '10.64.0.16');
+        const { files, unit } = nodeBoot({ root: each.root('node-0'), etcdEndpoints: [], interface: 'eth0' });
+        const inputs = {
+          machine: 'node-0',
+          host: id,
+          files,
+          unit,
+          secretFiles: [],
+          artifact: each.artifact('one'),
+          revision: '',
+        };
+        await each.resource('node', inputs).create();
+      }
+      const { pid, supervisor } = other.status('node-0', 'flanneld');
+      expect(lab.host.listLeftovers(mine.stack).length).toBeGreaterThanOrEqual(5);
+      await lab.host.sweep(mine.stack);
+      expect(lab.host.listLeftovers(mine.stack)).toEqual([]);
+      expect(other.status('node-0', 'flanneld')).toMatchObject({ pid, supervisor, ready: true });
+      expect(alive(pid)).toBe(true);
+    } finally {
+      for (const each of [mine, other]) await each.clean();
+    }
+  });
+
+  test('has nothing to do for a stack that is not there', async () => {
+    await expect(lab.host.sweep(`${lab.stack}-none`)).resolves.toEqual([]);
+  });
+});
