@@ -8,9 +8,14 @@ export type WorkerName = keyof typeof ENTRIES;
 /** Put in place by the build (`workerDefine` of build/workers.mjs): the bundled source of each worker. */
 declare const FLANNEL_WORKERS: Readonly<Record<WorkerName, string>> | undefined;
 
-/** Code started from text would look for packages (koffi) from the working directory; look from the program instead. */
-const PROLOGUE = `globalThis.require = process.getBuiltinModule('node:module').createRequire(
-  process.argv[1]?.startsWith('/') ? process.argv[1] : process.cwd() + '/');\n`;
+/**
+ * Code started from text would look for packages (koffi) from the working directory; let it look from the program instead. The
+ * program's path is known here only: a worker's own process.argv[1] is "[worker eval]".
+ */
+function prologue(): string {
+  const program = process.argv[1]?.startsWith('/') ? process.argv[1] : `${process.cwd()}/`;
+  return `globalThis.require = process.getBuiltinModule('node:module').createRequire(${JSON.stringify(program)});\n`;
+}
 
 /**
  * Starts a worker from source text: the one way that is the same in jest, in a Node bundle and in a binary compiled by Bun. None
@@ -18,8 +23,8 @@ const PROLOGUE = `globalThis.require = process.getBuiltinModule('node:module').c
  */
 export function spawnWorker(name: WorkerName, workerData: unknown): Worker {
   const source = typeof FLANNEL_WORKERS === 'undefined' ? developmentSource(name) : FLANNEL_WORKERS[name];
-  const prologue = process.versions.bun === undefined ? PROLOGUE : '';
-  return new Worker(prologue + source, { eval: true, name, workerData });
+  const start = process.versions.bun === undefined ? prologue() : '';
+  return new Worker(start + source, { eval: true, name, workerData });
 }
 
 const bundled = new Map<WorkerName, string>();

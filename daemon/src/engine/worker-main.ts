@@ -1,4 +1,5 @@
 import { parentPort, workerData } from 'node:worker_threads';
+import { setThreadName } from '@flannel-ts/linux/thread';
 import type { EngineConfig } from './engine.ts';
 import { EngineError } from './errors.ts';
 import { PHASE, STATE, sharedOf } from './shared.ts';
@@ -25,6 +26,8 @@ export function runEngineWorker(run: (data: EngineWorkerData) => void): void {
   const { state } = sharedOf(data.buffer);
   const post = (message: EngineWorkerMessage): void => parentPort!.postMessage(message);
   try {
+    // Also the first system call: a thread that cannot make any must not say that it runs.
+    setThreadName('engine');
     Atomics.store(state, STATE.phase, PHASE.running);
     post({ type: 'running' });
     run(data);

@@ -1,5 +1,4 @@
 import { eventFdOf, POLLIN, POLLOUT, PollSet } from '@flannel-ts/linux/poll';
-import { setThreadName } from '@flannel-ts/linux/thread';
 import { EngineError } from '../errors.ts';
 import { STATE, sharedOf } from '../shared.ts';
 import { type EngineWorkerData, runEngineWorker } from '../worker-main.ts';
@@ -19,7 +18,6 @@ const MAX_IDLE_WAKEUPS = 10_000;
  * readable", only between bursts).
  */
 function run({ config, buffer, wakeFd, pollTimeoutMs }: EngineWorkerData): void {
-  setThreadName('engine');
   const shared = sharedOf(buffer);
   const { state } = shared;
   const ports = descriptorPorts(config.tunFd, config.socketFd, config.port);
