@@ -9,6 +9,8 @@ export interface EtcdSetup {
   /** Path of the namespace to run in, with `host` an address there. */
   readonly netns?: string;
   readonly host?: string;
+  /** A free one otherwise; in a namespace of a test's own every port is free. */
+  readonly clientPort?: number;
   readonly tls?: { readonly ca: string; readonly cert: string; readonly key: string; readonly clientAuth: boolean };
 }
 
@@ -24,7 +26,7 @@ export class EtcdServer {
 
   static async start(setup: EtcdSetup = {}): Promise<EtcdServer> {
     const [clientPort, peerPort] = await freePorts(2);
-    const server = new EtcdServer(setup, clientPort!, peerPort!);
+    const server = new EtcdServer(setup, setup.clientPort ?? clientPort!, peerPort!);
     await server.start();
     return server;
   }

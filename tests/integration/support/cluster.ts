@@ -1,0 +1,241 @@
+/** Nodes in network namespaces on one bridge, with real flanneld processes and one etcd beside them. */
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { EtcdServer } from './etcd-server.ts';
+
+export const PREFIX = '/coreos.com/network';
+const GATEWAY = '10.64.0.1';
+
+let count = 0;
+
+export class Cluster {
+  readonly directory = mkdtempSync(path.join(tmpdir(), 'fltest-cluster-'));
+  readonly nodes: Node[] = [];
+  private readonly id = `fltest-${process.pid}-${count++}`;
+  private readonly vpc = `${this.id}-vpc`;
+  etcd!: EtcdServer;
+
+  private constructor(readonly program: string) {
+    sh('ip', 'netns', 'add', this.vpc);
+    inside(this.vpc, 'ip', 'link', 'set', 'lo', 'up');
+    inside(this.vpc, 'ip', 'link', 'add', 'vpc0', 'type', 'bridge');
+    inside(this.vpc, 'ip', 'address', 'add', `${GATEWAY}/24`, 'dev', 'vpc0');
+    inside(this.vpc, 'ip', 'link', 'set', 'vpc0', 'up');
+  }
+
+  /** With `etcd: false` it is started later, by startEtcd(). */
+  static async create(program: string, nodes: number, options = { etcd: true }): Promise<Cluster> {
+    const cluster = new Cluster(program);
+    try {
+      for (let i = 0; i < nodes; i++) cluster.addNode();
+      if (options.etcd) await cluster.startEtcd();
+      return cluster;
+    } catch (error) {
+      await cluster.destroy();
+      throw error;
+    }
+  }
+
+  async startEtcd(): Promise<void> {
+    this.etcd = await EtcdServer.start({ netns: `/run/netns/${this.vpc}`, host: GATEWAY, clientPort: 2379 });
+  }
+
+  get endpoint(): string {
+    return `http://${GATEWAY}:2379`;
+  }
+
+  addNode(): Node {
+    const number = this.nodes.length;
+    const netns = `${this.id}-node-${number}`;
+    const node = new Node(this, netns, `10.64.0.${16 + number}`, path.join(this.directory, `node-${number}`));
+    this.nodes.push(node);
+    sh('ip', 'netns', 'add', netns);
+    inside(netns, 'ip', 'link', 'set', 'lo', 'up');
+    const peer = `p${number}`;
+    inside(netns, 'ip', 'link', 'add', 'eth0', 'type', 'veth', 'peer', 'name', peer, 'netns', this.vpc);
+    inside(this.vpc, 'ip', 'link', 'set', peer, 'master', 'vpc0', 'up');
+    node.ip('address', 'add', `${node.address}/24`, 'dev', 'eth0');
+    node.ip('link', 'set', 'eth0', 'up');
+    node.ip('route', 'add', 'default', 'via', GATEWAY);
+    return node;
+  }
+
+  async destroy(): Promise<void> {
+    for (const node of this.nodes) await node.kill();
+    await this.etcd?.destroy();
+    for (const netns of [...this.nodes.map((node) => node.netns), this.vpc]) sh('ip', 'netns', 'delete', netns);
+    rmSync(this.directory, { recursive: true, force: true });
+  }
+}
+
+export interface Ended {
+  readonly code: number | null;
+  readonly signal: string | null;
+  readonly ms: number;
+}
+
+export class Node {
+  log: { readonly level: number; readonly msg: string }[] = [];
+  private child: ChildProcess | undefined;
+  private ended: Promise<Omit<Ended, 'ms'>> = Promise.resolve({ code: null, signal: null });
+
+  constructor(
+    private readonly cluster: Cluster,
+    readonly netns: string,
+    readonly address: string,
+    readonly directory: string,
+  ) {}
+
+  get subnetFile(): string {
+    return path.join(this.directory, 'subnet.env');
+  }
+
+  get pid(): number | undefined {
+    return this.child?.pid;
+  }
+
+  flags(...more: string[]): string[] {
+    return [
+      `-etcd-endpoints=${this.cluster.endpoint}`,
+      `-subnet-file=${this.subnetFile}`,
+      '-healthz-ip=127.0.0.1',
+      '-healthz-port=8081',
+      ...more,
+    ];
+  }
+
+  /** Starts flanneld and does not wait. */
+  start(flags: string[] = [], environment: Record<string, string> = {}): void {
+    this.log = [];
+    // Not the repository's directory, so that nothing is found there by accident.
+    const options = { cwd: '/', env: { PATH: process.env.PATH, ...environment } };
+    const argv = [`--net=/run/netns/${this.netns}`, process.execPath, this.cluster.program, ...this.flags(...flags)];
+    const child = spawn('nsenter', argv, { ...options, stdio: ['ignore', 'ignore', 'pipe'] });
+    this.child = child;
+    let rest = '';
+    child.stderr.on('data', (chunk: Buffer) => {
+      const lines = (rest + chunk.toString()).split('\n');
+      rest = lines.pop() ?? '';
+      for (const line of lines) this.log.push(parseLine(line));
+    });
+    this.ended = new Promise((resolve) => child.once('close', (code, signal) => resolve({ code, signal })));
+  }
+
+  async startReady(flags: string[] = []): Promise<void> {
+    this.start(flags);
+    await this.untilReady();
+  }
+
+  async untilReady(): Promise<void> {
+    await until(() => {
+      if (this.child?.exitCode !== null) throw new Error(`flanneld ended:\n${this.text}`);
+      return this.probe('readyz').startsWith('200');
+    });
+  }
+
+  /** Runs a subcommand to its end. */
+  command(...argv: string[]): { readonly code: number; readonly stderr: string } {
+    try {
+      execFileSync('nsenter', [`--net=/run/netns/${this.netns}`, process.execPath, this.cluster.program, ...argv], {
+        cwd: '/',
+        stdio: ['ignore', 'ignore', 'pipe'],
+      });
+      return { code: 0, stderr: '' };
+    } catch (error) {
+      const { status, stderr } = error as { status: number; stderr: Buffer };
+      return { code: status, stderr: stderr.toString() };
+    }
+  }
+
+  async stop(signal: NodeJS.Signals = 'SIGTERM'): Promise<Ended> {
+    const start = performance.now();
+    this.child?.kill(signal);
+    return { ...(await this.ended), ms: performance.now() - start };
+  }
+
+  async kill(): Promise<void> {
+    if (this.child?.exitCode === null && this.child.signalCode === null) await this.stop('SIGKILL');
+  }
+
+  /** Resolves when it ends by itself. */
+  untilEnded(): Promise<Omit<Ended, 'ms'>> {
+    return this.ended;
+  }
+
+  logged(text: string): number {
+    return this.log.filter(({ msg }) => msg.includes(text)).length;
+  }
+
+  get text(): string {
+    return this.log.map(({ level, msg }) => `${level} ${msg}`).join('\n');
+  }
+
+  /** "200 flanneld is ready", or "000" when nobody answers. */
+  probe(what: 'healthz' | 'readyz'): string {
+    const curl = ['curl', '-s', '-m', '2', '-w', '%{http_code}', `http://127.0.0.1:8081/${what}`];
+    try {
+      const output = this.run(...curl);
+      return `${output.slice(-3)} ${output.slice(0, -3).trim()}`;
+    } catch {
+      return '000';
+    }
+  }
+
+  get subnet(): string {
+    return /FLANNEL_SUBNET=(.*)/.exec(readFileSync(this.subnetFile, 'utf8'))?.[1] ?? '';
+  }
+
+  /** The first address of the subnet on the bridge of pods. */
+  addPodAddress(): string {
+    const subnet = this.subnet;
+    this.ip('link', 'add', 'cni0', 'type', 'bridge');
+    this.ip('address', 'add', subnet, 'dev', 'cni0');
+    this.ip('link', 'set', 'cni0', 'up');
+    return this.podAddress;
+  }
+
+  get podAddress(): string {
+    return this.subnet.split('/')[0]!;
+  }
+
+  /** From this node's pod address to that of another. */
+  canPing(other: Node): boolean {
+    try {
+      this.run('ping', '-c', '1', '-W', '1', '-I', this.podAddress, other.podAddress);
+      return true;
+    } catch {
+      return false;
+    }
+  }
+
+  ip(...args: string[]): string {
+    return this.run('ip', ...args);
+  }
+
+  run(...command: string[]): string {
+    return inside(this.netns, ...command);
+  }
+}
+
+function parseLine(line: string): { level: number; msg: string } {
+  try {
+    return JSON.parse(line);
+  } catch {
+    return { level: 99, msg: line };
+  }
+}
+
+/** Waits for a condition; jest's own time limit ends a vain wait. */
+export async function until(condition: () => boolean, everyMs = 50): Promise<void> {
+  while (!condition()) await new Promise((resolve) => setTimeout(resolve, everyMs));
+}
+
+function inside(netns: string, ...command: string[]): string {
+  return sh('nsenter', `--net=/run/netns/${netns}`, ...command);
+}
+
+function sh(program: string, ...args: string[]): string {
+  return execFileSync(program, args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] });
+}

@@ -1,0 +1,46 @@
+/** flanneld as one file in a directory of its own, from which this repository's node_modules cannot be reached. */
+import { cpSync, mkdtempSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { build, type Plugin } from 'esbuild';
+import { etcd3ProtoPlugin } from '../../../daemon/build/etcd3-proto-plugin.mjs';
+import { workerDefine } from '../../../daemon/build/workers.mjs';
+
+const ROOT = path.resolve(__dirname, '../../..');
+
+export interface BundleOptions {
+  /** A module to take the place of the reference engine. */
+  readonly engine?: string;
+}
+
+/** The caller removes the directory of the file it gets. */
+export async function bundleFlanneld(options: BundleOptions = {}): Promise<string> {
+  const directory = mkdtempSync(path.join(tmpdir(), 'fltest-flanneld-'));
+  const outfile = path.join(directory, 'flanneld.cjs');
+  const replaceEngine: Plugin = {
+    name: 'replace-engine',
+    setup({ onResolve }) {
+      onResolve({ filter: /\/engine\/reference\/engine\.ts$/ }, () =>
+        options.engine ? { path: options.engine } : undefined,
+      );
+    },
+  };
+  await build({
+    absWorkingDir: ROOT,
+    entryPoints: ['daemon/src/main.ts'],
+    outfile,
+    bundle: true,
+    platform: 'node',
+    target: 'node20',
+    format: 'cjs',
+    sourcemap: 'inline',
+    logLevel: 'error',
+    define: { ...(await workerDefine()), FLANNEL_TS_VERSION: '"test"' },
+    plugins: [etcd3ProtoPlugin(), replaceEngine],
+  });
+  // Of koffi only what is loaded: a program on Node ships it beside itself, one compiled by Bun needs none.
+  for (const name of ['koffi', '@koromix']) {
+    cpSync(path.join(ROOT, 'node_modules', name), path.join(directory, 'node_modules', name), { recursive: true });
+  }
+  return outfile;
+}
