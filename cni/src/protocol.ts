@@ -197,10 +197,16 @@ export function requireVersion(command: Command, version: string): CniVersion {
   );
 }
 
-/** Everything skel does before it calls the plugin, stdin read on demand only (VERSION must not wait for it). */
-export function readRequest(invocation: Invocation, stdin: Uint8Array): Request {
+/** Everything skel does before it calls the plugin. `known` gets the version as soon as one to answer in is known. */
+export function readRequest(
+  invocation: Invocation,
+  stdin: Uint8Array,
+  known: (version: CniVersion) => void = () => {},
+): Request {
   const { config, networkName } = readConfig(stdin);
-  const version = requireVersion(invocation.command, decodeVersion(config));
+  const asked = decodeVersion(config);
+  if (isSupportedVersion(asked)) known(asked);
+  const version = requireVersion(invocation.command, asked);
   return { ...invocation, version, networkName, config };
 }
 

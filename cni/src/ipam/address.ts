@@ -62,3 +62,8 @@ export function isTooSmall(block: IpBlock): boolean {
 export function formatBlock(block: IpBlock): string {
   return `${formatIp({ family: block.family, value: block.base })}/${block.length}`;
 }
+
+/** The last `count` bytes, most significant first. */
+export function lowBytes(ip: IpAddress, count: number): number[] {
+  return Array.from({ length: count }, (_, i) => Number((ip.value >> BigInt(8 * (count - 1 - i))) & 0xffn));
+}

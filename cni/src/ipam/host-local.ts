@@ -115,10 +115,18 @@ export function releaseOwner(
   });
 }
 
-/** Addresses of an owner, without changing anything. */
-export function findAddresses(directory: string, owner: Owner): IpAddress[] {
+/** Whether an ADD could get an address of the set. */
+export function hasFreeAddress(directory: string, set: RangeSet): boolean {
   const store = new Store(directory);
-  return store.exists() ? store.locked(() => store.find(owner)) : [];
+  if (!store.exists()) return true;
+  const names = store.names();
+  for (const { ip } of candidates(set, undefined)) if (!names.has(formatIp(ip))) return true;
+  return false;
+}
+
+/** Whether this address is still the owner's: one file read, no lock needed for that. */
+export function holdsAddress(directory: string, owner: Owner, ip: IpAddress): boolean {
+  return new Store(directory).holds(ip, owner);
 }
 
 /** The part of a result that IPAM is responsible for. */

@@ -68,7 +68,7 @@ export class Store {
     let occupied: ReadonlySet<string> | undefined;
     const skipped: T[] = [];
     for (const candidate of wanted) {
-      if (tries++ === TRIES_BEFORE_LISTING) occupied = new Set(readdirSync(this.directory));
+      if (tries++ === TRIES_BEFORE_LISTING) occupied = this.names();
       if (occupied?.has(formatIp(candidate.ip))) skipped.push(candidate);
       else if (this.reserve(candidate.ip, owner)) return candidate;
     }
@@ -129,6 +129,20 @@ export class Store {
     }
     // Files of host-local before 0.8 hold the container ID alone.
     return exact.length > 0 ? exact : old;
+  }
+
+  /** Everybody who holds an address. Reads every file; call with the lock held. */
+  owners(): Owner[] {
+    return readdirSync(this.directory).flatMap((name) => {
+      const content = parseIp(name) === undefined ? undefined : readIfPresent(this.#path(name));
+      const [containerId, ifName] = content?.trim().split('\r\n') ?? [];
+      return containerId && ifName ? { containerId, ifName } : [];
+    });
+  }
+
+  /** Names in the directory; addresses among them are taken. */
+  names(): ReadonlySet<string> {
+    return new Set(readdirSync(this.directory));
   }
 
   /** The last address given out of a range set; undefined if unknown, unreadable or nonsense. */

@@ -1,0 +1,171 @@
+import { parseIpv4 } from '@flannel-ts/inet/ipv4';
+import { parseIpv6 } from '@flannel-ts/inet/ipv6';
+import { parseIpv6Interface, parseIpv6Prefix } from '@flannel-ts/inet/ipv6-prefix';
+import { parseIpv4Interface, parseIpv4Prefix } from '@flannel-ts/inet/prefix';
+import { withNetlink } from '@flannel-ts/rtnetlink/connection';
+import type { Link } from '@flannel-ts/rtnetlink/link';
+import type { AnyRouteSpec } from '@flannel-ts/rtnetlink/route';
+import { enableForwarding, ensureBridge, ensureGateway, type InterfaceAddress } from './bridge.ts';
+import { type BridgeConfig, parseBridgeConfig } from './bridge-config.ts';
+import { ipamType } from './delegate.ts';
+import { CniError, ErrorCode, messageOf } from './errors.ts';
+import { execAdd, execPlugin } from './exec.ts';
+import { blockOf, formatIp, type IpAddress, parseIp, parseIpWithLength } from './ipam/address.ts';
+import { parseHostLocal } from './ipam/config.ts';
+import { ipamResult, reserveAddresses, returnAddresses } from './ipam/host-local.ts';
+import { Store } from './ipam/store.ts';
+import type { JsonObject } from './json.ts';
+import { addMasquerade, removeMasquerade } from './masquerade.ts';
+import { bridgeMac, hostInterfaceName, hostMac, podMac } from './names.ts';
+import { parseCniArgs, type Request } from './protocol.ts';
+import { type CniAddress, type CniResult, type CniRoute, isIpv6, requireAddresses } from './result.ts';
+import { configureContainer, connectPort, createPair, deletePair, type SandboxPlan } from './sandbox.ts';
+import type { Undo } from './undo.ts';
+
+/** CNI_ARGS that bridge and host-local understand between them. */
+const KNOWN_ARGS = ['IP', 'MAC'];
+
+/** ADD by our own bridge: address, pair, bridge, routes, masquerading. Whatever fails is taken back through `undo`. */
+export function attach(request: Request, rendered: JsonObject, mayHoldAddress: boolean, undo: Undo): CniResult {
+  const args = parseCniArgs(request.args, KNOWN_ARGS);
+  const config = parseBridgeConfig(rendered, args);
+  const ipam = withGateways(takeAddresses(request, rendered, args, mayHoldAddress, undo), config);
+  const plan = planSandbox(request, config, ipam);
+  return withNetlink({}, (nl) => {
+    const gateway = principal(ipam.ips.map((ip) => ip.gateway));
+    const bridge = ensureBridge(nl, config, gateway && bridgeMac(gateway));
+    const port = createPair(nl, plan, bridge);
+    undo.push(() => deletePair(plan.hostName));
+    if (config.isGateway) {
+      for (const gateway of gatewayAddresses(ipam)) ensureGateway(nl, bridge, gateway, config.forceAddress);
+      enableForwarding(plan.addresses);
+    }
+    configureContainer(plan, port.peerIndex ?? missingPeer(port));
+    connectPort(nl, port, { hairpin: config.hairpinMode, isolated: config.portIsolation });
+    if (config.ipMasq) {
+      undo.push(() => removeMasquerade(plan.addresses.map(({ address }) => address)));
+      addMasquerade(plan.hostName, plan.addresses);
+    }
+    return describe(request, config, ipam, plan, bridge);
+  });
+}
+
+function missingPeer(port: Link): never {
+  throw new CniError(ErrorCode.internal, `the kernel did not tell the other end of ${port.name}`);
+}
+
+function takeAddresses(
+  request: Request,
+  rendered: JsonObject,
+  args: ReadonlyMap<string, string>,
+  mayHoldAddress: boolean,
+  undo: Undo,
+): CniResult {
+  const type = ipamType(rendered);
+  if (type !== 'host-local') {
+    const foreign = execAdd(type, request, rendered);
+    undo.push(() => void execPlugin(type, 'DEL', request, rendered));
+    return requireAddresses(foreign);
+  }
+  const config = parseHostLocal(rendered, request.networkName, request.version, args);
+  const store = new Store(config.directory);
+  const owner = { containerId: request.containerId, ifName: request.ifName };
+  const reservations = reserveAddresses(store, config, owner, mayHoldAddress);
+  undo.push(() => returnAddresses(store, owner, reservations));
+  return ipamResult(config, reservations);
+}
+
+/** A gateway needs an address: the network's first, unless IPAM names one. */
+function withGateways(ipam: CniResult, config: BridgeConfig): CniResult {
+  const ips = ipam.ips.map((ip): CniAddress => {
+    if (ip.gateway || !config.isGateway) return ip;
+    const parsed = parseIpWithLength(ip.address);
+    if (parsed === undefined) return ip;
+    const block = blockOf(parsed.ip, parsed.length);
+    return { ...ip, gateway: formatIp({ family: block.family, value: block.base + 1n }) };
+  });
+  return {
+    ...ipam,
+    ips,
+    routes: [...ipam.routes, ...(config.isDefaultGateway ? defaultRoutes(ips, ipam.routes) : [])],
+  };
+}
+
+function defaultRoutes(ips: readonly CniAddress[], present: readonly CniRoute[]): CniRoute[] {
+  const routes: CniRoute[] = [];
+  for (const dst of ['0.0.0.0/0', '::/0']) {
+    const gateway = ips.find((ip) => ip.gateway && isIpv6(ip.address) === isIpv6(dst))?.gateway;
+    const isThere = present.some((route) => route.dst === dst && route.gw);
+    if (gateway !== undefined && !isThere) routes.push({ dst, gw: gateway });
+  }
+  return routes;
+}
+
+function readable<T>(what: string, text: string, parse: (text: string) => T): T {
+  try {
+    return parse(text);
+  } catch (error) {
+    throw new CniError(ErrorCode.invalidNetworkConfig, `invalid ${what} ${JSON.stringify(text)}: ${messageOf(error)}`);
+  }
+}
+
+function planSandbox(request: Request, config: BridgeConfig, ipam: CniResult): SandboxPlan {
+  const hostName = hostInterfaceName(request.containerId, request.ifName);
+  const ip = principal(ipam.ips.map((entry) => entry.address.split('/')[0]));
+  return {
+    netns: request.netns,
+    ifName: request.ifName,
+    hostName,
+    mac: config.mac ?? podMac(hostName, ip),
+    hostMac: hostMac(hostName, ip),
+    mtu: config.mtu,
+    announce: config.mac !== undefined,
+    addresses: ipam.ips.map((ip) => parseAddress(ip.address)),
+    routes: ipam.routes.map((route) => planRoute(route, ipam.ips)),
+  };
+}
+
+function parseAddress(text: string): InterfaceAddress {
+  return readable<InterfaceAddress>('address', text, isIpv6(text) ? parseIpv6Interface : parseIpv4Interface);
+}
+
+/** A route without a gateway goes by the first one of its family, as the reference plugin's do. */
+function planRoute(route: CniRoute, ips: readonly CniAddress[]): AnyRouteSpec {
+  const { dst, gw, priority, table, scope, mtu } = route;
+  const hop = gw || ips.find((ip) => ip.gateway && isIpv6(ip.address) === isIpv6(dst))?.gateway;
+  const common = { priority, table, scope, mtu };
+  if (isIpv6(dst)) {
+    const gateway = hop === undefined ? undefined : readable('gateway', hop, parseIpv6);
+    return { ...common, family: 6, dst: readable('route', dst, parseIpv6Prefix), gateway };
+  }
+  const gateway = hop === undefined ? undefined : readable('gateway', hop, parseIpv4);
+  return { ...common, family: 4, dst: readable('route', dst, parseIpv4Prefix), gateway };
+}
+
+function gatewayAddresses(ipam: CniResult): InterfaceAddress[] {
+  return ipam.ips
+    .filter((ip) => ip.gateway)
+    .map((ip) => parseAddress(`${ip.gateway}/${ip.address.slice(ip.address.indexOf('/') + 1)}`));
+}
+
+/** The first IPv4 address, else the first one. */
+function principal(addresses: readonly (string | undefined)[]): IpAddress | undefined {
+  const ips = addresses.map((text) => (text === undefined ? undefined : parseIp(text)));
+  return ips.find((ip) => ip?.family === 4) ?? ips.find((ip) => ip !== undefined);
+}
+
+/** Interfaces in the order of the reference plugin, which others rely on: bridge, host's end, container's end. */
+function describe(request: Request, config: BridgeConfig, ipam: CniResult, plan: SandboxPlan, bridge: Link): CniResult {
+  const mtu = config.mtu === undefined ? {} : { mtu: config.mtu };
+  const hasDns = Object.values(config.dns).some((value) => value.length > 0);
+  return {
+    interfaces: [
+      { name: bridge.name, ...(bridge.mac && { mac: bridge.mac }), mtu: bridge.mtu },
+      { name: plan.hostName, mac: plan.hostMac, ...mtu },
+      { name: plan.ifName, mac: plan.mac, ...mtu, sandbox: request.netns },
+    ],
+    ips: ipam.ips.map((ip) => ({ ...ip, interface: 2 })),
+    routes: ipam.routes,
+    dns: hasDns ? config.dns : ipam.dns,
+  };
+}

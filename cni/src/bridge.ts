@@ -1,0 +1,95 @@
+import type { Ipv4 } from '@flannel-ts/inet/ipv4';
+import type { Ipv6 } from '@flannel-ts/inet/ipv6';
+import { type Ipv6Interface, ipv6InterfacePrefix, ipv6PrefixesOverlap } from '@flannel-ts/inet/ipv6-prefix';
+import type { Mac } from '@flannel-ts/inet/mac';
+import type { Ipv4Interface } from '@flannel-ts/inet/prefix';
+import { isErrno } from '@flannel-ts/linux/errors';
+import { writeSysctl } from '@flannel-ts/linux/sysctl';
+import { ensureAddress, ensureAddressAbsent, listAddresses } from '@flannel-ts/rtnetlink/address';
+import type { Netlink } from '@flannel-ts/rtnetlink/connection';
+import { isNetlinkError } from '@flannel-ts/rtnetlink/errors';
+import { formatSlash } from '@flannel-ts/rtnetlink/ip';
+import { getLink, type Link, setLink } from '@flannel-ts/rtnetlink/link';
+import { addBridge, type BridgeSpec } from '@flannel-ts/rtnetlink/link-add';
+import type { BridgeConfig } from './bridge-config.ts';
+import { CniError, ErrorCode } from './errors.ts';
+
+const IFF_PROMISC = 0x100; // linux/if.h
+
+export type InterfaceAddress = Ipv4Interface | Ipv6Interface;
+
+/**
+ * The bridge, made when the first pod needs it. Any number of ADDs may do this at the same time: each step is one that
+ * may find its work done by another.
+ */
+export function ensureBridge(nl: Netlink, config: BridgeConfig, mac: Mac | undefined): Link {
+  // An address of its own keeps the bridge from taking the lowest one of its ports, which changes as pods come and go.
+  const bridge = getOrAddBridge(nl, { name: config.bridge, mtu: config.mtu, mac });
+  if (bridge.kind !== 'bridge') {
+    throw new CniError(ErrorCode.bridgeConflict, `"${config.bridge}" already exists but is not a bridge`);
+  }
+  // A pod may send router advertisements; the host must not take its routes from them (CVE-2020-10749).
+  setIpv6(config.bridge, 'accept_ra', 0);
+  const promiscuous = config.promiscMode && (bridge.flags & IFF_PROMISC) === 0 ? true : undefined;
+  // Lowered only: older pods may rely on the smaller one, and what is larger than a pod's MTU never arrives there.
+  const mtu = config.mtu !== undefined && config.mtu < bridge.mtu ? config.mtu : undefined;
+  if (!bridge.up || promiscuous || mtu !== undefined) setLink(nl, bridge.index, { up: true, promiscuous, mtu });
+  return { ...bridge, up: true, mtu: mtu ?? bridge.mtu };
+}
+
+/** Not rtnetlink's ensureBridge: what stands in the way gets the reference plugin's sentence. */
+function getOrAddBridge(nl: Netlink, spec: BridgeSpec): Link {
+  const existing = getLink(nl, spec.name);
+  if (existing !== undefined) return existing;
+  try {
+    return addBridge(nl, spec);
+  } catch (error) {
+    const link = isNetlinkError(error, 'EEXIST') ? getLink(nl, spec.name) : undefined;
+    if (link !== undefined) return link;
+    throw error;
+  }
+}
+
+/** The subnet's first address on the bridge, so that pods reach the node and the node routes for them. */
+export function ensureGateway(nl: Netlink, bridge: Link, gateway: InterfaceAddress, forceAddress: boolean): void {
+  const family = isSix(gateway) ? 6 : 4;
+  for (const { address: other } of listAddresses<4 | 6>(nl, { index: bridge.index, family })) {
+    if (other.address === gateway.address && other.length === gateway.length) return;
+    if (!isInTheWay(other, gateway)) continue;
+    if (!forceAddress) {
+      const wanted = formatSlash(gateway.address, gateway.length);
+      throw new CniError(
+        ErrorCode.bridgeConflict,
+        `"${bridge.name}" already has an IP address different from ${wanted}`,
+        `it has ${formatSlash(other.address, other.length)}; remove the bridge, or set forceAddress`,
+      );
+    }
+    ensureAddressAbsent(nl, { index: bridge.index, address: other });
+  }
+  ensureAddress(nl, { index: bridge.index, address: gateway, broadcast: 'auto', noDad: isSix(gateway) });
+}
+
+/** A bridge has one IPv4 address; of IPv6 several that do not overlap, and the link-local one. */
+function isInTheWay(other: InterfaceAddress, wanted: InterfaceAddress): boolean {
+  if (isSix(other) !== isSix(wanted)) return false;
+  if (!isSix(other) || !isSix(wanted)) return true;
+  return ipv6PrefixesOverlap(ipv6InterfacePrefix(other), ipv6InterfacePrefix(wanted));
+}
+
+export function isSix(address: InterfaceAddress): address is Ipv6Interface {
+  return typeof address.address === 'bigint';
+}
+
+export function enableForwarding(addresses: readonly { readonly address: Ipv4 | Ipv6 }[]): void {
+  if (addresses.some(({ address }) => typeof address === 'number')) writeSysctl('net/ipv4/ip_forward', 1);
+  if (addresses.some(({ address }) => typeof address === 'bigint')) writeSysctl('net/ipv6/conf/all/forwarding', 1);
+}
+
+/** A parameter of a link in the thread's namespace; a kernel without IPv6 has none. */
+export function setIpv6(link: string, parameter: string, value: number): void {
+  try {
+    writeSysctl(`net/ipv6/conf/${link}/${parameter}`, value);
+  } catch (error) {
+    if (!isErrno(error, 'ENOENT')) throw error;
+  }
+}

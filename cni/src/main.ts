@@ -1,0 +1,64 @@
+import { readSync, writeSync } from 'node:fs';
+import { CniError, codeOf, ErrorCode, formatError, messageOf, toCniError } from './errors.ts';
+import { run } from './plugin.ts';
+import { CURRENT_VERSION, formatVersionInfo, readEnvironment, readRequest, SUPPORTED_VERSIONS } from './protocol.ts';
+import { sleep } from './sleep.ts';
+
+const ABOUT = 'CNI plugin flannel (flannel-ts), with bridge and host-local built in';
+
+/** Everything is synchronous: there is nothing to wait for but the kernel, and an event loop would cost start-up time. */
+function main(): number {
+  // The version for an error's answer; the input's, as soon as it is known.
+  let version: string = CURRENT_VERSION;
+  try {
+    if (!process.env.CNI_COMMAND) {
+      write(2, `${ABOUT}\nCNI protocol versions supported: ${SUPPORTED_VERSIONS.join(', ')}\n`);
+      return 0;
+    }
+    const invocation = readEnvironment(process.env);
+    if (invocation.command === 'VERSION') {
+      write(1, formatVersionInfo());
+      return 0;
+    }
+    const request = readRequest(invocation, readStdin(), (known) => {
+      version = known;
+    });
+    write(1, run(request));
+    return 0;
+  } catch (error) {
+    write(1, formatError(toCniError(error), version));
+    return 1;
+  }
+}
+
+/** To the end, from a pipe or a file; a non-blocking pipe may have nothing yet. */
+function readStdin(): Uint8Array {
+  const chunks: Uint8Array[] = [];
+  for (;;) {
+    const chunk = new Uint8Array(16384);
+    try {
+      const length = readSync(0, chunk, 0, chunk.length, null);
+      if (length === 0) return Buffer.concat(chunks);
+      chunks.push(chunk.subarray(0, length));
+    } catch (error) {
+      const code = codeOf(error);
+      if (code === 'EOF') return Buffer.concat(chunks);
+      if (code === 'EAGAIN') sleep(1);
+      else throw new CniError(ErrorCode.ioFailure, `error reading from stdin: ${messageOf(error)}`);
+    }
+  }
+}
+
+function write(fd: number, text: string): void {
+  let rest: Uint8Array = Buffer.from(text, 'utf8');
+  while (rest.length > 0) {
+    try {
+      rest = rest.subarray(writeSync(fd, rest));
+    } catch (error) {
+      if (codeOf(error) !== 'EAGAIN') return; // nobody is there to read it
+      sleep(1);
+    }
+  }
+}
+
+process.exit(main());

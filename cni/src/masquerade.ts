@@ -1,0 +1,98 @@
+import { formatIpv4, type Ipv4 } from '@flannel-ts/inet/ipv4';
+import { formatIpv6, type Ipv6 } from '@flannel-ts/inet/ipv6';
+import { formatIpv6Prefix, ipv6InterfacePrefix } from '@flannel-ts/inet/ipv6-prefix';
+import { formatIpv4Prefix, interfacePrefix } from '@flannel-ts/inet/prefix';
+import { applyRulesetSync, refused, runNftSync, saysNotFound } from '@flannel-ts/nft/sync';
+import { type InterfaceAddress, isSix } from './bridge.ts';
+
+/**
+ * Masquerading for `ipMasq`, with the reference plugin's meaning: what a pod sends to outside of its own subnet, multicast
+ * excepted, leaves with the node's address. One table, in which pods are elements of a map and not rules: adding and
+ * removing one touches nobody else's, and a packet is looked up once however many pods there are.
+ *
+ *   map pods4 { 10.244.1.5 comment "veth..." : goto from_10.244.1.0_24 }
+ *   chain postrouting { ip saddr vmap @pods4 }
+ *   chain from_10.244.1.0_24 { ip daddr 10.244.1.0/24 return; ip daddr 224.0.0.0/4 return; masquerade }
+ */
+const TABLE = 'inet flannel_cni';
+
+const BASE = [
+  `add table ${TABLE}`,
+  `add map ${TABLE} pods4 { type ipv4_addr : verdict; }`,
+  `add map ${TABLE} pods6 { type ipv6_addr : verdict; }`,
+  `add chain ${TABLE} postrouting { type nat hook postrouting priority 100; policy accept; }`,
+  `flush chain ${TABLE} postrouting`,
+  `add rule ${TABLE} postrouting ip saddr vmap @pods4`,
+  `add rule ${TABLE} postrouting ip6 saddr vmap @pods6`,
+];
+
+const FAMILIES = {
+  4: { map: 'pods4', daddr: 'ip daddr', multicast: '224.0.0.0/4' },
+  6: { map: 'pods6', daddr: 'ip6 daddr', multicast: 'ff00::/8' },
+} as const;
+
+function familyOf(ip: Ipv4 | Ipv6): (typeof FAMILIES)[4 | 6] {
+  return FAMILIES[typeof ip === 'bigint' ? 6 : 4];
+}
+
+function format(ip: Ipv4 | Ipv6): string {
+  return typeof ip === 'bigint' ? formatIpv6(ip) : formatIpv4(ip);
+}
+
+/** The commands that let these addresses masquerade; `owner` is the host's interface, for people and for finding them. */
+export function renderMasquerade(owner: string, addresses: readonly InterfaceAddress[]): string {
+  const lines = [...BASE];
+  for (const address of addresses) {
+    const { map, daddr, multicast } = familyOf(address.address);
+    const subnet = isSix(address)
+      ? formatIpv6Prefix(ipv6InterfacePrefix(address))
+      : formatIpv4Prefix(interfacePrefix(address));
+    const chain = `from_${subnet.replace(/[/:]/g, '_')}`;
+    lines.push(
+      `add chain ${TABLE} ${chain}`,
+      `flush chain ${TABLE} ${chain}`,
+      `add rule ${TABLE} ${chain} ${daddr} ${subnet} return`,
+      `add rule ${TABLE} ${chain} ${daddr} ${multicast} return`,
+      `add rule ${TABLE} ${chain} masquerade`,
+      `add element ${TABLE} ${map} { ${format(address.address)} comment "${owner}" : goto ${chain} }`,
+    );
+  }
+  return `${lines.join('\n')}\n`;
+}
+
+export function addMasquerade(owner: string, addresses: readonly InterfaceAddress[]): void {
+  const text = renderMasquerade(owner, addresses);
+  const first = runNftSync(['-f', '-'], text);
+  if (first.code === 0) return;
+  if (!first.stderr.includes('File exists')) throw refused(first);
+  // An address that was left behind, of another subnet: the map holds one verdict for each.
+  removeMasquerade(addresses.map(({ address }) => address));
+  applyRulesetSync(text);
+}
+
+/** Takes the addresses out of the map; those that are not in it are fine. */
+export function removeMasquerade(addresses: readonly (Ipv4 | Ipv6)[]): void {
+  for (const address of addresses) {
+    const element = `{ ${format(address)} }`;
+    const outcome = runNftSync(['delete', 'element', ...TABLE.split(' '), familyOf(address).map, element]);
+    if (outcome.code !== 0 && !saysNotFound(outcome)) throw refused(outcome);
+  }
+}
+
+interface ListedElement {
+  readonly elem?: { readonly val?: unknown; readonly comment?: unknown };
+}
+
+/** Addresses in the maps, with their owners. */
+export function listMasquerade(): { readonly address: string; readonly owner: string }[] {
+  const outcome = runNftSync(['-j', 'list', 'table', ...TABLE.split(' ')]);
+  if (saysNotFound(outcome)) return [];
+  if (outcome.code !== 0) throw refused(outcome);
+  const { nftables } = JSON.parse(outcome.stdout) as { nftables: { map?: { elem?: [ListedElement, unknown][] } }[] };
+  return nftables
+    .flatMap((object) => object.map?.elem ?? [])
+    .flatMap(([{ elem }]) => {
+      if (typeof elem?.val !== 'string') return [];
+      return { address: elem.val, owner: typeof elem.comment === 'string' ? elem.comment : '' };
+    });
+}

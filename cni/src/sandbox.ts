@@ -1,0 +1,116 @@
+import type { Mac } from '@flannel-ts/inet/mac';
+import { withNetns } from '@flannel-ts/linux/netns';
+import { writeSysctl } from '@flannel-ts/linux/sysctl';
+import { addAddress } from '@flannel-ts/rtnetlink/address';
+import { type Netlink, withNetlink } from '@flannel-ts/rtnetlink/connection';
+import { isNetlinkError } from '@flannel-ts/rtnetlink/errors';
+import { ensureLinkAbsent, getLink, type Link, setBridgePort, setLink } from '@flannel-ts/rtnetlink/link';
+import { addVeth } from '@flannel-ts/rtnetlink/link-add';
+import { type AnyRouteSpec, addRoute } from '@flannel-ts/rtnetlink/route';
+import { type InterfaceAddress, isSix, setIpv6 } from './bridge.ts';
+import { CniError, ErrorCode } from './errors.ts';
+
+/** A pod's interface, wholly decided before the kernel is touched. */
+export interface SandboxPlan {
+  readonly netns: string;
+  readonly ifName: string;
+  readonly hostName: string;
+  readonly mac: Mac;
+  readonly hostMac: Mac;
+  readonly mtu: number | undefined;
+  /** Tell the neighbours: a MAC that was asked for does not follow from the address. */
+  readonly announce: boolean;
+  readonly addresses: readonly InterfaceAddress[];
+  readonly routes: readonly AnyRouteSpec[];
+}
+
+export interface PortSettings {
+  readonly hairpin: boolean;
+  readonly isolated: boolean;
+}
+
+/**
+ * The veth pair, its pod end made in the pod's namespace at once: moving it there later would hold the kernel's one lock
+ * for network configuration twice (amazon-vpc-cni-k8s #3764).
+ */
+export function createPair(nl: Netlink, plan: SandboxPlan, bridge: Link): Link {
+  const { hostName, hostMac, ifName, mac, mtu, netns } = plan;
+  try {
+    const peer = { name: ifName, mtu, mac, netns };
+    return addVeth(nl, { name: hostName, mtu, mac: hostMac, master: bridge.index, peer });
+  } catch (error) {
+    if (!isNetlinkError(error, 'EEXIST')) throw error;
+    throw explainExisting(plan);
+  }
+}
+
+/** EEXIST says that one of the two names is taken, but not which. */
+function explainExisting(plan: SandboxPlan): CniError {
+  const inPod = withNetlink({ netns: plan.netns }, (pod) => getLink(pod, plan.ifName));
+  if (inPod !== undefined) {
+    return new CniError(
+      ErrorCode.interfaceExists,
+      `container veth name "${plan.ifName}" already exists in ${plan.netns}`,
+      'it was left as it is',
+    );
+  }
+  return new CniError(
+    ErrorCode.interfaceExists,
+    `host interface ${plan.hostName} of this container already exists`,
+    'an earlier DEL did not come through: send DEL, then ADD again',
+  );
+}
+
+/** The host's end goes up as a port of the bridge, and nothing that IPv6 of the host would listen on. */
+export function connectPort(nl: Netlink, port: Link, settings: PortSettings): void {
+  setIpv6(port.name, 'accept_ra', 0);
+  setIpv6(port.name, 'disable_ipv6', 1);
+  setLink(nl, port.index, { up: true });
+  if (settings.hairpin || settings.isolated) setBridgePort(nl, port.index, settings);
+}
+
+/** The pod's end: addresses, up, routes, in this order (the kernel takes a gateway only if it is on a link that is up). */
+export function configureContainer(plan: SandboxPlan, index: number): void {
+  setContainerSysctls(plan);
+  withNetlink({ netns: plan.netns }, (pod) => {
+    for (const address of plan.addresses) {
+      // The address is ours alone: waiting for duplicate address detection cost others seconds (kubernetes #54651).
+      addAddress(pod, { index, address, broadcast: 'auto', noDad: isSix(address) });
+    }
+    setLink(pod, index, { up: true });
+    for (const route of plan.routes) {
+      try {
+        addRoute(pod, { ...route, outIndex: index } as AnyRouteSpec);
+      } catch (error) {
+        // Asked for twice, or the network is no larger than the subnet.
+        if (!isNetlinkError(error, 'EEXIST')) throw error;
+      }
+    }
+  });
+}
+
+function setContainerSysctls(plan: SandboxPlan): void {
+  const hasSix = plan.addresses.some(isSix);
+  if (!hasSix && !plan.announce) return;
+  withNetns(plan.netns, () => {
+    if (hasSix) {
+      for (const link of ['lo', plan.ifName]) setIpv6(link, 'disable_ipv6', 0);
+      setIpv6(plan.ifName, 'keep_addr_on_down', 1);
+    }
+    if (plan.announce) writeSysctl(`net/ipv4/conf/${plan.ifName}/arp_notify`, 1);
+  });
+}
+
+/** The host's end of a pair; undefined if there is none. Only a veth can be ours. */
+export function findHostEnd(nl: Netlink, hostName: string): Link | undefined {
+  const link = getLink(nl, hostName);
+  return link?.kind === 'veth' ? link : undefined;
+}
+
+/** Removes the pair, both ends at once. */
+export function deletePair(hostName: string): void {
+  withNetlink({}, (nl) => {
+    const end = findHostEnd(nl, hostName);
+    if (end !== undefined) ensureLinkAbsent(nl, end.index);
+  });
+}
