@@ -6,7 +6,7 @@ import { artifact } from './host/artifact-store.ts';
 import { authority, certificate } from './host/certificates.ts';
 import { etcdKey, etcdMember } from './host/etcd.ts';
 import { machine } from './host/machine.ts';
-import { node } from './host/node.ts';
+import { node, stagedArtifact } from './host/node.ts';
 import { pod } from './host/pod.ts';
 import type { Handler } from './host/resource.ts';
 import { vpc } from './host/vpc.ts';
@@ -21,6 +21,7 @@ export const handlers = {
   certificate,
   etcdMember,
   etcdKey,
+  stagedArtifact,
   node,
   pod,
 } as const satisfies Record<string, Handler>;

@@ -4,7 +4,7 @@ import * as pulumi from '@pulumi/pulumi';
 import { nodeBoot, nodeSecrets } from '../node/files.ts';
 import type { Pki } from '../pki.ts';
 import { MACHINE_INTERFACE, machineRoot } from './names.ts';
-import { type Machine, NodeSoftware, type StoredArtifact } from './resources.ts';
+import { type Machine, NodeSoftware, StagedArtifact, type StoredArtifact } from './resources.ts';
 import type { Vpc } from './vpc.ts';
 
 export interface NodeArgs {
@@ -35,13 +35,19 @@ export class Node extends pulumi.ComponentResource {
     this.label = name;
     this.address = formatIpv4(args.address);
     this.machine = vpc.machine(name, args.address, this);
+    const { id: host } = this.machine;
+    const staged = new StagedArtifact(
+      `${name}-artifact`,
+      { stack, machine: name, host, url: artifact.url, sha256: artifact.sha256 },
+      { parent: this },
+    );
     this.software = new NodeSoftware(
       `${name}-software`,
       {
         stack,
         machine: name,
-        host: this.machine.id,
-        artifact: pulumi.all([artifact.url, artifact.sha256]).apply(([url, sha256]) => ({ url, sha256 })),
+        host,
+        sha256: staged.sha256,
         files: [...files],
         secretFiles: pulumi.all([pki.ca, pki.client(name)]).apply(([ca, client]) => nodeSecrets(root, ca, client)),
         unit,

@@ -11,6 +11,7 @@ const KINDS: readonly Kind[] = [
   'certificate',
   'etcdMember',
   'etcdKey',
+  'stagedArtifact',
   'node',
   'pod',
 ];

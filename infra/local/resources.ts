@@ -4,7 +4,7 @@ import type { ArtifactInputs, ArtifactOutputs } from './host/artifact-store.ts';
 import type { AuthorityInputs, CertificateInputs, IssuedOutputs } from './host/certificates.ts';
 import type { EtcdKeyInputs, EtcdMemberInputs } from './host/etcd.ts';
 import type { MachineInputs, MachineOutputs } from './host/machine.ts';
-import type { NodeInputs, NodeOutputs } from './host/node.ts';
+import type { NodeInputs, NodeOutputs, StagedInputs } from './host/node.ts';
 import type { PodInputs, PodOutputs } from './host/pod.ts';
 import type { VpcInputs, VpcOutputs } from './host/vpc.ts';
 import type { Kind } from './host.ts';
@@ -104,6 +104,14 @@ export class EtcdMember extends LocalResource {
 export class EtcdKey extends LocalResource {
   constructor(name: string, args: Args<EtcdKeyInputs>, options: Options) {
     super('etcdKey', 'EtcdKey', name, args, [], options);
+  }
+}
+
+export class StagedArtifact extends LocalResource {
+  declare readonly sha256: pulumi.Output<StagedInputs['sha256']>;
+
+  constructor(name: string, args: Args<StagedInputs>, options: Options) {
+    super('stagedArtifact', 'StagedArtifact', name, args, [], options);
   }
 }
 

@@ -12,7 +12,7 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { installScript, parseManifest, quote, readArtifact } from './artifact.ts';
+import { activateScript, parseManifest, quote, readArtifact, stageScript } from './artifact.ts';
 
 let directory: string;
 beforeEach(() => {
@@ -31,13 +31,19 @@ function archive(content: string): { url: string; sha256: string } {
   return { url: `file://${encodeURI(file)}`, sha256: createHash('sha256').update(readFileSync(file)).digest('hex') };
 }
 
-function install(artifact: { url: string; sha256: string }) {
-  const root = join(directory, 'root');
-  const { status, stderr } = spawnSync('sh', ['-s'], { input: installScript({ root, ...artifact }), encoding: 'utf8' });
-  return { status, stderr, opt: join(root, 'opt/flannel') };
+function run(script: string) {
+  const { status, stderr } = spawnSync('sh', ['-s'], { input: script, encoding: 'utf8' });
+  return { status, stderr };
 }
 
-describe('installScript()', () => {
+function install(artifact: { url: string; sha256: string }) {
+  const root = join(directory, 'root');
+  const opt = join(root, 'opt/flannel');
+  const staged = run(stageScript({ root, ...artifact }));
+  return { ...(staged.status === 0 ? run(activateScript({ root, sha256: artifact.sha256 })) : staged), opt };
+}
+
+describe('stageScript() and activateScript()', () => {
   test('installs what the URL gives and makes it the current one', () => {
     const artifact = archive('one');
     const { status, opt } = install(artifact);
@@ -45,6 +51,19 @@ describe('installScript()', () => {
     expect(readlinkSync(join(opt, 'current'))).toBe(artifact.sha256);
     expect(readFileSync(join(opt, 'current/flanneld'), 'utf8')).toBe('one');
     expect(readFileSync(join(opt, 'current/cni/flannel'), 'utf8')).toBe('one');
+  });
+
+  test('stageScript() alone changes nothing of what runs', () => {
+    const { opt } = install(archive('one'));
+    const two = archive('two');
+    expect(run(stageScript({ root: join(directory, 'root'), ...two }))).toMatchObject({ status: 0 });
+    expect(readFileSync(join(opt, 'current/flanneld'), 'utf8')).toBe('one');
+    expect(readFileSync(join(opt, two.sha256, 'flanneld'), 'utf8')).toBe('two');
+  });
+
+  test('activateScript() refuses what was not staged', () => {
+    const result = run(activateScript({ root: join(directory, 'root'), sha256: '2'.repeat(64) }));
+    expect(result).toMatchObject({ status: 1, stderr: expect.stringContaining('there is no artifact 222') });
   });
 
   test('does nothing the second time, not even a download', () => {

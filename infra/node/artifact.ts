@@ -1,4 +1,4 @@
-/** The artifact that nodes run: which one it is, and the script that puts it on a machine. */
+/** The artifact that nodes run: which one it is, and the scripts that put it on a machine. */
 import { readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { InfraError } from '../errors.ts';
@@ -48,16 +48,12 @@ export interface Install {
 }
 
 /**
- * The script that installs an artifact on a machine: fetched by URL, verified, unpacked beside the one that runs, and made
- * the current one by one rename, so that there is no moment without a whole installation. Only the one before it is kept.
+ * The script that brings an artifact to a machine: fetched by URL, verified, unpacked beside the one that runs. Nothing of
+ * what runs is touched, so it can be done on all machines before the first one changes over.
  */
-export function installScript({ root, url, sha256 }: Install): string {
-  return `#!/bin/sh
-set -eu
-opt=${quote(`${root}/opt/flannel`)}
+export function stageScript({ root, url, sha256 }: Install): string {
+  return `${head(root, sha256)}
 url=${quote(url)}
-sha256=${sha256}
-
 mkdir -p "$opt"
 if [ ! -d "$opt/$sha256" ]; then
   work="$opt/.$sha256.$$"
@@ -71,7 +67,19 @@ if [ ! -d "$opt/$sha256" ]; then
   tar --extract --gzip --no-same-owner --file "$work/artifact.tar.gz" --directory "$work/files"
   mv -T "$work/files" "$opt/$sha256"
 fi
+`;
+}
 
+/**
+ * The script that makes a staged artifact the current one, by one rename: there is no moment without a whole installation.
+ * Only the one before it is kept.
+ */
+export function activateScript({ root, sha256 }: Omit<Install, 'url'>): string {
+  return `${head(root, sha256)}
+if [ ! -d "$opt/$sha256" ]; then
+  echo "there is no artifact $sha256 in $opt" >&2
+  exit 1
+fi
 previous=$(readlink "$opt/current" || true)
 if [ "$previous" != "$sha256" ]; then
   ln -s "$sha256" "$opt/.current.$$"
@@ -84,6 +92,13 @@ if [ "$previous" != "$sha256" ]; then
   done
 fi
 `;
+}
+
+function head(root: string, sha256: string): string {
+  return `#!/bin/sh
+set -eu
+opt=${quote(`${root}/opt/flannel`)}
+sha256=${sha256}`;
 }
 
 /** One word for sh, whatever it holds. */

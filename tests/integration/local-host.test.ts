@@ -107,6 +107,7 @@ describe('vpc and machine', () => {
 describe('node', () => {
   let vpc: Resource;
   let machine: Resource;
+  let staged: Resource;
   let node: Resource;
   const plan = () => {
     const { files, unit } = nodeBoot({
@@ -126,18 +127,19 @@ describe('node', () => {
   beforeAll(async () => {
     vpc = await lab.vpc();
     machine = await lab.machine('node-0', '10.64.0.16');
-    node = lab.resource('node', { ...plan(), secretFiles, artifact: lab.artifact('one'), revision: '1' });
-    await node.create();
+    const one = lab.artifact('one');
+    staged = await lab.resource('stagedArtifact', { machine: 'node-0', host: machine.id, ...one }).create();
+    node = await lab.resource('node', { ...plan(), secretFiles, sha256: one.sha256, revision: '1' }).create();
   });
   afterAll(async () => {
-    for (const resource of [node, machine, vpc]) await resource.delete();
+    for (const resource of [node, staged, machine, vpc]) await resource.delete();
   });
 
   test('create() installs, starts and waits until it is ready', () => {
     expect(node.outs).toMatchObject({ podSubnet: '10.244.16.0/24', podMtu: 1472, drift: '' });
     expect(status()).toMatchObject({ ready: true, restarts: 0 });
     const current = `${lab.root('node-0')}/opt/flannel/current`;
-    expect(readlinkSync(current)).toBe((node.inputs.artifact as { sha256: string }).sha256);
+    expect(readlinkSync(current)).toBe(node.inputs.sha256);
     expect(readFileSync(`${current}/version`, 'utf8')).toBe('one');
   });
 
@@ -180,11 +182,6 @@ describe('node', () => {
       /flanneld\.env was changed/,
     ],
     ['a missing key', () => rmSync(`${lab.root('node-0')}/etc/flannel/tls/client.key`), /client\.key is missing/],
-    [
-      'a missing artifact',
-      () => rmSync(`${lab.root('node-0')}/opt/flannel`, { recursive: true }),
-      /has lost its artifact/,
-    ],
   ])('read() finds %s, and update() brings it back', async (_, damage, drift) => {
     damage();
     const found = await node.refresh();
@@ -193,17 +190,35 @@ describe('node', () => {
     expect(await node.refresh()).toBe('');
   });
 
-  test('another artifact is changed over to, and the one before is kept', async () => {
+  test('a lost artifact is found, brought again and changed over to', async () => {
+    rmSync(`${lab.root('node-0')}/opt/flannel`, { recursive: true });
+    expect(await staged.refresh()).toBeUndefined();
+    expect(await node.refresh()).toMatch(/^node-0 has lost artifact/);
+    await staged.create();
+    await node.update();
+    expect(await node.refresh()).toBe('');
+  });
+
+  test('another artifact is staged without touching the service, and then changed over to', async () => {
     const { pid } = status();
-    const before = node.inputs.artifact as { sha256: string };
+    const before = node.inputs.sha256;
     const two = lab.artifact('two');
-    expect(await node.diff({ artifact: two })).toMatchObject({ changes: true, replaces: [] });
-    await node.update({ artifact: two });
+    await staged.update({ ...two });
+    expect(status()).toMatchObject({ pid, ready: true });
+    expect(await node.diff({ sha256: two.sha256 })).toMatchObject({ changes: true, replaces: [] });
+    await node.update({ sha256: two.sha256 });
     expect(status().pid).not.toBe(pid);
-    expect(readdirSync(`${lab.root('node-0')}/opt/flannel`).sort()).toEqual(
-      ['current', before.sha256, two.sha256].sort(),
-    );
     expect(alive(pid)).toBe(false);
+    expect(readdirSync(`${lab.root('node-0')}/opt/flannel`).sort()).toEqual(['current', before, two.sha256].sort());
+  });
+
+  test('an artifact that cannot be fetched is told before any node changes over', async () => {
+    const { pid } = status();
+    const { url, sha256 } = staged.inputs;
+    const wrong = { url: `file://${lab.directory}/none.tar.gz`, sha256: '0'.repeat(64) };
+    await expect(staged.update(wrong)).rejects.toThrow(/^Cannot bring file:.*none\.tar\.gz to node-0: curl: \(37\)/);
+    expect(status()).toMatchObject({ pid, ready: true });
+    await staged.update({ url, sha256 });
   });
 
   test('another network configuration restarts the service', async () => {
@@ -230,17 +245,6 @@ describe('node', () => {
     expect(await node.diff()).toMatchObject({ changes: true });
     await node.update({ files });
     expect(await node.refresh()).toBe('');
-  });
-
-  test('an artifact that cannot be fetched is told, and the running one goes on', async () => {
-    const { pid } = status();
-    const good = node.inputs.artifact;
-    const url = `file://${lab.directory}/none.tar.gz`;
-    await expect(node.update({ artifact: { url, sha256: '0'.repeat(64) } })).rejects.toThrow(
-      /^Cannot install file:.*none\.tar\.gz on node-0: curl: \(37\)/,
-    );
-    expect(status()).toMatchObject({ pid, ready: true });
-    await node.update({ artifact: good });
   });
 
   describe('pod', () => {
@@ -319,6 +323,7 @@ describe('node', () => {
     const { pid, supervisor } = status();
     await node.delete();
     await node.delete();
+    await staged.delete();
     expect([alive(pid), alive(supervisor.pid)]).toEqual([false, false]);
     expect(readFileSync(`${lab.directory}/released`, 'utf8')).toBe('https://10.64.0.4:2379');
     expect(existsSync(lab.root('node-0'))).toBe(false);
@@ -334,15 +339,9 @@ describe('sweep()', () => {
         await each.vpc();
         const { id } = await each.machine('node-0', '10.64.0.16');
         const { files, unit } = nodeBoot({ root: each.root('node-0'), etcdEndpoints: [], interface: 'eth0' });
-        const inputs = {
-          machine: 'node-0',
-          host: id,
-          files,
-          unit,
-          secretFiles: [],
-          artifact: each.artifact('one'),
-          revision: '',
-        };
+        const one = each.artifact('one');
+        await each.resource('stagedArtifact', { machine: 'node-0', host: id, ...one }).create();
+        const inputs = { machine: 'node-0', host: id, files, unit, secretFiles: [], sha256: one.sha256, revision: '' };
         await each.resource('node', inputs).create();
       }
       const { pid, supervisor } = other.status('node-0', 'flanneld');

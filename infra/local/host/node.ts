@@ -1,4 +1,4 @@
-/** What runs on a node: the artifact, installed and configured, and flanneld, ready. */
+/** What runs on a node: the artifact, staged and then made the current one, its configuration, and flanneld, ready. */
 import { existsSync, readFileSync, rmSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { DEFAULT_BRIDGE } from '@flannel-ts/flannel/defaults';
@@ -6,7 +6,7 @@ import { formatIpv4Prefix, interfacePrefix, parseIpv4Interface } from '@flannel-
 import { netnsExists } from '@flannel-ts/linux/netns';
 import { withNetlink } from '@flannel-ts/rtnetlink/connection';
 import { ensureLinkAbsent } from '@flannel-ts/rtnetlink/link';
-import { installScript } from '../../node/artifact.ts';
+import { activateScript, stageScript } from '../../node/artifact.ts';
 import { type BootFile, subnetFile, type Unit } from '../../node/files.ts';
 import { machineRoot, netnsPath } from '../names.ts';
 import { parseEnvironment } from '../supervisor/descriptor.ts';
@@ -22,12 +22,47 @@ import {
   waitForService,
 } from './supervision.ts';
 
+export interface StagedInputs {
+  readonly stack: string;
+  readonly machine: string;
+  /** The machine's id: its software goes with it. */
+  readonly host: string;
+  readonly url: string;
+  readonly sha256: string;
+}
+
+const STAGE_MS = 300_000;
+
+/** The artifact on the node's disk, before anything runs it. */
+export const stagedArtifact = handler<StagedInputs, object>({
+  id: ({ host }) => host,
+  identity: ['stack', 'machine', 'host'],
+  ignored: ['url'],
+  async ensure({ stack, machine, url, sha256 }) {
+    const root = machineRoot(stack, machine);
+    await mustRun(['sh', '-s'], `bring ${url} to ${machine}`, {
+      input: stageScript({ root, url, sha256 }),
+      timeoutMs: STAGE_MS,
+    });
+    return {};
+  },
+  async observe({ stack, machine, sha256 }) {
+    return existsSync(`${machineRoot(stack, machine)}/opt/flannel/${sha256}`) ? { present: true } : ABSENT;
+  },
+  async remove({ stack, machine }) {
+    const root = machineRoot(stack, machine);
+    rmSync(`${root}/opt/flannel`, { recursive: true, force: true });
+    pruneEmpty(`${root}/opt`);
+  },
+});
+
 export interface NodeInputs {
   readonly stack: string;
   readonly machine: string;
   /** The machine's id: its software goes with it. */
   readonly host: string;
-  readonly artifact: { readonly url: string; readonly sha256: string };
+  /** Of the staged artifact to run. */
+  readonly sha256: string;
   readonly files: readonly BootFile[];
   /** Files that hold keys. */
   readonly secretFiles: readonly BootFile[];
@@ -51,7 +86,7 @@ export const node = handler<NodeInputs, NodeOutputs>({
   identity: ['stack', 'machine', 'host'],
   async ensure(inputs, old) {
     const root = machineRoot(inputs.stack, inputs.machine);
-    await install(root, inputs);
+    await activate(root, inputs);
     writeBootFiles([...inputs.files, ...inputs.secretFiles]);
     const spec = serviceOf(inputs);
     await ensureRunning(spec);
@@ -76,16 +111,15 @@ export const node = handler<NodeInputs, NodeOutputs>({
   },
 });
 
-async function install(root: string, { machine, artifact }: NodeInputs): Promise<void> {
-  await mustRun(['sh', '-s'], `install ${artifact.url} on ${machine}`, {
-    input: installScript({ root, ...artifact }),
-    timeoutMs: 120_000,
+async function activate(root: string, { machine, sha256 }: NodeInputs): Promise<void> {
+  await mustRun(['sh', '-s'], `change ${machine} over to artifact ${sha256}`, {
+    input: activateScript({ root, sha256 }),
   });
 }
 
 function nodeProblem(root: string, props: NodeInputs): string | undefined {
-  const { files, secretFiles, artifact, machine } = props;
-  if (!existsSync(`${root}/opt/flannel/${artifact.sha256}`)) return `${machine} has lost its artifact`;
+  const { files, secretFiles, sha256, machine } = props;
+  if (!existsSync(`${root}/opt/flannel/current/flanneld`)) return `${machine} has lost artifact ${sha256}`;
   for (const file of [...files, ...secretFiles]) {
     const problem = bootFileProblem(file);
     if (problem !== undefined) return problem;
@@ -95,13 +129,13 @@ function nodeProblem(root: string, props: NodeInputs): string | undefined {
 }
 
 function serviceOf(inputs: NodeInputs): ServiceSpec {
-  const { stack, machine, artifact, files, secretFiles, unit, revision } = inputs;
+  const { stack, machine, sha256, files, secretFiles, unit, revision } = inputs;
   return {
     stack,
     machine,
     root: machineRoot(stack, machine),
     unit,
-    configHash: configHash(unit, [...files, ...secretFiles], artifact.sha256, revision),
+    configHash: configHash(unit, [...files, ...secretFiles], sha256, revision),
   };
 }
 
