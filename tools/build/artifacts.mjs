@@ -1,0 +1,202 @@
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { ToolError } from '../setup/errors.mjs';
+import { run } from '../setup/exec.mjs';
+import { step } from '../setup/progress.mjs';
+import { writeArchive } from './archive.mjs';
+import { hashFiles, listInputs, sha256, sha256OfFile } from './inputs.mjs';
+
+/** As in names of Go, flannel and Debian. */
+const ARCHITECTURES = /** @type {Readonly<Record<string, string>>} */ ({ x64: 'amd64', arm64: 'arm64' });
+/** What goes into every executable. */
+const SHARED_INPUTS = ['package-lock.json', 'packages', 'tools/build', 'daemon/build'];
+
+/**
+ * One part of a build. It is made again when the contents of its inputs have changed, or an output is gone.
+ * @typedef {object} Part
+ * @property {string} name
+ * @property {readonly string[]} inputs files and directories, relative to the root
+ * @property {string} [salt] what else it depends on
+ * @property {readonly string[]} outputs relative to the root
+ * @property {() => Promise<void>} make
+ */
+
+/**
+ * @typedef {object} Executable
+ * @property {string} name
+ * @property {string} path below dist
+ * @property {readonly string[]} entries the first is the program, the others are its workers
+ * @property {readonly string[]} inputs
+ */
+
+/** @type {readonly Executable[]} */
+const EXECUTABLES = [
+  { name: 'flanneld', path: 'flanneld', entries: ['daemon/src/main.ts'], inputs: ['daemon'] },
+  { name: 'the CNI plugin', path: 'cni/flannel', entries: ['cni/src/main.ts'], inputs: ['cni'] },
+];
+
+/**
+ * Builds all that is out of date.
+ * @param {string} root
+ * @param {NodeJS.ProcessEnv} env
+ */
+export async function buildAll(root, env) {
+  const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
+  for (const executable of EXECUTABLES) await makePart(root, executablePart(root, env, version, executable));
+  await buildInfraOnly(root);
+  await makePart(root, archivePart(root, version));
+}
+
+/**
+ * What the removal of a stack needs.
+ * @param {string} root
+ */
+export async function buildInfraOnly(root) {
+  await makePart(root, infraPart(root));
+}
+
+/**
+ * @param {string} root
+ * @param {NodeJS.ProcessEnv} env
+ * @param {string} version
+ * @param {Executable} executable
+ * @returns {Part}
+ */
+function executablePart(root, env, version, { name, path, entries, inputs }) {
+  const target = `bun-linux-${process.arch}`;
+  return {
+    name,
+    inputs: [...SHARED_INPUTS, ...inputs],
+    salt: `${version} ${target} ${entries.join(' ')}`,
+    outputs: [join('dist', path)],
+    async make() {
+      const missing = entries.find((entry) => !existsSync(join(root, entry)));
+      if (missing !== undefined) throw new ToolError('BUILD', `Cannot build ${name}: ${missing} does not exist`);
+      const output = join(root, 'dist', path);
+      // The name becomes part of the program, so only the directory may be another.
+      const work = join(root, 'dist', '.work', String(process.pid), path);
+      mkdirSync(dirname(work), { recursive: true });
+      const task = JSON.stringify({
+        entries: entries.map((entry) => join(root, entry)),
+        outfile: work,
+        version,
+        target,
+      });
+      const bun = join(root, 'node_modules', '.bin', 'bun');
+      await run(bun, [join(root, 'tools', 'build', 'compile.mjs'), task], { cwd: root, env });
+      mkdirSync(dirname(output), { recursive: true });
+      renameSync(work, output); // one that runs keeps its own file
+    },
+  };
+}
+
+/**
+ * @param {string} root
+ * @returns {Part}
+ */
+function infraPart(root) {
+  return {
+    name: 'the bundles of the local environment',
+    inputs: ['package-lock.json', 'packages', 'infra'],
+    outputs: ['infra/dist/host.cjs', 'infra/dist/supervisor.cjs'],
+    async make() {
+      const { buildInfra } = await import(pathToFileURL(join(root, 'infra', 'build.mjs')).href);
+      await buildInfra();
+    },
+  };
+}
+
+/**
+ * @param {string} root
+ * @param {string} version
+ * @returns {Part}
+ */
+function archivePart(root, version) {
+  const dist = join(root, 'dist');
+  const file = `flannel-${version}-linux-${ARCHITECTURES[process.arch] ?? process.arch}.tar.gz`;
+  const paths = EXECUTABLES.map(({ path }) => path);
+  return {
+    name: 'the archive for the nodes',
+    inputs: paths.map((path) => join('dist', path)),
+    salt: `${version} ${sha256OfFile(join(root, 'tools/build/archive.mjs'))}`,
+    outputs: [join('dist', file), 'dist/manifest.json'],
+    async make() {
+      const files = paths.map((path) => {
+        const absolute = join(dist, path);
+        return { path, sha256: sha256OfFile(absolute), size: statSync(absolute).size };
+      });
+      const work = join(dist, '.work', String(process.pid));
+      mkdirSync(work, { recursive: true });
+      writeFileSync(join(work, 'manifest.json'), toText({ version, files }));
+      const packed = [...paths.map((path) => ({ directory: dist, path })), { directory: work, path: 'manifest.json' }];
+      await writeArchive(join(work, file), packed);
+      const artifact = { file, sha256: sha256OfFile(join(work, file)) };
+      for (const name of readdirSync(dist)) if (/^flannel-.*\.tar\.gz$/.test(name)) rmSync(join(dist, name));
+      renameSync(join(work, file), join(dist, file));
+      writeFileSync(join(work, 'manifest.json'), toText({ version, artifact, files }));
+      renameSync(join(work, 'manifest.json'), join(dist, 'manifest.json'));
+    },
+  };
+}
+
+/** @param {object} value */
+function toText(value) {
+  return `${JSON.stringify(value, undefined, 2)}\n`;
+}
+
+/**
+ * @param {string} root
+ * @param {Part} part
+ */
+async function makePart(root, { name, inputs, salt = '', outputs, make }) {
+  const record = join(root, 'dist', '.build', `${sha256(name).slice(0, 16)}.json`);
+  const hash = sha256(`${salt} ${hashInputs(root, inputs)}`);
+  if (isFresh(root, record, hash, outputs)) return;
+  rmSync(record, { force: true });
+  await step(`Building ${name}`, make).finally(() =>
+    rmSync(join(root, 'dist', '.work', String(process.pid)), { recursive: true, force: true }),
+  );
+  mkdirSync(dirname(record), { recursive: true });
+  writeFileSync(record, JSON.stringify({ name, hash, outputs: outputs.map((path) => identify(root, path)) }));
+}
+
+/**
+ * @param {string} root
+ * @param {readonly string[]} inputs
+ */
+function hashInputs(root, inputs) {
+  // Outputs of other parts: their directory is not among a listing's files.
+  const built = inputs.filter((input) => input.startsWith('dist/'));
+  const sources = listInputs(
+    root,
+    inputs.filter((input) => !input.startsWith('dist/')),
+  );
+  return sha256(`${hashFiles(root, sources)} ${built.map((path) => identify(root, path)).join(' ')}`);
+}
+
+/**
+ * @param {string} root
+ * @param {string} record
+ * @param {string} hash
+ * @param {readonly string[]} outputs
+ */
+function isFresh(root, record, hash, outputs) {
+  try {
+    /** @type {{hash: string, outputs: string[]}} */
+    const last = JSON.parse(readFileSync(record, 'utf8'));
+    return last.hash === hash && outputs.every((path, index) => identify(root, path) === last.outputs[index]);
+  } catch {
+    return false; // never made, or an output is gone
+  }
+}
+
+/**
+ * Tells a big file from another one without reading it.
+ * @param {string} root
+ * @param {string} path
+ */
+function identify(root, path) {
+  const { size, mtimeMs, ino } = statSync(join(root, path));
+  return `${path}:${size}:${mtimeMs}:${ino}`;
+}

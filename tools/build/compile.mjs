@@ -1,0 +1,22 @@
+// Run by Bun, not by Node.js: only Bun.build takes plugins, which its command line does not.
+import { etcd3ProtoPlugin } from '../../daemon/build/etcd3-proto-plugin.mjs';
+import { grpcServerNamePlugin } from '../../daemon/build/grpc-server-name-plugin.mjs';
+import { workerDefine } from '../../daemon/build/workers.mjs';
+
+/** @typedef {{entries: string[], outfile: string, version: string, target: string}} Task */
+
+/** @type {Task} */
+const { entries, outfile, version, target } = JSON.parse(process.argv[2] ?? '');
+const { Bun } = /** @type {any} */ (globalThis);
+
+const { logs } = await Bun.build({
+  entrypoints: entries,
+  target: 'bun',
+  minify: true,
+  bytecode: true,
+  // Its own configuration, and what lies in the directory it is started in, are no business of a node's program.
+  compile: { target, outfile, autoloadDotenv: false, autoloadBunfig: false },
+  define: { FLANNEL_TS_VERSION: JSON.stringify(version), ...(await workerDefine()) },
+  plugins: [etcd3ProtoPlugin(), grpcServerNamePlugin()],
+});
+for (const log of logs) process.stderr.write(`${log}\n`);

@@ -1,0 +1,78 @@
+#!/usr/bin/env node
+// The entry of the npm commands. Works in a fresh clone: nothing it loads before the set-up is outside Node.js.
+import { createRequire } from 'node:module';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { makeContext } from './setup/context.mjs';
+import { UsageError } from './setup/errors.mjs';
+import { setUp } from './setup/setup.mjs';
+import { assertNothingKeptByNpm, parseArguments, testsNeedMachine, usage } from './usage.mjs';
+
+/** @typedef {import('./setup/setup.mjs').Needs} Needs */
+/** @typedef {import('./usage.mjs').Options} Options */
+/** @typedef {import('./setup/errors.mjs').ToolError} ToolError */
+
+/** @type {Readonly<Record<string, (options: Options) => Needs>>} */
+const NEEDS = {
+  up: () => ({ root: true, network: true, packages: ['run'], pulumi: true }),
+  down: () => ({ root: true, pulumi: true }),
+  status: () => ({ root: true, pulumi: true }),
+  logs: () => ({ root: true }),
+  shell: () => ({ root: true }),
+  pulumi: () => ({ root: true, pulumi: true }),
+  setup: ({ words }) => ({ root: true, network: true, packages: ['run', ...purposes(words)], pulumi: true }),
+  test: ({ words }) =>
+    testsNeedMachine(words) ? { root: true, network: true, packages: ['run', 'test'], pulumi: true } : {},
+  bench: () => ({ root: true, network: true, packages: ['run', 'bench'], pulumi: true }),
+};
+
+/**
+ * @param {readonly string[]} words
+ * @returns {('test' | 'bench')[]}
+ */
+function purposes(words) {
+  return words.map((word) => {
+    if (word === 'test' || word === 'bench') return word;
+    throw new UsageError(`"setup" cannot use "${word}"`);
+  });
+}
+
+/**
+ * @param {string} name
+ * @param {readonly string[]} args
+ * @returns {Promise<number>} the exit code
+ */
+async function main(name, args) {
+  assertNothingKeptByNpm(name, process.env);
+  const options = parseArguments(name, args);
+  if (options.help) {
+    process.stdout.write(`${usage(name)}\n`);
+    return 0;
+  }
+  const context = makeContext(dirname(dirname(fileURLToPath(import.meta.url))), process.env);
+  const needs = NEEDS[name]?.(options) ?? {};
+  await setUp(context, needs);
+  if (name === 'setup') return 0;
+  const { bundle } = await import('./build/bundle.mjs');
+  const file = await bundle(context.root, join('tools', 'src', 'main.ts'), join('dist', 'tools', 'main.cjs'));
+  return createRequire(import.meta.url)(file).runCommand(context, name, options);
+}
+
+/**
+ * Errors of ours are sentences for the user; anything else is a fault in the program and shows where it happened.
+ * @param {string} name
+ * @param {unknown} error
+ */
+function report(name, error) {
+  const { message, stack, code, exitCode } = /** @type {Partial<ToolError>} */ (error);
+  const text = code === undefined ? (stack ?? String(error)) : message;
+  process.stderr.write(`${text}\n${exitCode === 2 ? `\n${usage(name)}\n` : ''}`);
+  return exitCode ?? 1;
+}
+
+const [name = '', ...args] = process.argv.slice(2);
+try {
+  process.exitCode = await main(name, args);
+} catch (error) {
+  process.exitCode = report(name, error);
+}

@@ -1,0 +1,37 @@
+/** The Pulumi CLI, with this project and its backend. */
+import { spawn } from 'node:child_process';
+import { text } from 'node:stream/consumers';
+import { ToolError } from '../../setup/errors.mjs';
+import { runWithSignals } from '../children.ts';
+import type { Context } from '../context.ts';
+import { type Backend, prepareBackend } from './backend.ts';
+
+export class Pulumi {
+  readonly root: string;
+  readonly backend: Backend;
+
+  constructor(context: Context) {
+    this.root = context.root;
+    this.backend = prepareBackend(context);
+  }
+
+  /** Runs it in the foreground and gives its exit code. */
+  show(args: readonly string[], stdout: 'inherit' | 'stderr' = 'inherit'): Promise<number> {
+    return runWithSignals('pulumi', args, { cwd: this.root, env: this.backend.env, stdout });
+  }
+
+  /** Runs it quietly and gives its standard output. `input` goes to its standard input. */
+  async ask(args: readonly string[], input?: string): Promise<string> {
+    const child = spawn('pulumi', [...args, '--non-interactive'], { cwd: this.root, env: this.backend.env });
+    child.stdin.on('error', () => {}); // it may not read what it is given; its exit code tells
+    child.stdin.end(input);
+    const exit = new Promise<number | null>((resolve, reject) => {
+      child.once('error', reject);
+      child.once('close', resolve);
+    });
+    const [code, stdout, stderr] = await Promise.all([exit, text(child.stdout), text(child.stderr)]);
+    if (code === 0) return stdout;
+    const said = (stderr || stdout).trim().replace(/^error: /, '');
+    throw new ToolError('PULUMI', `"pulumi ${args.slice(0, 2).join(' ')}" failed: ${said}`);
+  }
+}

@@ -1,0 +1,124 @@
+/** What the commands do to a stack beside changing its resources. */
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { ToolError, UsageError } from '../../setup/errors.mjs';
+import { say } from '../../setup/progress.mjs';
+import type { Pulumi } from './cli.ts';
+import { isHeld, readLocks } from './locks.ts';
+
+const PROJECT = 'flannel';
+
+export async function stackExists(pulumi: Pulumi, stack: string): Promise<boolean> {
+  const list = JSON.parse(await pulumi.ask(['stack', 'ls', '--json'])) as { name: string }[];
+  return list.some(({ name }) => name.split('/').at(-1) === stack);
+}
+
+/** Where the stack's settings are, once it has some: Pulumi.yaml's stackConfigDir. */
+export function settingsFile(pulumi: Pulumi, stack: string): string {
+  return join(pulumi.root, 'stacks', `Pulumi.${stack}.yaml`);
+}
+
+export async function createStack(pulumi: Pulumi, stack: string): Promise<void> {
+  dropForeignSalt(settingsFile(pulumi, stack));
+  await pulumi.ask(['stack', 'init', stack, '--no-select']);
+}
+
+/**
+ * Settings that have outlived their stack name a salt that belongs to the passphrase of that time. Where they hold nothing
+ * encrypted, a new one serves as well.
+ */
+function dropForeignSalt(file: string): void {
+  if (!existsSync(file)) return;
+  const settings = readFileSync(file, 'utf8');
+  if (/^\s*-?\s*secure:/m.test(settings)) return;
+  writeFileSync(file, settings.replace(/^encryptionsalt:.*\n?/m, ''));
+}
+
+/** One call for all settings. Keys with a dot lead into an object, as in backend.Type. */
+export async function configure(
+  pulumi: Pulumi,
+  stack: string,
+  settings: Readonly<Record<string, string>>,
+): Promise<void> {
+  const entries = Object.entries(settings);
+  const whole = entries.filter(([key]) => !key.includes('.'));
+  const inner = entries.filter(([key]) => key.includes('.'));
+  if (whole.length > 0) {
+    const values = Object.fromEntries(whole.map(([key, value]) => [qualify(key), configValue(key, value)]));
+    await pulumi.ask(['config', 'set-all', '--stack', stack, '--json', JSON.stringify(values)]);
+  }
+  if (inner.length > 0) {
+    const pairs = inner.flatMap(([key, value]) => ['--plaintext', `${key}=${value}`]);
+    await pulumi.ask(['config', 'set-all', '--stack', stack, '--path', ...pairs]);
+  }
+}
+
+function qualify(key: string): string {
+  return key.includes(':') ? key : `${PROJECT}:${key}`;
+}
+
+/** As `pulumi config --json` shows it. */
+export function configValue(key: string, value: string): { value: string; objectValue?: unknown } {
+  if (!/^\s*[{[]/.test(value)) return { value };
+  try {
+    return { value, objectValue: JSON.parse(value) };
+  } catch (cause) {
+    throw new UsageError(`--config ${key}: "${value}" is no JSON (${(cause as Error).message})`);
+  }
+}
+
+/** The text of a setting, undefined if neither the stack nor the project sets it. */
+export async function readSetting(pulumi: Pulumi, stack: string, key: string): Promise<string | undefined> {
+  const all = JSON.parse(await pulumi.ask(['config', '--json', '--stack', stack])) as Record<
+    string,
+    { value?: string }
+  >;
+  return all[qualify(key)]?.value;
+}
+
+/** Removes the lock of a command that was killed. Throws if somebody may be at work. */
+export async function clearStaleLocks(pulumi: Pulumi, stack: string): Promise<void> {
+  const { directory } = pulumi.backend;
+  if (directory === undefined) return;
+  const locks = readLocks(directory, stack);
+  if (locks.length === 0) return;
+  const held = locks.find(isHeld);
+  if (held !== undefined) {
+    throw new ToolError(
+      'LOCKED',
+      `The stack "${stack}" is being changed by process ${held.pid} of ${held.username}@${held.hostname}, since ${held.timestamp}: wait until that is done`,
+    );
+  }
+  say(`Removing the lock of process ${locks.map(({ pid }) => pid).join(', ')}, which has ended without giving it back`);
+  await pulumi.ask(['cancel', '--yes', '--stack', stack]);
+}
+
+interface Export {
+  readonly deployment: { pending_operations?: unknown[] } & Record<string, unknown>;
+}
+
+/**
+ * Forgets what an interrupted command was about to do. In the local environment that is safe: what it made half bears the
+ * stack's name, and making or removing it again starts with looking whether it is there.
+ */
+export async function clearPendingOperations(pulumi: Pulumi, stack: string): Promise<void> {
+  const state = JSON.parse(await pulumi.ask(['stack', 'export', '--stack', stack])) as Export;
+  const pending = state.deployment?.pending_operations?.length ?? 0;
+  if (pending === 0) return;
+  say(`Clearing ${pending} operation${pending === 1 ? '' : 's'} that an interrupted command had begun`);
+  delete state.deployment.pending_operations;
+  await pulumi.ask(['stack', 'import', '--stack', stack], JSON.stringify(state));
+}
+
+/** Throws if there is none. */
+export async function readOutputs(pulumi: Pulumi, stack: string): Promise<unknown> {
+  if (!(await stackExists(pulumi, stack))) {
+    throw new ToolError('NO_STACK', `There is no stack "${stack}": "npm run up${flag(stack)}" makes it`);
+  }
+  return JSON.parse(await pulumi.ask(['stack', 'output', '--json', '--stack', stack]));
+}
+
+/** The flag that names the stack in a command for the user, empty for the default one. */
+export function flag(stack: string): string {
+  return stack === 'local' ? '' : ` -- --stack ${stack}`;
+}

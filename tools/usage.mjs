@@ -1,0 +1,265 @@
+/** The commands and their flags. Plain JavaScript, so that wrong usage is told before anything is installed. */
+import { UsageError } from './setup/errors.mjs';
+
+/**
+ * @typedef {object} Options
+ * @property {string} stack
+ * @property {readonly string[]} words what is no flag
+ * @property {number} [nodes]
+ * @property {number} [pods] on each node
+ * @property {Readonly<Record<string, string>>} config
+ * @property {boolean} yes
+ * @property {boolean} json
+ * @property {string} [jsonFile]
+ * @property {string} [only]
+ * @property {boolean} follow
+ * @property {number} lines
+ * @property {string} [testName]
+ * @property {boolean} help
+ */
+
+/**
+ * @typedef {object} Flag
+ * @property {string} [value] what stands for its value in the usage; a flag without is a switch
+ * @property {string} help
+ * @property {string} [short]
+ * @property {(options: Options, value: string) => Partial<Options>} apply
+ */
+
+const STACK_NAME = /^[a-z][a-z0-9-]{0,29}$/; // it becomes part of namespace and directory names
+const DEFAULT_STACK = 'local';
+
+/** @type {Flag} */
+const stack = {
+  value: 'NAME',
+  help: `the stack (${DEFAULT_STACK})`,
+  apply: (_, name) => {
+    if (STACK_NAME.test(name)) return { stack: name };
+    throw new UsageError(
+      `--stack "${name}" is no name for a stack: use up to 30 lower-case letters, digits and dashes, beginning with a letter`,
+    );
+  },
+};
+/** @type {Flag} */
+const help = { help: 'this', short: '-h', apply: () => ({ help: true }) };
+/** @type {Flag} */
+const yes = { help: 'do not ask, where there are machines that cost money', short: '-y', apply: () => ({ yes: true }) };
+
+/**
+ * @typedef {object} Command
+ * @property {string} words
+ * @property {string} help
+ * @property {readonly [number, number]} count how many words: at least, at most
+ * @property {boolean} [rest] what follows the first word is not for us, flags included
+ * @property {Readonly<Record<string, Flag>>} flags
+ */
+
+/** @type {Readonly<Record<string, Command>>} */
+export const COMMANDS = {
+  up: {
+    words: '',
+    help: 'Makes or changes a stack, and shows who reaches whom',
+    count: [0, 0],
+    flags: {
+      '--stack': stack,
+      '--nodes': { value: 'N', help: 'how many nodes', apply: (_, text) => ({ nodes: count('--nodes', text, 1) }) },
+      '--pods': { value: 'N', help: 'how many pods on each', apply: (_, text) => ({ pods: count('--pods', text, 0) }) },
+      '--config': { value: 'KEY=VALUE', help: 'any other setting; again for more', apply: addSetting },
+      '--yes': yes,
+      '--help': help,
+    },
+  },
+  down: {
+    words: '',
+    help: 'Removes a stack and all it left on this machine',
+    count: [0, 0],
+    flags: { '--stack': stack, '--yes': yes, '--help': help },
+  },
+  status: {
+    words: '',
+    help: "Shows a stack's nodes and pods, and who reaches whom",
+    count: [0, 0],
+    flags: {
+      '--stack': stack,
+      '--json': { help: "only the stack's outputs, as JSON", apply: () => ({ json: true }) },
+      '--help': help,
+    },
+  },
+  logs: {
+    words: 'NODE',
+    help: "Shows the log of a node's flanneld, or of an etcd member",
+    count: [1, 1],
+    flags: {
+      '--stack': stack,
+      '--follow': { help: 'go on with what comes', short: '-f', apply: () => ({ follow: true }) },
+      '--lines': {
+        value: 'N',
+        help: 'how many lines (200)',
+        apply: (_, text) => ({ lines: count('--lines', text, 0) }),
+      },
+      '--help': help,
+    },
+  },
+  shell: {
+    words: 'NODE|POD [COMMAND...]',
+    help: "Runs a command, or a shell, in the network of a node or pod, and ends with the command's exit code",
+    count: [1, Number.POSITIVE_INFINITY],
+    rest: true,
+    flags: { '--stack': stack, '--help': help },
+  },
+  pulumi: {
+    words: 'COMMAND...',
+    help: 'Runs any Pulumi command where the stacks are kept, e.g. "preview"',
+    count: [1, Number.POSITIVE_INFINITY],
+    rest: true,
+    flags: { '--stack': stack, '--help': help },
+  },
+  setup: {
+    words: '[test] [bench]',
+    help: 'Brings this machine to where the other commands can run',
+    count: [0, 2],
+    flags: { '--help': help },
+  },
+  test: {
+    words: '[checks|unit|integration|e2e|interop|PATH...]',
+    help: 'Builds, checks and tests: everything, or what is named',
+    count: [0, Number.POSITIVE_INFINITY],
+    flags: {
+      '--testNamePattern': {
+        value: 'REGEX',
+        help: 'only tests with such a name',
+        short: '-t',
+        apply: (_, testName) => ({ testName }),
+      },
+      '--help': help,
+    },
+  },
+  bench: {
+    words: '',
+    help: 'Measures',
+    count: [0, 0],
+    flags: {
+      '--json': { value: 'FILE', help: 'write the results there', apply: (_, jsonFile) => ({ jsonFile }) },
+      '--only': { value: 'NAME', help: 'one benchmark', apply: (_, only) => ({ only }) },
+      '--help': help,
+    },
+  },
+};
+
+/**
+ * @param {string} name
+ * @param {readonly string[]} args
+ * @returns {Options}
+ */
+export function parseArguments(name, args) {
+  const command = COMMANDS[name];
+  if (command === undefined)
+    throw new UsageError(`There is no command "${name}": use one of ${Object.keys(COMMANDS).join(', ')}`);
+  /** @type {Options} */
+  let options = {
+    stack: DEFAULT_STACK,
+    words: [],
+    config: {},
+    yes: false,
+    json: false,
+    follow: false,
+    lines: 200,
+    help: false,
+  };
+  const queue = [...args];
+  while (queue.length > 0) {
+    const word = /** @type {string} */ (queue.shift());
+    if (word === '--') {
+      options = { ...options, words: [...options.words, ...queue.splice(0)] };
+    } else if (!word.startsWith('-') || word === '-') {
+      options = { ...options, words: [...options.words, word, ...(command.rest ? queue.splice(0) : [])] };
+    } else {
+      options = { ...options, ...readFlag(command, word, queue, options) };
+    }
+  }
+  const [least, most] = command.count;
+  if (!options.help && options.words.length < least) throw new UsageError(`"${name}" needs ${command.words}`);
+  if (options.words.length > most) throw new UsageError(`"${name}" cannot use "${options.words[most]}"`);
+  return options;
+}
+
+/**
+ * @param {Command} command
+ * @param {string} word
+ * @param {string[]} queue
+ * @param {Options} options
+ */
+function readFlag(command, word, queue, options) {
+  const [, name = word, inline] = /^(--[^=]+)=(.*)$/s.exec(word) ?? [];
+  const flag = command.flags[name] ?? Object.values(command.flags).find(({ short }) => short === name);
+  if (flag === undefined) throw new UsageError(`There is no flag ${name}`);
+  if (flag.value === undefined) {
+    if (inline !== undefined) throw new UsageError(`${name} takes no value, "${inline}" was given`);
+    return flag.apply(options, '');
+  }
+  const value = inline ?? queue.shift();
+  if (value === undefined) throw new UsageError(`${name} needs a value: ${name} ${flag.value}`);
+  return flag.apply(options, value);
+}
+
+/**
+ * @param {string} flag
+ * @param {string} text
+ * @param {number} least
+ */
+function count(flag, text, least) {
+  const value = Number(text);
+  if (/^\d+$/.test(text) && value >= least) return value;
+  throw new UsageError(`${flag} "${text}" is no count: use a whole number from ${least}`);
+}
+
+/**
+ * @param {Options} options
+ * @param {string} text
+ */
+function addSetting({ config }, text) {
+  const [, key, value] = /^([A-Za-z][\w.:-]*)=(.*)$/s.exec(text) ?? [];
+  if (key !== undefined && value !== undefined) return { config: { ...config, [key]: value } };
+  throw new UsageError(`--config "${text}" is no setting: use KEY=VALUE`);
+}
+
+/**
+ * npm keeps flags that stand before "--" to itself, and hands them to the script only as variables.
+ * @param {string} name
+ * @param {NodeJS.ProcessEnv} env
+ */
+export function assertNothingKeptByNpm(name, env) {
+  if (env.npm_lifecycle_event !== name) return;
+  const kept = Object.keys(COMMANDS[name]?.flags ?? {}).find((flag) => {
+    const own = flag === '--json' || flag === '--yes' || flag === '--help'; // npm has these too
+    return !own && env[`npm_config_${flag.slice(2).toLowerCase()}`] !== undefined;
+  });
+  if (kept === undefined) return;
+  throw new UsageError(
+    `npm kept ${kept} for itself: put "--" before the flags, as in "npm run ${name} -- ${kept} ..."`,
+  );
+}
+
+/** @param {string} name */
+export function usage(name) {
+  const command = COMMANDS[name];
+  if (command === undefined) {
+    const list = Object.entries(COMMANDS).map(([each, { help: text }]) => `  ${each.padEnd(8)} ${text}`);
+    return ['Usage: npm run COMMAND [-- ...]', '', ...list].join('\n');
+  }
+  const flags = Object.entries(command.flags).map(([flag, { short, value, help: text }]) => {
+    const names = `${short ? `${short}, ` : ''}${flag}${value ? ` ${value}` : ''}`;
+    return `  ${names.padEnd(30)} ${text}`;
+  });
+  const words = ['[FLAG...]', command.words].filter((word) => word !== '').join(' ');
+  return [`Usage: npm run ${name} -- ${words}`, command.help, '', ...flags].join('\n');
+}
+
+/**
+ * Whether tests need root, namespaces and a build: not if only checks and tests beside their sources are meant.
+ * @param {readonly string[]} words
+ */
+export function testsNeedMachine(words) {
+  const ordinary = /^(?:checks|unit)$|^(?:\.\/)?(?:packages|daemon|cni|infra|bench|tools)\//;
+  return words.length === 0 || !words.every((word) => ordinary.test(word));
+}
