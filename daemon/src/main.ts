@@ -15,8 +15,6 @@ import { VERSION } from './version.ts';
 const STOP_LIMIT_MS = 800;
 
 function main(): void {
-  // gRPC names an IP address as TLS server name and Node warns of it on stderr, where only our log belongs.
-  (process as { noDeprecation?: boolean }).noDeprecation = true;
   let parsed: OptionsResult;
   try {
     parsed = parseOptions(process.argv.slice(2), process.env);
@@ -50,7 +48,7 @@ async function run(options: Options, log: Logger, signal: AbortSignal): Promise<
   try {
     if (options.command === 'release') return await release(options, manager, log, signal);
     log.info({ version: VERSION, pid: process.pid }, 'Starting flanneld');
-    const openDevice = (name: string) => open({ name, kind: 'tun' });
+    const openDevice = (name: string) => open({ name, kind: 'tun', exclusive: true });
     await runDaemon(options, { manager, log, startEngine: startReferenceEngine, openDevice }, signal);
     log.info('Stopped');
   } finally {
@@ -60,7 +58,7 @@ async function run(options: Options, log: Logger, signal: AbortSignal): Promise<
 
 function stopOnSignals(stop: AbortController, log: Logger): void {
   const onSignal = (name: string): void => {
-    log.info(`Got ${name}: stopping; routes to pods of this node, rules and the subnet file stay`);
+    log.info(`Got ${name}: stopping; the lease, the firewall rules and the subnet file stay`);
     stop.abort(new Error(`Stopped by ${name}`));
     setTimeout(() => {
       log.warn(`Not all parts ended within ${STOP_LIMIT_MS} ms: leaving them`);

@@ -1,24 +1,38 @@
-import { readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import path from 'node:path';
-import { Cluster, type Node, PREFIX, until } from './support/cluster.ts';
-import { bundleFlanneld } from './support/flanneld-bundle.ts';
+import { Cluster, GATEWAY, type Node, PREFIX, until } from './support/cluster.ts';
+import { makeCertificates } from './support/etcd-server.ts';
+import { bundleFlanneld, compileFlanneld } from './support/flanneld-bundle.ts';
+import { NotifySocket } from './support/notify-socket.ts';
 
 jest.setTimeout(60_000);
 
 const CONFIG = '{"Network":"10.5.0.0/16","Backend":{"Type":"udp"}}';
 
-let program: string;
-beforeAll(async () => {
-  program = await bundleFlanneld();
+const programs: string[] = [];
+/** Made when the first test needs it. */
+const program = (make: () => string | Promise<string>) => {
+  let made: string | undefined;
+  return async () => {
+    made ??= await make();
+    programs.push(made);
+    return made;
+  };
+};
+const PROGRAMS = [
+  ['a Node bundle', program(bundleFlanneld)],
+  ['a binary compiled by Bun', program(compileFlanneld)],
+] as const;
+afterAll(() => {
+  for (const made of programs) rmSync(path.dirname(made), { recursive: true, force: true });
 });
-afterAll(() => rmSync(path.dirname(program), { recursive: true, force: true }));
 
-describe('three nodes', () => {
+describe.each(PROGRAMS)('three nodes with %s', (_, make) => {
   let cluster: Cluster;
   let [a, b, c] = [] as unknown as [Node, Node, Node];
 
   beforeAll(async () => {
-    cluster = await Cluster.create(program, 3);
+    cluster = await Cluster.create(await make(), 3);
     cluster.etcd.put(`${PREFIX}/config`, CONFIG);
     [a, b, c] = cluster.nodes as [Node, Node, Node];
     // A route of an earlier life, to a node that is gone.
@@ -69,6 +83,15 @@ describe('three nodes', () => {
   });
 
   test('a deleted flannel0 is made again', () => healed(a, () => a.ip('link', 'delete', 'flannel0')));
+  test('a device of another kind that has the name is left alone', async () => {
+    await healed(a, () => a.run('sh', '-c', 'ip link delete flannel0; ip link add flannel0 type bridge'));
+    expect(a.ip('route', 'show', '10.5.0.0/16')).toContain('dev flannel1');
+    a.ip('link', 'delete', 'flannel0');
+    expect(a.canPing(b)).toBe(true);
+    // Back to its first name for the tests to come.
+    await a.stop();
+    await a.startReady();
+  });
   test('flannel0 set down is set up again', () => healed(a, () => a.ip('link', 'set', 'flannel0', 'down')));
   test('a removed address comes back', async () => {
     await healed(a, () => a.ip('address', 'flush', 'dev', 'flannel0'));
@@ -164,12 +187,12 @@ describe('three nodes', () => {
   });
 });
 
-describe('one node', () => {
+describe.each(PROGRAMS)('one node with %s', (_, make) => {
   let cluster: Cluster;
   afterEach(() => cluster?.destroy());
 
   test('it waits for an etcd that is not there yet, and says so once', async () => {
-    cluster = await Cluster.create(program, 1, { etcd: false });
+    cluster = await Cluster.create(await make(), 1, { etcd: false });
     const [node] = cluster.nodes as [Node];
     node.start();
     await until(() => node.logged('Waiting for the network config') > 0);
@@ -183,7 +206,7 @@ describe('one node', () => {
   });
 
   test('SIGTERM ends it while it waits for etcd', async () => {
-    cluster = await Cluster.create(program, 1, { etcd: false });
+    cluster = await Cluster.create(await make(), 1, { etcd: false });
     const [node] = cluster.nodes as [Node];
     node.start();
     await until(() => node.logged('Waiting for the network config') > 0);
@@ -191,7 +214,7 @@ describe('one node', () => {
   });
 
   test('-ip-masq sets rules, and sets them again when somebody flushes them', async () => {
-    cluster = await Cluster.create(program, 1);
+    cluster = await Cluster.create(await make(), 1);
     cluster.etcd.put(`${PREFIX}/config`, CONFIG);
     const [node] = cluster.nodes as [Node];
     await node.startReady(['-ip-masq', '-iptables-resync=1']);
@@ -202,7 +225,7 @@ describe('one node', () => {
   });
 
   test('a backend it does not have is refused with one sentence', async () => {
-    cluster = await Cluster.create(program, 1);
+    cluster = await Cluster.create(await make(), 1);
     cluster.etcd.put(`${PREFIX}/config`, '{"Network":"10.5.0.0/16","Backend":{"Type":"vxlan"}}');
     const [node] = cluster.nodes as [Node];
     node.start();
@@ -211,7 +234,7 @@ describe('one node', () => {
   });
 
   test('a second flanneld on the same port fails with a hint', async () => {
-    cluster = await Cluster.create(program, 1);
+    cluster = await Cluster.create(await make(), 1);
     cluster.etcd.put(`${PREFIX}/config`, CONFIG);
     const [node] = cluster.nodes as [Node];
     await node.startReady();
@@ -220,8 +243,61 @@ describe('one node', () => {
     expect(second.stderr).toContain('does another flanneld run here?');
   });
 
+  test('it speaks TLS with etcd, by a client certificate or with the authority alone', async () => {
+    cluster = await Cluster.create(await make(), 1, { etcd: false });
+    const [node] = cluster.nodes as [Node];
+    const files = makeCertificates(cluster.directory, GATEWAY);
+    for (const clientAuth of [true, false]) {
+      await cluster.startEtcd({ ...files, clientAuth });
+      cluster.etcd.put(`${PREFIX}/config`, CONFIG);
+      const client = clientAuth ? [`-etcd-certfile=${files.cert}`, `-etcd-keyfile=${files.key}`] : [];
+      await node.startReady([`-etcd-cafile=${files.ca}`, ...client]);
+      // Nothing but our own lines on stderr.
+      expect(node.log.filter(({ level }) => level > 30)).toEqual([]);
+      expect(await node.stop()).toMatchObject({ code: 0 });
+      await cluster.etcd.destroy();
+    }
+  });
+
+  test.each([
+    ['a certificate for another address', '10.64.0.2', true, /altnames/],
+    ['a certificate of an authority it does not know', GATEWAY, false, /certificate/],
+  ])('it does not speak with an etcd that has %s', async (_name, address, known, reason) => {
+    cluster = await Cluster.create(await make(), 1, { etcd: false });
+    const [node] = cluster.nodes as [Node];
+    const files = makeCertificates(cluster.directory, address);
+    await cluster.startEtcd({ ...files, clientAuth: false }, ['--insecure-skip-tls-verify']);
+    const others = mkdtempSync(path.join(cluster.directory, 'others-'));
+    node.start([`-etcd-cafile=${known ? files.ca : makeCertificates(others).ca}`]);
+    await until(() => node.logged('Waiting for the network config') > 0);
+    expect(node.log.find(({ msg }) => msg.includes('Waiting'))?.msg).toMatch(reason);
+  });
+
+  test('the interface and the published address are chosen by flags, systemd is told when it is ready', async () => {
+    cluster = await Cluster.create(await make(), 1);
+    cluster.etcd.put(`${PREFIX}/config`, CONFIG);
+    const [node] = cluster.nodes as [Node];
+    node.ip('link', 'add', 'other0', 'type', 'bridge');
+    node.ip('address', 'add', '172.30.0.1/24', 'dev', 'other0');
+    node.ip('link', 'set', 'other0', 'mtu', '1400', 'up');
+    const systemd = new NotifySocket(path.join(cluster.directory, 'notify'));
+    try {
+      node.start(['-iface-regex=^172[.]30', '-public-ip=203.0.113.7'], { NOTIFY_SOCKET: systemd.path });
+      await node.untilReady();
+      await until(() => systemd.received().includes('READY=1'));
+      const [key] = cluster.etcd.keys(`${PREFIX}/subnets/`);
+      expect(cluster.etcd.get(key!)).toBe('{"PublicIP":"203.0.113.7","PublicIPv6":null}');
+      expect(readFileSync(node.subnetFile, 'utf8')).toContain('FLANNEL_MTU=1372\n');
+      expect(node.run('ss', '-Hlun')).toContain('172.30.0.1:8285');
+      await node.stop();
+      expect(systemd.received()).toContain('STOPPING=1');
+    } finally {
+      systemd.close();
+    }
+  });
+
   test('exit codes: 2 for wrong usage, 0 for --help and --version', async () => {
-    cluster = await Cluster.create(program, 1, { etcd: false });
+    cluster = await Cluster.create(await make(), 1, { etcd: false });
     const [node] = cluster.nodes as [Node];
     expect(node.command('-no-such-flag')).toEqual({
       code: 2,

@@ -43,7 +43,9 @@ describe('udp', () => {
 
   test('desiredState() has the device with the base of the subnet, the route to the network, and the socket', () => {
     expect(backend.desiredState(node, [])).toEqual({
-      links: [{ name: 'flannel0', mtu: 1472, addresses: [{ address: parseIpv4('10.5.1.0'), length: 32 }] }],
+      links: [
+        { name: 'flannel0', kind: 'tun', mtu: 1472, addresses: [{ address: parseIpv4('10.5.1.0'), length: 32 }] },
+      ],
       routes: [{ dst: parseIpv4Prefix('10.5.0.0/16'), link: 'flannel0' }],
       tunnel: { mtu: 1472, address: parseIpv4('10.5.1.0'), listen: parseIpv4('10.0.0.1'), port: 9000, peers: [] },
     });

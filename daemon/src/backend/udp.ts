@@ -29,7 +29,7 @@ function udpState(
   const mtu = node.external.mtu - UDP_OVERHEAD;
   const address = node.subnet.base;
   return {
-    links: [{ name: node.device, mtu, addresses: [{ address, length: 32 }] }],
+    links: [{ name: node.device, kind: 'tun', mtu, addresses: [{ address, length: 32 }] }],
     routes: [{ dst: config.network, link: node.device }],
     tunnel: { mtu, address, listen: node.external.address, port, peers: peersOf(node, leases) },
   };

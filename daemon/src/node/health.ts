@@ -42,7 +42,9 @@ function answer(response: ServerResponse, status: number, text: string): void {
 function listen(server: Server, ip: string, port: number): Promise<void> {
   return new Promise((resolve, reject) => {
     server.once('error', (error) =>
-      reject(new DaemonError('USAGE', `Cannot serve /healthz on ${ip}:${port}: ${messageOf(error)}`, { cause: error })),
+      reject(
+        new DaemonError('KERNEL', `Cannot serve /healthz on ${ip}:${port}: ${messageOf(error)}`, { cause: error }),
+      ),
     );
     server.listen(port, ip, resolve);
   });

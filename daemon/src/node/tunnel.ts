@@ -181,7 +181,8 @@ export class Tunnel {
     try {
       this.device = this.parts.openDevice(this.name);
     } catch (error) {
-      if (!isErrno(error, 'EBUSY', 'EEXIST') || this.name === DEVICE_NAME) throw error;
+      // BUSY, EXISTS: of tun-tap.
+      if (!isErrno(error, 'BUSY', 'EXISTS') || this.name === DEVICE_NAME) throw error;
       this.parts.log.warn(`The name ${this.name} is taken by another device: taking a new one`);
       this.device = this.parts.openDevice(DEVICE_NAME);
     }

@@ -10,6 +10,8 @@ import type { EngineRoute } from '../engine/engine.ts';
 /** A device that is ours alone: it is up and has these addresses and no others. */
 export interface DesiredLink {
   readonly name: string;
+  /** As the kernel names it. One of the same name and another kind is not ours. */
+  readonly kind: string;
   readonly mtu: number;
   readonly addresses: readonly Ipv4Interface[];
 }

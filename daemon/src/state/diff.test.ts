@@ -4,7 +4,7 @@ import type { DesiredState } from './desired.ts';
 import { type ActualState, describeChange, diffState, missingLinks } from './diff.ts';
 
 const desired: DesiredState = {
-  links: [{ name: 'flannel0', mtu: 1472, addresses: [parseIpv4Interface('10.5.1.0/32')] }],
+  links: [{ name: 'flannel0', kind: 'tun', mtu: 1472, addresses: [parseIpv4Interface('10.5.1.0/32')] }],
   routes: [{ dst: parseIpv4Prefix('10.5.0.0/16'), link: 'flannel0' }],
 };
 const link = { name: 'flannel0', index: 5, mtu: 1472, up: true, addresses: [parseIpv4Interface('10.5.1.0/32')] };

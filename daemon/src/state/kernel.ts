@@ -7,7 +7,7 @@ import { isNetlinkError } from '@flannel-ts/rtnetlink/errors';
 import { getLink, setLink } from '@flannel-ts/rtnetlink/link';
 import { deleteRoute, listRoutes, type Route, replaceRoute } from '@flannel-ts/rtnetlink/route';
 import { DaemonError } from '../errors.ts';
-import type { DesiredRoute, DesiredState } from './desired.ts';
+import type { DesiredLink, DesiredRoute, DesiredState } from './desired.ts';
 import type { ActualLink, ActualRoute, ActualState, Change } from './diff.ts';
 
 export class Kernel {
@@ -15,7 +15,7 @@ export class Kernel {
 
   /** What there is of the devices that `desired` names, and all our routes. */
   read(desired: DesiredState): ActualState {
-    const links = desired.links.map(({ name }) => this.readLink(name)).filter((link) => link !== undefined);
+    const links = desired.links.map((wanted) => this.readLink(wanted)).filter((link) => link !== undefined);
     return { links, routes: this.readRoutes() };
   }
 
@@ -55,9 +55,9 @@ export class Kernel {
     });
   }
 
-  private readLink(name: string): ActualLink | undefined {
+  private readLink({ name, kind }: DesiredLink): ActualLink | undefined {
     const link = getLink(this.nl, name);
-    if (link === undefined) return undefined;
+    if (link?.kind !== kind) return undefined;
     const { index, mtu, up } = link;
     return { name, index, mtu, up, addresses: listAddresses(this.nl, { index }).map(({ address }) => address) };
   }

@@ -5,7 +5,7 @@ import { type ActualState, type Change, describeChange } from './diff.ts';
 import { Reconciler, type StateKernel } from './reconcile.ts';
 
 const desired: DesiredState = {
-  links: [{ name: 'flannel0', mtu: 1472, addresses: [parseIpv4Interface('10.5.1.0/32')] }],
+  links: [{ name: 'flannel0', kind: 'tun', mtu: 1472, addresses: [parseIpv4Interface('10.5.1.0/32')] }],
   routes: [{ dst: parseIpv4Prefix('10.5.0.0/16'), link: 'flannel0' }],
 };
 

@@ -3,10 +3,11 @@ import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { EtcdServer } from './etcd-server.ts';
+import { EtcdServer, type EtcdSetup } from './etcd-server.ts';
 
 export const PREFIX = '/coreos.com/network';
-const GATEWAY = '10.64.0.1';
+const ROOT = path.resolve(__dirname, '../../..');
+export const GATEWAY = '10.64.0.1';
 
 let count = 0;
 
@@ -38,12 +39,13 @@ export class Cluster {
     }
   }
 
-  async startEtcd(): Promise<void> {
-    this.etcd = await EtcdServer.start({ netns: `/run/netns/${this.vpc}`, host: GATEWAY, clientPort: 2379 });
+  async startEtcd(tls?: EtcdSetup['tls'], ctlFlags: readonly string[] = []): Promise<void> {
+    const setup = { netns: `/run/netns/${this.vpc}`, host: GATEWAY, clientPort: 2379 };
+    this.etcd = await EtcdServer.start({ ...setup, ctlFlags, ...(tls && { tls }) });
   }
 
   get endpoint(): string {
-    return `http://${GATEWAY}:2379`;
+    return this.etcd?.endpoint ?? `http://${GATEWAY}:2379`;
   }
 
   addNode(): Node {
@@ -111,8 +113,8 @@ export class Node {
     this.log = [];
     // Not the repository's directory, so that nothing is found there by accident.
     const options = { cwd: '/', env: { PATH: process.env.PATH, ...environment } };
-    const argv = [`--net=/run/netns/${this.netns}`, process.execPath, this.cluster.program, ...this.flags(...flags)];
-    const child = spawn('nsenter', argv, { ...options, stdio: ['ignore', 'ignore', 'pipe'] });
+    const [program, ...argv] = this.commandLine(this.flags(...flags));
+    const child = spawn(program!, argv, { ...options, stdio: ['ignore', 'ignore', 'pipe'] });
     this.child = child;
     let rest = '';
     child.stderr.on('data', (chunk: Buffer) => {
@@ -138,15 +140,21 @@ export class Node {
   /** Runs a subcommand to its end. */
   command(...argv: string[]): { readonly code: number; readonly stderr: string } {
     try {
-      execFileSync('nsenter', [`--net=/run/netns/${this.netns}`, process.execPath, this.cluster.program, ...argv], {
-        cwd: '/',
-        stdio: ['ignore', 'ignore', 'pipe'],
-      });
+      const [program, ...rest] = this.commandLine(argv);
+      execFileSync(program!, rest, { cwd: '/', stdio: ['ignore', 'ignore', 'pipe'] });
       return { code: 0, stderr: '' };
     } catch (error) {
       const { status, stderr } = error as { status: number; stderr: Buffer };
       return { code: status, stderr: stderr.toString() };
     }
+  }
+
+  /** In the node's namespace, and without this repository: nothing of it may be needed at run time. */
+  private commandLine(argv: readonly string[]): string[] {
+    const { program } = this.cluster;
+    const hide = ['unshare', '--mount', 'sh', '-c', 'mount -t tmpfs none "$0" && exec "$@"', ROOT];
+    const interpreter = program.endsWith('.cjs') ? [process.execPath] : [];
+    return [...hide, 'nsenter', `--net=/run/netns/${this.netns}`, ...interpreter, program, ...argv];
   }
 
   async stop(signal: NodeJS.Signals = 'SIGTERM'): Promise<Ended> {

@@ -11,6 +11,8 @@ export interface EtcdSetup {
   readonly host?: string;
   /** A free one otherwise; in a namespace of a test's own every port is free. */
   readonly clientPort?: number;
+  /** More flags for etcdctl. */
+  readonly ctlFlags?: readonly string[];
   readonly tls?: { readonly ca: string; readonly cert: string; readonly key: string; readonly clientAuth: boolean };
 }
 
@@ -119,7 +121,7 @@ export class EtcdServer {
   private access(): string[] {
     const { tls } = this.setup;
     const files = tls ? [`--cacert=${tls.ca}`, `--cert=${tls.cert}`, `--key=${tls.key}`] : [];
-    return [`--endpoints=${this.endpoint}`, '--command-timeout=3s', ...files];
+    return [`--endpoints=${this.endpoint}`, '--command-timeout=3s', ...files, ...(this.setup.ctlFlags ?? [])];
   }
 
   private async waitReady(): Promise<void> {
@@ -148,14 +150,14 @@ async function freePorts(count: number): Promise<number[]> {
   return ports;
 }
 
-/** A certificate authority with a server and a client certificate for 127.0.0.1, as files in `directory`. */
-export function makeCertificates(directory: string): { ca: string; cert: string; key: string } {
+/** A certificate authority with a certificate of it for server and client, as files in `directory`. */
+export function makeCertificates(directory: string, address = '127.0.0.1'): { ca: string; cert: string; key: string } {
   const at = (name: string) => path.join(directory, name);
   const openssl = (...args: string[]) => execFileSync('openssl', args, { stdio: 'pipe' });
   const curve = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-days', '2'];
   openssl('req', '-x509', ...curve, '-subj', '/CN=fltest ca', '-keyout', at('ca.key'), '-out', at('ca.pem'));
   const usage = 'extendedKeyUsage=serverAuth,clientAuth';
-  const names = 'subjectAltName=IP:127.0.0.1';
+  const names = `subjectAltName=IP:${address}`;
   openssl(
     'req',
     '-x509',

@@ -1,4 +1,5 @@
-/** flanneld as one file in a directory of its own, from which this repository's node_modules cannot be reached. */
+/** flanneld as one file in a directory of its own. */
+import { execFileSync } from 'node:child_process';
 import { cpSync, mkdtempSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -42,5 +43,16 @@ export async function bundleFlanneld(options: BundleOptions = {}): Promise<strin
   for (const name of ['koffi', '@koromix']) {
     cpSync(path.join(ROOT, 'node_modules', name), path.join(directory, 'node_modules', name), { recursive: true });
   }
+  return outfile;
+}
+
+/** The executable that nodes get, compiled by Bun as `npm run build` does. */
+export function compileFlanneld(): string {
+  const directory = mkdtempSync(path.join(tmpdir(), 'fltest-flanneld-'));
+  const outfile = path.join(directory, 'flanneld');
+  const entries = [path.join(ROOT, 'daemon/src/main.ts')];
+  const task = { entries, outfile, version: 'test', target: `bun-linux-${process.arch}` };
+  const bun = path.join(ROOT, 'node_modules/.bin/bun');
+  execFileSync(bun, [path.join(ROOT, 'tools/build/compile.mjs'), JSON.stringify(task)], { cwd: ROOT });
   return outfile;
 }

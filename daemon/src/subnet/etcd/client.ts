@@ -1,23 +1,14 @@
 /**
- * The few etcd calls that a subnet manager needs, on etcd3's connection pool, without its policies: one pool per endpoint,
- * a deadline on every call, the next endpoint after a failure, and a fresh pool (new connection, new token, certificate
- * files read again) for an endpoint that failed. Watch streams are in watch.ts.
+ * The few etcd calls that a subnet manager needs: the next endpoint after a failure, and a fresh channel (new connection, new
+ * token, certificate files read again) for an endpoint that failed. Watch streams are followed in watch.ts.
  *
  * All mutations here compare before they write, so a call whose answer was lost may be repeated on another endpoint.
  */
-import { readFileSync } from 'node:fs';
-import type { IOptions } from 'etcd3';
-import { ConnectionPool } from 'etcd3/lib/connection-pool';
-import {
-  castGrpcError,
-  EtcdInvalidAuthTokenError,
-  EtcdPermissionDeniedError,
-  isRecoverableError,
-} from 'etcd3/lib/errors';
+import { EtcdInvalidAuthTokenError, EtcdPermissionDeniedError, isRecoverableError } from 'etcd3/lib/errors';
 import type * as RPC from 'etcd3/lib/rpc';
-import { defined } from '../../defined.ts';
 import { DaemonError, messageOf } from '../../errors.ts';
 import type { EtcdOptions } from '../../options.ts';
+import { Channel, type WatchStream } from './channel.ts';
 
 export interface KeyValue {
   readonly key: string;
@@ -37,21 +28,8 @@ export type Expectation = { readonly modRevision: string } | 'absent';
 
 interface Endpoint {
   readonly address: string;
-  pool: ConnectionPool | undefined;
+  channel: Channel | undefined;
 }
-
-export type WatchStream = Awaited<ReturnType<RPC.WatchClient['watch']>>;
-
-const CALL_TIMEOUT_MS = 5000;
-
-// etcd refuses pings more often than every 5 s ("too many pings", server/embed DefaultGRPCKeepAliveMinTime).
-const CHANNEL_OPTIONS = {
-  'grpc.keepalive_time_ms': 10_000,
-  'grpc.keepalive_timeout_ms': 5000,
-  'grpc.keepalive_permit_without_calls': 1,
-  'grpc.initial_reconnect_backoff_ms': 200,
-  'grpc.max_reconnect_backoff_ms': 2000,
-};
 
 export class EtcdClient {
   private readonly endpoints: Endpoint[];
@@ -59,7 +37,7 @@ export class EtcdClient {
   private closed = false;
 
   constructor(private readonly options: Omit<EtcdOptions, 'prefix'>) {
-    this.endpoints = options.endpoints.map((address) => ({ address, pool: undefined }));
+    this.endpoints = options.endpoints.map((address) => ({ address, channel: undefined }));
     // Not all nodes on the first member.
     this.current = Math.floor(Math.random() * this.endpoints.length);
   }
@@ -97,27 +75,22 @@ export class EtcdClient {
     return this.transact(key, expected, { request_delete_range: { key: Buffer.from(key) } });
   }
 
-  /** A stream on the present endpoint; `hasleader` makes a member without a leader end it instead of keeping silent. */
-  async openWatchStream(): Promise<WatchStream> {
-    const endpoint = this.endpoints[this.current]!;
-    return this.poolOf(endpoint).withConnection('Watch', ({ client, metadata }) => {
-      const withLeader = metadata.clone();
-      withLeader.set('hasleader', 'true');
-      return (client as unknown as { watch(metadata: unknown): WatchStream }).watch(withLeader);
-    });
+  /** On the present endpoint. */
+  openWatchStream(): Promise<WatchStream> {
+    return this.channelOf(this.endpoints[this.current]!).watch();
   }
 
   /** Lets the next call or stream begin on another endpoint with a new connection. */
   rotate(): void {
     const endpoint = this.endpoints[this.current]!;
-    endpoint.pool?.close();
-    endpoint.pool = undefined;
+    endpoint.channel?.close();
+    endpoint.channel = undefined;
     this.current = (this.current + 1) % this.endpoints.length;
   }
 
   close(): void {
     this.closed = true;
-    for (const endpoint of this.endpoints) endpoint.pool?.close();
+    for (const endpoint of this.endpoints) endpoint.channel?.close();
   }
 
   private async transact(key: string, expected: Expectation, success: RPC.IRequestOp): Promise<string | undefined> {
@@ -136,24 +109,24 @@ export class EtcdClient {
     for (let attempt = 0; attempt < Math.max(2, this.endpoints.length); attempt++) {
       if (this.closed) break;
       const endpoint = this.endpoints[this.current]!;
-      let pool: ConnectionPool | undefined;
+      let channel: Channel | undefined;
       try {
-        pool = this.poolOf(endpoint);
-        return await unary<T>(pool, service, method, payload);
+        channel = this.channelOf(endpoint);
+        return await channel.unary<T>(service, method, payload);
       } catch (error) {
         failure = error;
         if (!mayTryAgain(error)) break;
         // Unless another call has already moved on.
-        if (endpoint === this.endpoints[this.current] && endpoint.pool === pool) this.rotate();
+        if (endpoint === this.endpoints[this.current] && endpoint.channel === channel) this.rotate();
       }
     }
     throw asDaemonError(failure, this.options.endpoints);
   }
 
-  private poolOf(endpoint: Endpoint): ConnectionPool {
+  private channelOf(endpoint: Endpoint): Channel {
     if (this.closed) throw new DaemonError('ETCD', 'The etcd client is closed');
-    endpoint.pool ??= new ConnectionPool(poolOptions(endpoint.address, this.options));
-    return endpoint.pool;
+    endpoint.channel ??= new Channel(endpoint.address, this.options);
+    return endpoint.channel;
   }
 }
 
@@ -173,57 +146,9 @@ export function prefixRangeEnd(prefix: string): Buffer {
   return end;
 }
 
-function unary<T>(pool: ConnectionPool, service: 'KV' | 'Lease', method: string, payload: unknown): Promise<T> {
-  type Call = (
-    payload: unknown,
-    metadata: unknown,
-    options: object,
-    done: (error: Error | null, response: T) => void,
-  ) => void;
-  return pool.withConnection(
-    service,
-    ({ client, metadata }) =>
-      new Promise<T>((resolve, reject) => {
-        const call = (client as unknown as Record<string, Call>)[method]!;
-        call.call(client, payload, metadata, { deadline: Date.now() + CALL_TIMEOUT_MS }, (error, response) =>
-          error ? reject(castGrpcError(error)) : resolve(response),
-        );
-      }),
-  );
-}
-
-function poolOptions(address: string, options: Omit<EtcdOptions, 'prefix'>): IOptions {
-  const read = (file: string | undefined) => (file === undefined ? undefined : readFileSync(file));
-  const tls = {
-    rootCertificate: read(options.caFile),
-    privateKey: read(options.keyFile),
-    certChain: read(options.certFile),
-  };
-  const secure = address.startsWith('https:');
-  // createSsl takes null for "the system's own authorities"; etcd3's type does not know it.
-  const credentials = { ...defined(tls), rootCertificate: tls.rootCertificate ?? null } as IOptions['credentials'];
-  const { username, password = '' } = options;
-  return {
-    hosts: [address],
-    grpcOptions: CHANNEL_OPTIONS,
-    faultHandling: { host: () => NO_POLICY, global: NO_POLICY },
-    ...(secure && credentials && { credentials }),
-    ...(username !== undefined && {
-      auth: { username, password, callOptions: () => ({ deadline: Date.now() + CALL_TIMEOUT_MS }) },
-    }),
-  };
-}
-
-type Policy = NonNullable<NonNullable<IOptions['faultHandling']>['global']>;
-
-/** etcd3's circuit breaker would refuse calls for 5 s after etcd is back, and its retry repeats on the same endpoint. */
-const NO_POLICY = {
-  execute: (run: (context: unknown) => unknown) => Promise.resolve().then(() => run({})),
-} as unknown as Policy;
-
 function mayTryAgain(error: unknown): boolean {
   if (!(error instanceof Error)) return false;
-  // An expired token: the pool that rotate() makes authenticates anew.
+  // An expired token: the channel made after rotate() authenticates anew.
   return isRecoverableError(error) || error instanceof EtcdInvalidAuthTokenError;
 }
 

@@ -10,7 +10,8 @@ import type { IWatchResponse } from 'etcd3/lib/rpc';
 import type { Logger } from 'pino';
 import { Backoff, Bell, sleep } from '../../abort.ts';
 import { DaemonError, messageOf } from '../../errors.ts';
-import { type EtcdClient, type KeyValue, keyValueFrom, type WatchStream } from './client.ts';
+import type { WatchStream } from './channel.ts';
+import { type EtcdClient, type KeyValue, keyValueFrom } from './client.ts';
 
 export interface WatchRange {
   readonly key: string;

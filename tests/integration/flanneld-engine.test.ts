@@ -1,0 +1,51 @@
+import { rmSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { Cluster, type Node, PREFIX, until } from './support/cluster.ts';
+import { bundleFlanneld } from './support/flanneld-bundle.ts';
+
+jest.setTimeout(60_000);
+
+const CONFIG = '{"Network":"10.5.0.0/16","Backend":{"Type":"udp"}}';
+const programs: string[] = [];
+let cluster: Cluster;
+
+async function start(engine: string, nodes: number): Promise<Node[]> {
+  const program = await bundleFlanneld({ engine: path.join(__dirname, 'support', engine) });
+  programs.push(program);
+  cluster = await Cluster.create(program, nodes);
+  cluster.etcd.put(`${PREFIX}/config`, CONFIG);
+  return cluster.nodes;
+}
+
+afterEach(async () => {
+  await cluster?.destroy();
+  for (const program of programs.splice(0)) rmSync(path.dirname(program), { recursive: true, force: true });
+});
+
+test('an engine that dies makes the node unready and is started again, each time', async () => {
+  const [a, b] = (await start('mortal-engine.ts', 2)) as [Node, Node];
+  const file = path.join(cluster.directory, 'die');
+  a.start([], { FLTEST_ENGINE_DIES: file });
+  b.start([], { FLTEST_ENGINE_DIES: `${file}-not` });
+  for (const node of [a, b]) {
+    await node.untilReady();
+    node.addPodAddress();
+  }
+  await until(() => a.canPing(b));
+  for (const time of [1, 2, 3]) {
+    writeFileSync(file, '');
+    await until(() => a.logged('The engine failed: The file is there') === time);
+    await until(() => a.logged('Not ready: engine') === time);
+    await a.untilReady();
+    await until(() => a.canPing(b) && b.canPing(a));
+  }
+  expect(a.ip('-o', '-4', 'address', 'show', 'flannel0')).toContain('/32'); // the device stayed
+});
+
+test('SIGTERM ends it with 0 within a second though the engine’s thread is stuck', async () => {
+  const [node] = (await start('stuck-engine.ts', 1)) as [Node];
+  await node.startReady();
+  const ended = await node.stop();
+  expect(ended).toMatchObject({ code: 0, signal: null });
+  expect(node.text).toContain('Not all parts ended');
+});
