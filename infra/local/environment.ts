@@ -21,12 +21,12 @@ export function createLocalEnvironment(settings: Settings, artifact: Artifact): 
   const vpc = new Vpc('vpc', { stack, cidr: settings.vpc, gateway: plan.gateway, mtu: settings.mtu });
   const etcd = new Etcd('etcd', { stack, vpc, pki, addresses: plan.etcd, network });
   const stored = storeArtifact(stack, artifact);
+  const revision = pulumi.interpolate`${formatNetworkConfig(network)} mtu ${settings.mtu} etcd ${etcd.ready.generation}`;
   const nodes: Node[] = [];
   for (const address of plan.nodes) {
     const previous = nodes.at(-1);
     // A change rolls from node to node: the next one begins when this one is ready.
     const after = previous ? [etcd.ready, previous.software] : [etcd.ready];
-    const revision = `${formatNetworkConfig(network)} mtu ${settings.mtu}`;
     const name = `node-${nodes.length}`;
     const args = { stack, vpc, pki, address, etcdEndpoints: etcd.endpoints, artifact: stored, revision, after };
     nodes.push(new Node(name, args));

@@ -21,7 +21,7 @@ export interface EtcdArgs {
 export class Etcd extends pulumi.ComponentResource {
   readonly endpoints: readonly string[];
   /** Who depends on this finds the network configuration in etcd. */
-  readonly ready: pulumi.Resource;
+  readonly ready: EtcdKey;
   readonly admin: pulumi.Output<KeyPair>;
 
   constructor(

@@ -2,7 +2,8 @@
  * Where the local environment keeps things. Namespaces are named `flannel.STACK.PART`: neither part may hold a dot, so a
  * name says to which stack it belongs, even when one stack's name begins with another's.
  */
-import { formatIpv4, type Ipv4 } from '@flannel-ts/inet/ipv4';
+import { formatIpv4, type Ipv4, ipv4ToBytes } from '@flannel-ts/inet/ipv4';
+import { type Mac, macFromBytes } from '@flannel-ts/inet/mac';
 
 const NETNS_DIRECTORY = '/run/netns';
 export const STATE_ROOT = '/var/lib/flannel-local';
@@ -45,6 +46,14 @@ export function artifactPath(stack: string, sha256: string, file: string): strin
 /** The machine's port at the bridge: unique by its address, and within the 15 characters a link's name may have. */
 export function portName(address: Ipv4): string {
   return `p${address.toString(16).padStart(8, '0')}`;
+}
+
+/**
+ * The same for every machine at this address: others remember it for half a minute (ARP), and would not find a machine that
+ * took the place of one they knew. Locally administered, like the addresses a cloud gives.
+ */
+export function machineMac(address: Ipv4): Mac {
+  return macFromBytes(Uint8Array.of(0x02, 0x00, ...ipv4ToBytes(address)));
 }
 
 /** Names one machine at one address; whatever lives on it is replaced when this changes. */

@@ -15,7 +15,7 @@ export interface NodeArgs {
   readonly etcdEndpoints: readonly string[];
   readonly artifact: StoredArtifact;
   /** What flanneld finds when it starts, in etcd and at its interface: another text restarts it. */
-  readonly revision: string;
+  readonly revision: pulumi.Input<string>;
   /** What must be there first: the configuration in etcd, and the node before this one. */
   readonly after: readonly pulumi.Resource[];
 }

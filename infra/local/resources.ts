@@ -2,7 +2,7 @@
 import * as pulumi from '@pulumi/pulumi';
 import type { ArtifactInputs, ArtifactOutputs } from './host/artifact-store.ts';
 import type { AuthorityInputs, CertificateInputs, IssuedOutputs } from './host/certificates.ts';
-import type { EtcdKeyInputs, EtcdMemberInputs } from './host/etcd.ts';
+import type { EtcdKeyInputs, EtcdKeyOutputs, EtcdMemberInputs } from './host/etcd.ts';
 import type { MachineInputs, MachineOutputs } from './host/machine.ts';
 import type { NodeInputs, NodeOutputs, StagedInputs } from './host/node.ts';
 import type { PodInputs, PodOutputs } from './host/pod.ts';
@@ -102,8 +102,10 @@ export class EtcdMember extends LocalResource {
 }
 
 export class EtcdKey extends LocalResource {
+  declare readonly generation: pulumi.Output<EtcdKeyOutputs['generation']>;
+
   constructor(name: string, args: Args<EtcdKeyInputs>, options: Options) {
-    super('etcdKey', 'EtcdKey', name, args, [], options);
+    super('etcdKey', 'EtcdKey', name, args, ['generation'], options);
   }
 }
 

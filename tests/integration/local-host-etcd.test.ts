@@ -143,9 +143,13 @@ describe('an etcd cluster', () => {
     expect(read()).toBe('{"Network":"10.244.0.0/16"}');
     etcdctl(0, 'admin', 'del', '/coreos.com/network/config');
     expect(await config.refresh()).toBeUndefined();
+    const { generation } = config.outs;
     await config.create();
+    expect(config.outs.generation).not.toBe(generation);
+    const { generation: second } = config.outs;
     await config.update({ value: '{"Network":"10.245.0.0/16"}' });
     expect(read()).toBe('{"Network":"10.245.0.0/16"}');
+    expect(config.outs.generation).toBe(second);
   });
 
   test('grows to three members without restarting the first', async () => {

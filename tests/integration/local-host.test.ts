@@ -78,6 +78,13 @@ describe('vpc and machine', () => {
     expect(ping('node-0', '10.64.31.254')).toBe(true);
   });
 
+  test('a machine that takes the place of another is found at once', async () => {
+    expect(ping('node-1', '10.64.0.16')).toBe(true);
+    await machines[0]!.delete();
+    await machines[0]!.create();
+    expect(ping('node-1', '10.64.0.16')).toBe(true);
+  });
+
   test('update() changes the MTU in place', async () => {
     expect((await vpc.diff({ mtu: 1400 })).replaces).toEqual([]);
     for (const resource of [vpc, ...machines]) await resource.update({ mtu: 1400 });

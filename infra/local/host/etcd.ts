@@ -1,4 +1,5 @@
 /** An etcd member, and the keys of the cluster that the stack looks after. */
+import { randomUUID } from 'node:crypto';
 import { existsSync, rmSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { netnsExists } from '@flannel-ts/linux/netns';
@@ -164,13 +165,21 @@ export interface EtcdKeyInputs {
   readonly value: string;
 }
 
-export const etcdKey = handler<EtcdKeyInputs, object>({
+export interface EtcdKeyOutputs {
+  /**
+   * Another text whenever the key had to be made anew: the cluster has lost its data then, and who has written to it must
+   * write again. (etcd's own cluster id would be the same: it is a hash of the members' URLs.)
+   */
+  readonly generation: string;
+}
+
+export const etcdKey = handler<EtcdKeyInputs, EtcdKeyOutputs>({
   id: ({ stack, key }) => `${stack}${key}`,
   identity: ['stack', 'key', 'prefix'],
   ignored: ['endpoints', 'machine'],
-  async ensure(inputs) {
+  async ensure(inputs, old) {
     await retrying(() => putKey(inputs, inputs.key, inputs.value), READY_MS);
-    return {};
+    return { generation: old?.generation || randomUUID() };
   },
   async observe(props) {
     if (!canAsk(props)) return ABSENT;

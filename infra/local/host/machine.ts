@@ -12,6 +12,7 @@ import { InfraError } from '../../errors.ts';
 import {
   MACHINE_INTERFACE,
   machineId,
+  machineMac,
   machineRoot,
   netnsName,
   netnsPath,
@@ -67,7 +68,7 @@ function ensureMachine(inputs: MachineInputs): void {
     const bridge = getLink(nl, VPC_BRIDGE);
     if (bridge === undefined)
       throw new InfraError('NOT_READY', `VPC of stack ${stack} has no bridge: run "npm run up"`);
-    const port = ensurePort(nl, portName(parseIpv4(address)), netns);
+    const port = ensurePort(nl, parseIpv4(address), netns);
     setLink(nl, port.index, { mtu, master: bridge.index, up: true });
   });
   withNetlink({ netns }, (nl) => {
@@ -81,12 +82,13 @@ function ensureMachine(inputs: MachineInputs): void {
 }
 
 /** The two ends live and die together, so a port without its other end in the machine is another machine's remains. */
-function ensurePort(nl: Netlink, port: string, netns: string): Link {
+function ensurePort(nl: Netlink, address: Ipv4, netns: string): Link {
+  const port = portName(address);
   const present = getLink(nl, port);
   if (present && withNetlink({ netns }, (inside) => getLink(inside, MACHINE_INTERFACE)) !== undefined) return present;
   ensureLinkAbsent(nl, port);
   withNetlink({ netns }, (inside) => ensureLinkAbsent(inside, MACHINE_INTERFACE));
-  return addVeth(nl, { name: port, peer: { name: MACHINE_INTERFACE, netns } });
+  return addVeth(nl, { name: port, peer: { name: MACHINE_INTERFACE, netns, mac: machineMac(address) } });
 }
 
 function removePort({ stack, address }: MachineInputs): void {

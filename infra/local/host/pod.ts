@@ -34,7 +34,7 @@ export const pod = handler<PodInputs, PodOutputs>({
   identity: ['stack', 'pod', 'node', 'host'],
   async ensure(inputs, old) {
     const attachment = attachmentOf(inputs);
-    if (await hasNetwork(inputs, old)) return { address: old!.address, netns: netnsName(inputs.stack, inputs.pod) };
+    if (await hasNetwork(inputs, old)) return { address: old!.address, netns: netnsPath(inputs.stack, inputs.pod) };
     if (netnsExists(attachment.sandbox)) {
       // What is left of an earlier attempt, as a kubelet cleans up before it tries a sandbox again.
       await deleteNetwork(attachment);
@@ -42,7 +42,7 @@ export const pod = handler<PodInputs, PodOutputs>({
     }
     ensureNetns(attachment.sandbox);
     const result = await addNetwork(attachment);
-    return { address: addressOf(result), netns: netnsName(inputs.stack, inputs.pod) };
+    return { address: addressOf(result), netns: netnsPath(inputs.stack, inputs.pod) };
   },
   async observe(props) {
     const attachment = attachmentOf(props);
