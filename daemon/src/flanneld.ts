@@ -22,6 +22,7 @@ import { notifySystemd } from './node/notify.ts';
 import { Readiness } from './node/readiness.ts';
 import { keepSubnetFile, readPreviousSubnet } from './node/subnet-file.ts';
 import { type TunDevice, Tunnel } from './node/tunnel.ts';
+import { watchUnderlay } from './node/underlay.ts';
 import type { Options } from './options.ts';
 import type { DesiredState } from './state/desired.ts';
 import { Kernel } from './state/kernel.ts';
@@ -40,7 +41,10 @@ export interface DaemonParts {
 /** Resolves when the signal aborted and everything is at rest; rejects with what makes it impossible to go on. */
 export async function runDaemon(options: Options, parts: DaemonParts, signal: AbortSignal): Promise<void> {
   setMaxListeners(0, signal); // a listener for every part that waits
-  const readiness = new Readiness(['lease', 'peers', 'kernel', 'engine', 'subnet file', 'firewall'], parts.log);
+  const readiness = new Readiness(
+    ['lease', 'peers', 'underlay', 'kernel', 'engine', 'subnet file', 'firewall'],
+    parts.log,
+  );
   let health: HealthServer | undefined;
   const nl = openNetlink();
   try {
@@ -125,6 +129,7 @@ async function serve(options: Options, parts: DaemonParts, serving: Serving, sig
           await keepSubnetFile(options.subnetFile, subnetEnv, report, log, stop);
         },
         (stop) => keepFirewall(options, serving, log, stop),
+        (stop) => watchUnderlay(nl, external, (trouble) => readiness.report('underlay', trouble), stop),
         (stop) => untilBroken(tunnel, stop),
       ],
       signal,

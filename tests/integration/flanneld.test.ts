@@ -84,7 +84,12 @@ describe.each(PROGRAMS)('three nodes with %s', (_, make) => {
 
   test('a deleted flannel0 is made again', () => healed(a, () => a.ip('link', 'delete', 'flannel0')));
   test('a device of another kind that has the name is left alone', async () => {
-    await healed(a, () => a.run('sh', '-c', 'ip link delete flannel0; ip link add flannel0 type bridge'));
+    await healed(a, () => {
+      process.kill(a.pid!, 'SIGSTOP'); // it would be as fast as we are
+      a.ip('link', 'delete', 'flannel0');
+      a.ip('link', 'add', 'flannel0', 'type', 'bridge');
+      process.kill(a.pid!, 'SIGCONT');
+    });
     expect(a.ip('route', 'show', '10.5.0.0/16')).toContain('dev flannel1');
     a.ip('link', 'delete', 'flannel0');
     expect(a.canPing(b)).toBe(true);
@@ -118,6 +123,14 @@ describe.each(PROGRAMS)('three nodes with %s', (_, make) => {
       a.ip('address', 'add', `${a.address}/24`, 'dev', 'eth0');
       a.ip('route', 'replace', 'default', 'via', '10.64.0.1');
     }));
+  test('a node whose interface is down is not ready, and is again when it is up', async () => {
+    a.ip('link', 'set', 'eth0', 'down');
+    await until(() => a.probe('readyz').includes('the interface eth0 is down'));
+    a.ip('link', 'set', 'eth0', 'up');
+    a.ip('route', 'replace', 'default', 'via', GATEWAY);
+    await a.untilReady();
+    await until(() => a.canPing(b));
+  });
   test('a removed subnet file is written again', async () => {
     const before = readFileSync(a.subnetFile, 'utf8');
     rmSync(a.subnetFile);

@@ -90,6 +90,7 @@ export function describeSubnetManager(name: string, makeHarness: () => Promise<M
 
     describeConfig(() => ({ harness, manager, never }));
     describeAcquire(() => ({ harness, manager, never }));
+    describeScarcity(() => ({ harness, manager, never }));
     describeWatch(() => ({ harness, manager, never }));
     describeHold(() => ({ harness, manager, never }));
   });
@@ -161,7 +162,9 @@ function describeAcquire(context: () => Context): void {
     expect(formatIpv4Prefix(kept.subnet)).toBe('10.5.200.0/24');
     expect(formatIpv4Prefix(other.subnet)).not.toBe('10.5.200.0/24');
   });
+}
 
+function describeScarcity(context: () => Context): void {
   test('acquireLease() keeps out of a subnet whose lease nobody can read', async () => {
     const { harness, manager, never } = context();
     await harness.putConfig('{"Network":"10.5.0.0/26","SubnetLen":28,"Backend":{"Type":"udp"}}');
