@@ -25,6 +25,10 @@ export async function startWorkerEngine(name: WorkerName, config: EngineConfig, 
   await engine.started.catch((error: unknown) => {
     throw signal?.aborted ? aborted(signal) : error;
   });
+  if (signal?.aborted) {
+    await engine.stop();
+    throw aborted(signal);
+  }
   return engine;
 }
 

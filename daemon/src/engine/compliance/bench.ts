@@ -110,6 +110,17 @@ export class Bench {
     return packet;
   }
 
+  /** Sends until the peer gets something, as after the loss of a link, and leaves nothing of it unread. */
+  async catchUp(): Promise<void> {
+    let last = aged(this.emit({ identification: ++this.#marks }));
+    await until(() => {
+      const got = this.peer.tryReceive();
+      if (got !== undefined) return Buffer.compare(got.bytes, last) === 0;
+      last = aged(this.emit({ identification: ++this.#marks }));
+      return false;
+    }, 'the peer to be reached');
+  }
+
   /** Everything given to the engine so far has been dealt with, and nothing waits unread at either end. */
   async nothingElse(): Promise<void> {
     const out = this.emit({ identification: ++this.#marks, payload: new Uint8Array(32) });

@@ -78,8 +78,8 @@ export class Lab {
   device(node: Node): DeviceTap {
     const index = Number.parseInt(node.run('ip', '-o', 'link', 'show', 'flannel0'), 10);
     const fd = withNetns(node.netns, () => {
-      const packets = socket(AF_PACKET, SOCK_DGRAM | SOCK_NONBLOCK, swap(ETH_P_ALL));
-      bind(packets, sockaddrLl(index, ETH_P_ALL));
+      const packets = socket(AF_PACKET, SOCK_DGRAM | SOCK_NONBLOCK, swap(ETH_P_IP));
+      bind(packets, sockaddrLl(index, ETH_P_IP));
       return packets;
     });
     this.#closers.push(() => closeFd(fd));
@@ -155,9 +155,8 @@ export class UdpSocket {
   }
 }
 
-const ETH_P_ALL = 3; // linux/if_ether.h
+/** linux/if_ether.h; a packet socket of one protocol, unlike one of all, is not shown outgoing packets. */
 const ETH_P_IP = 0x0800;
-const PACKET_OUTGOING = 4; // linux/if_packet.h
 
 /** The kernel's side of a TUN device, byte for byte. */
 export class DeviceTap {
@@ -174,13 +173,10 @@ export class DeviceTap {
     sendTo(this.fd, bytes, 0, sockaddrLl(this.index, ETH_P_IP));
   }
 
-  /** What the engine wrote, IPv4 only: the kernel sends IPv6 messages of its own. */
+  /** What the engine wrote. */
   tryReceive(): Uint8Array | undefined {
-    for (;;) {
-      const length = tryRecvFrom(this.fd, this.#buffer, 0, this.#from);
-      if (length < 0) return undefined;
-      if (this.#from[10] !== PACKET_OUTGOING && this.#buffer[0]! >> 4 === 4) return this.#buffer.slice(0, length);
-    }
+    const length = tryRecvFrom(this.fd, this.#buffer, 0, this.#from);
+    return length < 0 ? undefined : this.#buffer.slice(0, length);
   }
 
   async receive(): Promise<Uint8Array> {
