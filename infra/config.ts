@@ -20,6 +20,8 @@ export interface Settings {
   readonly etcdMembers: number;
   readonly vpc: Ipv4Prefix;
   readonly mtu: number;
+  /** The directory of the artifact to run, with its manifest.json; relative to the project. */
+  readonly artifact: string;
   /** flannel's own network configuration, as flanneld will read it from etcd. */
   readonly network: NetworkConfig;
 }
@@ -60,6 +62,7 @@ export function parseSettings(stack: string, lookup: Lookup): Settings {
     pods: read.prefix('podCidr'),
     subnetLength: read.integer('subnetLength', 1, 30),
     backend: read.object('backend'),
+    artifact: read.directory('artifact'),
   };
   read.done();
   const { pods, subnetLength, backend, ...settings } = values as Complete<typeof values>;
@@ -96,6 +99,10 @@ class Reader {
   prefix(key: string): Ipv4Prefix | undefined {
     const text = this.text(key, 'an IPv4 range like 10.64.0.0/19');
     return text === undefined ? undefined : this.attempt(() => parseIpv4PrefixStrict(text), key);
+  }
+
+  directory(key: string): string | undefined {
+    return this.value(key, 'a directory like dist', (text) => (text === '' ? undefined : text));
   }
 
   object(key: string): object | undefined {

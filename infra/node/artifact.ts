@@ -9,19 +9,22 @@ export interface Artifact {
   readonly sha256: string;
   /** Name of the archive beside the manifest. */
   readonly file: string;
+  /** Path of the archive. */
+  readonly source: string;
 }
 
 /** Reads what `npm run build` says it made in `directory`. */
 export function readArtifact(directory: string): Artifact {
   const path = join(directory, 'manifest.json');
   const artifact = parseManifest(readText(path), path);
-  if (statSync(join(directory, artifact.file), { throwIfNoEntry: false }) === undefined) {
+  const source = join(directory, artifact.file);
+  if (statSync(source, { throwIfNoEntry: false }) === undefined) {
     throw new InfraError('ARTIFACT_MISSING', `${path} names ${artifact.file}, which is not there: run "npm run build"`);
   }
-  return artifact;
+  return { ...artifact, source };
 }
 
-export function parseManifest(text: string, path = 'manifest.json'): Artifact {
+export function parseManifest(text: string, path = 'manifest.json'): Omit<Artifact, 'source'> {
   const manifest = JSON.parse(text) as { version?: unknown; artifact?: { file?: unknown; sha256?: unknown } };
   const { version, artifact } = manifest;
   const file = artifact?.file;

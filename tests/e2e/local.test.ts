@@ -214,7 +214,7 @@ test('a changed artifact rolls the nodes', async () => {
     manifest.artifact.sha256 = createHash('sha256').update(readFileSync(archive)).digest('hex');
     writeFileSync(join(directory, 'manifest.json'), JSON.stringify(manifest));
     const old = ['node-0', 'node-1'].map((node) => flanneld(node)[0]!.pid);
-    await cliOk('up', '--stack', stack, '--config', `artifact=${join(directory, 'manifest.json')}`);
+    await cliOk('up', '--stack', stack, '--config', `artifact=${directory}`);
     current = await outputs(stack);
     expect(current.artifact.sha256).toBe(manifest.artifact.sha256);
     for (const [index, node] of ['node-0', 'node-1'].entries()) {
