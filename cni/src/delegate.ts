@@ -41,8 +41,10 @@ export function loadSubnetEnv(file: string): SubnetEnv {
 }
 
 /** Without `node` (the subnet file is gone at DEL) ranges, routes and MTU stay open: giving back needs none of them. */
-export function renderDelegate(conf: NetConf, node: SubnetEnv | undefined): JsonObject {
+export function renderDelegate(conf: NetConf, node: SubnetEnv | undefined, args?: JsonObject): JsonObject {
   const delegate = newObject(conf.delegate as JsonObject);
+  // Upstream loses these, so that nobody gets the address or MAC asked for there.
+  if (args !== undefined) setField(delegate, 'args', args);
   if (conf.runtimeConfig !== undefined) setField(delegate, 'runtimeConfig', conf.runtimeConfig as JsonObject);
   setField(delegate, 'name', conf.name);
   if (!stringField(delegate, 'type', 'delegate.type')) setField(delegate, 'type', DEFAULT_CNI_DELEGATE);

@@ -52,25 +52,15 @@ export function codeOf(error: unknown): string | undefined {
   return typeof code === 'string' ? code : undefined;
 }
 
-const IO_CODES = new Set([
-  'ENOSPC',
-  'EROFS',
-  'EACCES',
-  'EDQUOT',
-  'EIO',
-  'EMFILE',
-  'ENFILE',
-  'ENOTDIR',
-  'EISDIR',
-  'ELOOP',
-]);
+/** System calls on files, by the names that node:fs and our own FFI give. */
+const FILE_CALLS = new Set(['open', 'read', 'write', 'close', 'flock', 'mkdir', 'unlink', 'stat', 'statfs', 'scandir']);
 
 /** Turns anything thrown below into an error of the specification. */
 export function toCniError(error: unknown): CniError {
   if (error instanceof CniError) return error;
   const code = codeOf(error);
-  const isFileError = typeof (error as { syscall?: unknown } | null)?.syscall === 'string';
-  if (isFileError && code !== undefined && IO_CODES.has(code)) {
+  const syscall = (error as { syscall?: unknown } | null | undefined)?.syscall;
+  if (typeof syscall === 'string' && FILE_CALLS.has(syscall)) {
     return new CniError(ErrorCode.ioFailure, messageOf(error), '', { cause: error });
   }
   if (code === 'ENOMEM' || code === 'ENOBUFS') {

@@ -43,11 +43,12 @@ export function execPlugin(type: string, command: Command, request: Request, con
     maxBuffer: MAX_OUTPUT,
     encoding: 'utf8',
   });
-  if (run.error !== undefined && run.status === null) {
-    const code = (run.error as NodeJS.ErrnoException).code;
-    if (code === 'ETIMEDOUT') {
-      throw new CniError(ErrorCode.tryAgainLater, `plugin ${file} did not answer ${command} within ${TIMEOUT_MS} ms`);
-    }
+  const problem = (run.error as NodeJS.ErrnoException | undefined)?.code;
+  if (problem === 'ETIMEDOUT') {
+    throw new CniError(ErrorCode.tryAgainLater, `plugin ${file} did not answer ${command} within ${TIMEOUT_MS} ms`);
+  }
+  // EPIPE: it ended without reading the configuration, and how it ended says more.
+  if (run.error !== undefined && problem !== 'EPIPE') {
     throw new CniError(ErrorCode.internal, `cannot run plugin ${file}: ${messageOf(run.error)}`);
   }
   if (run.status !== 0) throw pluginFailure(file, command, run.stdout, run.signal ?? `exit status ${run.status}`);

@@ -8,7 +8,7 @@ import { execAdd, execPlugin, findPlugin, hasPlugin } from './exec.ts';
 import { collectGarbage } from './gc.ts';
 import { parseHostLocal } from './ipam/config.ts';
 import { hasFreeAddress } from './ipam/host-local.ts';
-import { type JsonObject, newObject, removeField } from './json.ts';
+import { type JsonObject, newObject, objectField, removeField } from './json.ts';
 import { requireSandbox, sandboxExists } from './netns.ts';
 import type { Request } from './protocol.ts';
 import { type CniResult, decodePreviousResult, formatResult } from './result.ts';
@@ -63,13 +63,13 @@ function refuseOwnType(type: string): void {
   );
 }
 
-function renderForAdd(conf: NetConf): JsonObject {
+function renderForAdd(request: Request, conf: NetConf): JsonObject {
   try {
     checkDelegate(conf);
   } catch (error) {
     throw new CniError(ErrorCode.invalidNetworkConfig, messageOf(error), '', { cause: error });
   }
-  const rendered = renderDelegate(conf, loadSubnetEnv(conf.subnetFile));
+  const rendered = renderDelegate(conf, loadSubnetEnv(conf.subnetFile), objectField(request.config, 'args'));
   refuseOwnType(delegateType(rendered));
   return rendered;
 }
@@ -77,7 +77,7 @@ function renderForAdd(conf: NetConf): JsonObject {
 function add(request: Request): CniResult {
   requireSandbox(request.netns, request.mayUseOwnNetns);
   const conf = readNetConf(request);
-  const rendered = renderForAdd(conf);
+  const rendered = renderForAdd(request, conf);
   const scratch = new ScratchFiles(conf.dataDir, request.containerId, request.ifName);
   const undo = new Undo();
   const wasHere = scratch.exists();
@@ -146,7 +146,7 @@ function checkAttachment(request: Request): void {
   if (previous === undefined) throw new CniError(ErrorCode.invalidNetworkConfig, 'Required prevResult missing');
   const conf = readNetConf(request);
   const scratch = new ScratchFiles(conf.dataDir, request.containerId, request.ifName).read();
-  const rendered = scratch?.conf ?? renderForAdd(conf);
+  const rendered = scratch?.conf ?? renderForAdd(request, conf);
   const type = delegateType(rendered);
   if (type === 'bridge') check(request, rendered, previous);
   else execPlugin(type, 'CHECK', request, { ...rendered, prevResult: request.config.prevResult ?? null });
@@ -155,7 +155,7 @@ function checkAttachment(request: Request): void {
 /** Whether an ADD would find what it needs. Says nothing of the daemon and its backend (a later issue). */
 function reportStatus(request: Request): void {
   try {
-    const rendered = renderForAdd(readNetConf(request));
+    const rendered = renderForAdd(request, readNetConf(request));
     const type = delegateType(rendered);
     const ipam = ipamType(rendered);
     if (type !== 'bridge') execPlugin(type, 'STATUS', request, rendered);
