@@ -15,12 +15,13 @@ export interface ForegroundOptions extends Pick<SpawnOptions, 'cwd' | 'env'> {
 /**
  * Runs a program that must be told once, and not twice, that it is to end. Pulumi is one: the first signal lets it finish
  * what it is at, the second one ends it at once and leaves resources that nobody knows of. So it gets a session of its own,
- * which the terminal's Ctrl-C does not reach, and each signal that reaches us is passed on once.
+ * which the terminal's Ctrl-C does not reach, and each signal that reaches us is passed on once. If we are killed, the
+ * kernel tells it (prctl(2), PR_SET_PDEATHSIG; setpriv is of util-linux).
  */
 export function runWithSignals(command: string, args: readonly string[], options: ForegroundOptions): Promise<number> {
   const { stdout = 'inherit', ...rest } = options;
   const stdio: SpawnOptions['stdio'] = ['inherit', stdout === 'stderr' ? 2 : 'inherit', 'inherit'];
-  const child = spawn(command, args, { ...rest, stdio, detached: true });
+  const child = spawn('setpriv', ['--pdeathsig', 'TERM', '--', command, ...args], { ...rest, stdio, detached: true });
   let last = 0;
   return outcome(child, command, (signal) => {
     const now = Date.now();

@@ -1,6 +1,7 @@
 /** What the commands do to a stack beside changing its resources. */
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { ToolError, UsageError } from '../../setup/errors.mjs';
 import { say } from '../../setup/progress.mjs';
 import type { Pulumi } from './cli.ts';
@@ -76,19 +77,30 @@ export async function readSetting(pulumi: Pulumi, stack: string, key: string): P
   return all[qualify(key)]?.value;
 }
 
-/** Removes the lock of a command that was killed. Throws if somebody may be at work. */
+/** How long another command may take until this one gives up; an `up` of many nodes takes minutes. */
+const PATIENCE_MS = 300_000;
+const POLL_MS = 250;
+
+/**
+ * Removes the lock of a command that was killed, and waits for one that is still at work: an interrupted one first finishes
+ * what it is at.
+ */
 export async function clearStaleLocks(pulumi: Pulumi, stack: string): Promise<void> {
   const { directory } = pulumi.backend;
   if (directory === undefined) return;
-  const locks = readLocks(directory, stack);
-  if (locks.length === 0) return;
-  const held = locks.find(isHeld);
-  if (held !== undefined) {
-    throw new ToolError(
-      'LOCKED',
-      `The stack "${stack}" is being changed by process ${held.pid} of ${held.username}@${held.hostname}, since ${held.timestamp}: wait until that is done`,
-    );
+  const deadline = Date.now() + PATIENCE_MS;
+  let locks = readLocks(directory, stack);
+  for (let told = false; locks.some(isHeld); locks = readLocks(directory, stack)) {
+    const { pid, username, hostname, timestamp } = locks.find(isHeld)!;
+    const who = `process ${pid} of ${username}@${hostname}, since ${timestamp}`;
+    if (Date.now() > deadline) {
+      throw new ToolError('LOCKED', `The stack "${stack}" is being changed by ${who}: wait until that is done`);
+    }
+    if (!told) say(`The stack "${stack}" is being changed by ${who}; waiting for it to finish ...`);
+    told = true;
+    await sleep(POLL_MS);
   }
+  if (locks.length === 0) return;
   say(`Removing the lock of process ${locks.map(({ pid }) => pid).join(', ')}, which has ended without giving it back`);
   await pulumi.ask(['cancel', '--yes', '--stack', stack]);
 }

@@ -24,7 +24,7 @@ export interface PodOutput {
   readonly name: string;
   readonly node: string;
   readonly address: string;
-  /** Path of its network namespace. */
+  /** Name of its network namespace, as ip-netns(8) has it. */
   readonly netns: string;
 }
 

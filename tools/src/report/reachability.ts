@@ -1,7 +1,9 @@
 /** Who reaches whom: ping(8) from every pod to every other. */
 import { spawn } from 'node:child_process';
+import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { NETNS_ROOT } from '../../../infra/local/names.ts';
 import type { PodOutput } from './outputs.ts';
 import { formatTable } from './table.ts';
 
@@ -64,7 +66,19 @@ function onePerNode(pods: readonly PodOutput[]): PodOutput[] {
 }
 
 const pingPods: Ping = async (from, to) => {
-  const args = [`--net=${from.netns}`, 'ping', '-n', '-q', '-c', `${PACKETS}`, '-i', '0.05', '-W', '1', to.address];
+  const args = [
+    `--net=${join(NETNS_ROOT, from.netns)}`,
+    'ping',
+    '-n',
+    '-q',
+    '-c',
+    `${PACKETS}`,
+    '-i',
+    '0.05',
+    '-W',
+    '1',
+    to.address,
+  ];
   const child = spawn('nsenter', args, { stdio: ['ignore', 'pipe', 'ignore'], env: { ...process.env, LC_ALL: 'C' } });
   const failed = new Promise<string>((resolve) => child.once('error', () => resolve('')));
   return parsePing(await Promise.race([text(child.stdout), failed]));
