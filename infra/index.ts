@@ -1,8 +1,8 @@
 /**
  * The Pulumi program: settings -> environment -> outputs. The settings are checked before anything is made; the artifact
- * is the one that the same checkout has built, so that infrastructure, daemon and plugin change together.
+ * is the one that the same checkout has built if nothing else is set, so that infrastructure, daemon and plugin change together.
  */
-import { join } from 'node:path';
+import { isAbsolute, join } from 'node:path';
 import * as pulumi from '@pulumi/pulumi';
 import { readSettings } from './config.ts';
 import { createEnvironment } from './environment.ts';
@@ -11,12 +11,13 @@ import { type Artifact, readArtifact } from './node/artifact.ts';
 
 async function program(): Promise<object> {
   const settings = readSettings();
-  return createEnvironment(settings, builtArtifact());
+  return createEnvironment(settings, readConfiguredArtifact(settings.artifact));
 }
 
-function builtArtifact(): Artifact {
+/** Paths are relative to the program's directory, in which Pulumi and its providers run, for checkouts differ. */
+function readConfiguredArtifact(directory: string): Artifact {
   try {
-    return readArtifact(join(__dirname, '../dist'));
+    return readArtifact(isAbsolute(directory) ? directory : join('..', directory));
   } catch (error) {
     throw error instanceof InfraError ? new pulumi.RunError(error.message) : error;
   }

@@ -58,8 +58,8 @@ function requireHost(): void {
   }
 }
 
-function storeArtifact(stack: string, { sha256, file }: Artifact): StoredArtifact {
-  return new StoredArtifact('artifact', { stack, sha256, file, source: `../dist/${file}` }, {});
+function storeArtifact(stack: string, { sha256, file, source }: Artifact): StoredArtifact {
+  return new StoredArtifact('artifact', { stack, sha256, file, source }, {});
 }
 
 function clientSecret(pki: Pki, etcd: Etcd): EnvironmentOutputs['etcdClient'] {

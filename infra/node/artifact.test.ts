@@ -107,7 +107,11 @@ describe('readArtifact()', () => {
   test('reads the manifest of a build', () => {
     writeFileSync(join(directory, 'manifest.json'), JSON.stringify(manifest));
     writeFileSync(join(directory, 'flannel.tar.gz'), '');
-    expect(readArtifact(directory)).toEqual({ version: '0.1.0', ...manifest.artifact });
+    expect(readArtifact(directory)).toEqual({
+      version: '0.1.0',
+      ...manifest.artifact,
+      source: join(directory, 'flannel.tar.gz'),
+    });
   });
 
   test('says what to do when nothing was built', () => {
