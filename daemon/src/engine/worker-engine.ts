@@ -5,6 +5,7 @@ import { Control } from './control.ts';
 import type { Engine, EngineConfig, EngineCounters, EngineRoute } from './engine.ts';
 import { EngineError } from './errors.ts';
 import { spawnWorker, type WorkerName } from './spawn.ts';
+import { Watchdog } from './watchdog.ts';
 import type { EngineWorkerData, EngineWorkerMessage } from './worker-main.ts';
 
 const POLL_TIMEOUT_MS = 500;
@@ -129,14 +130,11 @@ class WorkerEngine implements Engine {
   }
 
   #watchHeartbeat(): NodeJS.Timeout {
-    let last = this.#control.heartbeat;
-    let silent = 0;
+    const watchdog = new Watchdog(this.#control.heartbeat, STUCK_TICKS);
     return setInterval(() => {
-      const beat = this.#control.heartbeat;
-      silent = beat === last ? silent + 1 : 0;
-      last = beat;
-      if (silent < STUCK_TICKS || this.#stopping) return;
-      this.#fail(new EngineError('STUCK', `The engine's thread has shown no sign of life for ${silent} s`));
+      if (!watchdog.observe(this.#control.heartbeat) || this.#stopping) return;
+      const silence = (STUCK_TICKS * WATCH_INTERVAL_MS) / 1000;
+      this.#fail(new EngineError('STUCK', `The engine's thread has shown no sign of life for ${silence} s`));
     }, WATCH_INTERVAL_MS).unref();
   }
 }
