@@ -6,7 +6,7 @@ export type DaemonErrorCode =
   | 'OUT_OF_SUBNETS'
   | 'LEASE_TAKEN'
   | 'ETCD'
-  | 'ETCD_COMPACTED'
+  | 'ETCD_REVISION_GONE'
   | 'KERNEL'
   | 'ENGINE';
 

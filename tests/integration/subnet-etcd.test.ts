@@ -163,8 +163,28 @@ describe('EtcdSubnetManager', () => {
     server.put(`${PREFIX}/subnets/10.5.2.0-24`, leaseValue(2));
     server.compact();
     await follower.until((table) => table.size === 1 && table.has('10.5.2.0/24'));
-    expect(logged('compacted the revision')).toBe(1);
+    expect(logged('Cannot resume, listing anew: Etcd compacted')).toBe(1);
     await follower.stop();
+  });
+
+  test('a store that was lost is filled again by the nodes that live', async () => {
+    for (let i = 0; i < 20; i++) server.put('/elsewhere', String(i)); // a high revision, which the new store is far from
+    const nodes = [managerOn(server), managerOn(server)];
+    const stop = new AbortController();
+    const followers = nodes.map((node) => new Follower(node));
+    const holding: Promise<void>[] = [];
+    for (const [n, node] of nodes.entries()) {
+      holding.push(node.holdLease(await node.acquireLease(await request(node, n + 1), never), stop.signal));
+    }
+    await Promise.all(followers.map((follower) => follower.until((table) => table.size === 2)));
+    const before = server.keys(`${PREFIX}/subnets/`);
+    await server.startEmpty();
+    await until(() => server.keys(`${PREFIX}/subnets/`).length === 2);
+    expect(server.keys(`${PREFIX}/subnets/`)).toEqual(before);
+    await Promise.all(followers.map((follower) => follower.until((table) => table.size === 2)));
+    stop.abort();
+    await Promise.all(holding);
+    for (const follower of followers) await follower.stop();
   });
 
   test('watchLeases() gives up a stream that went silent, and follows again', async () => {

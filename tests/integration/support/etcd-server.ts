@@ -1,6 +1,6 @@
 /** A real etcd of a test's own: on loopback (or in a namespace), with its own ports and data. */
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -66,6 +66,14 @@ export class EtcdServer {
     const exited = new Promise((resolve) => child.once('exit', resolve));
     child.kill(signal);
     await exited;
+  }
+
+  /** An etcd that lost its data, at the same address. */
+  async startEmpty(): Promise<void> {
+    await this.stop();
+    rmSync(this.dataDir, { recursive: true, force: true });
+    mkdirSync(this.dataDir, { mode: 0o700 });
+    await this.start();
   }
 
   /** A member that accepts connections and says nothing. */

@@ -63,6 +63,7 @@ export async function* watchRange(
       }
       const relistAt = Date.now() + timings.relistMs;
       for await (const response of followStream(client, range, revision, signal, timings, relistAt)) {
+        checkNotRewound(response, revision);
         outage.over();
         backoff.reset();
         // Only events move the bookmark: a progress notice may run ahead of them (etcd issue 15220, before 3.4.25), and the
@@ -75,8 +76,8 @@ export async function* watchRange(
       revision = undefined; // it is time for a list
     } catch (error) {
       if (signal.aborted) return;
-      if (error instanceof DaemonError && error.code === 'ETCD_COMPACTED') {
-        log.info({ key: range.key, revision }, 'Etcd compacted the revision to resume at: listing anew');
+      if (error instanceof DaemonError && error.code === 'ETCD_REVISION_GONE') {
+        log.info({ key: range.key, revision }, `Cannot resume, listing anew: ${error.message}`);
         revision = undefined;
       } else {
         outage.begin(error);
@@ -163,9 +164,18 @@ function createRequest({ key, rangeEnd }: WatchRange, revision: string) {
 function checkResponse(response: IWatchResponse): void {
   if (!response.canceled) return;
   if (BigInt(response.compact_revision) > 0n) {
-    throw new DaemonError('ETCD_COMPACTED', `Etcd compacted up to revision ${response.compact_revision}`);
+    throw new DaemonError('ETCD_REVISION_GONE', `Etcd compacted up to revision ${response.compact_revision}`);
   }
   throw new DaemonError('ETCD', `Etcd cancelled the watch: ${response.cancel_reason || 'no reason given'}`);
+}
+
+/**
+ * A store that is younger than what we know is another one: restored from a backup or made anew. It would be silent until it
+ * comes to the revision we asked for. (Or a member that lags behind: then the list that follows is one too many.)
+ */
+function checkNotRewound({ header }: IWatchResponse, revision: string): void {
+  if (BigInt(header.revision) >= BigInt(revision)) return;
+  throw new DaemonError('ETCD_REVISION_GONE', `Etcd went back from revision ${revision} to ${header.revision}`);
 }
 
 function rangeEventFrom(event: IWatchResponse['events'][number]): RangeEvent {
