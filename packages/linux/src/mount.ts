@@ -12,10 +12,10 @@ const MS_SHARED = 1 << 20;
 export const MNT_DETACH = 2;
 export const UMOUNT_NOFOLLOW = 8;
 
-/** `mount --bind SOURCE TARGET` */
-export function mountBind(source: string, target: string): void {
+/** `mount --bind SOURCE TARGET`, or `--rbind`: with what is mounted below the source. */
+export function mountBind(source: string, target: string, { recursive = false } = {}): void {
   checked(
-    libc.mount(cString(source), cString(target), null, MS_BIND, null),
+    libc.mount(cString(source), cString(target), null, recursive ? MS_BIND | MS_REC : MS_BIND, null),
     'mount',
     `bind-mount "${source}" on "${target}"`,
   );

@@ -1,8 +1,8 @@
 import { closeSync, existsSync, mkdirSync, openSync, rmSync, statfsSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
-import { checked, isErrno, SystemError } from './errors.ts';
+import { checked, ERRNO, isErrno, SystemError } from './errors.ts';
 import { errno, libc } from './ffi/libc.ts';
-import { closeFd, O_RDONLY, openFile } from './files.ts';
+import { closeFd, flock, LOCK_EX, O_DIRECTORY, O_RDONLY, openFile } from './files.ts';
 import { MNT_DETACH, makeMountShared, mountBind, unmount } from './mount.ts';
 
 const CLONE_NEWNET = 0x40000000; // linux/sched.h
@@ -33,22 +33,33 @@ export function withNetns<T>(path: string, fn: () => T extends PromiseLike<unkno
  * An existing path is an error (EEXIST); a path left behind without its mount (as after a crash) is taken over.
  */
 export function createNetns(path: string): void {
-  prepareDirectory(dirname(path));
-  if (existsSync(path) && !isNetns(path)) rmSync(path);
+  const directory = dirname(path);
+  mkdirSync(directory, { recursive: true });
+  // A second process that also finds no mount would put another one over it, and hide what was made between (iproute2 takes
+  // the same lock since 6.2); and it would take the file below for one left behind.
+  withDirectoryLock(directory, () => {
+    shareDirectory(directory);
+    if (existsSync(path) && !isNetns(path)) rmSync(path);
+    makeName(path);
+    try {
+      returning(() => {
+        checked(libc.unshare(CLONE_NEWNET), 'unshare', `create the network namespace "${path}"`);
+        mountBind(OWN_NETNS, path);
+      });
+    } catch (error) {
+      rmSync(path, { force: true });
+      throw error;
+    }
+  });
+}
+
+/** The file to mount on. */
+function makeName(path: string): void {
   try {
     closeSync(openSync(path, 'wx', 0o444));
   } catch (error) {
-    if (isErrno(error, 'EEXIST')) throw new SystemError('open', 17, `create the network namespace "${path}"`);
-    throw error;
-  }
-  try {
-    returning(() => {
-      checked(libc.unshare(CLONE_NEWNET), 'unshare', `create the network namespace "${path}"`);
-      mountBind(OWN_NETNS, path);
-    });
-  } catch (error) {
-    rmSync(path, { force: true });
-    throw error;
+    if (!isErrno(error, 'EEXIST')) throw error;
+    throw new SystemError('open', ERRNO.EEXIST!, `create the network namespace "${path}"`);
   }
 }
 
@@ -97,17 +108,26 @@ function returning<T>(fn: () => T): T {
   }
 }
 
+function withDirectoryLock(directory: string, fn: () => void): void {
+  const lock = openFile(directory, O_RDONLY | O_DIRECTORY);
+  try {
+    flock(lock, LOCK_EX);
+    fn();
+  } finally {
+    closeFd(lock);
+  }
+}
+
 /**
  * Namespaces mounted here must show up in mount namespaces that exist already (a container runtime's, a pod's), and
  * unmounting must reach them: iproute2 makes its directory a shared mount for that reason, and so do we.
  */
-function prepareDirectory(directory: string): void {
-  mkdirSync(directory, { recursive: true });
+function shareDirectory(directory: string): void {
   try {
     makeMountShared(directory);
   } catch (error) {
     if (!isErrno(error, 'EINVAL')) throw error; // EINVAL: not a mount point yet
-    mountBind(directory, directory);
+    mountBind(directory, directory, { recursive: true }); // with the namespaces that are mounted there already
     makeMountShared(directory);
   }
 }
