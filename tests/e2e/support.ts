@@ -77,9 +77,7 @@ export async function cliOk(command: string, ...args: string[]): Promise<Result>
 }
 
 export async function outputs(stack: string): Promise<Outputs> {
-  const all = JSON.parse((await cliOk('status', '--stack', stack, '--json')).stdout) as Outputs;
-  // The output is the namespace's name, as ip(8) takes it; nsenter(1) wants its path.
-  return { ...all, pods: all.pods.map((pod) => ({ ...pod, netns: `/run/netns/${pod.netns}` })) };
+  return JSON.parse((await cliOk('status', '--stack', stack, '--json')).stdout) as Outputs;
 }
 
 export function netns(stack: string, name: string): string {

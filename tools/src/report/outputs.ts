@@ -24,7 +24,7 @@ export interface PodOutput {
   readonly name: string;
   readonly node: string;
   readonly address: string;
-  /** Name of its network namespace, as ip-netns(8) has it. */
+  /** Path of its network namespace, as nsenter(1) takes it. */
   readonly netns: string;
 }
 

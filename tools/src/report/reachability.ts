@@ -1,9 +1,7 @@
 /** Who reaches whom: ping(8) from every pod to every other. */
 import { spawn } from 'node:child_process';
-import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { NETNS_ROOT } from '../../../infra/local/names.ts';
 import type { PodOutput } from './outputs.ts';
 import { formatTable } from './table.ts';
 
@@ -67,7 +65,7 @@ function onePerNode(pods: readonly PodOutput[]): PodOutput[] {
 
 const pingPods: Ping = async (from, to) => {
   const args = [
-    `--net=${join(NETNS_ROOT, from.netns)}`,
+    `--net=${from.netns}`,
     'ping',
     '-n',
     '-q',
