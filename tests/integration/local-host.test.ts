@@ -274,7 +274,7 @@ describe('node', () => {
     test('create() connects pods through the plugin', () => {
       expect(address(0)).toMatch(/^10\.244\.16\.\d+$/);
       expect(address(0)).not.toBe(address(1));
-      expect(pods[0]!.outs.netns).toBe(`flannel.${lab.stack}.pod-0-0`);
+      expect(pods[0]!.outs.netns).toBe(lab.netns('pod-0-0'));
       expect(ping('pod-0-0', address(1))).toBe(true);
       expect(ping('pod-0-0', '10.244.16.1')).toBe(true);
     });

@@ -1,0 +1,120 @@
+import { planNetworkConfig } from '@flannel-ts/flannel/addressing';
+import { parseIpv4Prefix } from '@flannel-ts/inet/prefix';
+import * as pulumi from '@pulumi/pulumi';
+import type { Settings } from '../config.ts';
+import type { EnvironmentOutputs } from '../environment.ts';
+
+interface Registered {
+  readonly type: string;
+  readonly inputs: Record<string, unknown>;
+}
+const registered = new Map<string, Registered>();
+
+jest.mock('@flannel-ts/infra/host', () => ({}), { virtual: true });
+
+beforeAll(async () => {
+  await pulumi.runtime.setMocks({
+    call: () => ({}),
+    newResource: ({ name, type, inputs }) => {
+      registered.set(name, { type, inputs });
+      const made =
+        type.endsWith('Certificate') || type.endsWith('Authority')
+          ? { certificate: `cert ${name}`, key: `key ${name}` }
+          : {};
+      return { id: `${name}-id`, state: { ...inputs, ...made, podSubnet: '10.244.1.0/24' } };
+    },
+  });
+});
+
+const value = <T>(output: pulumi.Input<T>) =>
+  new Promise<T>((resolve) => void pulumi.output(output).apply((known) => resolve(known as T)));
+
+async function create(changes: Partial<Settings> = {}): Promise<EnvironmentOutputs> {
+  registered.clear();
+  const { createLocalEnvironment } = await import('./environment.ts');
+  const settings: Settings = {
+    stack: 'dev',
+    environment: 'local',
+    nodes: 3,
+    podsPerNode: 2,
+    etcdMembers: 1,
+    vpc: parseIpv4Prefix('10.64.0.0/19'),
+    mtu: 1500,
+    artifact: 'dist',
+    network: planNetworkConfig({ pods: parseIpv4Prefix('10.244.0.0/16'), subnetLength: 24, backend: { Type: 'udp' } }),
+    ...changes,
+  };
+  const artifact = {
+    version: '1.0.0',
+    sha256: 'a'.repeat(64),
+    file: 'flannel.tar.gz',
+    source: '../dist/flannel.tar.gz',
+  };
+  const outputs = createLocalEnvironment(settings, artifact);
+  await value(pulumi.all((outputs.pods ?? []).map(({ address }) => address)));
+  return outputs;
+}
+
+const inputsOf = async (name: string) => (await value(registered.get(name)!.inputs)) as Record<string, unknown>;
+const namesOf = (type: string) =>
+  [...registered]
+    .filter(([, made]) => made.type.endsWith(`:${type}`))
+    .map(([name]) => name)
+    .sort();
+
+describe('createLocalEnvironment()', () => {
+  test('has the outputs that tools rely on', async () => {
+    const { etcdClient, nodes, pods, ...plain } = await create();
+    expect(plain).toEqual({
+      network: {
+        vpcCidr: '10.64.0.0/19',
+        podCidr: '10.244.0.0/16',
+        subnetLength: 24,
+        backend: { Type: 'udp', Port: 8285 },
+      },
+      etcdEndpoints: ['https://10.64.0.4:2379'],
+      artifact: { version: '1.0.0', sha256: 'a'.repeat(64) },
+    });
+    expect(await value(nodes[2]!)).toEqual({ name: 'node-2', address: '10.64.0.18', podSubnet: '10.244.1.0/24' });
+    expect(pods!.map(({ name, node }) => `${name} on ${node}`)).toEqual([
+      'pod-0-0 on node-0',
+      'pod-0-1 on node-0',
+      'pod-1-0 on node-1',
+      'pod-1-1 on node-1',
+      'pod-2-0 on node-2',
+      'pod-2-1 on node-2',
+    ]);
+    expect(await pulumi.isSecret(etcdClient)).toBe(true);
+    expect(await value(etcdClient)).toEqual({
+      ca: 'cert pki-ca',
+      cert: 'cert pki-client-admin',
+      key: 'key pki-client-admin',
+    });
+  });
+
+  test('makes machines for nodes and etcd members, each with its own certificate', async () => {
+    await create({ etcdMembers: 3 });
+    expect(namesOf('Machine')).toEqual(['etcd-0', 'etcd-1', 'etcd-2', 'node-0', 'node-1', 'node-2']);
+    expect(namesOf('Certificate')).toEqual(
+      expect.arrayContaining(['pki-client-admin', 'pki-client-node-2', 'pki-peer-etcd-2', 'pki-server-etcd-2']),
+    );
+    expect(await inputsOf('pki-server-etcd-2')).toMatchObject({ ipAddresses: ['10.64.0.6'], usages: ['server'] });
+    expect(await inputsOf('pki-peer-etcd-2')).toMatchObject({ commonName: 'etcd-peer', usages: ['server', 'client'] });
+  });
+
+  test('tells a node nothing that changes when other nodes come or go', async () => {
+    await create({ nodes: 3 });
+    const before = await inputsOf('node-1-software');
+    await create({ nodes: 5 });
+    expect(await inputsOf('node-1-software')).toEqual(before);
+    expect(namesOf('Machine')).toContain('node-4');
+  });
+
+  test('restarts flanneld for what it reads only at its start', async () => {
+    await create();
+    const revision = async () => (await inputsOf('node-0-software')).revision;
+    const before = await revision();
+    await create({ mtu: 1400 });
+    expect(await revision()).not.toBe(before);
+  });
+});
