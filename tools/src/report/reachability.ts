@@ -64,19 +64,7 @@ function onePerNode(pods: readonly PodOutput[]): PodOutput[] {
 }
 
 const pingPods: Ping = async (from, to) => {
-  const args = [
-    `--net=${from.netns}`,
-    'ping',
-    '-n',
-    '-q',
-    '-c',
-    `${PACKETS}`,
-    '-i',
-    '0.05',
-    '-W',
-    '1',
-    to.address,
-  ];
+  const args = [`--net=${from.netns}`, 'ping', '-n', '-q', '-c', `${PACKETS}`, '-i', '0.05', '-W', '1', to.address];
   const child = spawn('nsenter', args, { stdio: ['ignore', 'pipe', 'ignore'], env: { ...process.env, LC_ALL: 'C' } });
   const failed = new Promise<string>((resolve) => child.once('error', () => resolve('')));
   return parsePing(await Promise.race([text(child.stdout), failed]));
