@@ -1,5 +1,23 @@
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { closeFd, ioctl, tryRead } from '@flannel-ts/linux/files';
+import { addressOf } from '@flannel-ts/linux/memory';
 import { createNetns, deleteNetns, withNetns } from '@flannel-ts/linux/netns';
+import {
+  AF_INET,
+  SOCK_DGRAM,
+  SOL_UDP,
+  sendTo,
+  setSocketOption,
+  sockaddrIn,
+  socket,
+  UDP_SEGMENT,
+} from '@flannel-ts/linux/socket';
+import { buildSync } from 'esbuild';
+import { TUNSETVNETHDRSZ } from 'tun-tap/constants';
 import { type Device, NO_OFFLOADS, open } from 'tun-tap/open';
 
 jest.setTimeout(60_000);
@@ -102,12 +120,93 @@ test('offloads need a vnet header', () => {
   expect(() => openHere({}).probeOffloads()).toThrow(expect.objectContaining({ code: 'UNSUPPORTED' }));
 });
 
-test('open() clears the offloads that the last user of a persistent device left', () => {
+/** What `ethtool -k DEVICE` shows as tcp-segmentation-offload. */
+function takesUnsegmented(name: string): boolean {
+  const value = new Uint32Array([0x1e, 0]); // ETHTOOL_GTSO, linux/ethtool.h
+  const ifreq = new Uint8Array(40);
+  ifreq.set(new TextEncoder().encode(name));
+  new DataView(ifreq.buffer).setBigUint64(16, BigInt(addressOf(value)), true);
+  const fd = withNetns(NAMESPACE, () => socket(AF_INET, SOCK_DGRAM));
+  ioctl(fd, 0x8946, ifreq); // SIOCETHTOOL
+  closeFd(fd);
+  return value[1] === 1;
+}
+
+test.each([true, false])(
+  'open() clears the offloads that the last user of a persistent device left (vnetHeader: %p)',
+  (vnetHeader) => {
+    const first = openHere({ name: 'tun8', vnetHeader: true, persist: true });
+    first.probeOffloads();
+    expect(takesUnsegmented('tun8')).toBe(true);
+    first.close();
+    expect(takesUnsegmented('tun8')).toBe(true);
+    expect(openHere({ name: 'tun8', vnetHeader, persist: false }).offloads).toEqual(NO_OFFLOADS);
+    expect(takesUnsegmented('tun8')).toBe(false);
+  },
+);
+
+test('open() sets the header size back that the last user of a persistent device left', () => {
   const first = openHere({ name: 'tun8', vnetHeader: true, persist: true });
-  first.probeOffloads();
+  ioctl(first.fd, TUNSETVNETHDRSZ, new Uint8Array([12, 0, 0, 0]));
   first.close();
-  expect(ip('link', 'show', 'tun8')).toContain('tun8');
-  expect(openHere({ name: 'tun8', vnetHeader: true, persist: false }).offloads).toEqual(NO_OFFLOADS);
+  const next = openHere({ name: 'tun8', vnetHeader: true, persist: false });
+  const size = new Uint8Array(4);
+  ioctl(next.fd, 0x800454d7, size); // TUNGETVNETHDRSZ
+  expect(size[0]).toBe(10);
+});
+
+describe('with UDP offload', () => {
+  /** Sends 5 datagrams of 1000 bytes as one, to the other side of a device, and returns what is read there. */
+  function lengthsRead(offload: boolean): { length: number; gsoType: number; gsoSize: number }[] {
+    const device = openHere({ name: 'tun9', vnetHeader: true, nonblocking: true });
+    if (offload) expect(device.probeOffloads().uso).toBe(true);
+    ip('addr', 'add', '10.9.0.1/24', 'dev', 'tun9');
+    ip('link', 'set', 'tun9', 'up');
+    const fd = withNetns(NAMESPACE, () => socket(AF_INET, SOCK_DGRAM));
+    setSocketOption(fd, SOL_UDP, UDP_SEGMENT, 1000);
+    sendTo(fd, new Uint8Array(5000), 0, sockaddrIn(0x0a090002, 9));
+    closeFd(fd);
+    const buffer = new Uint8Array(65546);
+    const read = [];
+    for (let length = tryRead(device.fd, buffer); length > 0; length = tryRead(device.fd, buffer)) {
+      if (buffer[10] === 0x45) read.push({ length, gsoType: buffer[1]!, gsoSize: buffer[4]! + 256 * buffer[5]! });
+    }
+    return read;
+  }
+
+  test('datagrams that a program sent as one are read as one', () => {
+    expect(lengthsRead(true)).toEqual([{ length: 10 + 28 + 5000, gsoType: 5, gsoSize: 1000 }]);
+  });
+
+  test('without it they are read one by one', () => {
+    expect(lengthsRead(false)).toEqual(Array(5).fill({ length: 10 + 28 + 1000, gsoType: 0, gsoSize: 0 }));
+  });
+});
+
+describe('examples/echo.ts answers pings', () => {
+  const example = 'packages/tun-tap/examples/echo.ts';
+  const bundle = join(tmpdir(), `fltest-${process.pid}-echo.cjs`);
+  afterAll(() => rmSync(bundle, { force: true }));
+
+  test.each(['bun', 'node'])('%s', async (runtime) => {
+    if (runtime === 'node') buildSync({ entryPoints: [example], bundle: true, platform: 'node', outfile: bundle });
+    const command = runtime === 'node' ? [process.execPath, bundle] : ['node_modules/.bin/bun', example];
+    const echo = spawn('nsenter', [`--net=${NAMESPACE}`, ...command], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+      env: { ...process.env, NODE_PATH: resolve('node_modules') },
+    });
+    try {
+      const [line] = await once(echo.stdout, 'data');
+      expect(String(line)).toBe('echo0 is up\n');
+      const output = execFileSync('nsenter', [`--net=${NAMESPACE}`, 'ping', '-c3', '-i0.2', '-W5', '10.99.0.7'], {
+        encoding: 'utf8',
+      });
+      expect(output).toContain('3 packets transmitted, 3 received, 0% packet loss');
+    } finally {
+      echo.kill('SIGKILL');
+      await once(echo, 'exit');
+    }
+  });
 });
 
 test('openQueue() adds queues to a device, 256 at most', () => {

@@ -1,10 +1,7 @@
 // linux/if_tun.h. The request numbers are those of architectures with the generic _IOC layout (x86-64, arm64, riscv64).
 export const TUNSETIFF = 0x400454ca;
 export const TUNSETPERSIST = 0x400454cb;
-export const TUNGETFEATURES = 0x800454cf;
 export const TUNSETOFFLOAD = 0x400454d0;
-export const TUNGETIFF = 0x800454d2;
-export const TUNGETVNETHDRSZ = 0x800454d7;
 export const TUNSETVNETHDRSZ = 0x400454d8;
 export const TUNSETQUEUE = 0x400454d9;
 

@@ -43,6 +43,8 @@ const OFFLOAD_LADDER: readonly Offloads[] = [
 /**
  * Opens `/dev/net/tun` and makes the device, or attaches to an existing one (`ip tuntap add mode tun` and a descriptor for it).
  * Without `persist` the device goes with the last descriptor. It is made in the network namespace of the calling thread.
+ * Offloads are off afterwards, also for others that have a queue of the same device: further queues of your own are for
+ * `Device.openQueue`.
  */
 export function open(options: OpenOptions = {}): Device {
   const flags =
@@ -52,8 +54,10 @@ export function open(options: OpenOptions = {}): Device {
     (options.multiQueue ? c.IFF_MULTI_QUEUE : 0);
   const device = attach(options.name ?? '', flags, options.exclusive ?? false, options.nonblocking ?? false);
   try {
-    // The mask belongs to the device: a persistent one may still have that of its last user, whose packets we would not understand.
-    if (options.vnetHeader) device.setOffload(NO_OFFLOADS);
+    // Header size and offload mask belong to the device, and stay in a persistent one. Without vnetHeader the mask must go all the more: packets would
+    // come unsegmented and with unfinished checksums, and nothing in front of them would say so.
+    if (options.vnetHeader) ioctl(device.fd, c.TUNSETVNETHDRSZ, int(c.VNET_HEADER_BYTES));
+    ioctl(device.fd, c.TUNSETOFFLOAD, 0);
     if (options.persist !== undefined) device.setPersist(options.persist);
     return device;
   } catch (error) {
@@ -207,6 +211,11 @@ export class Device {
   [Symbol.dispose](): void {
     this.close();
   }
+}
+
+/** The bytes of a C int. */
+function int(value: number): Uint8Array {
+  return new Uint8Array(new Int32Array([value]).buffer);
 }
 
 function offloadMask(offloads: Offloads): number {
