@@ -18,7 +18,7 @@ import {
   tryRecvFrom,
 } from '@flannel-ts/linux/socket';
 import { writeSysctl } from '@flannel-ts/linux/sysctl';
-import { openTun } from './tun.ts';
+import { open } from 'tun-tap/open';
 
 /** The UDP port of every node here. */
 export const PORT = parsePort(8285);
@@ -101,8 +101,8 @@ export class Lab {
     ip(netns, 'addr', 'add', `${addressText}/24`, 'dev', 'eth0');
     for (const more of n === 2 ? MORE_ADDRESSES : []) ip(netns, 'addr', 'add', `${more}/24`, 'dev', 'eth0');
     ip(netns, 'link', 'set', 'eth0', 'up');
-    const tunFd = withNetns(netns, () => openTun('flannel0'));
-    this.#closers.push(() => closeFd(tunFd));
+    const device = withNetns(netns, () => open({ name: 'flannel0' }));
+    this.#closers.push(() => device.close());
     ip(netns, 'addr', 'add', `10.${n}.0.0/32`, 'dev', 'flannel0');
     ip(netns, 'link', 'set', 'flannel0', 'mtu', `${DEVICE_MTU}`, 'up');
     ip(netns, 'addr', 'add', `${podText}/32`, 'dev', 'lo');
@@ -118,7 +118,7 @@ export class Lab {
       addressText,
       tunAddress: parseIpv4(`10.${n}.0.0`),
       podText,
-      tunFd,
+      tunFd: device.fd,
       socketFd,
       run: (command, ...args) => run(netns, command, ...args),
       deleteDevice: () => ip(netns, 'link', 'del', 'flannel0'),

@@ -1,20 +1,20 @@
 import { parseIpv4 } from '@flannel-ts/inet/ipv4';
 import { parsePort } from '@flannel-ts/inet/port';
 import { AF_INET, bind, SOCK_DGRAM, sockaddrIn, socket } from '@flannel-ts/linux/socket';
+import { open } from 'tun-tap/open';
 import { startReferenceEngine } from '../reference/engine.ts';
-import { openTun } from './tun.ts';
 
 /**
  * A program with an engine and nothing else, for tests of how processes with one end. Run inside a namespace of its own;
  * prints "running", then ends as its argument says.
  */
 async function main(way: string): Promise<void> {
-  const tunFd = openTun('program0');
+  const device = open({ name: 'program0' });
   const socketFd = socket(AF_INET, SOCK_DGRAM);
   const address = parseIpv4('127.0.0.1');
   bind(socketFd, sockaddrIn(address, 8285));
   const engine = await startReferenceEngine({
-    tunFd,
+    tunFd: device.fd,
     socketFd,
     tunAddress: parseIpv4('10.1.0.0'),
     mtu: 1472,
