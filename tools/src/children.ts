@@ -7,10 +7,7 @@ import { ToolError } from '../setup/errors.mjs';
 const SAME_SIGNAL_MS = 400;
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 
-export interface ForegroundOptions extends Pick<SpawnOptions, 'cwd' | 'env'> {
-  /** Only what it prints on standard output is kept; the rest goes to the terminal. */
-  readonly stdout?: 'inherit' | 'stderr';
-}
+export type ForegroundOptions = Pick<SpawnOptions, 'cwd' | 'env'>;
 
 /**
  * Runs a program that must be told once, and not twice, that it is to end. Pulumi is one: the first signal lets it finish
@@ -19,9 +16,11 @@ export interface ForegroundOptions extends Pick<SpawnOptions, 'cwd' | 'env'> {
  * kernel tells it (prctl(2), PR_SET_PDEATHSIG; setpriv is of util-linux).
  */
 export function runWithSignals(command: string, args: readonly string[], options: ForegroundOptions): Promise<number> {
-  const { stdout = 'inherit', ...rest } = options;
-  const stdio: SpawnOptions['stdio'] = ['inherit', stdout === 'stderr' ? 2 : 'inherit', 'inherit'];
-  const child = spawn('setpriv', ['--pdeathsig', 'TERM', '--', command, ...args], { ...rest, stdio, detached: true });
+  const child = spawn('setpriv', ['--pdeathsig', 'TERM', '--', command, ...args], {
+    ...options,
+    stdio: 'inherit',
+    detached: true,
+  });
   let last = 0;
   return outcome(child, command, (signal) => {
     const now = Date.now();

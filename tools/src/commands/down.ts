@@ -5,7 +5,7 @@ import { ToolError } from '../../setup/errors.mjs';
 import { say } from '../../setup/progress.mjs';
 import type { Context, Options } from '../context.ts';
 import { Pulumi } from '../pulumi/cli.ts';
-import { clearPendingOperations, clearStaleLocks, settingsFile, stackExists } from '../pulumi/stack.ts';
+import { clearPendingOperations, settingsFile, stackExists, takeOver } from '../pulumi/stack.ts';
 import { confirmation, isLocal } from './up.ts';
 
 /**
@@ -15,14 +15,13 @@ export async function down(context: Context, options: Options): Promise<number> 
   const { stack } = options;
   const pulumi = new Pulumi(context);
   const exists = await stackExists(pulumi, stack);
+  await takeOver(pulumi, stack);
   if (exists) {
     await build(context.root, context.env, 'infra');
-    await clearStaleLocks(pulumi, stack);
     const local = await isLocal(pulumi, stack);
     const code = await destroy(pulumi, options, local);
     if (code !== 0) return code;
     if (!local) return 0; // its settings are worth keeping
-    await pulumi.ask(['stack', 'rm', '--yes', '--stack', stack]);
   }
   const found = await sweep(stack);
   for (const what of found) say(`Removed what was left: ${what}`);
@@ -32,17 +31,18 @@ export async function down(context: Context, options: Options): Promise<number> 
   return 0;
 }
 
-/** The exit code: 0 when the state is empty. */
+/** The exit code: 0 when the state is empty, and in the local environment gone. */
 async function destroy(pulumi: Pulumi, options: Options, local: boolean): Promise<number> {
   const { stack } = options;
-  const args = ['destroy', '--stack', stack, ...confirmation(local, options)];
+  const attempt = () =>
+    pulumi.change(stack, 'destroy', [...confirmation(local, options), ...(local ? ['--remove'] : [])]);
   if (local) await clearPendingOperations(pulumi, stack);
-  const code = await pulumi.show(args);
+  const code = await attempt();
   if (code === 0) return 0;
   if (!local || code > 128) return code > 128 ? code : 1;
   say(`Removing by name what "${stack}" has on this machine, since its state cannot be followed`);
   for (const what of await sweep(stack)) say(`Removed: ${what}`);
-  if ((await pulumi.show(args)) === 0) return 0;
+  if ((await attempt()) === 0) return 0;
   throw new ToolError(
     'DESTROY',
     `Nothing of "${stack}" is left on this machine, but its state cannot be emptied: read above why, and then forget it with "npm run pulumi -- stack rm ${stack} --force"`,

@@ -4,13 +4,13 @@ import type { Context, Options } from '../context.ts';
 import { Pulumi } from '../pulumi/cli.ts';
 import {
   clearPendingOperations,
-  clearStaleLocks,
   configure,
   createStack,
   flag,
   readOutputs,
   readSetting,
   stackExists,
+  takeOver,
 } from '../pulumi/stack.ts';
 import { asOutputs } from '../report/outputs.ts';
 import { report } from '../report/report.ts';
@@ -23,12 +23,12 @@ export async function up(context: Context, options: Options): Promise<number> {
   await build(context.root, context.env);
   const pulumi = new Pulumi(context);
   const exists = await stackExists(pulumi, stack);
-  if (exists) await clearStaleLocks(pulumi, stack);
-  else await createStack(pulumi, stack);
+  await takeOver(pulumi, stack);
+  if (!exists) await createStack(pulumi, stack);
   await configure(pulumi, stack, settingsOf(options));
   const local = await isLocal(pulumi, stack);
   if (exists && local) await clearPendingOperations(pulumi, stack);
-  const code = await pulumi.show(['up', '--stack', stack, ...confirmation(local, options)]);
+  const code = await pulumi.change(stack, 'up', confirmation(local, options));
   if (code !== 0) {
     say(
       `The stack "${stack}" is not complete: "npm run up${flag(stack)}" goes on, "npm run down${flag(stack)}" removes it`,

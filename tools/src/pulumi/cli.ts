@@ -5,6 +5,7 @@ import { ToolError } from '../../setup/errors.mjs';
 import { runWithSignals } from '../children.ts';
 import type { Context } from '../context.ts';
 import { type Backend, prepareBackend } from './backend.ts';
+import { MARK } from './orphans.ts';
 
 export class Pulumi {
   readonly root: string;
@@ -16,8 +17,19 @@ export class Pulumi {
   }
 
   /** Runs it in the foreground and gives its exit code. */
-  show(args: readonly string[], stdout: 'inherit' | 'stderr' = 'inherit'): Promise<number> {
-    return runWithSignals('pulumi', args, { cwd: this.root, env: this.backend.env, stdout });
+  show(args: readonly string[]): Promise<number> {
+    return runWithSignals('pulumi', args, { cwd: this.root, env: this.backend.env });
+  }
+
+  /** The same for a command that changes the stack. */
+  change(stack: string, command: string, args: readonly string[]): Promise<number> {
+    const env = { ...this.backend.env, [MARK]: this.mark(stack) };
+    return runWithSignals('pulumi', [command, '--stack', stack, ...args], { cwd: this.root, env });
+  }
+
+  /** Names a stack among all that there are on this machine. */
+  mark(stack: string): string {
+    return `${stack} in ${this.backend.directory ?? this.backend.env.PULUMI_BACKEND_URL ?? 'the backend'}`;
   }
 
   /** Runs it quietly and gives its standard output. `input` goes to its standard input. */

@@ -6,6 +6,7 @@ import { ToolError, UsageError } from '../../setup/errors.mjs';
 import { say } from '../../setup/progress.mjs';
 import type { Pulumi } from './cli.ts';
 import { isHeld, readLocks } from './locks.ts';
+import { endOrphans } from './orphans.ts';
 
 const PROJECT = 'flannel';
 
@@ -81,11 +82,17 @@ export async function readSetting(pulumi: Pulumi, stack: string, key: string): P
 const PATIENCE_MS = 300_000;
 const POLL_MS = 250;
 
+/** Waits until nobody else changes the stack, and clears what a killed command has left behind. */
+export async function takeOver(pulumi: Pulumi, stack: string): Promise<void> {
+  await clearStaleLocks(pulumi, stack);
+  await endOrphans(pulumi.mark(stack));
+}
+
 /**
  * Removes the lock of a command that was killed, and waits for one that is still at work: an interrupted one first finishes
  * what it is at.
  */
-export async function clearStaleLocks(pulumi: Pulumi, stack: string): Promise<void> {
+async function clearStaleLocks(pulumi: Pulumi, stack: string): Promise<void> {
   const { directory } = pulumi.backend;
   if (directory === undefined) return;
   const deadline = Date.now() + PATIENCE_MS;

@@ -1,0 +1,138 @@
+/** The commands around a stack: what they print, where, and their exit codes. */
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { cli, cliOk, finish, leftovers, type Outputs, REPOSITORY, stackName, start } from './support.ts';
+
+jest.setTimeout(240_000);
+
+describe('a stack of one node', () => {
+  const stack = stackName('commands');
+  const settings = join(REPOSITORY, 'stacks', `Pulumi.${stack}.yaml`);
+
+  beforeAll(async () => {
+    await cliOk('up', '--stack', stack, '--nodes', '1', '--pods', '2', '--config', 'backend.Port=8299');
+  });
+
+  afterAll(async () => {
+    await cliOk('down', '--stack', stack);
+    expect(leftovers(stack)).toEqual([]);
+    expect(existsSync(settings)).toBe(false);
+  });
+
+  test('status --json prints one object, and no secret in clear', async () => {
+    const { stdout } = await cliOk('status', '--stack', stack, '--json');
+    const outputs = JSON.parse(stdout) as Outputs & { etcdClient: unknown };
+    expect(outputs.nodes).toHaveLength(1);
+    expect(outputs.pods.map(({ name }) => name)).toEqual(['pod-0-0', 'pod-0-1']);
+    expect(outputs.network).toMatchObject({ backend: { Type: 'udp', Port: 8299 } });
+    expect(stdout).not.toMatch(/PRIVATE KEY/);
+    expect(outputs.etcdClient).toBe('[secret]');
+  });
+
+  test('npm run -s status -- --json prints nothing beside the object', async () => {
+    const result = await finish(start(['npm', 'run', '-s', 'status', '--', '--stack', stack, '--json']));
+    expect(() => JSON.parse(result.stdout)).not.toThrow();
+    expect(result.stderr).toBe('');
+  });
+
+  test('status shows that the pods reach each other', async () => {
+    const { stdout } = await cliOk('status', '--stack', stack);
+    expect(stdout).toMatch(/node-0 +10\.64\.0\.16 +10\.244\.\d+\.0\/24 +ready/);
+    expect(stdout).toMatch(/pod-0-0 +- +\d+\.\d+/);
+    expect(stdout).not.toContain('none');
+  });
+
+  test('shell runs a command in a pod, and ends as it does', async () => {
+    const { stdout } = await cliOk('shell', '--stack', stack, 'pod-0-0', 'ip', '-4', '-o', 'address', 'show', 'eth0');
+    expect(stdout).toMatch(/inet 10\.244\./);
+    expect((await cli('shell', '--stack', stack, 'node-0', 'sh', '-c', 'exit 7')).code).toBe(7);
+    expect((await cli('shell', '--stack', stack, 'node-0', 'sh', '-c', 'kill -TERM $$')).code).toBe(143);
+  });
+
+  test('shell and logs name what there is when they do not find what is asked for', async () => {
+    const shell = await cli('shell', '--stack', stack, 'pod-7-0', 'true');
+    expect([shell.code, shell.stderr.trim()]).toEqual([
+      1,
+      `There is no "pod-7-0" in the stack "${stack}": use one of etcd-0, node-0, pod-0-0, pod-0-1, vpc`,
+    ]);
+    const logs = await cli('logs', '--stack', stack, 'node-7');
+    expect([logs.code, logs.stderr.trim()]).toEqual([
+      1,
+      `There is no log of "node-7" in the stack "${stack}": use one of etcd-0, node-0`,
+    ]);
+  });
+
+  test('logs shows the log of a node, and goes on with --follow until it is told to end', async () => {
+    expect((await cliOk('logs', '--stack', stack, 'node-0')).stdout).toMatch(/ready/i);
+    const child = start(['node', 'tools/run.mjs', 'logs', '--stack', stack, 'node-0', '--follow']);
+    child.stdout!.once('data', () => child.kill('SIGINT'));
+    const { code, stdout } = await finish(child);
+    expect([code, stdout.length > 0]).toEqual([0, true]);
+  });
+
+  test('up again changes nothing and says that all reach all', async () => {
+    const { stdout } = await cliOk('up', '--stack', stack);
+    expect(stdout).toMatch(/\d+ unchanged/);
+    expect(stdout).not.toMatch(/\d+ (?:created|updated|replaced|deleted)/);
+  });
+});
+
+describe('a Pulumi that is killed', () => {
+  const stack = stackName('killed');
+
+  afterAll(async () => {
+    await cliOk('down', '--stack', stack);
+  });
+
+  test('leaves a lock, operations and processes; the next down clears them all', async () => {
+    const child = start(['node', 'tools/run.mjs', 'up', '--stack', stack, '--nodes', '1', '--pods', '1']);
+    const ended = finish(child);
+    await new Promise<void>((resolve) => {
+      child.stdout!.on('data', (chunk: Buffer) => {
+        if (/EtcdMember/.test(String(chunk))) resolve();
+      });
+      child.once('close', () => resolve());
+    });
+    for (const pid of pulumiOf(stack)) process.kill(pid, 'SIGKILL');
+    expect((await ended).code).not.toBe(0);
+    await cliOk('down', '--stack', stack);
+    expect(leftovers(stack)).toEqual([]);
+    expect(processesMarked(stack)).toEqual([]);
+  });
+});
+
+describe('without a stack', () => {
+  const stack = stackName('none');
+
+  test('status says how to make one', async () => {
+    const { code, stderr } = await cli('status', '--stack', stack);
+    expect([code, stderr.trim()]).toEqual([
+      1,
+      `There is no stack "${stack}": "npm run up -- --stack ${stack}" makes it`,
+    ]);
+  });
+
+  test('down has nothing to do, and that is no failure', async () => {
+    expect((await cli('down', '--stack', stack)).code).toBe(0);
+  });
+});
+
+function pulumiOf(stack: string): number[] {
+  return processesMarked(stack).filter((pid) => read(pid, 'comm').trim() === 'pulumi');
+}
+
+/** Pulumi, and all that it has started, by their environment. */
+function processesMarked(stack: string): number[] {
+  return readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name))
+    .map(Number)
+    .filter((pid) => read(pid, 'environ').includes(`FLANNEL_TS_UPDATE=${stack} in `));
+}
+
+function read(pid: number, file: string): string {
+  try {
+    return readFileSync(`/proc/${pid}/${file}`, 'utf8');
+  } catch {
+    return ''; // it has ended
+  }
+}
