@@ -5,7 +5,7 @@
 import { formatIpv4, type Ipv4, ipv4ToBytes } from '@flannel-ts/inet/ipv4';
 import { type Mac, macFromBytes } from '@flannel-ts/inet/mac';
 
-const NETNS_DIRECTORY = '/run/netns';
+export const NETNS_ROOT = '/run/netns';
 export const STATE_ROOT = '/var/lib/flannel-local';
 /** The namespace that stands for the VPC, and the bridge in it to which every machine is connected. */
 export const VPC = 'vpc';
@@ -18,7 +18,7 @@ export function netnsName(stack: string, part: string): string {
 }
 
 export function netnsPath(stack: string, part: string): string {
-  return `${NETNS_DIRECTORY}/${netnsName(stack, part)}`;
+  return `${NETNS_ROOT}/${netnsName(stack, part)}`;
 }
 
 /** Undefined for a namespace that is none of ours. */
@@ -26,8 +26,6 @@ export function parseNetnsName(name: string): { stack: string; part: string } | 
   const match = /^flannel\.([a-z][a-z0-9-]*)\.([a-z0-9-]+)$/.exec(name);
   return match ? { stack: match[1]!, part: match[2]! } : undefined;
 }
-
-export const NETNS_ROOT = NETNS_DIRECTORY;
 
 export function stackDirectory(stack: string): string {
   return `${STATE_ROOT}/${stack}`;

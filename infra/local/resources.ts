@@ -69,7 +69,7 @@ export class StoredArtifact extends LocalResource {
 
   constructor(name: string, args: Args<ArtifactInputs>, options: Options) {
     // The new one is there before the nodes change over, the old one goes when they have.
-    super('artifact', 'StoredArtifact', name, args, ['url'], { ...options, deleteBeforeReplace: false });
+    super('artifact', 'StoredArtifact', name, args, ['url', 'owner'], { ...options, deleteBeforeReplace: false });
   }
 }
 

@@ -1,7 +1,7 @@
 /** Drives the host module as Pulumi's provider process does, with doubles of flanneld and of the CNI plugin. */
 import { execFileSync, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import type * as host from '@flannel-ts/infra/host';
@@ -146,4 +146,8 @@ export async function until<T>(what: () => T | Promise<T>, seconds = 20): Promis
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
   throw new Error(`Waited ${seconds} s in vain for ${what}`);
+}
+
+export function alive(pid: number): boolean {
+  return existsSync(`/proc/${pid}`) && !readFileSync(`/proc/${pid}/stat`, 'utf8').includes(') Z ');
 }

@@ -1,6 +1,15 @@
 /** The place nodes fetch their artifact from: a directory per sha256, as the keys of a bucket would be. */
-import { createHash } from 'node:crypto';
-import { copyFileSync, createReadStream, existsSync, mkdirSync, renameSync, rmSync } from 'node:fs';
+import { createHash, randomUUID } from 'node:crypto';
+import {
+  copyFileSync,
+  createReadStream,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { InfraError } from '../../errors.ts';
 import { artifactPath } from '../names.ts';
@@ -17,6 +26,8 @@ export interface ArtifactInputs {
 
 export interface ArtifactOutputs {
   readonly url: string;
+  /** Tells whose the stored archive is. */
+  readonly owner: string;
 }
 
 export const artifact = handler<ArtifactInputs, ArtifactOutputs>({
@@ -26,17 +37,29 @@ export const artifact = handler<ArtifactInputs, ArtifactOutputs>({
   async ensure({ stack, sha256, file, source }) {
     const target = artifactPath(stack, sha256, file);
     if (!existsSync(target)) await store(resolve(source), target, sha256);
-    return { url: `file://${target}` };
+    const owner = randomUUID();
+    writeFileSync(ownerFile(target), owner);
+    return { url: `file://${target}`, owner };
   },
   async observe({ stack, sha256, file }) {
     return existsSync(artifactPath(stack, sha256, file)) ? { present: true } : ABSENT;
   },
-  async remove({ stack, sha256, file }) {
+  async remove({ stack, sha256, file, owner }) {
     const target = artifactPath(stack, sha256, file);
-    rmSync(target, { force: true });
+    // After a way back the archive of an earlier resource is a later one's too, and the earlier is removed after it was made.
+    if (isOwnedByAnother(target, owner)) return;
+    for (const path of [target, ownerFile(target)]) rmSync(path, { force: true });
     pruneEmpty(dirname(target));
   },
 });
+
+function ownerFile(target: string): string {
+  return `${target}.owner`;
+}
+
+function isOwnedByAnother(target: string, owner: string): boolean {
+  return existsSync(ownerFile(target)) && readFileSync(ownerFile(target), 'utf8') !== owner;
+}
 
 async function store(source: string, target: string, sha256: string): Promise<void> {
   mkdirSync(dirname(target), { recursive: true });

@@ -22,6 +22,7 @@ import { ABSENT, handler, messageOf } from './resource.ts';
 import {
   configHash,
   ensureRunning,
+  markLog,
   type ServiceSpec,
   serviceProblem,
   stopRunning,
@@ -57,8 +58,9 @@ export const etcdMember = handler<EtcdMemberInputs, object>({
     writeBootFiles([...inputs.files, ...inputs.secretFiles]);
     // Without a quorum a member answers but is never ready: the first ones of a new cluster must not wait for the others.
     const forming = !hasData(inputs) && (await introduce(inputs)) === 'new' && inputs.members.length > 1;
+    const since = markLog(spec);
     await ensureRunning(spec);
-    await waitForService(spec, forming ? 'answering' : 'ready', READY_MS);
+    await waitForService(spec, forming ? 'answering' : 'ready', READY_MS, since);
     return {};
   },
   async observe(props) {

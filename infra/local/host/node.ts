@@ -16,6 +16,7 @@ import { ABSENT, handler } from './resource.ts';
 import {
   configHash,
   ensureRunning,
+  markLog,
   type ServiceSpec,
   serviceProblem,
   stopRunning,
@@ -89,8 +90,9 @@ export const node = handler<NodeInputs, NodeOutputs>({
     await activate(root, inputs);
     writeBootFiles([...inputs.files, ...inputs.secretFiles]);
     const spec = serviceOf(inputs);
+    const since = markLog(spec);
     await ensureRunning(spec);
-    await waitForService(spec, 'ready', READY_MS);
+    await waitForService(spec, 'ready', READY_MS, since);
     const network = podNetworkOf(inputs);
     if (old?.podSubnet && old.podSubnet !== network.podSubnet) removePodBridge(inputs);
     return network;

@@ -1,7 +1,7 @@
 /** Starting, watching and stopping the one supervised service of a machine. */
 import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { closeSync, existsSync, mkdirSync, openSync, readFileSync } from 'node:fs';
+import { closeSync, existsSync, mkdirSync, openSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { sameNetns } from '@flannel-ts/linux/netns';
@@ -79,32 +79,45 @@ export function serviceProblem(spec: Pick<ServiceSpec, 'stack' | 'machine' | 'ro
   return status?.ready ? undefined : `${name} on ${spec.machine} is not ready`;
 }
 
-/** Waits until the service is `ready`, or at least answers. The error has the last lines of its log. */
+/** Waits until the service is `ready`, or at least answers. The error has the last lines of its log after `since`. */
 export async function waitForService(
   spec: ServiceSpec,
   until: 'ready' | 'answering',
   timeoutMs: number,
+  since: LogMark,
 ): Promise<void> {
   const deadline = Date.now() + timeoutMs;
+  const notReady = (why: string) => notReadyError(spec, why, since);
   for (let lastSeen = Date.now(); ; ) {
     const status = readStatus(statusPath(spec));
     // The file may still be a dead supervisor's.
     const current = status?.configHash === spec.configHash && isAlive(status.supervisor) ? status : undefined;
     if (current?.[until]) return;
-    if (current && current.restarts >= HOPELESS_RESTARTS) throw notReady(spec, exitText(current));
+    if (current && current.restarts >= HOPELESS_RESTARTS) throw notReady(exitText(current));
     if (supervisorsOf(spec, status).length > 0) lastSeen = Date.now();
-    if (Date.now() - lastSeen > SUPERVISOR_GONE_MS) throw notReady(spec, 'its supervisor ended');
+    if (Date.now() - lastSeen > SUPERVISOR_GONE_MS) throw notReady('its supervisor ended');
     if (Date.now() > deadline) {
-      throw notReady(spec, `it is not ${until} after ${Math.round(timeoutMs / 1000)} s`);
+      throw notReady(`it is not ${until} after ${Math.round(timeoutMs / 1000)} s`);
     }
     await sleep(READY_POLL_MS);
   }
 }
 
-function notReady(spec: ServiceSpec, why: string): InfraError {
-  const lines = [spec.unit.log, supervisorLog(spec)].flatMap((path) => lastLines(path, LOG_LINES));
+function notReadyError(spec: ServiceSpec, why: string, since: LogMark): InfraError {
+  const lines = logFiles(spec).flatMap((path, i) => lastLines(path, since[i] ?? 0));
   const log = lines.length === 0 ? 'Its log is empty' : `The last lines of ${spec.unit.log}:\n  ${lines.join('\n  ')}`;
   return new InfraError('NOT_READY', `${spec.unit.name} on ${spec.machine} does not come up: ${why}. ${log}`);
+}
+
+/** How far the logs had come: what is before has nothing to do with what is started now. */
+export type LogMark = readonly number[];
+
+export function markLog(spec: Pick<ServiceSpec, 'root' | 'unit'>): LogMark {
+  return logFiles(spec).map((path) => statSync(path, { throwIfNoEntry: false })?.size ?? 0);
+}
+
+function logFiles(spec: Pick<ServiceSpec, 'root' | 'unit'>): string[] {
+  return [spec.unit.log, supervisorLog(spec)];
 }
 
 function exitText({ restarts, lastExit }: Status): string {
@@ -112,13 +125,13 @@ function exitText({ restarts, lastExit }: Status): string {
   return `it ended ${restarts} times, the last time ${how}`;
 }
 
-function lastLines(path: string, count: number): string[] {
-  try {
-    const lines = readFileSync(path, 'utf8').trimEnd().split('\n');
-    return lines.filter((line) => line !== '').slice(-count);
-  } catch {
-    return [];
-  }
+/** A log that is shorter than the mark was rotated since. */
+function lastLines(path: string, since: number): string[] {
+  if (!existsSync(path)) return [];
+  const log = readFileSync(path);
+  const text = log.subarray(since < log.length ? since : 0).toString('utf8');
+  const lines = since === log.length ? [] : text.split('\n').filter((line) => line !== '');
+  return lines.slice(-LOG_LINES);
 }
 
 /** The supervisor lives in the machine's network and in a session of its own: it stays when this command has ended. */
