@@ -8,7 +8,7 @@ import { withNetlink } from '@flannel-ts/rtnetlink/connection';
 import { getLink } from '@flannel-ts/rtnetlink/link';
 import { conflistFile } from '../../node/files.ts';
 import { MACHINE_INTERFACE, machineRoot, netnsName, netnsPath } from '../names.ts';
-import { type Attachment, addNetwork, checkNetwork, deleteNetwork, forgetNetwork } from './cni.ts';
+import { type Attachment, addNetwork, type Attachment, checkNetwork, deleteNetwork, forgetNetwork } from './cni.ts';
 import { ensureNetns, removeNetns } from './namespaces.ts';
 import { ABSENT, handler, messageOf } from './resource.ts';
 
@@ -35,11 +35,10 @@ export const pod = handler<PodInputs, PodOutputs>({
   async ensure(inputs, old) {
     const attachment = attachmentOf(inputs);
     if (await hasNetwork(inputs, old)) return { address: old!.address, netns: netnsPath(inputs.stack, inputs.pod) };
-    if (netnsExists(attachment.sandbox)) {
-      // What is left of an earlier attempt, as a kubelet cleans up before it tries a sandbox again.
-      await deleteNetwork(attachment);
-      await removeNetns(attachment.sandbox);
-    }
+    // What is left of an earlier attempt, or of a sandbox that somebody removed: its address is still taken. A kubelet too
+    // cleans up before it tries a sandbox again.
+    await releaseNetwork(attachment);
+    await removeNetns(attachment.sandbox);
     ensureNetns(attachment.sandbox);
     const result = await addNetwork(attachment);
     return { address: addressOf(result), netns: netnsPath(inputs.stack, inputs.pod) };
@@ -52,12 +51,16 @@ export const pod = handler<PodInputs, PodOutputs>({
   },
   async remove(props) {
     const attachment = attachmentOf(props);
-    // With the node's network and its files everything that DEL would undo has gone.
-    if (netnsExists(attachment.netns) && existsSync(conflistFile(attachment.root))) await deleteNetwork(attachment);
+    await releaseNetwork(attachment);
     await removeNetns(attachment.sandbox);
     forgetNetwork(attachment);
   },
 });
+
+/** DEL, unless the node's network or its files have gone, and with them everything that DEL would undo. */
+async function releaseNetwork(attachment: Attachment): Promise<void> {
+  if (netnsExists(attachment.netns) && existsSync(conflistFile(attachment.root))) await deleteNetwork(attachment);
+}
 
 /** Whether the pod may stay as it is: on the network it was made for, and in good order. */
 async function hasNetwork(inputs: PodInputs, old: (PodInputs & PodOutputs) | undefined): Promise<boolean> {
