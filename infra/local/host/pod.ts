@@ -8,7 +8,7 @@ import { withNetlink } from '@flannel-ts/rtnetlink/connection';
 import { getLink } from '@flannel-ts/rtnetlink/link';
 import { conflistFile } from '../../node/files.ts';
 import { MACHINE_INTERFACE, machineRoot, netnsName, netnsPath } from '../names.ts';
-import { type Attachment, addNetwork, type Attachment, checkNetwork, deleteNetwork, forgetNetwork } from './cni.ts';
+import { type Attachment, addNetwork, checkNetwork, deleteNetwork, forgetNetwork } from './cni.ts';
 import { ensureNetns, removeNetns } from './namespaces.ts';
 import { ABSENT, handler, messageOf } from './resource.ts';
 
