@@ -101,7 +101,7 @@ export class Lab {
     ip(netns, 'addr', 'add', `${addressText}/24`, 'dev', 'eth0');
     for (const more of n === 2 ? MORE_ADDRESSES : []) ip(netns, 'addr', 'add', `${more}/24`, 'dev', 'eth0');
     ip(netns, 'link', 'set', 'eth0', 'up');
-    const device = withNetns(netns, () => open({ name: 'flannel0' }));
+    const device = withNetns(netns, () => open({ name: 'flannel0', nonblocking: true }));
     this.#closers.push(() => device.close());
     ip(netns, 'addr', 'add', `10.${n}.0.0/32`, 'dev', 'flannel0');
     ip(netns, 'link', 'set', 'flannel0', 'mtu', `${DEVICE_MTU}`, 'up');
