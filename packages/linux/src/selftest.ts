@@ -69,6 +69,17 @@ const CHECKS: Readonly<Record<string, () => void>> = {
     event.close();
   },
   'datagrams pass between UDP sockets': udpExchange,
+  // errno is asked by a second call: nothing that the runtime does between the two, as collecting garbage, may change it.
+  'errno is right between garbage collections': () => {
+    const fd = s.socket(s.AF_INET, s.SOCK_DGRAM);
+    const [buffer, from] = [new Uint8Array(16), new Uint8Array(16)];
+    let garbage: unknown[] = [];
+    for (let i = 0; i < 100_000; i++) {
+      if (garbage.push({ text: `${i}`, list: new Array(50).fill(i) }) === 5000) garbage = [];
+      assert.equal(s.tryRecvFrom(fd, buffer, s.MSG_DONTWAIT, from), EAGAIN);
+    }
+    closeFd(fd);
+  },
   'a netlink socket answers': () => {
     const fd = s.socket(s.AF_NETLINK, s.SOCK_RAW, s.NETLINK_ROUTE);
     s.bind(fd, s.sockaddrNl());
