@@ -2,7 +2,7 @@
  * The runtime's side of CNI: executes the plugins of a node's conflist in the node's network, with the variables and the
  * standard input that the specification prescribes (CNI 1.1.0, section 4), and remembers results as libcni does.
  */
-import { readFileSync, rmSync } from 'node:fs';
+import { existsSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { InfraError } from '../../errors.ts';
 import { conflistFile, pluginDirectory } from '../../node/files.ts';
@@ -66,9 +66,14 @@ export async function deleteNetwork(attachment: Attachment): Promise<void> {
   rmSync(resultFile(attachment, list), { force: true });
 }
 
+/** Whether an ADD succeeded that was not followed by a DEL. */
+export function remembersNetwork(attachment: Attachment): boolean {
+  return existsSync(rememberedFile(attachment));
+}
+
 /** Removes the remembered result, when the node is not there any more to be asked. */
 export function forgetNetwork(attachment: Attachment): void {
-  rmSync(join(attachment.root, 'var/lib/cni/results', resultName('flannel', attachment)), { force: true });
+  rmSync(rememberedFile(attachment), { force: true });
 }
 
 async function execute(
@@ -131,12 +136,11 @@ function readResult(attachment: Attachment, list: NetworkList): CniResult | unde
   }
 }
 
-/** Named as libcni's cache is. */
-function resultFile(attachment: Attachment, list: NetworkList): string {
-  const directory = join(attachment.root, 'var/lib/cni/results');
-  return join(directory, resultName(list.name, attachment));
+function rememberedFile(attachment: Attachment): string {
+  return resultFile(attachment, { name: 'flannel' });
 }
 
-function resultName(network: string, attachment: Attachment): string {
-  return `${network}-${attachment.container}-${attachment.interface}`;
+/** Named as libcni's cache is. */
+function resultFile(attachment: Attachment, { name }: Pick<NetworkList, 'name'>): string {
+  return join(attachment.root, 'var/lib/cni/results', `${name}-${attachment.container}-${attachment.interface}`);
 }

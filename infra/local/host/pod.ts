@@ -8,7 +8,7 @@ import { withNetlink } from '@flannel-ts/rtnetlink/connection';
 import { getLink } from '@flannel-ts/rtnetlink/link';
 import { conflistFile } from '../../node/files.ts';
 import { MACHINE_INTERFACE, machineRoot, netnsName, netnsPath } from '../names.ts';
-import { type Attachment, addNetwork, checkNetwork, deleteNetwork, forgetNetwork } from './cni.ts';
+import { type Attachment, addNetwork, checkNetwork, deleteNetwork, forgetNetwork, remembersNetwork } from './cni.ts';
 import { ensureNetns, removeNetns } from './namespaces.ts';
 import { ABSENT, handler, messageOf } from './resource.ts';
 
@@ -37,7 +37,7 @@ export const pod = handler<PodInputs, PodOutputs>({
     if (await hasNetwork(inputs, old)) return { address: old!.address, netns: netnsPath(inputs.stack, inputs.pod) };
     // What is left of an earlier attempt, or of a sandbox that somebody removed: its address is still taken. A kubelet too
     // cleans up before it tries a sandbox again.
-    await releaseNetwork(attachment);
+    if (netnsExists(attachment.sandbox) || remembersNetwork(attachment)) await releaseNetwork(attachment);
     await removeNetns(attachment.sandbox);
     ensureNetns(attachment.sandbox);
     const result = await addNetwork(attachment);
