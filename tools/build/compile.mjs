@@ -9,6 +9,12 @@ import { workerDefine } from '../../daemon/build/workers.mjs';
 const { entries, outfile, version, target } = JSON.parse(process.argv[2] ?? '');
 const { Bun } = /** @type {any} */ (globalThis);
 
+/**
+ * Where a compiled program believes to be. Bun would write down where each CommonJS module lay when it was built: a path of
+ * the building machine, and another program for each checkout.
+ */
+const INSIDE = '/$bunfs/root';
+
 const { logs } = await Bun.build({
   entrypoints: entries,
   target: 'bun',
@@ -16,7 +22,12 @@ const { logs } = await Bun.build({
   bytecode: true,
   // Its own configuration, and what lies in the directory it is started in, are no business of a node's program.
   compile: { target, outfile, autoloadDotenv: false, autoloadBunfig: false },
-  define: { FLANNEL_TS_VERSION: JSON.stringify(version), ...(await workerDefine()) },
+  define: {
+    FLANNEL_TS_VERSION: JSON.stringify(version),
+    __dirname: JSON.stringify(INSIDE),
+    __filename: JSON.stringify(`${INSIDE}/program`),
+    ...(await workerDefine()),
+  },
   plugins: [etcd3ProtoPlugin(), grpcServerNamePlugin()],
 });
 for (const log of logs) process.stderr.write(`${log}\n`);

@@ -104,7 +104,7 @@ async function download(context, work, bin) {
   mkdirSync(home);
   const env = { ...context.env, PULUMI_HOME: home, PULUMI_SKIP_UPDATE_CHECK: 'true', PULUMI_VERSION };
   const args = ['exec', '--yes', '--loglevel=error', `--package=pulumi@${PULUMI_VERSION}`, '--', 'pulumi', 'version'];
-  await step('Downloading the Pulumi CLI', (detail) =>
+  await step('Trying the download of the Pulumi CLI', (detail) =>
     run('npm', args, { cwd: work, env, onLine: detail, timeoutMs: DOWNLOAD_TIMEOUT_MS }),
   );
   rmSync(bin, { recursive: true });
