@@ -1,9 +1,9 @@
-import { readFileSync } from 'node:fs';
 import { DEFAULT_CNI_DELEGATE, DEFAULT_CNI_IPAM } from '@flannel-ts/flannel/defaults';
 import type { NetConf } from '@flannel-ts/flannel/netconf';
 import { parseSubnetEnv, type SubnetEnv, subnetEnvFailure } from '@flannel-ts/flannel/subnet-env';
 import { formatIpv6Prefix, ipv6InterfacePrefix } from '@flannel-ts/inet/ipv6-prefix';
 import { formatIpv4Prefix, interfacePrefix } from '@flannel-ts/inet/prefix';
+import { readTextFile } from '@flannel-ts/linux/text-files';
 import { CniError, codeOf, ErrorCode, messageOf } from './errors.ts';
 import {
   arrayField,
@@ -24,7 +24,7 @@ import {
 export function loadSubnetEnv(file: string): SubnetEnv {
   let text: string;
   try {
-    text = readFileSync(file, 'utf8');
+    text = readTextFile(file);
   } catch (error) {
     // The daemon has not got its lease yet, or is not there: worth another try.
     const isAbsent = codeOf(error) === 'ENOENT';

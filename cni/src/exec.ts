@@ -1,5 +1,5 @@
-import { statSync } from 'node:fs';
 import { CniError, ErrorCode, messageOf } from './errors.ts';
+import { nodeFs } from './files.ts';
 import { field, isObject, type Json, type JsonObject } from './json.ts';
 import type { CniVersion, Command, Request } from './protocol.ts';
 import { type CniResult, decodeResult } from './result.ts';
@@ -15,7 +15,7 @@ export function findPlugin(type: string, path: readonly string[]): string {
   }
   for (const folder of path) {
     const file = `${folder}/${type}`;
-    if (statSync(file, { throwIfNoEntry: false })?.isFile()) return file;
+    if (nodeFs().statSync(file, { throwIfNoEntry: false })?.isFile()) return file;
   }
   throw new CniError(ErrorCode.internal, `failed to find plugin "${type}" in path [${path.join(' ')}]`);
 }

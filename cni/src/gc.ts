@@ -1,9 +1,9 @@
-import { readdirSync } from 'node:fs';
 import type { NetConf } from '@flannel-ts/flannel/netconf';
 import { delegateType, renderDelegate } from './delegate.ts';
 import { detach } from './detach.ts';
 import { CniError, codeOf, ErrorCode, messageOf } from './errors.ts';
 import { execPlugin } from './exec.ts';
+import { nodeFs } from './files.ts';
 import { storeDirectory } from './ipam/config.ts';
 import { type Owner, Store } from './ipam/store.ts';
 import { type JsonObject, objectsField, stringField } from './json.ts';
@@ -66,10 +66,12 @@ function nameOf(rendered: JsonObject): string | undefined {
 
 function scratchOwners(dataDir: string): Owner[] {
   try {
-    return readdirSync(dataDir).flatMap((name) => {
-      const colon = name.indexOf(':');
-      return colon < 0 ? [] : { containerId: name.slice(0, colon), ifName: name.slice(colon + 1) };
-    });
+    return nodeFs()
+      .readdirSync(dataDir)
+      .flatMap((name) => {
+        const colon = name.indexOf(':');
+        return colon < 0 ? [] : { containerId: name.slice(0, colon), ifName: name.slice(colon + 1) };
+      });
   } catch (error) {
     if (codeOf(error) === 'ENOENT') return [];
     throw error;

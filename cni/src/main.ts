@@ -1,4 +1,4 @@
-import { readSync, writeSync } from 'node:fs';
+import { readFd, writeFd } from '@flannel-ts/linux/files';
 import { CniError, codeOf, ErrorCode, formatError, messageOf, toCniError } from './errors.ts';
 import { run } from './plugin.ts';
 import { CURRENT_VERSION, formatVersionInfo, readEnvironment, readRequest, SUPPORTED_VERSIONS } from './protocol.ts';
@@ -37,13 +37,11 @@ function readStdin(): Uint8Array {
   for (;;) {
     const chunk = new Uint8Array(16384);
     try {
-      const length = readSync(0, chunk, 0, chunk.length, null);
+      const length = readFd(0, chunk);
       if (length === 0) return Buffer.concat(chunks);
       chunks.push(chunk.subarray(0, length));
     } catch (error) {
-      const code = codeOf(error);
-      if (code === 'EOF') return Buffer.concat(chunks);
-      if (code === 'EAGAIN') sleep(1);
+      if (codeOf(error) === 'EAGAIN') sleep(1);
       else throw new CniError(ErrorCode.ioFailure, `error reading from stdin: ${messageOf(error)}`);
     }
   }
@@ -53,7 +51,7 @@ function write(fd: number, text: string): void {
   let rest: Uint8Array = Buffer.from(text, 'utf8');
   while (rest.length > 0) {
     try {
-      rest = rest.subarray(writeSync(fd, rest));
+      rest = rest.subarray(writeFd(fd, rest));
     } catch (error) {
       if (codeOf(error) !== 'EAGAIN') return; // nobody is there to read it
       sleep(1);

@@ -1,5 +1,5 @@
 import type { Mac } from '@flannel-ts/inet/mac';
-import { withNetns } from '@flannel-ts/linux/netns';
+import { withNetns } from '@flannel-ts/linux/enter-netns';
 import { writeSysctl } from '@flannel-ts/linux/sysctl';
 import { addAddress } from '@flannel-ts/rtnetlink/address';
 import { type Netlink, withNetlink } from '@flannel-ts/rtnetlink/connection';

@@ -1,5 +1,7 @@
-import { closeSync, mkdirSync, openSync, readFileSync, statSync, unlinkSync, writeSync } from 'node:fs';
+import { O_CREAT, O_TRUNC } from '@flannel-ts/linux/files';
+import { readTextFile, statFile, unlinkFile, writeTextFile } from '@flannel-ts/linux/text-files';
 import { CniError, codeOf, ErrorCode } from './errors.ts';
+import { makeDirectories } from './files.ts';
 import { isObject, type Json, type JsonObject } from './json.ts';
 
 /**
@@ -46,25 +48,18 @@ export class ScratchFiles {
         `${MAX_NAME - 16} characters are certain to fit`,
       );
     }
-    const fd = this.#create();
+    const text = JSON.stringify(conf);
     try {
-      writeSync(fd, JSON.stringify(conf));
+      this.#writeText(text);
     } catch (error) {
-      this.remove();
-      throw error;
-    } finally {
-      closeSync(fd);
+      if (codeOf(error) !== 'ENOENT') throw error;
+      makeDirectories(this.dataDir, 0o700);
+      this.#writeText(text);
     }
   }
 
-  #create(): number {
-    try {
-      return openSync(this.path, 'w', 0o600);
-    } catch (error) {
-      if (codeOf(error) !== 'ENOENT') throw error;
-      mkdirSync(this.dataDir, { recursive: true, mode: 0o700 });
-      return openSync(this.path, 'w', 0o600);
-    }
+  #writeText(text: string): void {
+    writeTextFile(this.path, text, O_CREAT | O_TRUNC, 0o600);
   }
 
   /** Our file, else upstream's; undefined when there is neither. */
@@ -79,7 +74,7 @@ export class ScratchFiles {
   /** Removes the file that `read` found, or ours. */
   remove(path = this.path): void {
     try {
-      unlinkSync(path);
+      unlinkFile(path);
     } catch (error) {
       if (codeOf(error) !== 'ENOENT') throw error;
     }
@@ -88,16 +83,18 @@ export class ScratchFiles {
 
 function isPresent(path: string): boolean {
   try {
-    return statSync(path, { throwIfNoEntry: false }) !== undefined;
+    statFile(path);
+    return true;
   } catch (error) {
-    if (codeOf(error) === 'ENAMETOOLONG') return false;
+    const code = codeOf(error);
+    if (code === 'ENOENT' || code === 'ENAMETOOLONG' || code === 'ENOTDIR') return false;
     throw error;
   }
 }
 
 function readIfPresent(path: string): string | undefined {
   try {
-    return readFileSync(path, 'utf8');
+    return readTextFile(path);
   } catch (error) {
     const code = codeOf(error);
     if (code === 'ENOENT' || code === 'ENAMETOOLONG' || code === 'ENOTDIR') return undefined;

@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { readTextFile } from '@flannel-ts/linux/text-files';
 import { CniError, ErrorCode } from '../errors.ts';
 import type { CniAddress, CniDns, CniResult } from '../result.ts';
 import { formatIp, type IpAddress, sameIp } from './address.ts';
@@ -137,7 +137,7 @@ export function ipamResult(config: HostLocalConfig, reservations: readonly Reser
       gateway: formatIp(gateway),
     }),
   );
-  const dns = config.resolvConf === undefined ? {} : parseResolvConf(readFileSync(config.resolvConf, 'utf8'));
+  const dns = config.resolvConf === undefined ? {} : parseResolvConf(readTextFile(config.resolvConf));
   return { interfaces: [], ips, routes: config.routes, dns };
 }
 

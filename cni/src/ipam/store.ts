@@ -1,17 +1,17 @@
 import {
-  closeSync,
-  fstatSync,
-  mkdirSync,
-  openSync,
-  readdirSync,
-  readFileSync,
-  statSync,
-  unlinkSync,
-  writeFileSync,
-  writeSync,
-} from 'node:fs';
-import { closeFd, flock, LOCK_EX, LOCK_NB, O_CREAT, O_RDONLY, openFile } from '@flannel-ts/linux/files';
+  closeFd,
+  flock,
+  LOCK_EX,
+  LOCK_NB,
+  O_CREAT,
+  O_EXCL,
+  O_RDONLY,
+  O_TRUNC,
+  openFile,
+} from '@flannel-ts/linux/files';
+import { isDirectory, readTextFile, sameFile, statFile, unlinkFile, writeTextFile } from '@flannel-ts/linux/text-files';
 import { CniError, codeOf, ErrorCode } from '../errors.ts';
+import { makeDirectories, nodeFs } from '../files.ts';
 import { sleep } from '../sleep.ts';
 import { formatIp, type IpAddress, parseIp } from './address.ts';
 
@@ -38,6 +38,8 @@ const TRIES_BEFORE_LISTING = 16;
 export const LOCK_TIMEOUT_MS = 10_000;
 
 export class Store {
+  readonly #lastTexts = new Map<number, string>();
+
   constructor(
     readonly directory: string,
     private readonly lockTimeoutMs = LOCK_TIMEOUT_MS,
@@ -55,7 +57,7 @@ export class Store {
 
   exists(): boolean {
     try {
-      return statSync(this.directory).isDirectory();
+      return isDirectory(statFile(this.directory));
     } catch (error) {
       if (codeOf(error) === 'ENOENT') return false;
       throw error;
@@ -79,31 +81,31 @@ export class Store {
   /** Takes this address; false if somebody has it. Call with the lock held. */
   reserve(ip: IpAddress, owner: Owner): boolean {
     const path = this.#path(formatIp(ip));
-    let fd: number;
     try {
-      fd = openSync(path, 'wx', 0o600);
+      this.#create(path, owner);
     } catch (error) {
       if (codeOf(error) !== 'EEXIST') throw error;
       if (!isAbandoned(readIfPresent(path))) return false;
       unlinkIfPresent(path);
-      fd = openSync(path, 'wx', 0o600);
-    }
-    try {
-      writeSync(fd, ownerText(owner));
-    } catch (error) {
-      unlinkSync(path);
-      throw error;
-    } finally {
-      closeSync(fd);
+      this.#create(path, owner);
     }
     return true;
+  }
+
+  #create(path: string, owner: Owner): void {
+    try {
+      writeTextFile(path, ownerText(owner), O_CREAT | O_EXCL, 0o600);
+    } catch (error) {
+      if (codeOf(error) !== 'EEXIST') unlinkIfPresent(path); // the disk is full: half a file is a leak
+      throw error;
+    }
   }
 
   /** Gives back an address if it is this owner's. Call with the lock held. */
   release(ip: IpAddress, owner: Owner): boolean {
     const path = this.#path(formatIp(ip));
     if (!isOwnedBy(readIfPresent(path), owner)) return false;
-    unlinkSync(path);
+    unlinkFile(path);
     return true;
   }
 
@@ -119,7 +121,7 @@ export class Store {
   find(owner: Owner): IpAddress[] {
     const exact: IpAddress[] = [];
     const old: IpAddress[] = [];
-    for (const name of readdirSync(this.directory)) {
+    for (const name of nodeFs().readdirSync(this.directory)) {
       const ip = parseIp(name);
       if (ip === undefined) continue;
       const content = readIfPresent(this.#path(name));
@@ -133,25 +135,37 @@ export class Store {
 
   /** Everybody who holds an address. Reads every file; call with the lock held. */
   owners(): Owner[] {
-    return readdirSync(this.directory).flatMap((name) => {
-      const content = parseIp(name) === undefined ? undefined : readIfPresent(this.#path(name));
-      const [containerId, ifName] = content?.trim().split('\r\n') ?? [];
-      return containerId && ifName ? { containerId, ifName } : [];
-    });
+    return nodeFs()
+      .readdirSync(this.directory)
+      .flatMap((name) => {
+        const content = parseIp(name) === undefined ? undefined : readIfPresent(this.#path(name));
+        const [containerId, ifName] = content?.trim().split('\r\n') ?? [];
+        return containerId && ifName ? { containerId, ifName } : [];
+      });
   }
 
   /** Names in the directory; addresses among them are taken. */
   names(): ReadonlySet<string> {
-    return new Set(readdirSync(this.directory));
+    return new Set(nodeFs().readdirSync(this.directory));
   }
 
   /** The last address given out of a range set; undefined if unknown, unreadable or nonsense. */
   lastReserved(setIndex: number): IpAddress | undefined {
-    return parseIp((readIfPresent(this.#path(`${LAST_RESERVED}${setIndex}`)) ?? '').trim());
+    const text = readIfPresent(this.#path(`${LAST_RESERVED}${setIndex}`)) ?? '';
+    this.#lastTexts.set(setIndex, text);
+    return parseIp(text.trim());
   }
 
+  /**
+   * Written over what was there unless that is longer: ext4 flushes a file to disk that was cut to nothing and written anew
+   * (auto_da_alloc), and that takes as long as all the rest of an allocation.
+   */
   setLastReserved(setIndex: number, ip: IpAddress): void {
-    writeFileSync(this.#path(`${LAST_RESERVED}${setIndex}`), formatIp(ip), { mode: 0o600 });
+    const text = formatIp(ip);
+    const before = this.#lastTexts.get(setIndex);
+    const covers = before !== undefined && before.length <= text.length;
+    writeTextFile(this.#path(`${LAST_RESERVED}${setIndex}`), text, O_CREAT | (covers ? 0 : O_TRUNC), 0o600);
+    this.#lastTexts.set(setIndex, text);
   }
 
   #path(name: string): string {
@@ -187,7 +201,7 @@ export class Store {
       return openFile(path, O_RDONLY | O_CREAT, 0o750);
     } catch (error) {
       if (codeOf(error) !== 'ENOENT') throw error;
-      mkdirSync(this.directory, { recursive: true, mode: 0o755 });
+      makeDirectories(this.directory, 0o755);
       return openFile(path, O_RDONLY | O_CREAT, 0o750);
     }
   }
@@ -204,8 +218,7 @@ function isOwnedBy(content: string | undefined, owner: Owner): boolean {
 
 function isStillAt(fd: number, path: string): boolean {
   try {
-    const [open, named] = [fstatSync(fd), statSync(path)];
-    return open.ino === named.ino && open.dev === named.dev;
+    return sameFile(statFile(fd), statFile(path));
   } catch (error) {
     if (codeOf(error) === 'ENOENT') return false;
     throw error;
@@ -219,7 +232,7 @@ function isAbandoned(content: string | undefined): boolean {
 
 function unlinkIfPresent(path: string): void {
   try {
-    unlinkSync(path);
+    unlinkFile(path);
   } catch (error) {
     if (codeOf(error) !== 'ENOENT') throw error;
   }
@@ -227,7 +240,7 @@ function unlinkIfPresent(path: string): void {
 
 function readIfPresent(path: string): string | undefined {
   try {
-    return readFileSync(path, 'utf8');
+    return readTextFile(path);
   } catch (error) {
     const code = codeOf(error);
     if (code === 'ENOENT') return undefined;

@@ -1,32 +1,14 @@
 import { closeSync, existsSync, mkdirSync, openSync, rmSync, statfsSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
+import { CLONE_NEWNET, OWN_NETNS, returning } from './enter-netns.ts';
 import { checked, ERRNO, isErrno, SystemError } from './errors.ts';
-import { errno, libc } from './ffi/libc.ts';
+import { libc } from './ffi/libc.ts';
 import { closeFd, flock, LOCK_EX, O_DIRECTORY, O_RDONLY, openFile } from './files.ts';
 import { MNT_DETACH, makeMountShared, mountBind, unmount } from './mount.ts';
 
-const CLONE_NEWNET = 0x40000000; // linux/sched.h
+export { withNetns } from './enter-netns.ts';
+
 const NSFS_MAGIC = 0x6e736673; // linux/magic.h
-
-/** In a thread, /proc/self is the main thread: only this names the caller's own namespace. */
-const OWN_NETNS = '/proc/thread-self/ns/net';
-
-/**
- * Runs `fn` with this thread in the network namespace at `path`: sockets it opens and /proc/sys/net it reads are that
- * namespace's. `fn` must be synchronous; work it hands to the thread pool (fs.promises, dns) or to the event loop runs
- * outside. If the way back fails the process is aborted, because everything after it would act on the wrong namespace.
- */
-export function withNetns<T>(path: string, fn: () => T extends PromiseLike<unknown> ? never : T): T {
-  const target = openFile(path, O_RDONLY);
-  try {
-    return returning(() => {
-      checked(libc.setns(target, CLONE_NEWNET), 'setns', `enter the network namespace "${path}"`);
-      return fn() as T;
-    });
-  } finally {
-    closeFd(target);
-  }
-}
 
 /**
  * Makes a network namespace that lives as long as `path` exists, as `ip netns add`: its loopback device is down.
@@ -92,20 +74,6 @@ export function isNetns(path: string): boolean {
 export function sameNetns(a: string, b: string): boolean {
   const [left, right] = [statSync(a, { bigint: true }), statSync(b, { bigint: true })];
   return left.dev === right.dev && left.ino === right.ino;
-}
-
-/** Runs `fn`, which moves this thread into another namespace, and brings the thread back. */
-function returning<T>(fn: () => T): T {
-  const own = openFile(OWN_NETNS, O_RDONLY);
-  try {
-    return fn();
-  } finally {
-    if (libc.setns(own, CLONE_NEWNET) === -1) {
-      process.stderr.write(`Cannot return to the own network namespace (errno ${errno()}), aborting\n`);
-      process.abort();
-    }
-    closeFd(own);
-  }
 }
 
 function withDirectoryLock(directory: string, fn: () => void): void {

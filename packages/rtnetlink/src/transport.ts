@@ -1,7 +1,8 @@
 /** The descriptor under a netlink connection: whole datagrams in and out, and who sent them. */
+
+import { withNetns } from '@flannel-ts/linux/enter-netns';
 import { isErrno } from '@flannel-ts/linux/errors';
 import { closeFd, type Fd } from '@flannel-ts/linux/files';
-import { withNetns } from '@flannel-ts/linux/netns';
 import {
   AF_NETLINK,
   bind,

@@ -1,4 +1,4 @@
-import { type Binding, type Libc, SIGNATURES, type Signature, type Word } from './signatures.ts';
+import { type Binding, type FunctionName, type Libc, SIGNATURES, type Signature, type Word } from './signatures.ts';
 
 /** The part of bun:ffi used here; `bun-types` would redefine Node's globals for the whole project. */
 interface BunFfi {
@@ -24,44 +24,30 @@ const LIBRARIES = ['libc.so.6', `libc.musl-${process.arch === 'arm64' ? 'aarch64
 export function bunBinding(): Binding {
   // Bun answers getBuiltinModule for its own modules too: no import for esbuild, jest or tsc to stumble over.
   const ffi = process.getBuiltinModule('bun:ffi') as unknown as BunFfi;
-  const functions = {} as Record<string, (...args: never[]) => number>;
-  // dlopen takes one signature per symbol and call, so variants of a symbol (read, readAt) go in a second round.
-  for (const round of rounds()) {
-    const { symbols } = open(ffi, round);
-    for (const [key, { symbol = key }] of round) functions[key] = symbols[symbol]!;
-  }
   // errno lives at a fixed address per thread, and each thread has its own copy of this module.
   const errnoAddress = errnoLocation(ffi);
   return {
     name: 'bun:ffi',
-    functions: functions as unknown as Libc,
+    bind<K extends FunctionName>(name: K): Libc[K] {
+      const { symbol = name, args, returns }: Signature = SIGNATURES[name];
+      const signature = { args: args.map((word) => TYPE[word]), returns: TYPE[returns] };
+      return dlopenFirst(ffi, { [symbol]: signature }).symbols[symbol] as unknown as Libc[K];
+    },
     errno: () => ffi.read.i32(errnoAddress, 0),
     addressOf: (view) => ffi.ptr(view),
   };
 }
 
-type Entry = readonly [key: string, signature: Signature];
-
-function rounds(): Entry[][] {
-  const entries = Object.entries<Signature>(SIGNATURES);
-  return [entries.filter(([, s]) => s.symbol === undefined), entries.filter(([, s]) => s.symbol !== undefined)];
-}
-
-function open(ffi: BunFfi, entries: readonly Entry[]) {
-  const symbols = Object.fromEntries(
-    entries.map(([key, { symbol = key, args, returns }]) => [
-      symbol,
-      { args: args.map((word) => TYPE[word]), returns: TYPE[returns] },
-    ]),
-  );
-  return dlopenFirst(ffi, symbols);
-}
+let library: string | undefined;
 
 function dlopenFirst(ffi: BunFfi, symbols: Parameters<BunFfi['dlopen']>[1]): ReturnType<BunFfi['dlopen']> {
+  if (library !== undefined) return ffi.dlopen(library, symbols);
   let failure: unknown;
-  for (const library of LIBRARIES) {
+  for (const candidate of LIBRARIES) {
     try {
-      return ffi.dlopen(library, symbols);
+      const opened = ffi.dlopen(candidate, symbols);
+      library = candidate;
+      return opened;
     } catch (error) {
       failure ??= error;
     }

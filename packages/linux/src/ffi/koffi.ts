@@ -1,4 +1,4 @@
-import { type Binding, type Libc, SIGNATURES, type Signature, type Word } from './signatures.ts';
+import { type Binding, type FunctionName, type Libc, SIGNATURES, type Signature, type Word } from './signatures.ts';
 
 /** The part of koffi's interface used here. */
 interface Koffi {
@@ -19,19 +19,13 @@ const TYPE: Readonly<Record<Word, string>> = {
 export function koffiBinding(): Binding {
   const koffi = loadKoffi();
   const libc = koffi.load(null); // the C library that node itself is linked with, glibc or musl
-  const functions = Object.fromEntries(
-    Object.entries<Signature>(SIGNATURES).map(([key, { symbol = key, args, returns }]) => [
-      key,
-      libc.func(
-        symbol,
-        TYPE[returns],
-        args.map((word) => TYPE[word]),
-      ),
-    ]),
-  ) as unknown as Libc;
   return {
     name: 'koffi',
-    functions,
+    bind<K extends FunctionName>(name: K): Libc[K] {
+      const { symbol = name, args, returns }: Signature = SIGNATURES[name];
+      const types = args.map((word) => TYPE[word]);
+      return libc.func(symbol, TYPE[returns], types) as unknown as Libc[K];
+    },
     errno: () => koffi.errno(),
     addressOf: (view) => Number(koffi.address(view)),
   };

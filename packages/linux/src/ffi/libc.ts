@@ -18,13 +18,17 @@ export function errno(): number {
   return binding().errno();
 }
 
-/** Each function starts as a stub that loads the binding and puts the real ones into the object. */
+/**
+ * Each function starts as a stub that puts the real one into its place: a program that runs for some milliseconds does not
+ * pay for those it never calls.
+ */
 function lazy(): Libc {
   const functions = {} as Record<FunctionName, (...args: never[]) => number>;
   for (const name of Object.keys(SIGNATURES) as FunctionName[]) {
     functions[name] = (...args: never[]) => {
-      Object.assign(functions, binding().functions);
-      return functions[name](...args);
+      const bound = binding().bind(name) as (...args: never[]) => number;
+      functions[name] = bound;
+      return bound(...args);
     };
   }
   return functions as unknown as Libc;

@@ -31,6 +31,9 @@ export const SIGNATURES = {
   ioctlValue: { symbol: 'ioctl', args: ['i32', 'usize', 'usize'], returns: 'i32' },
   fcntl: { args: ['i32', 'i32', 'usize'], returns: 'i32' },
   flock: { args: ['i32', 'i32'], returns: 'i32' },
+  unlink: { args: ['view'], returns: 'i32' },
+  mkdir: { args: ['view', 'u32'], returns: 'i32' },
+  statx: { args: ['i32', 'view', 'i32', 'u32', 'view'], returns: 'i32' },
   mount: { args: ['view', 'view', 'view', 'usize', 'view'], returns: 'i32' },
   umount2: { args: ['view', 'i32'], returns: 'i32' },
 
@@ -86,7 +89,8 @@ export type Libc = {
 /** What a binding offers: the functions, errno of the calling thread's last failed call, and a view's address. */
 export interface Binding {
   readonly name: 'koffi' | 'bun:ffi';
-  readonly functions: Libc;
+  /** Looks one function up. */
+  bind<K extends FunctionName>(name: K): Libc[K];
   errno(): number;
   addressOf(view: ArrayBufferView): number;
 }
