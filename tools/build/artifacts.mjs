@@ -28,12 +28,13 @@ const SHARED_INPUTS = ['package-lock.json', 'packages', 'tools/build', 'daemon/b
  * @property {string} path below dist
  * @property {readonly string[]} entries the first is the program, the others are its workers
  * @property {readonly string[]} inputs
+ * @property {boolean} [isBrief] it runs for milliseconds
  */
 
 /** @type {readonly Executable[]} */
 const EXECUTABLES = [
   { name: 'flanneld', path: 'flanneld', entries: ['daemon/src/main.ts'], inputs: ['daemon'] },
-  { name: 'the CNI plugin', path: 'cni/flannel', entries: ['cni/src/main.ts'], inputs: ['cni'] },
+  { name: 'the CNI plugin', path: 'cni/flannel', entries: ['cni/src/main.ts'], inputs: ['cni'], isBrief: true },
 ];
 
 /**
@@ -63,7 +64,7 @@ export async function buildInfraOnly(root) {
  * @param {Executable} executable
  * @returns {Part}
  */
-function executablePart(root, env, version, { name, path, entries, inputs }) {
+function executablePart(root, env, version, { name, path, entries, inputs, isBrief = false }) {
   const target = `bun-linux-${process.arch}`;
   return {
     name,
@@ -82,6 +83,7 @@ function executablePart(root, env, version, { name, path, entries, inputs }) {
         outfile: work,
         version,
         target,
+        isBrief,
       });
       const bun = join(root, 'node_modules', '.bin', 'bun');
       await run(bun, [join(root, 'tools', 'build', 'compile.mjs'), task], { cwd: root, env });

@@ -3,10 +3,13 @@ import { etcd3ProtoPlugin } from '../../daemon/build/etcd3-proto-plugin.mjs';
 import { grpcServerNamePlugin } from '../../daemon/build/grpc-server-name-plugin.mjs';
 import { workerDefine } from '../../daemon/build/workers.mjs';
 
-/** @typedef {{entries: string[], outfile: string, version: string, target: string}} Task */
+/**
+ * `isBrief`: the program ends within milliseconds, where compiling its functions to machine code costs more than it gives.
+ * @typedef {{entries: string[], outfile: string, version: string, target: string, isBrief?: boolean}} Task
+ */
 
 /** @type {Task} */
-const { entries, outfile, version, target } = JSON.parse(process.argv[2] ?? '');
+const { entries, outfile, version, target, isBrief = false } = JSON.parse(process.argv[2] ?? '');
 const { Bun } = /** @type {any} */ (globalThis);
 
 /**
@@ -21,7 +24,7 @@ const { logs } = await Bun.build({
   minify: true,
   bytecode: true,
   // Its own configuration, and what lies in the directory it is started in, are no business of a node's program.
-  compile: { target, outfile, autoloadDotenv: false, autoloadBunfig: false },
+  compile: { target, outfile, autoloadDotenv: false, autoloadBunfig: false, ...(isBrief && { jitPolicy: 100 }) },
   define: {
     FLANNEL_TS_VERSION: JSON.stringify(version),
     __dirname: JSON.stringify(INSIDE),

@@ -41,7 +41,7 @@ export function compilePlugin(): Program {
   const directory = mkdtempSync(path.join(tmpdir(), 'fltest-cni-'));
   const outfile = path.join(directory, 'flannel');
   const entries = [path.join(ROOT, 'cni/src/main.ts')];
-  const task = { entries, outfile, version: 'test', target: `bun-linux-${process.arch}` };
+  const task = { entries, outfile, version: 'test', target: `bun-linux-${process.arch}`, isBrief: true };
   const bun = path.join(ROOT, 'node_modules/.bin/bun');
   execFileSync(bun, [path.join(ROOT, 'tools/build/compile.mjs'), JSON.stringify(task)], { cwd: ROOT });
   return { command: [outfile], directory };
