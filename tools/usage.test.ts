@@ -1,0 +1,75 @@
+import { UsageError } from './setup/errors.mjs';
+import { assertNothingKeptByNpm, COMMANDS, parseArguments, testsNeedMachine, usage } from './usage.mjs';
+
+test('parseArguments() reads flags with a space and with an equals sign', () => {
+  const spaced = parseArguments('up', ['--stack', 'mine', '--nodes', '5', '--pods', '0', '--config', 'mtu=1400']);
+  const joined = parseArguments('up', ['--stack=mine', '--nodes=5', '--pods=0', '--config=mtu=1400']);
+  expect(spaced).toEqual(joined);
+  expect(spaced).toMatchObject({ stack: 'mine', nodes: 5, pods: 0, config: { mtu: '1400' } });
+});
+
+test('parseArguments() takes the default stack, and collects settings', () => {
+  const backend = '{"Type":"udp","Port":8299}';
+  expect(parseArguments('up', ['--config', 'a=1', '--config', `backend=${backend}`])).toMatchObject({
+    stack: 'local',
+    config: { a: '1', backend },
+  });
+});
+
+test('parseArguments() leaves all that follows a pod to the command there', () => {
+  const { stack, words } = parseArguments('shell', ['--stack', 'a', 'pod-0-0', 'ping', '--stack', 'b', '-c', '1']);
+  expect([stack, words]).toEqual(['a', ['pod-0-0', 'ping', '--stack', 'b', '-c', '1']]);
+});
+
+test('parseArguments() takes flags after a word where nothing belongs to another command', () => {
+  expect(parseArguments('logs', ['node-0', '-f', '--lines', '5'])).toMatchObject({
+    words: ['node-0'],
+    follow: true,
+    lines: 5,
+  });
+});
+
+test.each([
+  ['up', ['--stack', 'Dev'], '--stack "Dev" is no name for a stack'],
+  ['up', ['--stack', 'a.b'], '--stack "a.b"'],
+  ['up', ['--stack', 'x'.repeat(31)], '--stack "xxx'],
+  ['up', ['--stack'], '--stack needs a value: --stack NAME'],
+  ['up', ['--nodes', 'many'], '--nodes "many" is no count'],
+  ['up', ['--nodes', '0'], '--nodes "0" is no count'],
+  ['up', ['--nodes', '1.5'], '--nodes "1.5" is no count'],
+  ['up', ['--config', 'mtu'], '--config "mtu" is no setting'],
+  ['up', ['--count', '3'], 'There is no flag --count'],
+  ['up', ['extra'], '"up" cannot use "extra"'],
+  ['status', ['--json=yes'], '--json takes no value, "yes" was given'],
+  ['logs', [], '"logs" needs NODE'],
+  ['fly', [], 'There is no command "fly"'],
+])('parseArguments() of %s %j says: %s', (command, args, message) => {
+  expect(() => parseArguments(command, args)).toThrow(message);
+  expect(() => parseArguments(command, args)).toThrow(UsageError);
+});
+
+test('parseArguments() with --help asks for nothing else', () => {
+  expect(parseArguments('logs', ['--help']).help).toBe(true);
+});
+
+test('assertNothingKeptByNpm() finds a flag that npm took for its own', () => {
+  const env = { npm_lifecycle_event: 'up', npm_config_stack: 'mine' };
+  expect(() => assertNothingKeptByNpm('up', env)).toThrow('"npm run up -- --stack ..."');
+  expect(() => assertNothingKeptByNpm('up', { npm_lifecycle_event: 'up', npm_config_yes: 'true' })).not.toThrow();
+  // Inside another npm script: the variables are of that one.
+  expect(() => assertNothingKeptByNpm('up', { ...env, npm_lifecycle_event: 'test' })).not.toThrow();
+});
+
+test('usage() names every flag of every command', () => {
+  for (const [name, { flags }] of Object.entries(COMMANDS)) {
+    for (const flag of Object.keys(flags)) expect(usage(name)).toContain(flag);
+    expect(usage('')).toContain(name);
+  }
+});
+
+test('testsNeedMachine() is false for what stands beside its source, and only for that', () => {
+  expect(testsNeedMachine(['unit', 'checks', 'packages/inet', './tools/usage.test.ts'])).toBe(false);
+  expect(testsNeedMachine([])).toBe(true);
+  expect(testsNeedMachine(['unit', 'tests/e2e'])).toBe(true);
+  expect(testsNeedMachine(['reachability'])).toBe(true);
+});
