@@ -4,7 +4,7 @@ import { build } from 'esbuild';
 const ENGINE = join(import.meta.dirname, '../src/engine');
 
 /** The workers of src/engine/spawn.ts: name, and the file that runs in the thread. */
-const ENTRIES = { 'engine-reference': 'reference/worker.ts' };
+const ENTRIES = { 'engine-reference': 'reference/worker.ts', 'engine-fast': 'fast/worker.ts' };
 
 /**
  * For the `define` of whoever bundles the daemon, esbuild or Bun: puts the source of each worker, bundled, into spawn.ts. A

@@ -14,7 +14,7 @@ import type { Reason } from './reasons.ts';
  */
 
 export interface EngineConfig {
-  /** A TUN queue without packet information or virtio header (IFF_NO_PI). Made non-blocking by the engine; the caller closes it. */
+  /** A TUN queue without packet information (IFF_NO_PI); without virtio header, but for engines that say they take one. Made non-blocking by the engine; the caller closes it. */
   readonly tunFd: number;
   /** A bound UDP socket. Made non-blocking by the engine; the caller closes it. */
   readonly socketFd: number;
@@ -32,6 +32,10 @@ export interface EngineConfig {
    * Turn it off where outside hosts reach pods through a node that does not masquerade (flanneld without -ip-masq).
    */
   readonly filterPeers?: boolean;
+  /** Offloads of the device and the socket, where the engine knows any (default true). */
+  readonly offload?: boolean;
+  /** Verify the checksums of inner packets before they are merged, since the kernel makes new ones (default true). */
+  readonly verifyChecksums?: boolean;
 }
 
 export interface EngineRoute {
@@ -68,6 +72,12 @@ export interface EngineCounters {
   readonly sendStalls: number;
   /** Errors the socket reported on receiving; the engine went on. */
   readonly receiveErrors: number;
+  /** Reads of several packets at once, sends of several, writes of several; 0 in an engine that knows no offloads. */
+  readonly superPackets: number;
+  readonly segmentedSends: number;
+  readonly mergedWrites: number;
+  /** Offloads turned off because the kernel refused their use. */
+  readonly offloadFallbacks: number;
   /** errno of the last failed send, write or receive; 0 when there was none. */
   readonly lastErrno: number;
   /** Current peers only. */

@@ -41,6 +41,10 @@ const TOTAL_NAMES = [
   'sendStalls',
   'receiveErrors',
   'lastErrno',
+  'superPackets',
+  'segmentedSends',
+  'mergedWrites',
+  'offloadFallbacks',
 ] as const;
 export type TotalName = (typeof TOTAL_NAMES)[number];
 

@@ -1,7 +1,7 @@
 import { Worker } from 'node:worker_threads';
 
 /** Workers by name; the file that runs in the thread, relative to this directory. Kept in step with build/workers.mjs. */
-const ENTRIES = { 'engine-reference': 'reference/worker.ts' } as const;
+const ENTRIES = { 'engine-reference': 'reference/worker.ts', 'engine-fast': 'fast/worker.ts' } as const;
 
 export type WorkerName = keyof typeof ENTRIES;
 

@@ -1,5 +1,6 @@
 // linux/if_tun.h. The request numbers are those of architectures with the generic _IOC layout (x86-64, arm64, riscv64).
 export const TUNSETIFF = 0x400454ca;
+export const TUNGETIFF = 0x800454d2;
 export const TUNSETPERSIST = 0x400454cb;
 export const TUNSETOFFLOAD = 0x400454d0;
 export const TUNSETVNETHDRSZ = 0x400454d8;

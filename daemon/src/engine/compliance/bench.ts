@@ -2,7 +2,17 @@ import { type Ipv4, parseIpv4 } from '@flannel-ts/inet/ipv4';
 import { parseIpv4Prefix } from '@flannel-ts/inet/prefix';
 import type { Engine, EngineConfig, EngineRoute, StartEngine } from '../engine.ts';
 import { source, word } from '../packet.ts';
-import { type DeviceTap, drainFd, Lab, MTU, type Node, PORT, type UdpSocket, until } from '../testing/lab.ts';
+import {
+  type DeviceTap,
+  drainFd,
+  Lab,
+  type LabOptions,
+  MTU,
+  type Node,
+  PORT,
+  type UdpSocket,
+  until,
+} from '../testing/lab.ts';
 import { ipv4Packet, type PacketFields } from '../testing/packets.ts';
 
 export const PEER = parseIpv4('192.0.2.2');
@@ -10,8 +20,8 @@ export const OTHER_PEER = parseIpv4('192.0.2.3');
 
 let labs = 0;
 
-export function newLab(): Lab {
-  return new Lab(`fltest-${process.pid}-engine${++labs}`);
+export function newLab(options?: LabOptions): Lab {
+  return new Lab(`fltest-${process.pid}-engine${++labs}`, options);
 }
 
 export function route(subnet: string, peer: Ipv4): EngineRoute {
@@ -42,7 +52,7 @@ export function aged(packet: Uint8Array, hops = 1): Uint8Array {
  * 10.1.0.77 is an address that the first node's kernel takes no notice of, so that nothing answers on its own.
  */
 export class Bench {
-  readonly lab = newLab();
+  readonly lab: Lab;
   node!: Node;
   other!: Node;
   device!: DeviceTap;
@@ -52,7 +62,12 @@ export class Bench {
   engine: Engine | undefined;
   #marks = 0;
 
-  constructor(readonly start: StartEngine) {}
+  constructor(
+    readonly start: StartEngine,
+    options?: LabOptions,
+  ) {
+    this.lab = newLab(options);
+  }
 
   setUp(): void {
     const [node, other] = this.lab.setUp();

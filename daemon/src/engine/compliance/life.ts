@@ -1,13 +1,13 @@
 import { tryRead } from '@flannel-ts/linux/files';
 import type { StartEngine } from '../engine.ts';
-import { until } from '../testing/lab.ts';
+import { type LabOptions, until } from '../testing/lab.ts';
 import { ipv4Packet } from '../testing/packets.ts';
 import { aged, Bench, configOf, PEER, route } from './bench.ts';
 
 /** How an engine starts, ends, fails, and what it survives. */
-export function describeLife(start: StartEngine): void {
+export function describeLife(start: StartEngine, options?: LabOptions): void {
   describe('in its life', () => {
-    const bench = new Bench(start);
+    const bench = new Bench(start, options);
     beforeAll(() => bench.setUp());
     afterAll(() => bench.tearDown());
     afterEach(() => bench.stop());
@@ -18,7 +18,7 @@ export function describeLife(start: StartEngine): void {
   });
 
   describe('when the device is deleted', () => {
-    const bench = new Bench(start);
+    const bench = new Bench(start, options);
     beforeAll(() => bench.setUp());
     afterAll(() => bench.tearDown());
 
@@ -49,7 +49,7 @@ async function expectUntouched(bench: Bench): Promise<void> {
     const got = tryRead(bench.node.tunFd, buffer);
     return got >= 0 ? got : undefined;
   }, 'the packet that nobody else has read');
-  expect(buffer.subarray(0, length)).toEqual(packet);
+  expect(buffer.subarray(bench.node.headerBytes, length)).toEqual(packet);
   const own = bench.lab.udpOn(bench.node.socketFd);
   const datagram = bench.inject({ identification: 4243 });
   expect((await own.receive()).bytes).toEqual(datagram);

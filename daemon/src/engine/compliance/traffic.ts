@@ -2,18 +2,18 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import type { Engine, StartEngine } from '../engine.ts';
-import { MTU, type Node, PORT, until } from '../testing/lab.ts';
+import { type LabOptions, MTU, type Node, PORT, until } from '../testing/lab.ts';
 import { ipv4Packet } from '../testing/packets.ts';
 import { aged, Bench, configOf, newLab, OTHER_PEER, PEER, route } from './bench.ts';
 
 /** Two nodes with an engine each and the kernel's own traffic between them, and floods. */
-export function describeTraffic(start: StartEngine): void {
-  describe('between two nodes', () => describeKernel(start));
-  describe('under a flood', () => describeFlood(start));
+export function describeTraffic(start: StartEngine, options?: LabOptions): void {
+  describe('between two nodes', () => describeKernel(start, options));
+  describe('under a flood', () => describeFlood(start, options));
 }
 
-function describeKernel(start: StartEngine): void {
-  const lab = newLab();
+function describeKernel(start: StartEngine, options?: LabOptions): void {
+  const lab = newLab(options);
   let nodes: readonly [Node, Node];
   let engines: readonly Engine[];
 
@@ -114,8 +114,8 @@ const FLOOD = `
   socket.bind({ address, port: 0, exclusive: true }, burst);
 `;
 
-function describeFlood(start: StartEngine): void {
-  const bench = new Bench(start);
+function describeFlood(start: StartEngine, options?: LabOptions): void {
+  const bench = new Bench(start, options);
   let flood: ChildProcess | undefined;
   beforeAll(() => bench.setUp());
   afterAll(() => bench.tearDown());

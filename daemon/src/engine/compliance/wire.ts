@@ -3,13 +3,13 @@ import { internetChecksum } from '../checksum.ts';
 import type { StartEngine } from '../engine.ts';
 import { checkHeader, destination, putWord } from '../packet.ts';
 import type { Reason } from '../reasons.ts';
-import { MTU, PORT } from '../testing/lab.ts';
+import { type LabOptions, MTU, PORT } from '../testing/lab.ts';
 import { hex, icmpMessage, ipv4Packet, type PacketFields, sealed } from '../testing/packets.ts';
 import { aged, Bench, icmpError, OTHER_PEER, PEER, route } from './bench.ts';
 
 /** What goes in at one end and comes out at the other, byte for byte. */
-export function describeWire(start: StartEngine): void {
-  const bench = new Bench(start);
+export function describeWire(start: StartEngine, options?: LabOptions): void {
+  const bench = new Bench(start, options);
   beforeAll(() => bench.setUp());
   afterAll(() => bench.tearDown());
 

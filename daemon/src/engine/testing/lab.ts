@@ -18,6 +18,7 @@ import {
   tryRecvFrom,
 } from '@flannel-ts/linux/socket';
 import { writeSysctl } from '@flannel-ts/linux/sysctl';
+import { VNET_HEADER_BYTES } from 'tun-tap/constants';
 import { open } from 'tun-tap/open';
 
 /** The UDP port of every node here. */
@@ -29,6 +30,12 @@ const DEVICE_MTU = 9000;
 /** Addresses of the second node beside 192.0.2.2, to play further peers and a stranger from. */
 const MORE_ADDRESSES = ['192.0.2.3', '192.0.2.9'];
 
+/** What the engine under test asks for. */
+export interface LabOptions {
+  /** Devices with a virtio header before each packet. */
+  readonly vnetHeader?: boolean;
+}
+
 /** A node: a namespace with an underlay address on `eth0` and a TUN device `flannel0` in front of a pod address. */
 export interface Node {
   readonly netns: string;
@@ -38,6 +45,8 @@ export interface Node {
   readonly tunAddress: Ipv4;
   readonly podText: string;
   readonly tunFd: Fd;
+  /** Of the virtio header before each packet of the device. */
+  readonly headerBytes: number;
   readonly socketFd: Fd;
   /** Runs a command inside; returns its output, also when it fails. */
   run(command: string, ...args: string[]): string;
@@ -49,7 +58,10 @@ export interface Node {
 export class Lab {
   readonly #closers: (() => void)[] = [];
 
-  constructor(readonly name: string) {}
+  constructor(
+    readonly name: string,
+    readonly options: LabOptions = {},
+  ) {}
 
   /** `closers` run in reverse order, so that a failed set-up leaves nothing either. */
   setUp(): readonly [Node, Node] {
@@ -101,7 +113,9 @@ export class Lab {
     ip(netns, 'addr', 'add', `${addressText}/24`, 'dev', 'eth0');
     for (const more of n === 2 ? MORE_ADDRESSES : []) ip(netns, 'addr', 'add', `${more}/24`, 'dev', 'eth0');
     ip(netns, 'link', 'set', 'eth0', 'up');
-    const device = withNetns(netns, () => open({ name: 'flannel0', nonblocking: true }));
+    const device = withNetns(netns, () =>
+      open({ name: 'flannel0', nonblocking: true, vnetHeader: this.options.vnetHeader ?? false }),
+    );
     this.#closers.push(() => device.close());
     ip(netns, 'addr', 'add', `10.${n}.0.0/32`, 'dev', 'flannel0');
     ip(netns, 'link', 'set', 'flannel0', 'mtu', `${DEVICE_MTU}`, 'up');
@@ -119,6 +133,7 @@ export class Lab {
       tunAddress: parseIpv4(`10.${n}.0.0`),
       podText,
       tunFd: device.fd,
+      headerBytes: device.hasVnetHeader ? VNET_HEADER_BYTES : 0,
       socketFd,
       run: (command, ...args) => run(netns, command, ...args),
       deleteDevice: () => ip(netns, 'link', 'del', 'flannel0'),

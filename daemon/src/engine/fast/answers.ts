@@ -1,0 +1,62 @@
+import { type IcmpError, RateLimit, writeIcmpError } from '../icmp.ts';
+import { source } from '../packet.ts';
+import * as layout from './assembly/layout.ts';
+import type { Ports } from './ports.ts';
+import type { ForwarderConfig, State } from './state.ts';
+import type { Wasm } from './wasm.ts';
+
+// Linux's own limit for the whole machine (net.ipv4.icmp_msgs_per_sec and _burst).
+const ICMP_PER_SECOND = 1000;
+const ICMP_BURST = 50;
+
+/** The ICMP errors of an engine. What they are about is first copied to a fixed place. */
+export class Answers {
+  /** The offender, as far as an error may quote it. */
+  readonly offender: Uint8Array;
+  readonly #answer: Uint8Array;
+  readonly #limit: RateLimit;
+  #identification = 0;
+
+  constructor(
+    readonly wasm: Wasm,
+    readonly ports: Ports,
+    readonly state: State,
+    readonly config: ForwarderConfig,
+    readonly vnet: boolean,
+    readonly now: () => number,
+  ) {
+    this.offender = wasm.bytes.subarray(layout.OFFENDER, layout.OFFENDER + layout.OFFENDER_BYTES);
+    this.#answer = wasm.bytes.subarray(layout.ANSWER, layout.ANSWER + layout.ANSWER_BYTES);
+    this.#limit = new RateLimit(ICMP_PER_SECOND, ICMP_BURST, now());
+  }
+
+  /** Notes a packet in the memory as the offender. */
+  about(packet: number, length: number): void {
+    this.wasm.bytes.copyWithin(layout.OFFENDER, packet, packet + Math.min(length, layout.OFFENDER_BYTES));
+  }
+
+  /** Answers the offender, which came from the device. */
+  answerDevice(error: IcmpError): void {
+    const length = this.#write(error);
+    if (length === 0) return;
+    // The bytes before the answer are never anything but zero: an empty virtio header.
+    const header = this.vnet ? layout.VNET_BYTES : 0;
+    if (this.ports.writeTun(layout.ANSWER - header, header + length) >= 0) this.state.count('icmpSent', 1);
+  }
+
+  /** Answers the offender, which came from the socket, to the peer that has its source. */
+  answerPeer(error: IcmpError): void {
+    const peer = this.state.ownerOf(source(this.offender));
+    if (peer === 0) return;
+    const length = this.#write(error);
+    if (length > 0 && this.ports.sendTo(layout.ANSWER, length, peer) >= 0) this.state.count('icmpSent', 1);
+  }
+
+  #write(error: IcmpError): number {
+    this.#identification = (this.#identification + 1) & 0xffff;
+    const length = writeIcmpError(this.#answer, this.offender, error, this.config.tunAddress, this.#identification);
+    if (length === 0 || this.#limit.take(this.now())) return length;
+    this.state.count('icmpSuppressed', 1);
+    return 0;
+  }
+}

@@ -1,0 +1,7 @@
+/* What the host calls. */
+export { fold, sum } from './checksum';
+export { configure, forgetRoutes, setBase, setMerging, setSending } from './host';
+export { clearEntries, entryCount, finishEntries, incoming, preparePacket } from './merge';
+export { clearPlan, copySegment, messageCount, prepareSingle, segmentCount } from './plan';
+export { prepareSlots, readSlots } from './slots';
+export { outgoing, outgoingBytes, outgoingPackets } from './split';

@@ -1,0 +1,140 @@
+/*
+ * Which segments go out in which message. Segments of one length in a row for one peer, the last of which may be shorter, are
+ * one message with UDP_SEGMENT: the kernel cuts it again (man 7 udp). Nothing is reordered.
+ */
+import { swap } from './checksum';
+import { base, maxSegments, mtu, peerPort } from './host';
+import {
+  CONTROL_BYTES,
+  IOVEC_BYTES,
+  MAX_SEGMENTS,
+  MESSAGE_FACTS,
+  MESSAGE_FACTS_BYTES,
+  MESSAGES,
+  MMSGHDR_BYTES,
+  NAME_BYTES,
+  SEGMENT_BYTES,
+  SEGMENTS,
+  SEND_CONTROLS,
+  SEND_IOVECS,
+  SEND_NAMES,
+  SPARE_MESSAGE,
+} from './layout';
+
+/** Of one UDP_SEGMENT send over IPv4 65507; a little less, as nebula. */
+const MAX_MESSAGE: u32 = 65000;
+
+let messages: u32 = 0;
+let segments: u32 = 0;
+let iovecs: u32 = 0;
+/** Whether the last message takes more segments, of which length at most. */
+let open: bool = false;
+let openSize: u32 = 0;
+let openPeer: u32 = 0;
+
+export function clearPlan(): void {
+  messages = 0;
+  segments = 0;
+  iovecs = 0;
+  open = false;
+}
+
+export function messageCount(): u32 {
+  return messages;
+}
+
+export function segmentCount(): u32 {
+  return segments;
+}
+
+export function hasRoom(more: u32): bool {
+  return segments + more <= (MAX_SEGMENTS as u32);
+}
+
+export function addIovec(at: usize, length: u32): void {
+  const iovec = SEND_IOVECS + iovecs * IOVEC_BYTES;
+  store<u64>(iovec, base + (at as u64));
+  store<u64>(iovec, length as u64, 8);
+  iovecs++;
+}
+
+/** The last `count` iovecs are a segment for `peer`, `length` bytes long. */
+export function addSegment(peer: u32, length: u32, count: u32): void {
+  const segment = SEGMENTS + segments * SEGMENT_BYTES;
+  store<u32>(segment, iovecs - count);
+  store<u32>(segment, count, 4);
+  store<u32>(segment, length, 8);
+  const joins = open && peer === openPeer && length <= openSize && join(length, count);
+  if (!joins) openMessage(peer, length, count);
+  segments++;
+}
+
+function join(length: u32, count: u32): bool {
+  const facts = MESSAGE_FACTS + (messages - 1) * MESSAGE_FACTS_BYTES;
+  const packets = load<u32>(facts, 4);
+  const bytes = load<u32>(facts, 8);
+  if (packets >= maxSegments || bytes + length > MAX_MESSAGE) return false;
+  store<u32>(facts, packets + 1, 4);
+  store<u32>(facts, bytes + length, 8);
+  const message = MESSAGES + (messages - 1) * MMSGHDR_BYTES;
+  store<u64>(message, load<u64>(message, 24) + (count as u64), 24);
+  store<u64>(message, 24, 40); // msg_controllen: CMSG_SPACE(2)
+  if (length < openSize) open = false;
+  return true;
+}
+
+function openMessage(peer: u32, length: u32, count: u32): void {
+  writeMessage(messages, peer, iovecs - count, count, length);
+  const facts = MESSAGE_FACTS + messages * MESSAGE_FACTS_BYTES;
+  store<u32>(facts, segments);
+  store<u32>(facts, 1, 4);
+  store<u32>(facts, length, 8);
+  store<u32>(facts, peer, 12);
+  messages++;
+  // What is above the MTU is fragmented by the kernel, one by one.
+  open = length <= mtu;
+  openSize = length;
+  openPeer = peer;
+}
+
+/** struct mmsghdr with its sockaddr_in, and a control message that counts only once msg_controllen is set. */
+function writeMessage(index: u32, peer: u32, iovec: u32, count: u32, size: u32): void {
+  const message = MESSAGES + index * MMSGHDR_BYTES;
+  const name = SEND_NAMES + index * NAME_BYTES;
+  const control = SEND_CONTROLS + index * CONTROL_BYTES;
+  store<u64>(message, base + (name as u64));
+  store<u64>(message, NAME_BYTES, 8);
+  store<u64>(message, base + ((SEND_IOVECS + iovec * IOVEC_BYTES) as u64), 16);
+  store<u64>(message, count as u64, 24);
+  store<u64>(message, base + (control as u64), 32);
+  store<u64>(message, 0, 40);
+  store<u64>(message, 0, 48);
+  store<u16>(name, 2); // AF_INET
+  store<u16>(name, swap(peerPort) as u16, 2);
+  store<u32>(name, bswap<u32>(peer), 4);
+  store<u64>(control, 18); // CMSG_LEN(2)
+  store<u32>(control, 17, 8); // SOL_UDP
+  store<u32>(control, 103, 12); // UDP_SEGMENT
+  store<u16>(control, size as u16, 16);
+}
+
+/** Makes the spare message that of one segment alone. Returns the segment's length. */
+export function prepareSingle(index: u32, peer: u32): u32 {
+  const segment = SEGMENTS + index * SEGMENT_BYTES;
+  writeMessage(SPARE_MESSAGE, peer, load<u32>(segment), load<u32>(segment, 4), 0);
+  return load<u32>(segment, 8);
+}
+
+/** Copies the first bytes of a segment to `to`: what an ICMP error quotes. */
+export function copySegment(index: u32, to: usize, most: u32): u32 {
+  const segment = SEGMENTS + index * SEGMENT_BYTES;
+  let iovec: usize = SEND_IOVECS + load<u32>(segment) * IOVEC_BYTES;
+  let copied: u32 = 0;
+  for (let left = load<u32>(segment, 4); left > 0 && copied < most; left--) {
+    const length = min(load<u32>(iovec, 8), most - copied);
+    memory.copy(to + copied, (load<u64>(iovec) - base) as usize, length);
+    copied += length;
+    iovec += IOVEC_BYTES;
+  }
+  return copied;
+}

@@ -1,0 +1,200 @@
+import { fragmentationNeeded, NET_UNREACHABLE, plateauBelow, TIME_EXCEEDED } from '../icmp.ts';
+import { dontFragment } from '../packet.ts';
+import { NO_ROUTE, SEND_FAILED, TOO_BIG, TTL_EXPIRED, type Verdict } from '../reasons.ts';
+import { SENT } from '../shared.ts';
+import type { Answers } from './answers.ts';
+import * as layout from './assembly/layout.ts';
+import { EAGAIN, EINTR, EINVAL, EIO, EMSGSIZE, isLost, lost } from './errno.ts';
+import type { Ports } from './ports.ts';
+import type { ForwarderConfig, State } from './state.ts';
+import type { Wasm } from './wasm.ts';
+
+/** Reads in a row before what they brought is sent: enough to fill a message, too few to keep the first packet waiting. */
+const MAX_READS = 64;
+/** The bytes of such a batch stay in the processor's second-level cache. */
+const BATCH_BYTES = 256 * 1024;
+
+const FACTS = layout.MESSAGE_FACTS >>> 2;
+const FACTS_WORDS = layout.MESSAGE_FACTS_BYTES >>> 2;
+const SEGMENT_WORDS = layout.SEGMENT_BYTES >>> 2;
+
+/** Device -> socket: a batch of reads, one sendmmsg. */
+export class Egress {
+  /** Messages of the plan that are out. */
+  #sent = 0;
+  /** A packet that found no room in the plan, 0 for none. */
+  #held = 0;
+  #heldLength = 0;
+  #stalled = false;
+  #segmenting: boolean;
+
+  constructor(
+    readonly wasm: Wasm,
+    readonly ports: Ports,
+    readonly state: State,
+    readonly answers: Answers,
+    readonly config: ForwarderConfig,
+    readonly vnet: boolean,
+    segmenting: boolean,
+  ) {
+    this.#segmenting = segmenting;
+    wasm.setSending(segmenting ? layout.MAX_MERGED : 1);
+  }
+
+  /** Whether messages wait for room in the socket: then the device must not be polled, but the socket for POLLOUT. */
+  get stalled(): boolean {
+    return this.#stalled;
+  }
+
+  /** Forwards a batch. True when the device may have more without being polled. */
+  forward(): boolean {
+    if (this.#stalled && !this.#flush()) return false;
+    let cursor = layout.ARENA;
+    if (this.#held !== 0) {
+      const packet = this.#held;
+      this.#held = 0;
+      this.#take(packet, this.#heldLength);
+      cursor = packet + this.#heldLength;
+    }
+    const more = this.#readBatch(cursor);
+    this.#flush();
+    return more || this.#held !== 0;
+  }
+
+  /** The peers changed: what waits for one that is gone goes nowhere. */
+  rerouteWaiting(): void {
+    if (!this.#stalled) return;
+    const { words } = this.wasm;
+    const facts = FACTS + this.#sent * FACTS_WORDS;
+    if (this.state.isPeer(words[facts + 3]!)) return;
+    this.state.drop(NO_ROUTE, words[facts + 1]!);
+    this.#sent++;
+  }
+
+  #readBatch(start: number): boolean {
+    const header = this.vnet ? layout.VNET_BYTES : 0;
+    const end = layout.ARENA + layout.ARENA_BYTES - layout.MAX_READ - 32;
+    const full = layout.ARENA + BATCH_BYTES;
+    let cursor = start;
+    for (let reads = 0; reads < MAX_READS; reads++) {
+      if (cursor > end || cursor > full) return true;
+      const packet = ((cursor + 15) & ~15) + 16;
+      const length = this.ports.readTun(packet - header, header + 65535);
+      if (length === EAGAIN || length === EINTR) return false;
+      if (length < 0) throw lost('read from the TUN device', length);
+      if (length < header) continue;
+      cursor = packet + length - header;
+      if (!this.#take(packet, length - header)) return true;
+    }
+    return true;
+  }
+
+  /** False when the plan must be sent first. */
+  #take(packet: number, length: number): boolean {
+    const { wasm, state } = this;
+    const verdict = wasm.outgoing(packet, length, this.vnet ? 1 : 0);
+    if (verdict === layout.PLAN_FULL) {
+      this.#held = packet;
+      this.#heldLength = length;
+      return false;
+    }
+    const packets = wasm.outgoingPackets();
+    state.count('tunPackets', packets);
+    state.count('tunBytes', wasm.outgoingBytes());
+    if (packets > 1) state.count('superPackets', 1);
+    if (verdict < 0) this.#refuse(verdict, packet, length, packets);
+    return true;
+  }
+
+  #refuse(verdict: Verdict, packet: number, length: number, packets: number): void {
+    this.state.drop(verdict, packets);
+    if (verdict !== NO_ROUTE && verdict !== TTL_EXPIRED && verdict !== TOO_BIG) return;
+    const { answers } = this;
+    answers.about(packet, length);
+    if (verdict === NO_ROUTE) answers.answerDevice(NET_UNREACHABLE);
+    else if (verdict === TTL_EXPIRED) answers.answerDevice(TIME_EXCEEDED);
+    else if (dontFragment(answers.offender)) answers.answerDevice(fragmentationNeeded(this.config.mtu));
+  }
+
+  /** Sends what is planned; false when the socket has no room for all of it. */
+  #flush(): boolean {
+    const { wasm, ports } = this;
+    const count = wasm.messageCount();
+    while (this.#sent < count) {
+      const result = ports.send(this.#sent, count - this.#sent);
+      if (result > 0) {
+        for (let i = 0; i < result; i++) this.#countSent(this.#sent + i);
+        this.#sent += result;
+      } else if (result === EAGAIN) {
+        if (!this.#stalled) this.state.count('sendStalls', 1);
+        this.#stalled = true;
+        return false;
+      } else if (result !== EINTR) {
+        this.#failed(this.#sent, result);
+        this.#sent++;
+      }
+    }
+    wasm.clearPlan();
+    this.#sent = 0;
+    this.#stalled = false;
+    return true;
+  }
+
+  #countSent(message: number): void {
+    const { words } = this.wasm;
+    const facts = FACTS + message * FACTS_WORDS;
+    const packets = words[facts + 1]!;
+    const bytes = words[facts + 2]!;
+    this.state.count('sentPackets', packets);
+    this.state.count('sentBytes', bytes);
+    if (packets > 1) this.state.count('segmentedSends', 1);
+    this.state.countPeer(words[facts + 3]!, SENT, packets, bytes);
+  }
+
+  #failed(message: number, error: number): void {
+    if (isLost(error)) throw lost('send on the UDP socket', error);
+    const { words } = this.wasm;
+    const facts = FACTS + message * FACTS_WORDS;
+    const packets = words[facts + 1]!;
+    const replayed = packets > 1 && (error === EIO || error === EINVAL || error === EMSGSIZE);
+    if (replayed) this.#replay(words[facts]!, packets, words[facts + 3]!);
+    else for (let i = 0; i < packets; i++) this.#lose(words[facts]! + i, error);
+  }
+
+  /**
+   * The kernel or the interface cannot cut this message (EIO without checksum offload before Linux 6.11), or the path's MTU is
+   * too small for its packets: only in the second case they fail one by one, too.
+   */
+  #replay(first: number, packets: number, peer: number): void {
+    let sent = 0;
+    for (let segment = first; segment < first + packets; segment++) {
+      const length = this.wasm.prepareSingle(segment, peer);
+      let result = this.ports.sendOne(layout.SPARE_MESSAGE);
+      while (result === EINTR) result = this.ports.sendOne(layout.SPARE_MESSAGE);
+      if (result >= 0) {
+        sent++;
+        this.state.count('sentPackets', 1);
+        this.state.count('sentBytes', length);
+        this.state.countPeer(peer, SENT, 1, length);
+      } else {
+        this.#lose(segment, result);
+      }
+    }
+    if (sent === 0 || !this.#segmenting) return;
+    this.#segmenting = false;
+    this.wasm.setSending(1);
+    this.state.count('offloadFallbacks', 1);
+  }
+
+  #lose(segment: number, error: number): void {
+    if (isLost(error)) throw lost('send on the UDP socket', error);
+    this.state.failure(error);
+    this.state.drop(error === EMSGSIZE ? TOO_BIG : SEND_FAILED, 1);
+    if (error !== EMSGSIZE) return;
+    this.wasm.copySegment(segment, layout.OFFENDER, layout.OFFENDER_BYTES);
+    if (!dontFragment(this.answers.offender)) return;
+    // The kernel keeps the path's MTU to itself (it would tell a connected socket): guess as RFC 1191 hosts do.
+    const length = this.wasm.words[(layout.SEGMENTS >>> 2) + segment * SEGMENT_WORDS + 2]!;
+    this.answers.answerDevice(fragmentationNeeded(Math.min(this.config.mtu, plateauBelow(length))));
+  }
+}

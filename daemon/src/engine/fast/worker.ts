@@ -1,0 +1,66 @@
+import { eventFdOf, POLLIN, POLLOUT, PollSet } from '@flannel-ts/linux/poll';
+import { EngineError } from '../errors.ts';
+import { STATE, sharedOf } from '../shared.ts';
+import { type EngineWorkerData, runEngineWorker } from '../worker-main.ts';
+import { acquireAbilities, releaseAbilities } from './abilities.ts';
+import { FastForwarder } from './forwarder.ts';
+import { descriptorPorts } from './ports.ts';
+
+const TUN = 0;
+const SOCKET = 1;
+const WAKE = 2;
+
+/** Wake-ups in a row for a descriptor that then has nothing: a readiness that never clears would keep a processor busy. */
+const MAX_IDLE_WAKEUPS = 10_000;
+
+/** A batch each way per turn, of descriptors that are ready; a look at the stop word and the routes before every turn. */
+function run(data: EngineWorkerData): void {
+  const { tunFd, socketFd, offload } = data.config;
+  const abilities = acquireAbilities(tunFd, socketFd, offload ?? true);
+  try {
+    const shared = sharedOf(data.buffer);
+    const open = (wasm: Parameters<typeof descriptorPorts>[0]) =>
+      descriptorPorts(wasm, tunFd, socketFd, data.config.port);
+    const forwarder = new FastForwarder(open, data.config, abilities, shared, () => performance.now());
+    loop(data, forwarder);
+  } finally {
+    releaseAbilities(tunFd, socketFd);
+  }
+}
+
+function loop({ config, buffer, wakeFd, pollTimeoutMs }: EngineWorkerData, forwarder: FastForwarder): void {
+  const { state, totals } = sharedOf(buffer);
+  const { egress, ingress } = forwarder;
+  const wake = eventFdOf(wakeFd);
+  const set = new PollSet([
+    { fd: config.tunFd, events: POLLIN },
+    { fd: config.socketFd, events: POLLIN },
+    { fd: wakeFd, events: POLLIN },
+  ]);
+  let idleWakeups = 0;
+  let moreOut = false;
+  let moreIn = false;
+  while (Atomics.load(state, STATE.stop) === 0) {
+    Atomics.add(state, STATE.heartbeat, 1);
+    forwarder.refreshRoutes();
+    // While messages wait for room in the socket, the device's queue holds the others back.
+    set.change(TUN, egress.stalled ? -1 : config.tunFd, POLLIN);
+    set.change(SOCKET, config.socketFd, egress.stalled ? POLLIN | POLLOUT : POLLIN);
+    set.wait((moreOut && !egress.stalled) || moreIn ? 0 : pollTimeoutMs);
+    if (set.ready(WAKE) !== 0) {
+      wake.drain();
+      forwarder.refreshRoutes();
+    }
+    const socketEvents = set.ready(SOCKET);
+    const tunEvents = set.ready(TUN);
+    const before = totals[0]! + totals[2]!;
+    if (egress.stalled ? socketEvents !== 0 : moreOut || tunEvents !== 0) moreOut = egress.forward();
+    if (moreIn || (socketEvents & ~POLLOUT) !== 0) moreIn = ingress.forward();
+    if ((tunEvents === 0 && socketEvents === 0) || totals[0]! + totals[2]! !== before) idleWakeups = 0;
+    else if (++idleWakeups > MAX_IDLE_WAKEUPS) {
+      throw new EngineError('DESCRIPTOR_LOST', 'A descriptor of the engine is always ready and never has a packet');
+    }
+  }
+}
+
+runEngineWorker(run);
