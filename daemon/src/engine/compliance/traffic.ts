@@ -25,6 +25,7 @@ function describeKernel(start: StartEngine, options?: LabOptions): void {
     engines[1]!.setRoutes([route(subnets[0], nodes[0].address)]);
   });
 
+  afterEach(endChildren);
   afterAll(async () => {
     await Promise.all((engines ?? []).map((engine) => engine.stop()));
     lab.tearDown();
@@ -76,24 +77,31 @@ const CLIENT = `
 `;
 
 async function transfer(from: Node, to: Node, size: number): Promise<{ sent: string; received: string }> {
-  const server = script(to, SERVER, to.podText);
-  const children = [server];
-  try {
-    const lines = linesOf(server);
-    expect((await lines.next()).value).toBe('listening');
-    const client = script(from, CLIENT, from.podText, to.podText, randomBytes(8).toString('hex'), String(size));
-    children.push(client);
-    const sent = await linesOf(client).next();
-    const received = await lines.next();
-    return { sent: sent.value as string, received: received.value as string };
-  } finally {
-    for (const child of children) child.kill('SIGKILL');
+  const lines = linesOf(script(to, SERVER, to.podText));
+  expect((await lines.next()).value).toBe('listening');
+  const client = script(from, CLIENT, from.podText, to.podText, randomBytes(8).toString('hex'), String(size));
+  const sent = await linesOf(client).next();
+  const received = await lines.next();
+  return { sent: sent.value as string, received: received.value as string };
+}
+
+/** Those that run: a test that fails or times out ends them too. */
+const children = new Set<ChildProcess>();
+
+async function endChildren(): Promise<void> {
+  for (const child of children) {
+    const ended = once(child, 'exit');
+    child.kill('SIGKILL');
+    await ended;
   }
 }
 
 function script(node: Node, source: string, ...args: string[]): ChildProcess {
   const command = [`--net=${node.netns}`, process.execPath, '-e', source, ...args];
-  return spawn('nsenter', command, { stdio: ['ignore', 'pipe', 'inherit'] });
+  const child = spawn('nsenter', command, { stdio: ['ignore', 'pipe', 'inherit'] });
+  children.add(child);
+  child.once('exit', () => children.delete(child));
+  return child;
 }
 
 async function* linesOf(child: ChildProcess): AsyncGenerator<string> {
@@ -116,32 +124,23 @@ const FLOOD = `
 
 function describeFlood(start: StartEngine, options?: LabOptions): void {
   const bench = new Bench(start, options);
-  let flood: ChildProcess | undefined;
   beforeAll(() => bench.setUp());
   afterAll(() => bench.tearDown());
   beforeEach(async () => void (await bench.run()));
   afterEach(async () => {
-    await stopFlood();
+    await endChildren();
     await bench.stop();
   });
-
-  const stopFlood = async (): Promise<void> => {
-    if (flood === undefined) return;
-    const ended = once(flood, 'exit');
-    flood.kill('SIGKILL');
-    await ended;
-    flood = undefined;
-  };
 
   const floodFromPeer = async (): Promise<void> => {
     const packet = ipv4Packet({ from: '10.2.0.2', to: '10.1.0.77', payload: new Uint8Array(1000) });
     const { addressText } = bench.node;
-    flood = script(bench.other, FLOOD, '192.0.2.2', addressText, String(PORT), Buffer.from(packet).toString('hex'));
+    script(bench.other, FLOOD, '192.0.2.2', addressText, String(PORT), Buffer.from(packet).toString('hex'));
     await until(() => bench.engine!.counters().socketPackets > 5000, 'the flood');
   };
 
   const floodFromPods = async (): Promise<void> => {
-    flood = script(bench.node, FLOOD, bench.node.podText, '10.3.0.2', '9', '00'.repeat(1000));
+    script(bench.node, FLOOD, bench.node.podText, '10.3.0.2', '9', '00'.repeat(1000));
     await until(() => bench.engine!.counters().tunPackets > 5000, 'the flood');
   };
 
