@@ -1,18 +1,8 @@
-/** Runs benchmarks one after the other, shows the results and writes them down. */
-import { mkdirSync, writeFileSync } from 'node:fs';
+/** Runs benchmarks one after the other and says what they gave. */
 import { cpus, release } from 'node:os';
-import { dirname } from 'node:path';
 import type { Benchmark, Report, Result } from './result.ts';
 
-export interface BenchOptions {
-  readonly jsonFile?: string;
-  readonly say: (line: string) => void;
-}
-
-export async function runBenchmarks(
-  benchmarks: readonly Benchmark[],
-  { jsonFile, say }: BenchOptions,
-): Promise<Report> {
+export async function runBenchmarks(benchmarks: readonly Benchmark[], say: (line: string) => void): Promise<Report> {
   const results: Result[] = [];
   for (const { name, run } of benchmarks) {
     say(`${name}:`);
@@ -21,12 +11,24 @@ export async function runBenchmarks(
       say(`  ${formatResult(result)}`);
     }
   }
-  const report = { ...describeMachine(), results };
-  if (jsonFile !== undefined) {
-    mkdirSync(dirname(jsonFile), { recursive: true });
-    writeFileSync(jsonFile, `${JSON.stringify(report, undefined, 2)}\n`);
-  }
-  return report;
+  return { ...describeMachine(), results };
+}
+
+/** The report as a page of the documentation. */
+export function formatMarkdown({ machine, kernel, date, results }: Report): string {
+  const rows = results.map(({ name, unit, value, peer, ratio, runs }) => {
+    const other = peer === undefined ? ['', ''] : [`${peer.name}: ${round(peer.value)}`, round(ratio ?? Number.NaN)];
+    return `| ${[name, unit, round(value), spread(runs), ...other].join(' | ')} |`;
+  });
+  return `# Performance
+
+Made by \`npm run bench -- --markdown docs/performance.md\` on ${date.slice(0, 10)}: ${machine}, Linux ${kernel}.
+Medians; what is compared was measured in turns in the same run. Absolute times are this machine's.
+
+| what | unit | median | smallest to largest | compared with | ratio |
+|---|---|---|---|---|---|
+${rows.join('\n')}
+`;
 }
 
 export function formatResult({ name, unit, value, peer, ratio, runs }: Result): string {

@@ -11,6 +11,7 @@ import { UsageError } from './setup/errors.mjs';
  * @property {boolean} yes
  * @property {boolean} json
  * @property {string} [jsonFile]
+ * @property {string} [markdownFile]
  * @property {string} [only]
  * @property {boolean} follow
  * @property {number} lines
@@ -140,6 +141,11 @@ export const COMMANDS = {
     count: [0, 0],
     flags: {
       '--json': { value: 'FILE', help: 'write the results there', apply: (_, jsonFile) => ({ jsonFile }) },
+      '--markdown': {
+        value: 'FILE',
+        help: 'write them there as a table; docs/performance.md is made so',
+        apply: (_, markdownFile) => ({ markdownFile }),
+      },
       '--only': { value: 'NAME', help: 'one benchmark', apply: (_, only) => ({ only }) },
       '--help': help,
     },

@@ -1,15 +1,15 @@
-import { existsSync, readdirSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { join, resolve } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import type { Benchmark } from '../../../bench/result.ts';
-import { runBenchmarks } from '../../../bench/run.ts';
+import { formatMarkdown, runBenchmarks } from '../../../bench/run.ts';
 import { build } from '../../build/build.mjs';
 import { bundle } from '../../build/bundle.mjs';
 import { UsageError } from '../../setup/errors.mjs';
 import { say } from '../../setup/progress.mjs';
 import type { Context, Options } from '../context.ts';
 
-export async function bench(context: Context, { jsonFile, only }: Options): Promise<number> {
+export async function bench(context: Context, { jsonFile, markdownFile, only }: Options): Promise<number> {
   const { root, env } = context;
   await build(root, env);
   const all = await Promise.all(listBenchmarks(root).map((directory) => load(root, directory)));
@@ -18,8 +18,15 @@ export async function bench(context: Context, { jsonFile, only }: Options): Prom
     throw new UsageError(`--only "${only}" is no benchmark: use one of ${all.map(({ name }) => name).join(', ')}`);
   }
   // npm runs this at the root of the checkout; a path is meant from where the user is.
-  const file = jsonFile === undefined ? {} : { jsonFile: resolve(env.INIT_CWD ?? process.cwd(), jsonFile) };
-  await runBenchmarks(chosen, { ...file, say });
+  const write = (file: string | undefined, text: string): void => {
+    if (file === undefined) return;
+    const path = resolve(env.INIT_CWD ?? process.cwd(), file);
+    mkdirSync(dirname(path), { recursive: true });
+    writeFileSync(path, text);
+  };
+  const report = await runBenchmarks(chosen, say);
+  write(jsonFile, `${JSON.stringify(report, undefined, 2)}\n`);
+  write(markdownFile, formatMarkdown(report));
   return 0;
 }
 
