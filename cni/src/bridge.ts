@@ -5,6 +5,7 @@ import type { Mac } from '@flannel-ts/inet/mac';
 import type { Ipv4Interface } from '@flannel-ts/inet/prefix';
 import { isErrno } from '@flannel-ts/linux/errors';
 import { writeSysctl } from '@flannel-ts/linux/sysctl';
+import { writeTextFile } from '@flannel-ts/linux/text-files';
 import { ensureAddress, ensureAddressAbsent, listAddresses } from '@flannel-ts/rtnetlink/address';
 import type { Netlink } from '@flannel-ts/rtnetlink/connection';
 import { isNetlinkError } from '@flannel-ts/rtnetlink/errors';
@@ -24,17 +25,26 @@ export type InterfaceAddress = Ipv4Interface | Ipv6Interface;
  */
 export function ensureBridge(nl: Netlink, config: BridgeConfig, mac: Mac | undefined): Link {
   // An address of its own keeps the bridge from taking the lowest one of its ports, which changes as pods come and go.
-  const bridge = getOrAddBridge(nl, { name: config.bridge, mtu: config.mtu, mac });
+  const bridge = getOrAddBridge(nl, { name: config.bridge, mac });
   if (bridge.kind !== 'bridge') {
     throw new CniError(ErrorCode.bridgeConflict, `"${config.bridge}" already exists but is not a bridge`);
   }
   // A pod may send router advertisements; the host must not take its routes from them (CVE-2020-10749).
   setIpv6(config.bridge, 'accept_ra', 0);
   const promiscuous = config.promiscMode && (bridge.flags & IFF_PROMISC) === 0 ? true : undefined;
-  // Lowered only: older pods may rely on the smaller one, and what is larger than a pod's MTU never arrives there.
-  const mtu = config.mtu !== undefined && config.mtu < bridge.mtu ? config.mtu : undefined;
+  const mtu = mtuChange(bridge, config.mtu);
   if (!bridge.up || promiscuous || mtu !== undefined) setLink(nl, bridge.index, { up: true, promiscuous, mtu });
   return { ...bridge, up: true, mtu: mtu ?? bridge.mtu };
+}
+
+/**
+ * A new bridge (it is down) gets its MTU after it is made: the kernel takes that for what the user wants to keep, but not the
+ * MTU in the request that makes it, which follows the ports from then on (net/bridge/br_if.c, br_mtu_auto_adjust). One in
+ * use is only lowered: older pods may have the smaller one, and a packet larger than that does not arrive.
+ */
+function mtuChange(bridge: Link, wanted: number | undefined): number | undefined {
+  if (wanted === undefined || wanted === bridge.mtu) return undefined;
+  return !bridge.up || wanted < bridge.mtu ? wanted : undefined;
 }
 
 /** Not rtnetlink's ensureBridge: what stands in the way gets the reference plugin's sentence. */
@@ -86,9 +96,12 @@ export function enableForwarding(addresses: readonly { readonly address: Ipv4 | 
 }
 
 /** A parameter of a link in the thread's namespace; a kernel without IPv6 has none. */
-export function setIpv6(link: string, parameter: string, value: number): void {
+export function setIpv6(link: string, parameter: string, value: number, isNew = false): void {
+  const name = `net/ipv6/conf/${link}/${parameter}`;
   try {
-    writeSysctl(`net/ipv6/conf/${link}/${parameter}`, value);
+    // Of a new link there is nothing to find out first.
+    if (isNew) writeTextFile(`/proc/sys/${name}`, `${value}\n`, 0);
+    else writeSysctl(name, value);
   } catch (error) {
     if (!isErrno(error, 'ENOENT')) throw error;
   }

@@ -63,8 +63,8 @@ function explainExisting(plan: SandboxPlan): CniError {
 
 /** The host's end goes up as a port of the bridge, and nothing that IPv6 of the host would listen on. */
 export function connectPort(nl: Netlink, port: Link, settings: PortSettings): void {
-  setIpv6(port.name, 'accept_ra', 0);
-  setIpv6(port.name, 'disable_ipv6', 1);
+  setIpv6(port.name, 'accept_ra', 0, true);
+  setIpv6(port.name, 'disable_ipv6', 1, true);
   setLink(nl, port.index, { up: true });
   if (settings.hairpin || settings.isolated) setBridgePort(nl, port.index, settings);
 }

@@ -66,6 +66,20 @@ describe.each(PROGRAMS)('CNI ADD, %s', (_name, make) => {
     expect(node.read('networks', 'cbr0', 'last_reserved_ip.0')).toBe('10.244.1.2');
   });
 
+  test('#17 the bridge keeps its MTU when the last pod goes', () => {
+    const pod = node.addPod();
+    node.attach({ pod });
+    node.del({ pod });
+    expect(link(node.host, 'cni0')?.mtu).toBe(1450);
+    node.writeEnv({ FLANNEL_MTU: '8950' });
+    node.attach({ pod });
+    expect([link(node.host, 'cni0')?.mtu, link(pod, 'eth0')?.mtu]).toEqual([1450, 8950]);
+    node.del({ pod });
+    node.writeEnv({ FLANNEL_MTU: '1400' });
+    node.attach({ pod });
+    expect(link(node.host, 'cni0')?.mtu).toBe(1400);
+  });
+
   test('#18 IPv6 alone', () => {
     node.writeEnv({ FLANNEL_NETWORK: undefined, FLANNEL_SUBNET: undefined, ...V6 });
     const pod = node.addPod();

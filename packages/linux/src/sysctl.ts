@@ -1,11 +1,21 @@
-import { readTextFile, writeTextFile } from './text-files.ts';
+import { closeFd, O_RDONLY, openFile, readFd } from './files.ts';
+import { writeTextFile } from './text-files.ts';
+
+/** The kernel gives a parameter in one piece, and none is longer than a page. */
+const PAGE = 4096;
 
 /**
  * A kernel parameter by its path below /proc/sys, as `net/ipv4/ip_forward`, without the final line feed. Those below net/
  * belong to the calling thread's network namespace: read or write another's inside `withNetns`.
  */
 export function readSysctl(name: string): string {
-  return readTextFile(`/proc/sys/${name}`).trimEnd();
+  const fd = openFile(`/proc/sys/${name}`, O_RDONLY);
+  try {
+    const buffer = new Uint8Array(PAGE);
+    return new TextDecoder().decode(buffer.subarray(0, readFd(fd, buffer))).trimEnd();
+  } finally {
+    closeFd(fd);
+  }
 }
 
 /** Sets a kernel parameter; true when that changed something. */
