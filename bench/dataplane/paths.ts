@@ -1,0 +1,80 @@
+/** The ways from pod to pod that are compared. Each is laid before a measurement and taken away after it. */
+import { execFileSync } from 'node:child_process';
+import { EngineProcess, type Program } from './engine-process.ts';
+import { ip, type Lab, type Side } from './lab.ts';
+
+export type PathName = 'fast' | 'reference' | 'vxlan' | 'host-gw';
+
+export interface Path {
+  readonly engines: readonly EngineProcess[];
+  takeAway(): Promise<void>;
+}
+
+const UDP_OVERHEAD = 28;
+const VXLAN_OVERHEAD = 50;
+
+export async function layPath(name: PathName, lab: Lab, program: Program): Promise<Path> {
+  if (name === 'vxlan') return layVxlan(lab);
+  if (name === 'host-gw') return layHostGw(lab);
+  return layEngines(name, lab, program);
+}
+
+function eachWay(lab: Lab, lay: (from: Side, to: Side) => void): void {
+  const [a, b] = lab.sides;
+  lay(a, b);
+  lay(b, a);
+}
+
+async function layEngines(name: PathName, lab: Lab, program: Program): Promise<Path> {
+  const mtu = lab.mtu - UDP_OVERHEAD;
+  const [a, b] = lab.sides;
+  const start = (from: Side, to: Side): EngineProcess =>
+    new EngineProcess(program, from.node.netns, [
+      ...[name, from.node.address, from.device, String(mtu)],
+      `${to.subnet}=${to.node.address}`,
+    ]);
+  const engines = [start(a, b), start(b, a)];
+  const takeAway = async (): Promise<void> => void (await Promise.all(engines.map((engine) => engine.stop())));
+  try {
+    await Promise.all(engines.map((engine) => engine.started()));
+    lab.setPodMtu(mtu);
+    eachWay(lab, (from) => {
+      ip(from.node, `addr add ${from.device}/32 dev flannel0`);
+      ip(from.node, `link set flannel0 mtu ${mtu} up`);
+      ip(from.node, 'route add 10.0.0.0/8 dev flannel0');
+    });
+  } catch (error) {
+    await takeAway();
+    throw error;
+  }
+  return { engines, takeAway };
+}
+
+/** As flannel's vxlan backend: no learning, one neighbour, one forwarding entry and one route per peer. */
+function layVxlan(lab: Lab): Path {
+  const mtu = lab.mtu - VXLAN_OVERHEAD;
+  lab.setPodMtu(mtu);
+  const mac = (side: Side): string => `02:00:00:00:00:0${side.number}`;
+  eachWay(lab, ({ node, device, number }) => {
+    const link = `link add flannel.1 address 02:00:00:00:00:0${number} mtu ${mtu} type vxlan id 1`;
+    ip(node, `${link} local ${node.address} dev eth0 dstport 8472 nolearning`);
+    ip(node, `addr add ${device}/32 dev flannel.1`);
+    ip(node, 'link set flannel.1 up');
+  });
+  eachWay(lab, (from, to) => {
+    ip(from.node, `neigh replace ${to.device} lladdr ${mac(to)} dev flannel.1 nud permanent`);
+    bridge(from, `fdb append ${mac(to)} dev flannel.1 dst ${to.node.address}`);
+    ip(from.node, `route add ${to.subnet} via ${to.device} dev flannel.1 onlink`);
+  });
+  return { engines: [], takeAway: async () => eachWay(lab, ({ node }) => ip(node, 'link del flannel.1')) };
+}
+
+function bridge(side: Side, words: string): void {
+  execFileSync('nsenter', [`--net=${side.node.netns}`, 'bridge', ...words.split(' ')], { stdio: 'pipe' });
+}
+
+function layHostGw(lab: Lab): Path {
+  lab.setPodMtu(lab.mtu);
+  eachWay(lab, (from, to) => ip(from.node, `route add ${to.subnet} via ${to.node.address}`));
+  return { engines: [], takeAway: async () => eachWay(lab, (from, to) => ip(from.node, `route del ${to.subnet}`)) };
+}

@@ -1,0 +1,59 @@
+import { once } from 'node:events';
+import { createInterface } from 'node:readline';
+import { parseIpv4 } from '@flannel-ts/inet/ipv4';
+import { parsePort } from '@flannel-ts/inet/port';
+import { parseIpv4Prefix } from '@flannel-ts/inet/prefix';
+import {
+  AF_INET,
+  bind,
+  SO_RCVBUFFORCE,
+  SO_SNDBUFFORCE,
+  SOCK_DGRAM,
+  SOL_SOCKET,
+  setSocketOption,
+  sockaddrIn,
+  socket,
+} from '@flannel-ts/linux/socket';
+import { open } from 'tun-tap/open';
+import { startFastEngine } from '../fast/engine.ts';
+import { startReferenceEngine } from '../reference/engine.ts';
+
+const SOCKET_BUFFER_BYTES = 7 * 1024 * 1024;
+
+/**
+ * A node without control side, for measurements: one engine between a TUN device and a socket as flanneld opens them. Prints
+ * "running"; after that a line of counters (JSON) for each line read; ends at the end of its input.
+ *
+ * Arguments: engine, own address, device address, MTU, then SUBNET=PEER for each route.
+ */
+async function main([engineName, own, device, mtu, ...routes]: readonly string[]): Promise<void> {
+  const fast = engineName === 'fast';
+  const tun = open({ name: 'flannel0', vnetHeader: fast });
+  const socketFd = socket(AF_INET, SOCK_DGRAM);
+  for (const option of [SO_RCVBUFFORCE, SO_SNDBUFFORCE]) {
+    setSocketOption(socketFd, SOL_SOCKET, option, SOCKET_BUFFER_BYTES);
+  }
+  const port = parsePort(8285);
+  bind(socketFd, sockaddrIn(parseIpv4(own!), port));
+  const start = fast ? startFastEngine : startReferenceEngine;
+  const engine = await start({ tunFd: tun.fd, socketFd, tunAddress: parseIpv4(device!), mtu: Number(mtu), port });
+  engine.setRoutes(
+    routes.map((text) => {
+      const [subnet, peer] = text.split('=') as [string, string];
+      return { subnet: parseIpv4Prefix(subnet), peer: parseIpv4(peer) };
+    }),
+  );
+  void engine.failed.then((error) => {
+    throw error;
+  });
+  process.stdout.write('running\n');
+  const lines = createInterface({ input: process.stdin });
+  lines.on('line', () => {
+    const { peers, ...counters } = engine.counters();
+    process.stdout.write(`${JSON.stringify({ ...counters, peers: peers.size })}\n`);
+  });
+  await once(lines, 'close');
+  await engine.stop();
+}
+
+void main(process.argv.slice(2));
