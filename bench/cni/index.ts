@@ -1,6 +1,7 @@
 /**
  * How long a pod waits for its network: our one plugin against Debian's bridge and host-local (containernetworking-plugins),
- * which together do the same work. They take turns, each on a node of its own.
+ * which together do the same work but for reading flannel's files. They take turns, each on a node of its own. With
+ * FLANNEL_UPSTREAM_CNI naming a build of github.com/flannel-io/cni-plugin, the whole chain that it replaces takes part, too.
  */
 import { spawn, spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
@@ -13,7 +14,7 @@ export const name = 'cni';
 
 const PLUGIN = path.resolve('dist/cni/flannel');
 const REFERENCE = '/usr/lib/cni/bridge';
-const REFERENCE_NAME = 'bridge + host-local (Go)';
+const UPSTREAM = process.env.FLANNEL_UPSTREAM_CNI;
 const ROUNDS = 25;
 const CROWD = 50;
 const CROWD_ROUNDS = 3;
@@ -21,6 +22,7 @@ const CROWD_ROUNDS = 3;
 const BUSY = 200;
 
 interface Contender {
+  readonly name: string;
   readonly program: string;
   /** Namespace of its node. */
   readonly host: string;
@@ -50,6 +52,7 @@ class Lab {
   private readonly pods: string[] = [];
   private readonly ours: Contender;
   private readonly theirs: Contender;
+  private readonly upstream: Contender | undefined;
 
   constructor() {
     const file = (...names: string[]): string => path.join(this.directory, ...names);
@@ -61,47 +64,44 @@ class Lab {
     }
     const common = { cniVersion: '1.0.0', name: 'bench' };
     const delegate = { hairpinMode: true, isDefaultGateway: true };
-    this.ours = {
-      program: PLUGIN,
-      host: this.addNetns('ours'),
-      store: file('ours', 'bench'),
+    const flannel = (name: string, program: string, directory: string): Contender => ({
+      name,
+      program,
+      host: this.addNetns(directory),
+      store: file(directory, 'bench'),
       conf: (masquerade) => ({
         ...common,
         type: 'flannel',
         subnetFile: file(`subnet-${masquerade}.env`),
-        dataDir: file('flannel'),
-        ipam: { dataDir: file('ours') },
+        dataDir: file(`${directory}-flannel`),
+        ipam: { dataDir: file(directory) },
         delegate,
       }),
-    };
+    });
+    this.ours = flannel('ours', PLUGIN, 'ours');
+    if (UPSTREAM) this.upstream = flannel('flannel + bridge + host-local (Go)', UPSTREAM, 'upstream');
     const ranges = [[{ subnet: '10.244.1.0/24' }]];
     const ipam = { type: 'host-local', dataDir: file('theirs'), ranges, routes: [{ dst: '10.244.0.0/16' }] };
+    const bridge = { ...common, ...delegate, type: 'bridge', bridge: 'cni0', isGateway: true, mtu: 1450, ipam };
     this.theirs = {
+      name: 'bridge + host-local (Go)',
       program: REFERENCE,
       host: this.addNetns('theirs'),
       store: file('theirs', 'bench'),
-      conf: (ipMasq) => ({
-        ...common,
-        ...delegate,
-        type: 'bridge',
-        bridge: 'cni0',
-        isGateway: true,
-        mtu: 1450,
-        ipMasq,
-        ipam,
-      }),
+      conf: (ipMasq) => ({ ...bridge, ipMasq }),
     };
     for (let i = 0; i < CROWD; i++) this.pods.push(this.addNetns(`p${i}`));
   }
 
   alone(): Result[] {
-    return this.takeTurns('', false);
+    const against = this.upstream === undefined ? [] : this.takeTurns(' against upstream', false, this.upstream);
+    return [...this.takeTurns('', false, this.theirs), ...against];
   }
 
   /** Only where iptables is, on which the reference needs to rely. */
   masquerading(): Result[] {
     const hasIptables = spawnSync('iptables', ['--version']).status === 0;
-    return this.takeTurns(' with masquerading', true, hasIptables);
+    return this.takeTurns(' with masquerading', true, hasIptables ? this.theirs : undefined);
   }
 
   busy(): Result[] {
@@ -110,7 +110,7 @@ class Lab {
       for (let i = 2; i < BUSY + 2; i++) writeFileSync(path.join(store, `10.244.1.${i}`), `other-${i}\r\neth0`);
     }
     try {
-      return this.takeTurns(` on a node with ${BUSY} pods`, false);
+      return this.takeTurns(` on a node with ${BUSY} pods`, false, this.theirs);
     } finally {
       for (const { store } of [this.ours, this.theirs]) {
         for (let i = 2; i < BUSY + 2; i++) rmSync(path.join(store, `10.244.1.${i}`), { force: true });
@@ -126,7 +126,7 @@ class Lab {
       }
     }
     return Object.entries(times).map(([command, [own, peer]]) =>
-      summarize(`${CROWD} ${command}s at once`, 'ms', own, { name: REFERENCE_NAME, runs: peer }),
+      summarize(`${CROWD} ${command}s at once`, 'ms', own, { name: this.theirs.name, runs: peer }),
     );
   }
 
@@ -136,8 +136,8 @@ class Lab {
     return summarize('VERSION', 'ms', run(PLUGIN), { name: 'bridge (Go)', runs: run(REFERENCE) });
   }
 
-  private takeTurns(what: string, masquerade: boolean, withPeer = true): Result[] {
-    const contenders = withPeer ? [this.ours, this.theirs] : [this.ours];
+  private takeTurns(what: string, masquerade: boolean, rival: Contender | undefined = undefined): Result[] {
+    const contenders = rival === undefined ? [this.ours] : [this.ours, rival];
     const times: Record<string, [number[], number[]]> = { ADD: [[], []], DEL: [[], []] };
     // The first pod of a node makes the bridge; it is no measurement.
     for (let round = -1; round < ROUNDS; round++) {
@@ -150,7 +150,7 @@ class Lab {
       }
     }
     return Object.entries(times).map(([command, [own, peer]]) =>
-      summarize(`${command}${what}`, 'ms', own, withPeer ? { name: REFERENCE_NAME, runs: peer } : undefined),
+      summarize(`${command}${what}`, 'ms', own, rival && { name: rival.name, runs: peer }),
     );
   }
 

@@ -48,7 +48,10 @@ function removeInterfaces(hostName: string, ifName: string, netns: string | unde
     const ip = end.mac && addressOfHostMac(end.mac);
     return ip === undefined ? [] : [ip];
   });
-  if (hint === undefined && netns !== undefined) withNetlink({ netns }, (pod) => ensureLinkAbsent(pod, ifName));
+  // No link can have a name with % in it (dev_alloc_name), but CNI_IFNAME may.
+  if (hint === undefined && netns !== undefined && !ifName.includes('%')) {
+    withNetlink({ netns }, (pod) => ensureLinkAbsent(pod, ifName));
+  }
   return hint ?? [];
 }
 

@@ -29,6 +29,12 @@ describe.each(PROGRAMS)('CNI DEL, %s', (_name, make) => {
 
   test('#44 DEL of what was never added', () => expectGone(node.addPod()));
 
+  test('#44 DEL of an interface that cannot exist', () => {
+    const pod = node.addPod();
+    expect(node.add({ pod, ifName: 'a%b' }).code).toBe(1);
+    expectGone(pod, { ifName: 'a%b' });
+  });
+
   test.each([
     ['empty', ''],
     ['gone', '/run/netns/fltest-gone'],
