@@ -12,7 +12,7 @@ import { layPath, type PathName } from './paths.ts';
 
 export const name = 'dataplane';
 
-const PATHS: readonly PathName[] = ['fast', 'vxlan', 'reference', 'host-gw'];
+const PATHS = (process.env.BENCH_PATHS?.split(',') ?? ['fast', 'vxlan', 'reference', 'host-gw']) as PathName[];
 const VARIANTS: readonly Variant[] = ['whole', 'wire'];
 const PEER: PathName = 'vxlan';
 const PINGS = 200;
