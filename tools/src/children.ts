@@ -12,22 +12,39 @@ export type ForegroundOptions = Pick<SpawnOptions, 'cwd' | 'env'>;
 /**
  * Runs a program that must be told once, and not twice, that it is to end. Pulumi is one: the first signal lets it finish
  * what it is at, the second one ends it at once and leaves resources that nobody knows of. So it gets a session of its own,
- * which the terminal's Ctrl-C does not reach, and each signal that reaches us is passed on once. If we are killed, the
- * kernel tells it (prctl(2), PR_SET_PDEATHSIG; setpriv is of util-linux).
+ * which the terminal's Ctrl-C does not reach, and each signal that reaches us is passed on once.
  */
-export function runWithSignals(command: string, args: readonly string[], options: ForegroundOptions): Promise<number> {
-  const child = spawn('setpriv', ['--pdeathsig', 'TERM', '--', command, ...args], {
-    ...options,
-    stdio: 'inherit',
-    detached: true,
-  });
+export async function runWithSignals(
+  command: string,
+  args: readonly string[],
+  options: ForegroundOptions,
+): Promise<number> {
   let last = 0;
-  return outcome(child, command, (signal) => {
+  let guard: ChildProcess | undefined;
+  const start = () => {
+    const child = spawn(command, args, { ...options, stdio: 'inherit', detached: true });
+    if (child.pid !== undefined) guard = startGuard(child.pid);
+    return child;
+  };
+  const code = await outcome(start, command, (child, signal) => {
     const now = Date.now();
     if (now - last < SAME_SIGNAL_MS) return;
     last = now;
     child.kill(signal === 'SIGHUP' ? 'SIGTERM' : signal); // a closed terminal: Pulumi would die of SIGHUP on the spot
   });
+  guard?.stdin?.end('done\n');
+  return code;
+}
+
+/**
+ * Tells the program to end when we are killed and can no longer: then the pipe closes without a word. PR_SET_PDEATHSIG would
+ * not do, since a process of several threads, as Node.js is, has the kernel send it several times.
+ */
+function startGuard(pid: number): ChildProcess {
+  const script = 'read -r word || kill -TERM "$0"';
+  const guard = spawn('sh', ['-c', script, String(pid)], { stdio: ['pipe', 'ignore', 'ignore'], detached: true });
+  guard.unref();
+  return guard;
 }
 
 /** Runs a program that shares the terminal with us: Ctrl-C reaches it by itself, and it decides what that means. */
@@ -36,25 +53,29 @@ export function runInteractive(
   args: readonly string[],
   options: ForegroundOptions = {},
 ): Promise<number> {
-  const child = spawn(command, args, { ...options, stdio: 'inherit' });
-  return outcome(child, command, (signal) => {
+  const start = () => spawn(command, args, { ...options, stdio: 'inherit' });
+  return outcome(start, command, (child, signal) => {
     if (signal !== 'SIGINT' || !process.stdin.isTTY) child.kill(signal);
   });
 }
 
 /** The exit code, as a shell tells it: 128 and the signal's number if a signal ended the child. */
 async function outcome(
-  child: ChildProcess,
+  start: () => ChildProcess,
   command: string,
-  onSignal: (signal: NodeJS.Signals) => void,
+  pass: (child: ChildProcess, signal: NodeJS.Signals) => void,
 ): Promise<number> {
-  for (const signal of SIGNALS) process.on(signal, onSignal);
+  let child: ChildProcess | undefined;
+  const onSignal = (signal: NodeJS.Signals) => child && pass(child, signal);
+  for (const signal of SIGNALS) process.on(signal, onSignal); // first: one that comes early must not end us without the child
   try {
+    child = start();
+    const running = child;
     return await new Promise((resolve, reject) => {
-      child.once('error', (cause) => {
+      running.once('error', (cause) => {
         reject(new ToolError('COMMAND_FAILED', `Cannot run ${command}: ${cause.message}`, { cause }));
       });
-      child.once('close', (code, signal) => resolve(signal ? 128 + constants.signals[signal] : (code ?? 1)));
+      running.once('close', (code, signal) => resolve(signal ? 128 + constants.signals[signal] : (code ?? 1)));
     });
   } finally {
     for (const signal of SIGNALS) process.off(signal, onSignal);

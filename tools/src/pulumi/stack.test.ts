@@ -1,0 +1,82 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { removeScratch, scratch, write } from '../../setup/testing.ts';
+import type { Pulumi } from './cli.ts';
+import { clearPendingOperations, configure, configValue, createStack, stackExists } from './stack.ts';
+
+afterEach(removeScratch);
+beforeEach(() => {
+  jest.spyOn(process.stderr, 'write').mockReturnValue(true);
+});
+afterEach(() => {
+  jest.restoreAllMocks();
+});
+
+/** Stands for the CLI: answers by the first two words, and keeps what it was asked. */
+function fake(answers: Readonly<Record<string, string>> = {}) {
+  const calls: { args: readonly string[]; input: string | undefined }[] = [];
+  const ask = async (args: readonly string[], input?: string) => {
+    calls.push({ args, input });
+    return answers[args.slice(0, 2).join(' ')] ?? '';
+  };
+  return { pulumi: { root: scratch(), backend: { env: {} }, ask } as unknown as Pulumi, calls };
+}
+
+test('configure() sets whole values as `pulumi config --json` shows them, and parts of objects by path', async () => {
+  const { pulumi, calls } = fake();
+  await configure(pulumi, 'mine', { nodes: '5', backend: '{"Type":"udp"}', 'aws:region': 'x', 'backend.Port': '8299' });
+  expect(calls.map(({ args }) => args)).toEqual([
+    [
+      'config',
+      'set-all',
+      '--stack',
+      'mine',
+      '--json',
+      JSON.stringify({
+        'flannel:nodes': { value: '5' },
+        'flannel:backend': { value: '{"Type":"udp"}', objectValue: { Type: 'udp' } },
+        'aws:region': { value: 'x' },
+      }),
+    ],
+    ['config', 'set-all', '--stack', 'mine', '--path', '--plaintext', 'backend.Port=8299'],
+  ]);
+});
+
+test('configure() asks nothing of Pulumi when there is nothing to set', async () => {
+  const { pulumi, calls } = fake();
+  await configure(pulumi, 'mine', {});
+  expect(calls).toEqual([]);
+});
+
+test('configValue() names the setting that is no JSON', () => {
+  expect(() => configValue('backend', '{"Type":')).toThrow(/^--config backend: "\{"Type":" is no JSON/);
+});
+
+test('stackExists() finds a stack by its name, also where an organization stands before it', async () => {
+  const { pulumi } = fake({ 'stack ls': '[{"name":"organization/flannel/mine"},{"name":"other"}]' });
+  expect(await stackExists(pulumi, 'mine')).toBe(true);
+  expect(await stackExists(pulumi, 'other')).toBe(true);
+  expect(await stackExists(pulumi, 'flannel')).toBe(false);
+});
+
+test('createStack() drops the salt of a former passphrase, but never where something is encrypted by it', async () => {
+  const { pulumi } = fake();
+  const file = join(pulumi.root, 'stacks/Pulumi.mine.yaml');
+  write(file, 'encryptionsalt: v1:abc\nconfig:\n  flannel:nodes: "5"\n');
+  await createStack(pulumi, 'mine');
+  expect(readFileSync(file, 'utf8')).toBe('config:\n  flannel:nodes: "5"\n');
+  const secret = 'encryptionsalt: v1:abc\nconfig:\n  flannel:password:\n    secure: v1:xyz\n';
+  write(file, secret);
+  await createStack(pulumi, 'mine');
+  expect(readFileSync(file, 'utf8')).toBe(secret);
+});
+
+test('clearPendingOperations() gives the state back without them, and leaves a state without any alone', async () => {
+  const state = (more: object) => JSON.stringify({ version: 3, deployment: { resources: [1, 2], ...more } });
+  const dirty = fake({ 'stack export': state({ pending_operations: [{}, {}] }) });
+  await clearPendingOperations(dirty.pulumi, 'mine');
+  expect(dirty.calls[1]).toEqual({ args: ['stack', 'import', '--stack', 'mine'], input: state({}) });
+  const clean = fake({ 'stack export': state({}) });
+  await clearPendingOperations(clean.pulumi, 'mine');
+  expect(clean.calls).toHaveLength(1);
+});

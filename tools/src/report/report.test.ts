@@ -1,0 +1,51 @@
+import { formatHealth } from './health.ts';
+import { asOutputs } from './outputs.ts';
+import { formatNodes } from './report.ts';
+import { formatTable } from './table.ts';
+
+const OUTPUTS = {
+  network: { vpcCidr: '10.64.0.0/19', podCidr: '10.244.0.0/16', subnetLength: 24, backend: { Type: 'udp' } },
+  nodes: [{ name: 'node-0', address: '10.64.0.16', podSubnet: '10.244.7.0/24' }],
+  etcdEndpoints: ['https://10.64.0.4:2379'],
+  artifact: { version: '0.1.0', sha256: 'abcdef0123456789' },
+  pods: [{ name: 'pod-0-0', node: 'node-0', address: '10.244.7.2', netns: '/run/netns/x' }],
+};
+
+test('formatNodes() shows each node with its part of the pod network and its pods', () => {
+  const lines = formatNodes(OUTPUTS, () => 'ready').split('\n');
+  expect(lines.slice(-2)).toEqual([
+    '  NODE    ADDRESS     PODS FROM      FLANNELD  PODS',
+    '  node-0  10.64.0.16  10.244.7.0/24  ready     pod-0-0 10.244.7.2',
+  ]);
+});
+
+test('asOutputs() is undefined for a stack that never came up', () => {
+  expect(asOutputs({})).toBeUndefined();
+  expect(asOutputs({ nodes: [] })).toBeUndefined();
+  const { pods: _, ...cloud } = OUTPUTS;
+  expect(asOutputs(cloud)?.pods).toEqual([]);
+});
+
+test('formatTable() aligns columns and leaves no blanks at the end', () => {
+  expect(formatTable([['a', 'bb'], ['ccc'], ['d', 'e']])).toBe('  a    bb\n  ccc\n  d    e');
+  expect(formatTable([])).toBe('');
+});
+
+describe('formatHealth()', () => {
+  const supervisor = { pid: 1, startTime: '1' };
+  const base = { supervisor, pid: 2, ready: true, answering: true, restarts: 0, configHash: '' };
+
+  test.each([
+    [base, 'ready'],
+    [{ ...base, ready: false }, 'not ready'],
+    [{ ...base, restarts: 2 }, 'ready, 2 restarts'],
+    [{ supervisor, ready: false, answering: false, restarts: 1, configHash: '' }, 'down, 1 restart'],
+    [undefined, 'missing'],
+  ])('of %j', (status, text) => {
+    expect(formatHealth(status, () => true)).toBe(text);
+  });
+
+  test('without its supervisor nobody would start it again', () => {
+    expect(formatHealth(base, () => false)).toBe('without supervisor');
+  });
+});
