@@ -1,7 +1,6 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import asc from 'assemblyscript/asc';
 
 const FAST = join(import.meta.dirname, '../src/engine/fast');
 const TARGET = join(FAST, 'module.generated.ts');
@@ -13,6 +12,8 @@ const TARGET = join(FAST, 'module.generated.ts');
  * @returns {Promise<string>} the source of module.generated.ts
  */
 export async function generateModule() {
+  // Not by its literal name: the compiler's types declare a global `require` that would change everybody's.
+  const { default: asc } = await import(/** @type {string} */ ('assemblyscript/asc'));
   /** @type {Map<string, Uint8Array | string>} */
   const outputs = new Map();
   const { error, stderr } = await asc.main(
@@ -23,14 +24,15 @@ export async function generateModule() {
       ...['-O3', '--converge'],
     ],
     {
-      readFile: (name) => {
+      readFile: (/** @type {string} */ name) => {
         try {
           return readFileSync(join(FAST, 'assembly', name), 'utf8');
         } catch {
           return null;
         }
       },
-      writeFile: (name, contents) => void outputs.set(name, contents),
+      writeFile: (/** @type {string} */ name, /** @type {Uint8Array | string} */ contents) =>
+        void outputs.set(name, contents),
       listFiles: () => [],
     },
   );
