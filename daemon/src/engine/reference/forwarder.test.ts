@@ -37,6 +37,49 @@ function icmpOf(packet: Uint8Array) {
   return { type: packet[20], code: packet[21], from: address(packet, 12), to: address(packet, 16) };
 }
 
+describe('turn()', () => {
+  test('moves one packet each way, however many wait in one direction', () => {
+    const { forwarder, ports } = setUp();
+    for (let i = 0; i < 100; i++) {
+      ports.tun.push(ipv4Packet({}));
+      ports.socket.push([PEER, ipv4Packet({ from: '10.2.0.2', to: '10.1.0.2' })]);
+    }
+    for (let turn = 1; turn <= 100; turn++) {
+      expect(forwarder.turn()).toBe(true);
+      expect([ports.sent.length, ports.written.length]).toEqual([turn, turn]);
+    }
+    expect(forwarder.turn()).toBe(false);
+  });
+
+  test('says that something moved when only one direction had a packet', () => {
+    const { forwarder, ports } = setUp();
+    ports.tun.push(ipv4Packet({}));
+    expect(forwarder.turn()).toBe(true);
+    ports.socket.push([PEER, ipv4Packet({ from: '10.2.0.2' })]);
+    expect(forwarder.turn()).toBe(true);
+    expect(forwarder.turn()).toBe(false);
+  });
+
+  test('delivers while the socket has no room for sending', () => {
+    const { forwarder, ports } = setUp();
+    ports.sendErrors.push(-11, -11);
+    ports.tun.push(ipv4Packet({}));
+    ports.socket.push([PEER, ipv4Packet({ from: '10.2.0.2' })]);
+    expect(forwarder.turn()).toBe(true);
+    expect(ports.written).toHaveLength(1);
+    expect(forwarder.turn()).toBe(false);
+  });
+
+  test('takes new routes over between two packets of a full queue', () => {
+    const { forwarder, ports, control, route } = setUp();
+    for (let i = 0; i < 4; i++) ports.tun.push(ipv4Packet({ to: '10.2.0.1' }));
+    forwarder.turn();
+    control.setRoutes([route('10.2.0.0/24', OTHER)]);
+    forwarder.turn();
+    expect(ports.sent.map(({ peer }) => peer)).toEqual([PEER, OTHER]);
+  });
+});
+
 describe('forwardOutgoing()', () => {
   test('sends a packet to the peer of its destination', () => {
     const { emit, ports, control } = setUp();

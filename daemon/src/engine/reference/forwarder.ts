@@ -111,6 +111,17 @@ export class Forwarder {
     if (this.stalled) this.#rerouteWaiting();
   }
 
+  /**
+   * One packet each way, so that neither direction starves the other; false when there was none at all. New routes come
+   * first, so that traffic does not starve control, as it does in flannel's proxy.
+   */
+  turn(): boolean {
+    this.refreshRoutes();
+    const sent = this.forwardOutgoing();
+    const received = this.forwardIncoming();
+    return sent || received;
+  }
+
   /** Moves one packet from the device to the socket; false when there is none, or no room for it. */
   forwardOutgoing(): boolean {
     if (this.stalled) return this.#sendOutgoing(this.#waiting);

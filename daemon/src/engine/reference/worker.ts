@@ -12,11 +12,7 @@ const WAKE = 2;
 /** Wake-ups in a row for a descriptor that then has nothing: a readiness that never clears would keep a processor busy. */
 const MAX_IDLE_WAKEUPS = 10_000;
 
-/**
- * One packet each way per turn while either direction has one, so that neither starves the other, and a look at the stop
- * word and the routes before every turn, so that traffic does not starve control (flannel's proxy: "if the control socket is
- * readable", only between bursts).
- */
+/** Looks at the stop word before every turn, and sleeps only after one in which nothing moved. */
 function run({ config, buffer, wakeFd, pollTimeoutMs }: EngineWorkerData): void {
   const shared = sharedOf(buffer);
   const { state } = shared;
@@ -31,10 +27,7 @@ function run({ config, buffer, wakeFd, pollTimeoutMs }: EngineWorkerData): void 
   let idleWakeups = 0;
   while (Atomics.load(state, STATE.stop) === 0) {
     Atomics.add(state, STATE.heartbeat, 1);
-    forwarder.refreshRoutes();
-    const sent = forwarder.forwardOutgoing();
-    const received = forwarder.forwardIncoming();
-    if (sent || received) {
+    if (forwarder.turn()) {
       idleWakeups = 0;
       continue;
     }
