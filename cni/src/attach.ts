@@ -19,7 +19,14 @@ import { addMasquerade, removeMasquerade } from './masquerade.ts';
 import { bridgeMac, hostInterfaceName, hostMac, podMac } from './names.ts';
 import { parseCniArgs, type Request } from './protocol.ts';
 import { type CniAddress, type CniResult, type CniRoute, isIpv6, requireAddresses } from './result.ts';
-import { configureContainer, connectPort, createPair, deletePair, type SandboxPlan } from './sandbox.ts';
+import {
+  awaitForwarding,
+  configureContainer,
+  connectPort,
+  createPair,
+  deletePair,
+  type SandboxPlan,
+} from './sandbox.ts';
 import type { Undo } from './undo.ts';
 
 /** CNI_ARGS that bridge and host-local understand between them. */
@@ -40,12 +47,13 @@ export function attach(request: Request, rendered: JsonObject, mayHoldAddress: b
       for (const gateway of gatewayAddresses(ipam)) ensureGateway(nl, bridge, gateway, config.forceAddress);
       enableForwarding(plan.addresses);
     }
-    configureContainer(plan, port.peerIndex ?? missingPeer(port));
     connectPort(nl, port, { hairpin: config.hairpinMode, isolated: config.portIsolation });
+    configureContainer(plan, port.peerIndex ?? missingPeer(port));
     if (config.ipMasq) {
       undo.push(() => removeMasquerade(plan.addresses.map(({ address }) => address)));
       addMasquerade(plan.hostName, plan.addresses);
     }
+    awaitForwarding(nl, port);
     return describe(request, config, ipam, plan, bridge);
   });
 }

@@ -1,3 +1,4 @@
+import { type RunOutcome, runProgram } from '@flannel-ts/linux/run-program';
 import { CniError, ErrorCode, messageOf } from './errors.ts';
 import { nodeFs } from './files.ts';
 import { field, isObject, type Json, type JsonObject } from './json.ts';
@@ -6,7 +7,6 @@ import { type CniResult, decodeResult } from './result.ts';
 
 /** Runtimes give a pod two minutes and more; we want to clean up before they lose patience. */
 const TIMEOUT_MS = 55_000;
-const MAX_OUTPUT = 4 << 20;
 
 /** The first regular file of this name on CNI_PATH. A type with a path in it is refused (CVE-2021-20206). */
 export function findPlugin(type: string, path: readonly string[]): string {
@@ -32,24 +32,19 @@ export function hasPlugin(type: string, path: readonly string[]): boolean {
 /** Runs another plugin as the specification says under "Delegated plugins": our environment, the complete configuration. */
 export function execPlugin(type: string, command: Command, request: Request, conf: JsonObject): string {
   const file = findPlugin(type, request.path);
-  // Only delegation needs child processes: not loaded before.
-  const { spawnSync } = process.getBuiltinModule('node:child_process');
-  const run = spawnSync(file, [], {
-    env: { ...process.env, CNI_COMMAND: command },
-    input: JSON.stringify(conf),
-    stdio: ['pipe', 'pipe', 'inherit'],
-    timeout: TIMEOUT_MS,
-    killSignal: 'SIGKILL',
-    maxBuffer: MAX_OUTPUT,
-    encoding: 'utf8',
-  });
-  const problem = (run.error as NodeJS.ErrnoException | undefined)?.code;
-  if (problem === 'ETIMEDOUT') {
-    throw new CniError(ErrorCode.tryAgainLater, `plugin ${file} did not answer ${command} within ${TIMEOUT_MS} ms`);
+  let run: RunOutcome;
+  try {
+    run = runProgram(file, [], {
+      env: { ...process.env, CNI_COMMAND: command },
+      input: JSON.stringify(conf),
+      timeoutMs: TIMEOUT_MS,
+      inheritStderr: true,
+    });
+  } catch (error) {
+    throw new CniError(ErrorCode.internal, `cannot run plugin ${file}: ${messageOf(error)}`, '', { cause: error });
   }
-  // EPIPE: it ended without reading the configuration, and how it ended says more.
-  if (run.error !== undefined && problem !== 'EPIPE') {
-    throw new CniError(ErrorCode.internal, `cannot run plugin ${file}: ${messageOf(run.error)}`);
+  if (run.timedOut) {
+    throw new CniError(ErrorCode.tryAgainLater, `plugin ${file} did not answer ${command} within ${TIMEOUT_MS} ms`);
   }
   if (run.status !== 0) throw pluginFailure(file, command, run.stdout, run.signal ?? `exit status ${run.status}`);
   return run.stdout;

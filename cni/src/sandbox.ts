@@ -9,6 +9,7 @@ import { addVeth } from '@flannel-ts/rtnetlink/link-add';
 import { type AnyRouteSpec, addRoute } from '@flannel-ts/rtnetlink/route';
 import { type InterfaceAddress, isSix, setIpv6 } from './bridge.ts';
 import { CniError, ErrorCode } from './errors.ts';
+import { sleep } from './sleep.ts';
 
 /** A pod's interface, wholly decided before the kernel is touched. */
 export interface SandboxPlan {
@@ -68,6 +69,33 @@ export function connectPort(nl: Netlink, port: Link, settings: PortSettings): vo
   setLink(nl, port.index, { up: true });
   if (settings.hairpin || settings.isolated) setBridgePort(nl, port.index, settings);
 }
+
+/**
+ * The kernel lets a port forward some time after both ends are up (linkwatch, a work queue), and drops packets until then:
+ * a pod that is reported as ready must not lose its first ones. The reference plugin waits in steps from 50 ms to 1 s.
+ */
+export function awaitForwarding(nl: Netlink, port: Link): void {
+  const deadline = Date.now() + FORWARDING_TIMEOUT_MS;
+  for (let pause = 0.25; ; pause = Math.min(2 * pause, 20)) {
+    const state = getLink(nl, port.index)?.port?.state;
+    if (state !== undefined && READY_STATES.includes(state)) return;
+    if (Date.now() >= deadline) {
+      throw new CniError(
+        ErrorCode.tryAgainLater,
+        `port ${port.name} of the bridge does not forward after ${FORWARDING_TIMEOUT_MS} ms`,
+        `its state is ${state ?? 'gone'}; is the bridge down?`,
+      );
+    }
+    sleep(pause);
+  }
+}
+
+/**
+ * Listening, learning, forwarding (linux/if_bridge.h). The first two only on a bridge that runs STP, which is an operator's
+ * own and takes 30 s.
+ */
+const READY_STATES: readonly number[] = [1, 2, 3];
+const FORWARDING_TIMEOUT_MS = 5000;
 
 /** The pod's end: addresses, up, routes, in this order (the kernel takes a gateway only if it is on a link that is up). */
 export function configureContainer(plan: SandboxPlan, index: number): void {

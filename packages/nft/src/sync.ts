@@ -1,3 +1,5 @@
+import { isErrno } from '@flannel-ts/linux/errors';
+import { type RunOutcome, runProgram } from '@flannel-ts/linux/run-program';
 import {
   NFT_TIMEOUT_MS,
   type NftOutcome,
@@ -11,24 +13,21 @@ import {
 export { refused, saysNotFound };
 
 /**
- * nft for a program that has nothing else to do meanwhile and must start quickly: child processes are loaded when the
- * first one is needed, and there is no event loop in between. Works in the thread's own network namespace.
+ * nft for a program that has nothing else to do meanwhile and must start quickly. Works in the thread's own network
+ * namespace.
  */
 export type SyncOutcome = NftOutcome;
 
 /** Runs nft to its end. The exit code is the caller's to judge. */
 export function runNftSync(args: readonly string[], input = ''): SyncOutcome {
-  const { spawnSync } = process.getBuiltinModule('node:child_process');
-  const run = spawnSync('nft', args, {
-    env: nftEnvironment(),
-    input,
-    timeout: NFT_TIMEOUT_MS,
-    killSignal: 'SIGKILL',
-    encoding: 'utf8',
-  });
-  if (run.status !== null) return { code: run.status, stdout: run.stdout, stderr: run.stderr };
-  if ((run.error as NodeJS.ErrnoException | undefined)?.code === 'ENOENT') throw notFound('nft', run.error);
-  throw timedOut('nft', run.signal, run.error);
+  let run: RunOutcome;
+  try {
+    run = runProgram('nft', args, { env: nftEnvironment(), input, timeoutMs: NFT_TIMEOUT_MS });
+  } catch (error) {
+    throw isErrno(error, 'ENOENT') ? notFound('nft', error) : error;
+  }
+  if (run.status === null) throw timedOut('nft', run.signal);
+  return { code: run.status, stdout: run.stdout, stderr: run.stderr };
 }
 
 /** Applies commands in one transaction: all of it or nothing. Equivalent to `nft -f - <<< text`. */
