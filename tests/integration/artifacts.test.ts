@@ -97,6 +97,7 @@ describe('the archive', () => {
       outfile,
       version: manifest.version,
       target: `bun-linux-${process.arch}`,
+      isBrief: true,
     };
     const compiler = join(REPOSITORY, 'tools/build/compile.mjs');
     execFileSync(join(REPOSITORY, 'node_modules/.bin/bun'), [compiler, JSON.stringify(task)], { cwd: directory });
