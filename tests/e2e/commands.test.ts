@@ -10,7 +10,17 @@ describe('a stack of one node', () => {
   const settings = join(REPOSITORY, 'stacks', `Pulumi.${stack}.yaml`);
 
   beforeAll(async () => {
-    await cliOk('up', '--stack', stack, '--nodes', '1', '--pods', '2', '--config', 'backend.Port=8299');
+    await cliOk(
+      'up',
+      '--stack',
+      stack,
+      '--nodes',
+      '1',
+      '--pods',
+      '2',
+      '--config',
+      'backend={"Type":"udp","Port":8299}',
+    );
   });
 
   afterAll(async () => {
