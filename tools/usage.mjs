@@ -146,7 +146,7 @@ export const COMMANDS = {
         help: 'write them there as a table; docs/performance.md is made so',
         apply: (_, markdownFile) => ({ markdownFile }),
       },
-      '--only': { value: 'NAME', help: 'one benchmark', apply: (_, only) => ({ only }) },
+      '--only': { value: 'NAME', help: 'one benchmark; several with commas', apply: (_, only) => ({ only }) },
       '--help': help,
     },
   },

@@ -13,7 +13,7 @@ export async function bench(context: Context, { jsonFile, markdownFile, only }: 
   const { root, env } = context;
   await build(root, env);
   const all = await Promise.all(listBenchmarks(root).map((directory) => load(root, directory)));
-  const chosen = all.filter(({ name }) => only === undefined || name === only);
+  const chosen = all.filter(({ name }) => only === undefined || only.split(',').includes(name));
   if (chosen.length === 0) {
     throw new UsageError(`--only "${only}" is no benchmark: use one of ${all.map(({ name }) => name).join(', ')}`);
   }
