@@ -3,7 +3,7 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { cli, cliOk, finish, leftovers, type Outputs, REPOSITORY, stackName, start } from './support.ts';
 
-jest.setTimeout(240_000);
+jest.setTimeout(600_000);
 
 describe('a stack of one node', () => {
   const stack = stackName('commands');

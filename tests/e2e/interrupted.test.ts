@@ -1,7 +1,7 @@
 /** An `up` that was cut off in the middle: the next `up` or `down` works and leaves nothing. */
 import { cliOk, leftovers, outputs, servePods, stackName, start, unreachable } from './support.ts';
 
-jest.setTimeout(240_000);
+jest.setTimeout(600_000);
 
 /** Starts `up` in a process group of its own and ends the whole group by `signal` as soon as `when` holds. */
 async function cutUp(stack: string, signal: NodeJS.Signals, text: RegExp): Promise<void> {

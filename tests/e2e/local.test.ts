@@ -24,7 +24,7 @@ import {
   until,
 } from './support.ts';
 
-jest.setTimeout(300_000);
+jest.setTimeout(600_000);
 
 const stack = stackName('life');
 const before = hostNetwork();

@@ -1,7 +1,7 @@
 /** Two stacks at once with the same CIDRs; and input that is refused before anything is made. */
 import { cli, cliOk, leftovers, netns, outputs, processesIn, servePods, stackName, unreachable } from './support.ts';
 
-jest.setTimeout(240_000);
+jest.setTimeout(600_000);
 
 describe('two stacks with the same CIDRs', () => {
   const stacks = [stackName('one'), stackName('two')] as const;

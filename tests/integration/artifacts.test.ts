@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { EtcdServer } from './support/etcd-server.ts';
 
-jest.setTimeout(120_000);
+jest.setTimeout(240_000);
 
 const REPOSITORY = join(__dirname, '..', '..');
 const DIST = join(REPOSITORY, 'dist');

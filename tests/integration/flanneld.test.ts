@@ -5,7 +5,7 @@ import { makeCertificates } from './support/etcd-server.ts';
 import { bundleFlanneld, compileFlanneld } from './support/flanneld-bundle.ts';
 import { NotifySocket } from './support/notify-socket.ts';
 
-jest.setTimeout(60_000);
+jest.setTimeout(240_000);
 
 const CONFIG = '{"Network":"10.5.0.0/16","Backend":{"Type":"udp"}}';
 

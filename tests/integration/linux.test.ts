@@ -12,7 +12,7 @@ import * as s from '@flannel-ts/linux/socket';
 import { readSysctl, writeSysctl } from '@flannel-ts/linux/sysctl';
 import { buildSync } from 'esbuild';
 
-jest.setTimeout(60_000);
+jest.setTimeout(240_000);
 
 const directory = mkdtempSync(join(tmpdir(), 'fltest-linux-'));
 const made: string[] = [];

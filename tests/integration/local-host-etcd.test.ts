@@ -2,7 +2,7 @@ import { existsSync, readFileSync, rmSync } from 'node:fs';
 import { etcdBoot, etcdClientUrl, etcdPeerUrl, etcdSecrets } from '../../infra/node/files.ts';
 import { inside, Lab, loadHost, type Resource, until } from './local-host-lab.ts';
 
-jest.setTimeout(120_000);
+jest.setTimeout(240_000);
 const lab = new Lab(loadHost(), `fltest-e${process.pid}`);
 afterAll(() => lab.clean());
 

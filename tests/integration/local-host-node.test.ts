@@ -2,7 +2,7 @@ import { appendFileSync, existsSync, readdirSync, readFileSync, readlinkSync, rm
 import { nodeBoot } from '../../infra/node/files.ts';
 import { alive, inside, Lab, loadHost, type Resource, until } from './local-host-lab.ts';
 
-jest.setTimeout(60_000);
+jest.setTimeout(240_000);
 const lab = new Lab(loadHost(), `fltest-n${process.pid}`);
 afterAll(() => lab.clean());
 

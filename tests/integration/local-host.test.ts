@@ -4,7 +4,7 @@ import { deleteNetns } from '@flannel-ts/linux/netns';
 import { nodeBoot } from '../../infra/node/files.ts';
 import { alive, inside, Lab, loadHost, type Resource, UNKNOWN, until } from './local-host-lab.ts';
 
-jest.setTimeout(60_000);
+jest.setTimeout(240_000);
 const lab = new Lab(loadHost(), `fltest-${process.pid}`);
 afterAll(() => lab.clean());
 

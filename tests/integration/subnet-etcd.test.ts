@@ -21,7 +21,7 @@ const never = new AbortController().signal;
 setMaxListeners(0, never);
 const QUICK: WatchTimings = { confirmMs: 500, probeMs: 300, relistMs: 600_000, retryFirstMs: 50, retryMostMs: 200 };
 
-jest.setTimeout(60_000);
+jest.setTimeout(240_000);
 
 let log: Record<string, unknown>[] = [];
 const logger = () =>

@@ -20,7 +20,7 @@ import { buildSync } from 'esbuild';
 import { TUNSETVNETHDRSZ } from 'tun-tap/constants';
 import { type Device, NO_OFFLOADS, open } from 'tun-tap/open';
 
-jest.setTimeout(60_000);
+jest.setTimeout(240_000);
 
 const NAMESPACE = `/run/netns/fltest-${process.pid}-tun`;
 const opened: Device[] = [];

@@ -129,7 +129,7 @@ export class EtcdServer {
   private access(): string[] {
     const { tls } = this.setup;
     const files = tls ? [`--cacert=${tls.ca}`, `--cert=${tls.cert}`, `--key=${tls.key}`] : [];
-    return [`--endpoints=${this.endpoint}`, '--command-timeout=3s', ...files, ...(this.setup.ctlFlags ?? [])];
+    return [`--endpoints=${this.endpoint}`, '--command-timeout=20s', ...files, ...(this.setup.ctlFlags ?? [])];
   }
 
   private async waitReady(): Promise<void> {
