@@ -14,7 +14,7 @@ export async function runBenchmarks(benchmarks: readonly Benchmark[], say: (line
   return { ...describeMachine(), results };
 }
 
-/** The report as a page of the documentation. */
+/** The report as a page. */
 export function formatMarkdown({ machine, kernel, date, results }: Report): string {
   const rows = results.map(({ name, unit, value, peer, ratio, runs }) => {
     const other = peer === undefined ? ['', ''] : [`${peer.name}: ${round(peer.value)}`, round(ratio ?? Number.NaN)];
@@ -22,7 +22,7 @@ export function formatMarkdown({ machine, kernel, date, results }: Report): stri
   });
   return `# Performance
 
-Made by \`npm run bench -- --markdown docs/performance.md\` on ${date.slice(0, 10)}: ${machine}, Linux ${kernel}.
+Made by \`npm run bench\` on ${date.slice(0, 10)}: ${machine}, Linux ${kernel}.
 Medians; what is compared was measured in turns in the same run. Absolute times are this machine's.
 
 | what | unit | median | smallest to largest | compared with | ratio |

@@ -143,7 +143,7 @@ export const COMMANDS = {
       '--json': { value: 'FILE', help: 'write the results there', apply: (_, jsonFile) => ({ jsonFile }) },
       '--markdown': {
         value: 'FILE',
-        help: 'write them there as a table; docs/performance.md is made so',
+        help: 'write them there as a page with a table',
         apply: (_, markdownFile) => ({ markdownFile }),
       },
       '--only': { value: 'NAME', help: 'one benchmark; several with commas', apply: (_, only) => ({ only }) },
