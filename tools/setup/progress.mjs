@@ -12,9 +12,10 @@ export function say(line) {
  * @template T
  * @param {string} title
  * @param {(detail: (text: string) => void) => Promise<T>} work `detail` tells what it is at
+ * @param {string} [failed] the word for a failure
  * @returns {Promise<T>}
  */
-export async function step(title, work) {
+export async function step(title, work, failed = 'failed') {
   const started = Date.now();
   const terminal = process.stderr.isTTY === true;
   let detail = '';
@@ -42,7 +43,7 @@ export async function step(title, work) {
     finish('done');
     return result;
   } catch (error) {
-    finish('failed');
+    finish(failed);
     throw error;
   }
 }

@@ -51,7 +51,7 @@ export async function planPulumi(context) {
   return {
     what:
       `${dirname(binDirectory(context))}: the Pulumi CLI ${PULUMI_VERSION}, by its npm package's download if that can be reached, ` +
-      'else built from its Go modules (about 5 minutes, with sources and build cache below your Go directories)',
+      'else built from its Go modules (about 5 minutes and 3 GB below your Go directories; Go itself is the Debian package golang-go if there is none)',
     apply: () => acquire(context),
   };
 }
@@ -104,8 +104,10 @@ async function download(context, work, bin) {
   mkdirSync(home);
   const env = { ...context.env, PULUMI_HOME: home, PULUMI_SKIP_UPDATE_CHECK: 'true', PULUMI_VERSION };
   const args = ['exec', '--yes', '--loglevel=error', `--package=pulumi@${PULUMI_VERSION}`, '--', 'pulumi', 'version'];
-  await step('Trying the download of the Pulumi CLI', (detail) =>
-    run('npm', args, { cwd: work, env, onLine: detail, timeoutMs: DOWNLOAD_TIMEOUT_MS }),
+  await step(
+    'Trying the download of the Pulumi CLI',
+    (detail) => run('npm', args, { cwd: work, env, onLine: detail, timeoutMs: DOWNLOAD_TIMEOUT_MS }),
+    'not possible',
   );
   rmSync(bin, { recursive: true });
   renameSync(join(home, 'versions', PULUMI_VERSION, 'bin'), bin);
@@ -129,7 +131,7 @@ async function build(context, bin, downloadFailure) {
   ];
   for (const { title, directory, ldflags } of pieces) {
     const cwd = join(context.root, 'tools', 'pulumi', directory);
-    const args = ['install', '-trimpath', '-tags', 'osusergo,grpcnotrace', '-ldflags', ldflags, 'tool'];
+    const args = ['install', '-v', '-trimpath', '-tags', 'osusergo,grpcnotrace', '-ldflags', ldflags, 'tool'];
     const env = { ...context.env, ...go.env, GOBIN: bin, CGO_ENABLED: '0' };
     await step(title, (detail) => run(go.program, args, { cwd, env, onLine: detail }));
   }
