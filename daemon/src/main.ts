@@ -3,7 +3,7 @@ import { exitNow } from '@flannel-ts/linux/process';
 import type { Logger } from 'pino';
 import { open } from 'tun-tap/open';
 import { cleanup, release } from './commands.ts';
-import { startReferenceEngine } from './engine/reference/engine.ts';
+import { chooseEngine } from './engine/choose.ts';
 import { DaemonError, messageOf } from './errors.ts';
 import { runDaemon } from './flanneld.ts';
 import { createLogger } from './log.ts';
@@ -48,8 +48,10 @@ async function run(options: Options, log: Logger, signal: AbortSignal): Promise<
   try {
     if (options.command === 'release') return await release(options, manager, log, signal);
     log.info({ version: VERSION, pid: process.pid }, 'Starting flanneld');
-    const openDevice = (name: string) => open({ name, kind: 'tun', exclusive: true });
-    await runDaemon(options, { manager, log, startEngine: startReferenceEngine, openDevice }, signal);
+    const warn = (text: string): void => log.warn(text);
+    const { start: startEngine, vnetHeader } = chooseEngine(options.engine, options.engineOffload, warn);
+    const openDevice = (name: string) => open({ name, kind: 'tun', exclusive: true, vnetHeader });
+    await runDaemon(options, { manager, log, startEngine, openDevice }, signal);
     log.info('Stopped');
   } finally {
     manager.close();

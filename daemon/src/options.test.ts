@@ -14,6 +14,8 @@ describe('parseOptions()', () => {
       forwardRules: true,
       healthzPort: 0,
       rulesResyncSeconds: 5,
+      engine: 'fast',
+      engineOffload: true,
     });
     expect(options.etcd).not.toHaveProperty('keyFile');
   });
@@ -66,6 +68,7 @@ describe('parseOptions()', () => {
     [['-etcd-endpoints=10.0.0.1:2379'], 'write it like'],
     [['-etcd-keyfile=/k'], 'both'],
     [['-kube-subnet-mgr'], 'not supported'],
+    [['-engine=slow'], 'use one of fast, reference'],
     [['frobnicate'], 'Unknown command'],
     [['release', 'more'], 'Unexpected argument'],
   ])('parseOptions() refuses %j', (argv, message) => {

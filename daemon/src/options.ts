@@ -2,6 +2,7 @@
 import { DEFAULT_ETCD_PREFIX, DEFAULT_SUBNET_FILE } from '@flannel-ts/flannel/defaults';
 import { type Ipv4, isIpv4Text, parseIpv4 } from '@flannel-ts/inet/ipv4';
 import { defined } from './defined.ts';
+import { ENGINE_NAMES, type EngineName } from './engine/choose.ts';
 import { messageOf } from './errors.ts';
 import {
   booleanValue,
@@ -44,6 +45,8 @@ export interface Options {
   readonly rulesResyncSeconds: number;
   readonly healthzIp: string;
   readonly healthzPort: number;
+  readonly engine: EngineName;
+  readonly engineOffload: boolean;
   readonly verbosity: number;
 }
 
@@ -88,6 +91,8 @@ export const FLAGS = {
   'iptables-resync': integer(5, 'seconds between checks of the firewall rules'),
   'iptables-forward-rules': boolean(true, 'accept forwarded traffic of the overlay network'),
   'ip-blackhole-route': boolean(false, 'blackhole route for addresses of the own subnet that no pod has'),
+  engine: string('fast', 'what forwards packets of the udp backend: fast, or reference (one packet per system call)'),
+  'engine-offload': boolean(true, 'let the fast engine use offloads of the kernel; turn off where they misbehave'),
   version: boolean(false, 'print the version and exit'),
   help: boolean(false, 'print this and exit'),
   h: boolean(false, 'print this and exit'),
@@ -139,6 +144,8 @@ function build(command: Command, read: Reader): Options {
     rulesResyncSeconds: read.integer('iptables-resync', 1, 86_400),
     healthzIp: read.text('healthz-ip'),
     healthzPort: read.integer('healthz-port', 0, 65_535),
+    engine: engineName(read.text('engine')),
+    engineOffload: read.flag('engine-offload'),
     verbosity: read.integer('v', 0, 100),
   };
 }
@@ -158,6 +165,14 @@ function commandOf(flags: ParsedFlags, read: Reader): Command {
   if (read.text('public-ipv6') !== '')
     throw usage('The option -public-ipv6 is not supported: flanneld speaks IPv4 only');
   return word ?? 'run';
+}
+
+function engineName(text: string): EngineName {
+  const name = ENGINE_NAMES.find((known) => known === text);
+  if (name === undefined) {
+    throw usage(`Invalid value ${JSON.stringify(text)} for flag -engine: use one of ${ENGINE_NAMES.join(', ')}`);
+  }
+  return name;
 }
 
 function etcdOptions(read: Reader): EtcdOptions {

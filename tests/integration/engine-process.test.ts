@@ -41,28 +41,31 @@ const PROGRAMS = {
   'a Node bundle': [process.execPath, `${DIRECTORY}/program.cjs`],
   'a binary compiled by Bun': [`${DIRECTORY}/program`],
 };
+const CASES = Object.entries(PROGRAMS).flatMap(([program, command]) =>
+  ['reference', 'fast'].map((engine) => [engine, program, command] as const),
+);
 
-describe.each(Object.entries(PROGRAMS))('startReferenceEngine() in %s', (_, command) => {
+describe.each(CASES)('the %s engine in %s', (engine, _, command) => {
   test.each([
     ['ends when the engine stops', 'stop', 0],
     ['ends by process.exit()', 'exit', 3],
     ['ends by an uncaught exception', 'throw', 1],
     ['ends by an unhandled rejection', 'reject', 1],
   ])('%s', async (_name, way, code) => {
-    expect(await outcome(start(command, way))).toEqual({ code, signal: null });
+    expect(await outcome(start(command, way, engine))).toEqual({ code, signal: null });
   });
 
   test('ends by SIGTERM', async () => {
-    const program = start(command, 'wait');
+    const program = start(command, 'wait', engine);
     await once(program.stdout!, 'data');
     program.kill('SIGTERM');
     expect(await outcome(program)).toEqual({ code: null, signal: 'SIGTERM' });
   });
 });
 
-function start(command: readonly string[], way: string): ChildProcess {
+function start(command: readonly string[], way: string, engine: string): ChildProcess {
   // From another directory, as a service: the worker must find its packages all the same.
-  return spawn('nsenter', [`--net=${NETNS}`, ...command, way], { cwd: '/', stdio: ['ignore', 'pipe', 'pipe'] });
+  return spawn('nsenter', [`--net=${NETNS}`, ...command, way, engine], { cwd: '/', stdio: ['ignore', 'pipe', 'pipe'] });
 }
 
 async function outcome(program: ChildProcess) {

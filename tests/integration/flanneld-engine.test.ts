@@ -6,6 +6,8 @@ import { bundleFlanneld } from './support/flanneld-bundle.ts';
 jest.setTimeout(60_000);
 
 const CONFIG = '{"Network":"10.5.0.0/16","Backend":{"Type":"udp"}}';
+/** The engine whose place the test's own takes. */
+const REPLACED = ['-engine=reference'];
 const programs: string[] = [];
 let cluster: Cluster;
 
@@ -25,8 +27,8 @@ afterEach(async () => {
 test('an engine that dies makes the node unready and is started again, each time', async () => {
   const [a, b] = (await start('mortal-engine.ts', 2)) as [Node, Node];
   const file = path.join(cluster.directory, 'die');
-  a.start([], { FLTEST_ENGINE_DIES: file });
-  b.start([], { FLTEST_ENGINE_DIES: `${file}-not` });
+  a.start(REPLACED, { FLTEST_ENGINE_DIES: file });
+  b.start(REPLACED, { FLTEST_ENGINE_DIES: `${file}-not` });
   for (const node of [a, b]) {
     await node.untilReady();
     node.addPodAddress();
@@ -44,7 +46,7 @@ test('an engine that dies makes the node unready and is started again, each time
 
 test('SIGTERM ends it with 0 within a second though the engine’s thread is stuck', async () => {
   const [node] = (await start('stuck-engine.ts', 1)) as [Node];
-  await node.startReady();
+  await node.startReady(REPLACED);
   const ended = await node.stop();
   expect(ended).toMatchObject({ code: 0, signal: null });
   expect(node.text).toContain('Not all parts ended');

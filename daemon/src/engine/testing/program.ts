@@ -2,18 +2,19 @@ import { parseIpv4 } from '@flannel-ts/inet/ipv4';
 import { parsePort } from '@flannel-ts/inet/port';
 import { AF_INET, bind, SOCK_DGRAM, sockaddrIn, socket } from '@flannel-ts/linux/socket';
 import { open } from 'tun-tap/open';
-import { startReferenceEngine } from '../reference/engine.ts';
+import { chooseEngine, type EngineName } from '../choose.ts';
 
 /**
  * A program with an engine and nothing else, for tests of how processes with one end. Run inside a namespace of its own;
- * prints "running", then ends as its argument says.
+ * prints "running", then ends as its first argument says; the second names the engine.
  */
-async function main(way: string): Promise<void> {
-  const device = open({ name: 'program0' });
+async function main(way: string, engineName: EngineName): Promise<void> {
+  const { start, vnetHeader } = chooseEngine(engineName, true, () => {});
+  const device = open({ name: 'program0', vnetHeader });
   const socketFd = socket(AF_INET, SOCK_DGRAM);
   const address = parseIpv4('127.0.0.1');
   bind(socketFd, sockaddrIn(address, 8285));
-  const engine = await startReferenceEngine({
+  const engine = await start({
     tunFd: device.fd,
     socketFd,
     tunAddress: parseIpv4('10.1.0.0'),
@@ -34,4 +35,4 @@ async function main(way: string): Promise<void> {
   }
 }
 
-void main(process.argv[2] ?? 'stop');
+void main(process.argv[2] ?? 'stop', process.argv[3] as EngineName);
