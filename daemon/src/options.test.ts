@@ -14,7 +14,7 @@ describe('parseOptions()', () => {
       forwardRules: true,
       healthzPort: 0,
       rulesResyncSeconds: 5,
-      engine: 'fast',
+      engine: 'reference',
       engineOffload: true,
     });
     expect(options.etcd).not.toHaveProperty('keyFile');
