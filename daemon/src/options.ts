@@ -91,7 +91,10 @@ export const FLAGS = {
   'iptables-resync': integer(5, 'seconds between checks of the firewall rules'),
   'iptables-forward-rules': boolean(true, 'accept forwarded traffic of the overlay network'),
   'ip-blackhole-route': boolean(false, 'blackhole route for addresses of the own subnet that no pod has'),
-  engine: string('reference', 'what forwards packets of the udp backend: fast, or reference (one packet per system call)'),
+  engine: string(
+    'reference',
+    'what forwards packets of the udp backend: fast, or reference (one packet per system call)',
+  ),
   'engine-offload': boolean(true, 'let the fast engine use offloads of the kernel; turn off where they misbehave'),
   version: boolean(false, 'print the version and exit'),
   help: boolean(false, 'print this and exit'),
