@@ -21,9 +21,7 @@ export async function bundleFlanneld(options: BundleOptions = {}): Promise<strin
   const replaceEngine: Plugin = {
     name: 'replace-engine',
     setup({ onResolve }) {
-      onResolve({ filter: /\/reference\/engine\.ts$/ }, () =>
-        options.engine ? { path: options.engine } : undefined,
-      );
+      onResolve({ filter: /\/reference\/engine\.ts$/ }, () => (options.engine ? { path: options.engine } : undefined));
     },
   };
   await build({
