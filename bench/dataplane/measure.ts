@@ -52,6 +52,7 @@ async function iperf(lab: Lab, args: readonly string[]): Promise<IperfReport> {
   const server = spawn('nsenter', [`--net=${b.pod.netns}`, 'iperf3', '-s', '-1'], {
     stdio: ['ignore', 'pipe', 'inherit'],
   });
+  const ended = once(server, 'exit');
   try {
     await listening(server);
     const client = spawn('nsenter', [`--net=${a.pod.netns}`, 'iperf3', '-J', '-c', b.pod.address, ...args], {
@@ -66,7 +67,9 @@ async function iperf(lab: Lab, args: readonly string[]): Promise<IperfReport> {
     if (report.error !== undefined) throw new Error(`iperf3: ${report.error}`);
     return report;
   } finally {
+    // The next server needs the port.
     server.kill('SIGKILL');
+    await ended;
   }
 }
 
