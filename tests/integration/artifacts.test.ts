@@ -89,19 +89,13 @@ describe('the archive', () => {
     expect(packed[0]).toBe(packed[1]);
   });
 
-  test('is the same program when it is compiled from another directory', () => {
-    const { path, sha256: expected } = manifest.files[1]!;
-    const outfile = join(directory, 'again', path);
-    const task = {
-      entries: [join(REPOSITORY, 'cni/src/main.ts')],
-      outfile,
-      version: manifest.version,
-      target: `bun-linux-${process.arch}`,
-      isBrief: true,
-    };
-    const compiler = join(REPOSITORY, 'tools/build/compile.mjs');
-    execFileSync(join(REPOSITORY, 'node_modules/.bin/bun'), [compiler, JSON.stringify(task)], { cwd: directory });
-    expect(sha256(outfile)).toBe(expected);
+  test('is the same program when it is compiled into another directory', async () => {
+    const { compile, EXECUTABLES } = await import('../../tools/build/artifacts.mjs');
+    for (const [i, { path, sha256: expected }] of manifest.files.entries()) {
+      const outfile = join(directory, 'again', path);
+      await compile(REPOSITORY, process.env, manifest.version, EXECUTABLES[i]!, outfile);
+      expect([path, sha256(outfile)]).toEqual([path, expected]);
+    }
   });
 });
 

@@ -32,7 +32,7 @@ const SHARED_INPUTS = ['package-lock.json', 'packages', 'tools/build', 'daemon/b
  */
 
 /** @type {readonly Executable[]} */
-const EXECUTABLES = [
+export const EXECUTABLES = [
   { name: 'flanneld', path: 'flanneld', entries: ['daemon/src/main.ts'], inputs: ['daemon'] },
   { name: 'the CNI plugin', path: 'cni/flannel', entries: ['cni/src/main.ts'], inputs: ['cni'], isBrief: true },
 ];
@@ -64,33 +64,40 @@ export async function buildInfraOnly(root) {
  * @param {Executable} executable
  * @returns {Part}
  */
-function executablePart(root, env, version, { name, path, entries, inputs, isBrief = false }) {
-  const target = `bun-linux-${process.arch}`;
+function executablePart(root, env, version, executable) {
+  const { name, path, inputs } = executable;
   return {
     name,
     inputs: [...SHARED_INPUTS, ...inputs],
-    salt: `${version} ${target} ${entries.join(' ')}`,
+    salt: `${version} ${process.arch}`,
     outputs: [join('dist', path)],
     async make() {
-      const missing = entries.find((entry) => !existsSync(join(root, entry)));
-      if (missing !== undefined) throw new ToolError('BUILD', `Cannot build ${name}: ${missing} does not exist`);
       const output = join(root, 'dist', path);
       // The name becomes part of the program, so only the directory may be another.
       const work = join(root, 'dist', '.work', String(process.pid), path);
-      mkdirSync(dirname(work), { recursive: true });
-      const task = JSON.stringify({
-        entries: entries.map((entry) => join(root, entry)),
-        outfile: work,
-        version,
-        target,
-        isBrief,
-      });
-      const bun = join(root, 'node_modules', '.bin', 'bun');
-      await run(bun, [join(root, 'tools', 'build', 'compile.mjs'), task], { cwd: root, env });
+      await compile(root, env, version, executable, work);
       mkdirSync(dirname(output), { recursive: true });
       renameSync(work, output); // one that runs keeps its own file
     },
   };
+}
+
+/**
+ * @param {string} root
+ * @param {NodeJS.ProcessEnv} env
+ * @param {string} version
+ * @param {Executable} executable
+ * @param {string} outfile
+ */
+export async function compile(root, env, version, { name, entries, isBrief }, outfile) {
+  const paths = entries.map((entry) => join(root, entry));
+  const missing = paths.find((path) => !existsSync(path));
+  if (missing !== undefined) throw new ToolError('BUILD', `Cannot build ${name}: ${missing} does not exist`);
+  mkdirSync(dirname(outfile), { recursive: true });
+  const target = `bun-linux-${process.arch}`;
+  const task = JSON.stringify({ entries: paths, outfile, version, target, isBrief });
+  const bun = join(root, 'node_modules', '.bin', 'bun');
+  await run(bun, [join(root, 'tools', 'build', 'compile.mjs'), task], { cwd: root, env });
 }
 
 /**

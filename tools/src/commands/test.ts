@@ -25,7 +25,10 @@ export async function test(context: Context, options: Options): Promise<number> 
 }
 
 const CHECKS: readonly { readonly name: string; readonly command: readonly string[] }[] = [
-  { name: 'format and lint', command: ['node_modules/.bin/biome', 'ci', '.'] },
+  {
+    name: 'format and lint',
+    command: ['node_modules/.bin/biome', 'ci', `--colors=${process.stderr.isTTY ? 'force' : 'off'}`, '.'],
+  },
   { name: 'types', command: ['node_modules/.bin/tsc', '--noEmit'] },
 ];
 
