@@ -48,7 +48,9 @@ export function checkTun() {
 
 /** @type {Check} */
 export function checkNamespaces() {
-  const { status, stderr, error } = spawnSync('unshare', ['--net', '--mount', 'true'], { encoding: 'utf8' });
+  const { status, stderr, error } = spawnSync('unshare', ['--net', '--mount', '--propagation=unchanged', 'true'], {
+    encoding: 'utf8',
+  });
   if (status === 0) return undefined;
   const reason = error ? error.message : stderr.trim();
   return `Cannot make network namespaces (${reason}): in a container, run it with CAP_SYS_ADMIN and CAP_NET_ADMIN (--privileged)`;

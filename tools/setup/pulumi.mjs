@@ -80,9 +80,9 @@ async function acquire(context) {
     const failure = await download(context, work, bin).catch((error) => /** @type {Error} */ (error));
     if (failure !== undefined) await build(context, bin, failure);
     copyProviderScript(context.root, bin);
-    const version = await run(join(bin, 'pulumi'), ['version'], { env: context.env });
-    if (version.trim() !== `v${PULUMI_VERSION}`) {
-      throw new ToolError('PULUMI', `The Pulumi CLI calls itself ${version.trim()}, v${PULUMI_VERSION} was asked for`);
+    const version = await askVersion(context, join(bin, 'pulumi'));
+    if (version !== `v${PULUMI_VERSION}`) {
+      throw new ToolError('PULUMI', `The Pulumi CLI calls itself "${version}", v${PULUMI_VERSION} was asked for`);
     }
     chmodSync(work, 0o755);
     rmSync(final, { recursive: true, force: true });
@@ -180,7 +180,9 @@ async function versionOf(context, path) {
  * @param {string} path
  */
 async function askVersion(context, path) {
-  const env = { ...context.env, PULUMI_SKIP_UPDATE_CHECK: 'true' };
+  // It makes its home whatever it is asked.
+  const PULUMI_HOME = context.env.PULUMI_HOME ?? join(context.cache, 'pulumi-home');
+  const env = { ...context.env, PULUMI_SKIP_UPDATE_CHECK: 'true', PULUMI_HOME };
   // Not a Pulumi CLI then, whatever its name.
   const answer = await run(path, ['version'], { env }).catch(() => '');
   return answer.trim();

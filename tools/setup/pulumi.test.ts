@@ -75,6 +75,6 @@ test('planPulumi() leaves nothing behind when the build fails, and repeats what 
 test('planPulumi() does not keep a CLI that is not what was asked for', async () => {
   const context = { ...machine({ npm: 'exit 1', go: GO }) };
   context.env = { ...context.env, NEW: 'v1.0.0' };
-  await expect((await planPulumi(context))?.apply()).rejects.toThrow('The Pulumi CLI calls itself v1.0.0');
+  await expect((await planPulumi(context))?.apply()).rejects.toThrow('The Pulumi CLI calls itself "v1.0.0"');
   expect(existsSync(join(context.cache, 'tools', `pulumi-${PULUMI_VERSION}`))).toBe(false);
 });
