@@ -1,5 +1,5 @@
-import { readFileSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { hashFiles } from './inputs.mjs';
 
 /** Workspace packages export TypeScript and must go into the bundle; everything else is there at run time. */
@@ -27,7 +27,7 @@ export async function bundle(root, entry, output) {
   const record = `${outfile}.inputs.json`;
   if (isFresh(root, record)) return outfile;
   const { build } = await import('esbuild');
-  const { metafile } = await build({
+  const { metafile, outputFiles } = await build({
     absWorkingDir: root,
     entryPoints: [entry],
     outfile,
@@ -37,12 +37,26 @@ export async function bundle(root, entry, output) {
     format: 'cjs',
     sourcemap: 'inline',
     metafile: true,
+    write: false,
     logLevel: 'warning',
     plugins: [externalPackages],
   });
   const files = [...Object.keys(metafile.inputs), 'tools/build/bundle.mjs'].sort();
-  writeFileSync(record, JSON.stringify({ files, hash: hashFiles(root, files) }));
+  mkdirSync(dirname(outfile), { recursive: true });
+  for (const { path, contents } of outputFiles) writeWhole(path, contents);
+  writeWhole(record, JSON.stringify({ files, hash: hashFiles(root, files) }));
   return outfile;
+}
+
+/**
+ * Another command may be reading the file.
+ * @param {string} path
+ * @param {string | Uint8Array} contents
+ */
+function writeWhole(path, contents) {
+  const work = `${path}.${process.pid}`;
+  writeFileSync(work, contents);
+  renameSync(work, path);
 }
 
 /**

@@ -4,13 +4,14 @@ import {
   existsSync,
   mkdirSync,
   mkdtempSync,
+  readdirSync,
   readFileSync,
   renameSync,
   rmSync,
   statSync,
   writeFileSync,
 } from 'node:fs';
-import { delimiter, dirname, join } from 'node:path';
+import { basename, delimiter, dirname, join } from 'node:path';
 import { ToolError } from './errors.mjs';
 import { findProgram, findPrograms, isExecutable, run } from './exec.mjs';
 import { findGo } from './go.mjs';
@@ -72,7 +73,12 @@ function isComplete(directory) {
  */
 async function acquire(context) {
   const final = dirname(binDirectory(context));
-  mkdirSync(dirname(final), { recursive: true });
+  const tools = dirname(final);
+  mkdirSync(tools, { recursive: true });
+  // What a set-up that was cut off has left: there is one at a time.
+  for (const name of readdirSync(tools)) {
+    if (name.startsWith(`${basename(final)}.`)) rmSync(join(tools, name), { recursive: true, force: true });
+  }
   const work = mkdtempSync(`${final}.`);
   const bin = join(work, 'bin');
   mkdirSync(bin);

@@ -52,9 +52,11 @@ esac`;
 
 test('planPulumi() builds the CLI from its Go modules when the download cannot be reached', async () => {
   const context = machine({ npm: 'echo "pulumi: fetch failed" >&2; exit 1', go: GO });
+  write(join(context.cache, 'tools', `pulumi-${PULUMI_VERSION}.cutoff`, 'bin', 'pulumi'), 'half');
   await (await planPulumi(context))?.apply();
   expect(await findPulumi(context)).toBe(join(context.cache, 'tools', `pulumi-${PULUMI_VERSION}`, 'bin'));
   expect(await planPulumi(context)).toBeUndefined();
+  expect(readdirSync(join(context.cache, 'tools'))).toEqual([`pulumi-${PULUMI_VERSION}`]);
 });
 
 test('planPulumi() takes the download when it works, and does not ask Go', async () => {
