@@ -170,7 +170,8 @@ test('a node cut off from etcd keeps its network and takes up what changed when 
   await insideOk(
     namespace,
     'nft',
-    `add table ip e2e; add chain ip e2e out { type filter hook output priority 0; }; add rule ip e2e out ip daddr ${etcd} drop`,
+    // Both ways: what etcd sends would still arrive once, without an acknowledgement.
+    `add table ip e2e; add chain ip e2e out { type filter hook output priority 0; }; add rule ip e2e out ip daddr ${etcd} drop; add chain ip e2e in { type filter hook input priority 0; }; add rule ip e2e in ip saddr ${etcd} drop`,
   );
   try {
     // The new node cannot be known on node-0, which `up` sees and says; everybody else reaches everybody.
