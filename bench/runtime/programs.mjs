@@ -14,7 +14,6 @@ import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { build } from 'esbuild';
 import { etcd3ProtoPlugin } from '../../daemon/build/etcd3-proto-plugin.mjs';
-import { grpcServerNamePlugin } from '../../daemon/build/grpc-server-name-plugin.mjs';
 
 /**
  * @typedef {object} Program
@@ -98,7 +97,7 @@ async function bundle(entry, outfile) {
     format: 'cjs',
     target: 'node20',
     logLevel: 'warning',
-    plugins: [etcd3ProtoPlugin(), grpcServerNamePlugin()],
+    plugins: [etcd3ProtoPlugin()],
   });
 }
 

@@ -103,3 +103,13 @@ export function objectsField(object: JsonObject, name: string, path = name): rea
     throw wrongType(`${path}[${index}]`, value, 'an object');
   });
 }
+
+/** What `text` holds if it is a JSON object: for output and files of others, of which nothing can be demanded. */
+export function objectOrNothing(text: string): JsonObject | undefined {
+  try {
+    const value = JSON.parse(text) as Json;
+    return isObject(value) ? value : undefined;
+  } catch {
+    return undefined;
+  }
+}

@@ -2,7 +2,7 @@ import { O_CREAT, O_TRUNC } from '@flannel-ts/linux/files';
 import { readTextFile, statFile, unlinkFile, writeTextFile } from '@flannel-ts/linux/text-files';
 import { CniError, codeOf, ErrorCode } from './errors.ts';
 import { makeDirectories } from './files.ts';
-import { isObject, type Json, type JsonObject } from './json.ts';
+import { type JsonObject, objectOrNothing } from './json.ts';
 
 /**
  * What ADD did, kept for DEL: the delegate's configuration. Upstream names the file by the container alone, so that of two
@@ -66,7 +66,7 @@ export class ScratchFiles {
   read(): Scratch | undefined {
     for (const path of [this.path, this.#upstreamPath]) {
       const text = readIfPresent(path);
-      if (text !== undefined) return { path, conf: parse(text) };
+      if (text !== undefined) return { path, conf: objectOrNothing(text) };
     }
     return undefined;
   }
@@ -99,14 +99,5 @@ function readIfPresent(path: string): string | undefined {
     const code = codeOf(error);
     if (code === 'ENOENT' || code === 'ENAMETOOLONG' || code === 'ENOTDIR') return undefined;
     throw error;
-  }
-}
-
-function parse(text: string): JsonObject | undefined {
-  try {
-    const value = JSON.parse(text) as Json;
-    return isObject(value) ? value : undefined;
-  } catch {
-    return undefined;
   }
 }

@@ -1,12 +1,12 @@
 import { rmSync } from 'node:fs';
 import {
   addresses,
-  CniNode,
+  type CniNode,
+  eachOnFreshNode,
   inside,
   link,
   NOTHING,
   PROGRAMS,
-  type Program,
   pings,
   routes,
   sysctl,
@@ -16,16 +16,10 @@ const VERSIONS = ['0.1.0', '0.2.0', '0.3.0', '0.3.1', '0.4.0', '1.0.0', '1.1.0']
 const V6 = { FLANNEL_IPV6_NETWORK: 'fd00:10::/48', FLANNEL_IPV6_SUBNET: 'fd00:10:0:1::1/64' };
 
 describe.each(PROGRAMS)('CNI ADD, %s', (_name, make) => {
-  let program: Program;
   let node: CniNode;
-  beforeAll(() => {
-    program = make();
+  eachOnFreshNode(make, (fresh) => {
+    node = fresh;
   });
-  afterAll(() => rmSync(program.directory, { recursive: true, force: true }));
-  beforeEach(() => {
-    node = new CniNode(program);
-  });
-  afterEach(() => node.destroy());
 
   test('#17 a pod has its address, routes and MTU, the bridge its own', () => {
     const pod = node.addPod();

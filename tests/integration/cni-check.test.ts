@@ -1,18 +1,12 @@
 import { rmSync } from 'node:fs';
-import { CniNode, inside, link, PROGRAMS, type Program, pings } from './support/cni-plugin.ts';
+import { type CniNode, eachOnFreshNode, inside, link, PROGRAMS, pings } from './support/cni-plugin.ts';
 
 describe.each(PROGRAMS)('CNI CHECK, GC, STATUS, %s', (_name, make) => {
-  let program: Program;
   let node: CniNode;
-  beforeAll(() => {
-    program = make();
-  });
-  afterAll(() => rmSync(program.directory, { recursive: true, force: true }));
-  beforeEach(() => {
-    node = new CniNode(program);
+  eachOnFreshNode(make, (fresh) => {
+    node = fresh;
     node.writeEnv({ FLANNEL_IPMASQ: 'false' });
   });
-  afterEach(() => node.destroy());
 
   const port = (): string => node.ports()[0]!.ifname;
   const table = 'inet flannel_cni';

@@ -1,29 +1,23 @@
 /** ADDs that cannot succeed, or meet something: nothing of them is left, and what was there stays. */
 import { execFileSync } from 'node:child_process';
-import { chmodSync, mkdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import {
   addresses,
-  CniNode,
+  type CniNode,
+  eachOnFreshNode,
   inside,
   link,
   NOTHING,
   PROGRAMS,
-  type Program,
   pings,
   routes,
 } from './support/cni-plugin.ts';
 
 describe.each(PROGRAMS)('CNI ADD in conflict, %s', (_name, make) => {
-  let program: Program;
   let node: CniNode;
-  beforeAll(() => {
-    program = make();
+  eachOnFreshNode(make, (fresh) => {
+    node = fresh;
   });
-  afterAll(() => rmSync(program.directory, { recursive: true, force: true }));
-  beforeEach(() => {
-    node = new CniNode(program);
-  });
-  afterEach(() => node.destroy());
 
   test('#25 what is no network namespace is code 8, before anything is made', () => {
     mkdirSync(node.file('directory'));

@@ -1,17 +1,11 @@
 import { chmodSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
-import { CniNode, inside, link, NOTHING, PROGRAMS, type Program, pings, sh } from './support/cni-plugin.ts';
+import { type CniNode, eachOnFreshNode, inside, link, NOTHING, PROGRAMS, pings, sh } from './support/cni-plugin.ts';
 
 describe.each(PROGRAMS)('CNI DEL, %s', (_name, make) => {
-  let program: Program;
   let node: CniNode;
-  beforeAll(() => {
-    program = make();
+  eachOnFreshNode(make, (fresh) => {
+    node = fresh;
   });
-  afterAll(() => rmSync(program.directory, { recursive: true, force: true }));
-  beforeEach(() => {
-    node = new CniNode(program);
-  });
-  afterEach(() => node.destroy());
 
   const expectGone = (pod: string, change: Partial<Parameters<CniNode['del']>[0]> = {}): void => {
     const outcome = node.del({ pod, ...change });

@@ -1,32 +1,26 @@
 /** Many plugins at once, plugins that die in the middle, and locks that stay: what a busy node does to us. */
 import { spawn } from 'node:child_process';
-import { mkdirSync, rmSync } from 'node:fs';
+import { mkdirSync } from 'node:fs';
 import { closeFd, flock, LOCK_EX, O_CREAT, O_RDONLY, openFile } from '@flannel-ts/linux/files';
 import {
   addresses,
-  CniNode,
+  type CniNode,
   compilePlugin,
+  eachOnFreshNode,
   inside,
   link,
   NOTHING,
   type Outcome,
-  type Program,
   pings,
 } from './support/cni-plugin.ts';
 
 const delay = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
 describe('CNI plugins at once', () => {
-  let program: Program;
   let node: CniNode;
-  beforeAll(() => {
-    program = compilePlugin();
+  eachOnFreshNode(compilePlugin, (fresh) => {
+    node = fresh;
   });
-  afterAll(() => rmSync(program.directory, { recursive: true, force: true }));
-  beforeEach(() => {
-    node = new CniNode(program);
-  });
-  afterEach(() => node.destroy());
 
   const all = (command: string, pods: readonly string[]): Promise<Outcome[]> =>
     Promise.all(pods.map((pod) => node.start(command, { pod }).done));

@@ -1,17 +1,10 @@
-import { rmSync } from 'node:fs';
-import { CniNode, compilePlugin, inside, type Program, pings, routes, sysctl } from './support/cni-plugin.ts';
+import { type CniNode, compilePlugin, eachOnFreshNode, inside, pings, routes, sysctl } from './support/cni-plugin.ts';
 
 describe('traffic of pods', () => {
-  let program: Program;
   let node: CniNode;
-  beforeAll(() => {
-    program = compilePlugin();
+  eachOnFreshNode(compilePlugin, (fresh) => {
+    node = fresh;
   });
-  afterAll(() => rmSync(program.directory, { recursive: true, force: true }));
-  beforeEach(() => {
-    node = new CniNode(program);
-  });
-  afterEach(() => node.destroy());
 
   /** A network beyond the node, which knows nothing of pods. */
   const addOutside = (): string => {

@@ -1,6 +1,5 @@
 // Run by Bun, not by Node.js: only Bun.build takes plugins, which its command line does not.
 import { etcd3ProtoPlugin } from '../../daemon/build/etcd3-proto-plugin.mjs';
-import { grpcServerNamePlugin } from '../../daemon/build/grpc-server-name-plugin.mjs';
 import { workerDefine } from '../../daemon/build/workers.mjs';
 
 /**
@@ -31,6 +30,6 @@ const { logs } = await Bun.build({
     __filename: JSON.stringify(`${INSIDE}/program`),
     ...(await workerDefine()),
   },
-  plugins: [etcd3ProtoPlugin(), grpcServerNamePlugin()],
+  plugins: [etcd3ProtoPlugin()],
 });
 for (const log of logs) process.stderr.write(`${log}\n`);

@@ -7,21 +7,11 @@ import { formatIpv4, type Ipv4 } from '@flannel-ts/inet/ipv4';
 import type { Port } from '@flannel-ts/inet/port';
 import { isErrno } from '@flannel-ts/linux/errors';
 import { closeFd, type Fd } from '@flannel-ts/linux/files';
-import {
-  AF_INET,
-  bind,
-  SO_RCVBUFFORCE,
-  SO_SNDBUFFORCE,
-  SOCK_DGRAM,
-  SOL_SOCKET,
-  setSocketOption,
-  sockaddrIn,
-  socket,
-} from '@flannel-ts/linux/socket';
 import { writeSysctl } from '@flannel-ts/linux/sysctl';
 import type { Logger } from 'pino';
 import { Backoff, sleep } from '../abort.ts';
 import type { Engine, EngineRoute, StartEngine } from '../engine/engine.ts';
+import { openEngineSocket } from '../engine/socket.ts';
 import { DaemonError, messageOf } from '../errors.ts';
 
 export interface TunnelSettings {
@@ -49,8 +39,6 @@ export interface TunnelParts {
 
 const DEVICE_NAME = 'flannel%d';
 const CALM_MS = 60_000;
-/** Bursts of some thousand packets; as much as wireguard-go asks for. The kernel counts its overhead in, too. */
-const SOCKET_BUFFER_BYTES = 7 * 1024 * 1024;
 
 export class Tunnel {
   private device: TunDevice | undefined;
@@ -208,13 +196,9 @@ export class Tunnel {
 }
 
 function openSocket({ listen, port }: TunnelSettings): Fd {
-  const fd = socket(AF_INET, SOCK_DGRAM);
   try {
-    for (const option of [SO_RCVBUFFORCE, SO_SNDBUFFORCE]) setSocketOption(fd, SOL_SOCKET, option, SOCKET_BUFFER_BYTES);
-    bind(fd, sockaddrIn(listen, port));
-    return fd;
+    return openEngineSocket(listen, port);
   } catch (error) {
-    closeFd(fd);
     const hint = isErrno(error, 'EADDRINUSE') ? ': does another flanneld run here?' : '';
     throw new DaemonError('KERNEL', `Cannot listen on UDP ${formatIpv4(listen)}:${port}: ${messageOf(error)}${hint}`, {
       cause: error,

@@ -1,9 +1,10 @@
 /** The CNI plugin as a runtime sees it: a program, variables, a configuration on stdin; nodes and pods are namespaces. */
 import { execFileSync, spawn, spawnSync } from 'node:child_process';
-import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { buildSync } from 'esbuild';
+import { copyKoffi } from './koffi.ts';
 
 const ROOT = path.resolve(__dirname, '../../..');
 export const DEBIAN_PLUGINS = '/usr/lib/cni';
@@ -30,9 +31,7 @@ export function bundlePlugin(): Program {
     logLevel: 'error',
     external: ['koffi'],
   });
-  for (const name of ['koffi', '@koromix']) {
-    cpSync(path.join(ROOT, 'node_modules', name), path.join(directory, 'node_modules', name), { recursive: true });
-  }
+  copyKoffi(directory);
   return { command: [process.execPath, outfile], directory };
 }
 
@@ -278,4 +277,19 @@ function tryParse(text: string): unknown {
   } catch {
     return undefined;
   }
+}
+
+/** Makes the plugin once and a node for each test; `take` gets the node, and may prepare it. */
+export function eachOnFreshNode(make: () => Program, take: (node: CniNode) => void): void {
+  let program: Program;
+  let node: CniNode;
+  beforeAll(() => {
+    program = make();
+  });
+  afterAll(() => rmSync(program.directory, { recursive: true, force: true }));
+  beforeEach(() => {
+    node = new CniNode(program);
+    take(node);
+  });
+  afterEach(() => node.destroy());
 }

@@ -1,11 +1,12 @@
 /** flanneld as one file in a directory of its own. */
 import { execFileSync } from 'node:child_process';
-import { cpSync, mkdtempSync } from 'node:fs';
+import { mkdtempSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { build, type Plugin } from 'esbuild';
 import { etcd3ProtoPlugin } from '../../../daemon/build/etcd3-proto-plugin.mjs';
 import { workerDefine } from '../../../daemon/build/workers.mjs';
+import { copyKoffi } from './koffi.ts';
 
 const ROOT = path.resolve(__dirname, '../../..');
 
@@ -37,10 +38,7 @@ export async function bundleFlanneld(options: BundleOptions = {}): Promise<strin
     define: { ...(await workerDefine()), FLANNEL_TS_VERSION: '"test"' },
     plugins: [etcd3ProtoPlugin(), replaceEngine],
   });
-  // Of koffi only what is loaded: a program on Node ships it beside itself, one compiled by Bun needs none.
-  for (const name of ['koffi', '@koromix']) {
-    cpSync(path.join(ROOT, 'node_modules', name), path.join(directory, 'node_modules', name), { recursive: true });
-  }
+  copyKoffi(directory);
   return outfile;
 }
 

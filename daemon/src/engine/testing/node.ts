@@ -3,22 +3,10 @@ import { createInterface } from 'node:readline';
 import { parseIpv4 } from '@flannel-ts/inet/ipv4';
 import { parsePort } from '@flannel-ts/inet/port';
 import { parseIpv4Prefix } from '@flannel-ts/inet/prefix';
-import {
-  AF_INET,
-  bind,
-  SO_RCVBUFFORCE,
-  SO_SNDBUFFORCE,
-  SOCK_DGRAM,
-  SOL_SOCKET,
-  setSocketOption,
-  sockaddrIn,
-  socket,
-} from '@flannel-ts/linux/socket';
 import { open } from 'tun-tap/open';
 import { startFastEngine } from '../fast/engine.ts';
 import { startReferenceEngine } from '../reference/engine.ts';
-
-const SOCKET_BUFFER_BYTES = 7 * 1024 * 1024;
+import { openEngineSocket } from '../socket.ts';
 
 /**
  * A node without control side, for measurements: one engine between a TUN device and a socket as flanneld opens them. Prints
@@ -29,12 +17,8 @@ const SOCKET_BUFFER_BYTES = 7 * 1024 * 1024;
 async function main([engineName, own, device, mtu, ...routes]: readonly string[]): Promise<void> {
   const fast = engineName === 'fast';
   const tun = open({ name: 'flannel0', vnetHeader: fast });
-  const socketFd = socket(AF_INET, SOCK_DGRAM);
-  for (const option of [SO_RCVBUFFORCE, SO_SNDBUFFORCE]) {
-    setSocketOption(socketFd, SOL_SOCKET, option, SOCKET_BUFFER_BYTES);
-  }
   const port = parsePort(8285);
-  bind(socketFd, sockaddrIn(parseIpv4(own!), port));
+  const socketFd = openEngineSocket(parseIpv4(own!), port);
   const start = fast ? startFastEngine : startReferenceEngine;
   const engine = await start({ tunFd: tun.fd, socketFd, tunAddress: parseIpv4(device!), mtu: Number(mtu), port });
   engine.setRoutes(

@@ -1,0 +1,30 @@
+import type { Ipv4 } from '@flannel-ts/inet/ipv4';
+import type { Port } from '@flannel-ts/inet/port';
+import { closeFd, type Fd } from '@flannel-ts/linux/files';
+import {
+  AF_INET,
+  bind,
+  SO_RCVBUFFORCE,
+  SO_SNDBUFFORCE,
+  SOCK_DGRAM,
+  SOL_SOCKET,
+  setSocketOption,
+  sockaddrIn,
+  socket,
+} from '@flannel-ts/linux/socket';
+
+/** Bursts of some thousand packets; as much as wireguard-go asks for. The kernel counts its overhead in, too. */
+const SOCKET_BUFFER_BYTES = 7 * 1024 * 1024;
+
+/** The socket of an engine, bound to the address that peers know this node by. The caller closes it. */
+export function openEngineSocket(listen: Ipv4, port: Port): Fd {
+  const fd = socket(AF_INET, SOCK_DGRAM);
+  try {
+    for (const option of [SO_RCVBUFFORCE, SO_SNDBUFFORCE]) setSocketOption(fd, SOL_SOCKET, option, SOCKET_BUFFER_BYTES);
+    bind(fd, sockaddrIn(listen, port));
+    return fd;
+  } catch (error) {
+    closeFd(fd);
+    throw error;
+  }
+}
