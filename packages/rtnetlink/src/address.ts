@@ -16,7 +16,7 @@ import {
 } from './attributes.ts';
 import type { Netlink } from './connection.ts';
 import * as c from './constants.ts';
-import { isNetlinkError, NetlinkError } from './errors.ts';
+import { checkLength, isNetlinkError, NetlinkError } from './errors.ts';
 import {
   addressFamily,
   type Family,
@@ -126,13 +126,7 @@ export function ensureAddressAbsent(nl: Netlink, spec: Pick<AddressSpec, 'index'
 
 /** Reads the payload of RTM_NEWADDR and RTM_DELADDR. */
 export function parseAddress<F extends Family = Family>(payload: Uint8Array): Address<F> {
-  if (payload.length < IFADDRMSG_LENGTH) {
-    throw new NetlinkError(
-      'EBADMSG',
-      'read an address',
-      `the message has ${payload.length} bytes instead of ${IFADDRMSG_LENGTH}`,
-    );
-  }
+  checkLength(payload, IFADDRMSG_LENGTH, 'read an address');
   const view = viewOf(payload);
   const family = (view.getUint8(0) === c.AF_INET6 ? 6 : 4) as F;
   const attributes = parseAttributes(payload.subarray(IFADDRMSG_LENGTH));

@@ -35,3 +35,9 @@ function textOf(code: string): string {
   const errno = ERRNO[code];
   return errno === undefined ? 'the kernel gave no reason' : errnoText(errno);
 }
+
+/** Refuses a message that is shorter than its fixed part. */
+export function checkLength(payload: Uint8Array, length: number, operation: string): void {
+  if (payload.length >= length) return;
+  throw new NetlinkError('EBADMSG', operation, `the message has ${payload.length} bytes instead of ${length}`);
+}

@@ -15,7 +15,7 @@ import {
   viewOf,
 } from './attributes.ts';
 import * as c from './constants.ts';
-import { NetlinkError } from './errors.ts';
+import { checkLength } from './errors.ts';
 import { readIp } from './ip.ts';
 
 export const IFINFOMSG_LENGTH = 16;
@@ -110,13 +110,7 @@ export function encodeLinkHeader(header: LinkHeader): Uint8Array {
 
 /** Reads the payload of RTM_NEWLINK and RTM_DELLINK. */
 export function parseLink(payload: Uint8Array): Link {
-  if (payload.length < IFINFOMSG_LENGTH) {
-    throw new NetlinkError(
-      'EBADMSG',
-      'read a link',
-      `the message has ${payload.length} bytes instead of ${IFINFOMSG_LENGTH}`,
-    );
-  }
+  checkLength(payload, IFINFOMSG_LENGTH, 'read a link');
   const view = viewOf(payload);
   const flags = view.getUint32(8, true);
   const attributes = parseAttributes(payload.subarray(IFINFOMSG_LENGTH));

@@ -1,6 +1,6 @@
 /** `struct ndmsg { u8 family; u8 pad1; u16 pad2; s32 ifindex; u16 state; u8 flags; u8 type; }` (linux/neighbour.h). */
 import { viewOf } from './attributes.ts';
-import { NetlinkError } from './errors.ts';
+import { checkLength } from './errors.ts';
 
 export const NDMSG_LENGTH = 12;
 
@@ -22,13 +22,7 @@ export function encodeNeighbourHeader(header: Partial<NeighbourHeader>): Uint8Ar
 }
 
 export function parseNeighbourHeader(payload: Uint8Array): NeighbourHeader {
-  if (payload.length < NDMSG_LENGTH) {
-    throw new NetlinkError(
-      'EBADMSG',
-      'read a neighbour',
-      `the message has ${payload.length} bytes instead of ${NDMSG_LENGTH}`,
-    );
-  }
+  checkLength(payload, NDMSG_LENGTH, 'read a neighbour');
   const view = viewOf(payload);
   return {
     family: view.getUint8(0),

@@ -16,7 +16,7 @@ import {
 } from './attributes.ts';
 import type { Netlink } from './connection.ts';
 import * as c from './constants.ts';
-import { isNetlinkError, NetlinkError } from './errors.ts';
+import { checkLength, isNetlinkError, NetlinkError } from './errors.ts';
 import {
   addressFamily,
   type Family,
@@ -172,13 +172,7 @@ export function formatDestination(route: Pick<AnyRouteSpec, 'dst'>): string {
 
 /** Reads the payload of RTM_NEWROUTE and RTM_DELROUTE. */
 export function parseRoute<F extends Family = Family>(payload: Uint8Array): Route<F> {
-  if (payload.length < RTMSG_LENGTH) {
-    throw new NetlinkError(
-      'EBADMSG',
-      'read a route',
-      `the message has ${payload.length} bytes instead of ${RTMSG_LENGTH}`,
-    );
-  }
+  checkLength(payload, RTMSG_LENGTH, 'read a route');
   const view = viewOf(payload);
   const family = (view.getUint8(0) === c.AF_INET6 ? 6 : 4) as F;
   const attributes = parseAttributes(payload.subarray(RTMSG_LENGTH));
