@@ -10,7 +10,7 @@
 import { execFileSync } from 'node:child_process';
 import { createNetns, deleteNetns, withNetns } from '@flannel-ts/linux/netns';
 import { writeSysctl } from '@flannel-ts/linux/sysctl';
-import { setGro } from './link.ts';
+import { setGro, setTso } from './link.ts';
 
 export type Variant = 'whole' | 'wire';
 
@@ -54,7 +54,11 @@ export class Lab {
     for (const { node } of this.sides) {
       // The kernel then cuts super-packets before they enter the link (netif_skb_features, gso_features_check).
       ip(node, `link set eth0 gso_max_segs ${variant === 'wire' ? 1 : 65535}`);
-      withNetns(node.netns, () => setGro('eth0', variant === 'wire'));
+      withNetns(node.netns, () => {
+        setGro('eth0', variant === 'wire');
+        // A veth merges what it receives only while its peer sends without TSO (drivers/net/veth.c, veth_skb_is_eligible_for_gro).
+        setTso('eth0', variant !== 'wire');
+      });
     }
   }
 
