@@ -12,8 +12,10 @@ import { openMonitor } from '@flannel-ts/rtnetlink/monitor';
 import type { Logger } from 'pino';
 import { type Backend, createBackend, type OwnNode } from './backend/backend.ts';
 import { overlayOf } from './backend/masquerade.ts';
+import type { EngineSettings } from './engine/choose.ts';
 import type { StartEngine } from './engine/engine.ts';
 import { messageOf } from './errors.ts';
+import { EngineSwitch } from './node/engine-switch.ts';
 import { readNodeFacts } from './node/facts.ts';
 import { keepRules } from './node/firewall.ts';
 import { type HealthServer, startHealth } from './node/health.ts';
@@ -33,7 +35,7 @@ import { runTogether } from './tasks.ts';
 
 export interface DaemonParts {
   readonly manager: SubnetManager;
-  readonly startEngine: StartEngine;
+  readonly engineOf: (settings: EngineSettings) => StartEngine;
   readonly openDevice: (name: string) => TunDevice;
   readonly log: Logger;
 }
@@ -102,7 +104,9 @@ async function serve(options: Options, parts: DaemonParts, serving: Serving, sig
   const { config, backend, external, lease, nl, readiness } = serving;
   enableForwarding(log);
   const node = { external, subnet: lease.subnet };
-  const tunnel = openTunnel(options, parts, backend.desiredState({ ...node, device: '' }, []), readiness);
+  const engines = new EngineSwitch(options.engine, config, log);
+  const startEngine = parts.engineOf(engines.current);
+  const tunnel = openTunnel(options, parts, startEngine, backend.desiredState({ ...node, device: '' }, []), readiness);
   const leases = { table: EMPTY_LEASE_TABLE as LeaseTable };
   const desired = () =>
     backend.desiredState({ ...node, device: tunnel.deviceName } satisfies OwnNode, leases.table.values());
@@ -122,6 +126,7 @@ async function serve(options: Options, parts: DaemonParts, serving: Serving, sig
         (stop) => reconciler.run(stop),
         (stop) => followLeases(manager, leases, () => tunnel.setPeers(desired().tunnel?.peers ?? []), readiness, stop),
         (stop) => manager.holdLease(lease, stop),
+        (stop) => followConfig(parts, engines, tunnel, stop),
         async (stop) => {
           // Who reads the file starts pods: not before their packets have somewhere to go.
           await readiness.untilWell(['kernel', 'engine', 'firewall'], stop);
@@ -140,12 +145,31 @@ async function serve(options: Options, parts: DaemonParts, serving: Serving, sig
   }
 }
 
-function openTunnel(options: Options, parts: DaemonParts, { tunnel }: DesiredState, readiness: Readiness): Tunnel {
+function openTunnel(
+  options: Options,
+  { openDevice, log }: DaemonParts,
+  startEngine: StartEngine,
+  { tunnel }: DesiredState,
+  readiness: Readiness,
+): Tunnel {
   if (tunnel === undefined) throw new Error('The backend has no tunnel'); // none of ours
   // A packet from outside the overlay has a foreign source, unless this or another node masquerades it.
   const settings = { ...tunnel, filterPeers: options.ipMasq };
-  const { startEngine, openDevice, log } = parts;
   return new Tunnel(settings, { startEngine, openDevice, log, report: (why) => readiness.report('engine', why) });
+}
+
+async function followConfig(
+  { manager, engineOf, log }: DaemonParts,
+  engines: EngineSwitch,
+  tunnel: Tunnel,
+  signal: AbortSignal,
+): Promise<void> {
+  for await (const config of manager.watchNetworkConfig(signal)) {
+    const settings = engines.take(config);
+    if (settings === undefined) continue;
+    log.info(settings, 'The network config asks for another engine: changing it');
+    await tunnel.replaceEngine(engineOf(settings));
+  }
 }
 
 async function followLeases(

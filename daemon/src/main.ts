@@ -3,7 +3,7 @@ import { exitNow } from '@flannel-ts/linux/process';
 import type { Logger } from 'pino';
 import { open } from 'tun-tap/open';
 import { cleanup, release } from './commands.ts';
-import { chooseEngine } from './engine/choose.ts';
+import { chooseEngine, type EngineSettings } from './engine/choose.ts';
 import { DaemonError, messageOf } from './errors.ts';
 import { runDaemon } from './flanneld.ts';
 import { createLogger } from './log.ts';
@@ -48,10 +48,10 @@ async function run(options: Options, log: Logger, signal: AbortSignal): Promise<
   try {
     if (options.command === 'release') return await release(options, manager, log, signal);
     log.info({ version: VERSION, pid: process.pid }, 'Starting flanneld');
-    const warn = (text: string): void => log.warn(text);
-    const { start: startEngine, vnetHeader } = chooseEngine(options.engine, options.engineOffload, warn);
-    const openDevice = (name: string) => open({ name, kind: 'tun', exclusive: true, vnetHeader });
-    await runDaemon(options, { manager, log, startEngine, openDevice }, signal);
+    const engineOf = (settings: EngineSettings) => chooseEngine(settings, (text) => log.warn(text));
+    // The header costs an engine without offloads nothing, and lets another one take over the device.
+    const openDevice = (name: string) => open({ name, kind: 'tun', exclusive: true, vnetHeader: true });
+    await runDaemon(options, { manager, log, engineOf, openDevice }, signal);
     log.info('Stopped');
   } finally {
     manager.close();

@@ -14,8 +14,7 @@ describe('parseOptions()', () => {
       forwardRules: true,
       healthzPort: 0,
       rulesResyncSeconds: 5,
-      engine: 'reference',
-      engineOffload: true,
+      engine: {},
     });
     expect(options.etcd).not.toHaveProperty('keyFile');
   });
@@ -46,6 +45,11 @@ describe('parseOptions()', () => {
     });
   });
 
+  test('parseOptions() tells a setting of the engine that was given from one that was not', () => {
+    expect(parse(['-engine-offload', '-engine-busy-poll=0']).engine).toEqual({ offload: true, busyPollUs: 0 });
+    expect(parse([], { FLANNELD_ENGINE: 'fast' }).engine).toEqual({ engine: 'fast' });
+  });
+
   test('parseOptions() passes over a bad environment value with a warning', () => {
     const result = parseOptions([], { FLANNELD_HEALTHZ_PORT: 'no' });
     expect(result.options.healthzPort).toBe(0);
@@ -69,6 +73,7 @@ describe('parseOptions()', () => {
     [['-etcd-keyfile=/k'], 'both'],
     [['-kube-subnet-mgr'], 'not supported'],
     [['-engine=slow'], 'use one of fast, reference'],
+    [['-engine-busy-poll=1001'], 'must be from 0 to 1000'],
     [['frobnicate'], 'Unknown command'],
     [['release', 'more'], 'Unexpected argument'],
   ])('parseOptions() refuses %j', (argv, message) => {

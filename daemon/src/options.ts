@@ -1,8 +1,8 @@
 /** flanneld's command line: flannel's flags and FLANNELD_* variables as one value (flannel main.go). */
+import { ENGINE_NAMES, type EngineChoice, type EngineName, MAX_BUSY_POLL_US } from '@flannel-ts/flannel/backend-config';
 import { DEFAULT_ETCD_PREFIX, DEFAULT_SUBNET_FILE } from '@flannel-ts/flannel/defaults';
 import { type Ipv4, isIpv4Text, parseIpv4 } from '@flannel-ts/inet/ipv4';
 import { defined } from './defined.ts';
-import { ENGINE_NAMES, type EngineName } from './engine/choose.ts';
 import { messageOf } from './errors.ts';
 import {
   booleanValue,
@@ -45,8 +45,8 @@ export interface Options {
   readonly rulesResyncSeconds: number;
   readonly healthzIp: string;
   readonly healthzPort: number;
-  readonly engine: EngineName;
-  readonly engineOffload: boolean;
+  /** Only what was given: the network config may say the rest. */
+  readonly engine: EngineChoice;
   readonly verbosity: number;
 }
 
@@ -92,10 +92,14 @@ export const FLAGS = {
   'iptables-forward-rules': boolean(true, 'accept forwarded traffic of the overlay network'),
   'ip-blackhole-route': boolean(false, 'blackhole route for addresses of the own subnet that no pod has'),
   engine: string(
-    'reference',
-    'what forwards packets of the udp backend: fast, or reference (one packet per system call)',
+    '',
+    'what forwards packets of the udp backend: fast, or reference (one packet per system call). This and the next two win over Engine, Offload and BusyPollUs of Backend in the network config',
   ),
   'engine-offload': boolean(true, 'let the fast engine use offloads of the kernel; turn off where they misbehave'),
+  'engine-busy-poll': integer(
+    0,
+    `microseconds (0 to ${MAX_BUSY_POLL_US}) that the fast engine looks for more packets before it sleeps`,
+  ),
   version: boolean(false, 'print the version and exit'),
   help: boolean(false, 'print this and exit'),
   h: boolean(false, 'print this and exit'),
@@ -147,8 +151,7 @@ function build(command: Command, read: Reader): Options {
     rulesResyncSeconds: read.integer('iptables-resync', 1, 86_400),
     healthzIp: read.text('healthz-ip'),
     healthzPort: read.integer('healthz-port', 0, 65_535),
-    engine: engineName(read.text('engine')),
-    engineOffload: read.flag('engine-offload'),
+    engine: engineChoice(read),
     verbosity: read.integer('v', 0, 100),
   };
 }
@@ -168,6 +171,15 @@ function commandOf(flags: ParsedFlags, read: Reader): Command {
   if (read.text('public-ipv6') !== '')
     throw usage('The option -public-ipv6 is not supported: flanneld speaks IPv4 only');
   return word ?? 'run';
+}
+
+function engineChoice(read: Reader): EngineChoice {
+  const name = read.optional('engine');
+  return defined({
+    engine: name === undefined ? undefined : engineName(name),
+    offload: read.isGiven('engine-offload') ? read.flag('engine-offload') : undefined,
+    busyPollUs: read.isGiven('engine-busy-poll') ? read.integer('engine-busy-poll', 0, MAX_BUSY_POLL_US) : undefined,
+  });
 }
 
 function engineName(text: string): EngineName {
@@ -245,6 +257,11 @@ class Reader {
 
   optional(name: FlagName): string | undefined {
     return this.text(name) === '' ? undefined : this.text(name);
+  }
+
+  /** By the command line or the environment, be it with the default value. */
+  isGiven(name: FlagName): boolean {
+    return this.values.has(name);
   }
 
   flag(name: FlagName): boolean {

@@ -44,6 +44,29 @@ test('an engine that dies makes the node unready and is started again, each time
   expect(a.ip('-o', '-4', 'address', 'show', 'flannel0')).toContain('/32'); // the device stayed
 });
 
+test('the network config changes the engine of all nodes but those whose flag says otherwise, while pods talk', async () => {
+  const [a, b] = (await start('marked-engine.ts', 2)) as [Node, Node];
+  a.start();
+  b.start(['-engine=reference']);
+  for (const node of [a, b]) {
+    await node.untilReady();
+    node.addPodAddress();
+  }
+  const runs = (node: Node, count: number) => until(() => node.logged('The engine runs') === count);
+  const marked = (node: Node) => node.logged('The reference engine was asked for');
+  const change = (backend: string) => cluster.etcd.put(`${PREFIX}/config`, CONFIG.replace('"udp"', `"udp",${backend}`));
+  change('"Engine":"fast","BusyPollUs":20');
+  await until(() => a.logged('asks for another engine') === 1);
+  const before = marked(a);
+  change('"Engine":"reference"');
+  await until(() => marked(a) === before + 1);
+  await a.untilReady();
+  await until(() => a.canPing(b) && b.canPing(a));
+  expect([marked(b), b.logged('asks for another engine')]).toEqual([1, 0]);
+  await runs(b, 1);
+  expect(a.logged('is gone')).toBe(0); // the device stayed
+});
+
 test('SIGTERM ends it with 0 within a second though the engine’s thread is stuck', async () => {
   const [node] = (await start('stuck-engine.ts', 1)) as [Node];
   await node.startReady(REPLACED);

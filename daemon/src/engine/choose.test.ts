@@ -1,10 +1,41 @@
-import { chooseEngine, watchFallbacks } from './choose.ts';
+import { chooseEngine, engineSettings, sameSettings, watchFallbacks } from './choose.ts';
 import type { Engine } from './engine.ts';
 import { startReferenceEngine } from './reference/engine.ts';
 
-test('chooseEngine() gives only the fast engine a virtio header', () => {
-  expect(chooseEngine('fast', true, () => {}).vnetHeader).toBe(true);
-  expect(chooseEngine('reference', true, () => {})).toEqual({ start: startReferenceEngine, vnetHeader: false });
+test('engineSettings() takes a flag, else the network config, else the default, for each setting by itself', () => {
+  expect(engineSettings({}, { engine: 'fast' })).toEqual({ engine: 'fast', offload: true, busyPollUs: 0 });
+  expect(engineSettings({ engine: 'fast' }, { engine: 'reference', offload: false })).toEqual({
+    engine: 'fast',
+    offload: false,
+    busyPollUs: 0,
+  });
+  expect(
+    engineSettings({ offload: true, busyPollUs: 0 }, { engine: 'fast', offload: false, busyPollUs: 9 }),
+  ).toMatchObject({
+    offload: true,
+    busyPollUs: 0,
+  });
+});
+
+test('engineSettings() gives the reference engine no settings to differ in', () => {
+  expect(engineSettings({ engine: 'reference' }, { offload: true, busyPollUs: 9 })).toEqual({
+    engine: 'reference',
+    offload: false,
+    busyPollUs: 0,
+  });
+});
+
+test('sameSettings() sees a difference in each setting', () => {
+  const settings = engineSettings({ engine: 'fast' }, {});
+  expect(sameSettings(settings, { ...settings })).toBe(true);
+  for (const other of [{ engine: 'reference' as const }, { offload: false }, { busyPollUs: 1 }]) {
+    expect(sameSettings(settings, { ...settings, ...other })).toBe(false);
+  }
+});
+
+test('chooseEngine() gives the engine of that name', () => {
+  expect(chooseEngine(engineSettings({ engine: 'reference' }, {}), () => {})).toBe(startReferenceEngine);
+  expect(chooseEngine(engineSettings({ engine: 'fast' }, {}), () => {})).not.toBe(startReferenceEngine);
 });
 
 test('watchFallbacks() warns once', async () => {

@@ -1,25 +1,41 @@
-/** The engines by the names that flanneld's options give them. */
+/** The engines by the names that flanneld's options and the network config give them. */
+import type { EngineChoice, EngineName } from '@flannel-ts/flannel/backend-config';
 import type { Engine, StartEngine } from './engine.ts';
 import { startFastEngine } from './fast/engine.ts';
 import { startReferenceEngine } from './reference/engine.ts';
 
-export const ENGINE_NAMES = ['fast', 'reference'] as const;
-export type EngineName = (typeof ENGINE_NAMES)[number];
+export type EngineSettings = Required<EngineChoice>;
 
-export interface EngineChoice {
-  readonly start: StartEngine;
-  /** Whether the engine takes a device with a virtio header before each packet. */
-  readonly vnetHeader: boolean;
-}
-
+const DEFAULT_ENGINE: EngineName = 'reference';
 const WATCH_INTERVAL_MS = 5000;
 
-/** `warn` hears once per engine when the kernel refused an offload that it had offered. */
-export function chooseEngine(name: EngineName, offload: boolean, warn: (text: string) => void): EngineChoice {
-  if (name === 'reference') return { start: startReferenceEngine, vnetHeader: false };
-  const start: StartEngine = async (config, signal) =>
-    watchFallbacks(await startFastEngine({ ...config, offload }, signal), warn);
-  return { start, vnetHeader: true };
+/** A flag that was given wins over the network config, so that one node can be set apart; both win over the defaults. */
+export function engineSettings(flags: EngineChoice, config: EngineChoice): EngineSettings {
+  const engine = flags.engine ?? config.engine ?? DEFAULT_ENGINE;
+  // The rest is about the fast engine: no reason to start the other one anew.
+  if (engine === 'reference') return { engine, offload: false, busyPollUs: 0 };
+  return {
+    engine,
+    offload: flags.offload ?? config.offload ?? true,
+    busyPollUs: flags.busyPollUs ?? config.busyPollUs ?? 0,
+  };
+}
+
+export function sameSettings(a: EngineSettings, b: EngineSettings): boolean {
+  return a.engine === b.engine && a.offload === b.offload && a.busyPollUs === b.busyPollUs;
+}
+
+/**
+ * Every engine takes a device with a virtio header before each packet. `warn` hears once per engine when the kernel refused
+ * an offload that it had offered.
+ */
+export function chooseEngine(
+  { engine, offload, busyPollUs }: EngineSettings,
+  warn: (text: string) => void,
+): StartEngine {
+  if (engine === 'reference') return startReferenceEngine;
+  return async (config, signal) =>
+    watchFallbacks(await startFastEngine({ ...config, offload, busyPollUs }, signal), warn);
 }
 
 export function watchFallbacks(engine: Engine, warn: (text: string) => void): Engine {

@@ -46,6 +46,7 @@ export class Tunnel {
   private lastFailure = 0;
   private readonly socketFd: Fd;
   private engine: Engine | undefined;
+  private start: StartEngine;
   private peers: readonly EngineRoute[] = [];
   private readonly backoff = new Backoff(200, 10_000);
   private readonly stopping = new AbortController();
@@ -64,6 +65,7 @@ export class Tunnel {
       this.fail = reject;
     });
     this.broken.catch(() => {});
+    this.start = parts.startEngine;
     this.socketFd = openSocket(settings);
     try {
       this.makeDevice();
@@ -81,6 +83,15 @@ export class Tunnel {
   setPeers(peers: readonly EngineRoute[]): void {
     this.peers = peers;
     this.engine?.setRoutes(peers);
+  }
+
+  /** Another engine on the same device and socket. */
+  replaceEngine(start: StartEngine): Promise<void> {
+    this.start = start;
+    return this.enqueue(async () => {
+      await this.stopEngine();
+      await this.startEngine();
+    });
   }
 
   /** A new device, of the same name if it is free, and the engine on it: the old one was deleted. */
@@ -114,7 +125,7 @@ export class Tunnel {
     const { mtu, port, address, filterPeers } = this.settings;
     const config = { tunFd: this.device.fd, socketFd: this.socketFd, tunAddress: address, mtu, port, filterPeers };
     try {
-      const engine = await this.parts.startEngine(config);
+      const engine = await this.start(config);
       this.engine = engine;
       engine.setRoutes(this.peers);
       void engine.failed.then((error) => this.onEngineFailed(engine, error));

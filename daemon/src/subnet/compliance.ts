@@ -111,6 +111,20 @@ function describeConfig(context: () => Context): void {
     expect(formatIpv4Prefix((await waiting).network)).toBe('10.5.0.0/16');
   });
 
+  test('watchNetworkConfig() tells the present config and each valid one after it', async () => {
+    const { harness, manager } = context();
+    await harness.putConfig(CONFIG);
+    const controller = new AbortController();
+    const configs = manager().watchNetworkConfig(controller.signal)[Symbol.asyncIterator]();
+    const next = async () => (await configs.next()).value?.backend;
+    expect(await next()).toEqual({ type: 'udp', port: 8285 });
+    await harness.putConfig('{"Network":"10.5.0.0/16","Backend":{"Type":"udp","Engine":"slow"}}');
+    await harness.putConfig('{"Network":"10.5.0.0/16","Backend":{"Type":"udp","Engine":"reference"}}');
+    expect(await next()).toEqual({ type: 'udp', port: 8285, engine: 'reference' });
+    controller.abort();
+    expect(await next()).toBeUndefined();
+  });
+
   test('getNetworkConfig() ends with the signal', async () => {
     const controller = new AbortController();
     const waiting = context().manager().getNetworkConfig(controller.signal);

@@ -24,6 +24,8 @@ export interface AcquireRequest {
 export interface SubnetManager {
   /** Waits until there is a valid config; rejects only with the signal's reason. */
   getNetworkConfig(signal: AbortSignal): Promise<NetworkConfig>;
+  /** The present config, and each later one that is valid; goes on through outages, ends only with the signal. */
+  watchNetworkConfig(signal: AbortSignal): AsyncIterable<NetworkConfig>;
   /** Resolves with a subnet that is this node's alone. Rejects with OUT_OF_SUBNETS when none is free. */
   acquireLease(request: AcquireRequest, signal: AbortSignal): Promise<Lease>;
   /**

@@ -3,10 +3,28 @@ import { UDP_OVERHEAD, UDP_PORT, VXLAN_OVERHEAD, VXLAN_OVERHEAD_IPV6, VXLAN_PORT
 import { FlannelError } from './errors.ts';
 import { FieldReader, isJsonObject, shorten } from './go-json.ts';
 
-export interface UdpConfig {
+/** What moves the packets of the udp backend. */
+export const ENGINE_NAMES = ['fast', 'reference'] as const;
+export type EngineName = (typeof ENGINE_NAMES)[number];
+
+/**
+ * Keys of ours in the udp backend's object: a switch for a whole cluster. flannel passes over them, as over every key that
+ * it does not know (encoding/json). What is absent is left to each daemon's flags and defaults.
+ */
+export interface EngineChoice {
+  readonly engine?: EngineName;
+  /** Whether the fast engine may use offloads of the kernel. */
+  readonly offload?: boolean;
+  /** How long the fast engine looks for more packets before it sleeps, in microseconds. */
+  readonly busyPollUs?: number;
+}
+
+export interface UdpConfig extends EngineChoice {
   readonly type: 'udp';
   readonly port: Port;
 }
+
+export const MAX_BUSY_POLL_US = 1000;
 
 export interface VxlanConfig {
   readonly type: 'vxlan';
@@ -38,8 +56,8 @@ interface Codec<C> {
 
 const CODECS: { readonly [T in BackendType]: Codec<Extract<BackendConfig, { type: T }>> } = {
   udp: {
-    parse: (fields) => ({ type: 'udp', port: port(fields, UDP_PORT) }),
-    format: (config) => ({ Type: 'udp', Port: config.port }),
+    parse: (fields) => ({ type: 'udp', port: port(fields, UDP_PORT), ...parseEngineChoice(fields) }),
+    format: (config) => ({ Type: 'udp', Port: config.port, ...formatEngineChoice(config) }),
   },
   vxlan: {
     parse: parseVxlan,
@@ -115,6 +133,31 @@ export function backendOverhead(type: BackendType, outerFamily: 4 | 6 = 4): numb
     case 'host-gw':
       return 0;
   }
+}
+
+function parseEngineChoice(fields: FieldReader): EngineChoice {
+  const engine = fields.parsed('Engine', engineName);
+  const offload = fields.raw('Offload') === undefined ? undefined : fields.boolean('Offload', true);
+  const busyPollUs = fields.integer('BusyPollUs', 0, MAX_BUSY_POLL_US);
+  return {
+    ...(engine !== undefined && { engine }),
+    ...(offload !== undefined && { offload }),
+    ...(busyPollUs !== undefined && { busyPollUs }),
+  };
+}
+
+function formatEngineChoice({ engine, offload, busyPollUs }: EngineChoice): object {
+  return {
+    ...(engine !== undefined && { Engine: engine }),
+    ...(offload !== undefined && { Offload: offload }),
+    ...(busyPollUs !== undefined && { BusyPollUs: busyPollUs }),
+  };
+}
+
+function engineName(text: string): EngineName {
+  const name = ENGINE_NAMES.find((known) => known === text);
+  if (name === undefined) throw new RangeError(`${shorten(text)} is no engine, use one of ${ENGINE_NAMES.join(', ')}`);
+  return name;
 }
 
 function parseVxlan(fields: FieldReader): VxlanConfig {

@@ -167,6 +167,7 @@ describe('network config', () => {
   test.each([
     { Network: '10.3.0.0/16' },
     { Network: '10.3.0.0/16', Backend: { Type: 'host-gw' }, EnableNFTables: true },
+    { Network: '10.3.0.0/16', Backend: { Type: 'udp', Engine: 'reference', Offload: false, BusyPollUs: 0 } },
     { Network: '10.3.0.0/16', Backend: { Type: 'vxlan', VNI: 7, DirectRouting: true, MTU: 1400 } },
     { Network: '10.3.0.0/16', EnableIPv6: true, IPv6Network: 'fc00::/48', Backend: { Type: 'vxlan' } },
     { EnableIPv4: false, EnableIPv6: true, IPv6Network: 'fc00::/48', Backend: { Type: 'vxlan' } },
@@ -188,6 +189,18 @@ describe('backend config', () => {
   test('parseBackendConfig() ignores letter case in the type and the keys', () => {
     expect(backend({ type: 'UDP', PORT: 9000 })).toEqual({ type: 'udp', port: 9000 });
     expect(backend({ TYPE: 'Host-GW' })).toEqual({ type: 'host-gw' });
+  });
+
+  test('parseBackendConfig() reads our own keys of udp, and leaves out what is not given', () => {
+    const ours = { Engine: 'fast', Offload: true, BusyPollUs: 50 };
+    expect(backend({ Type: 'udp', ...ours })).toEqual({
+      type: 'udp',
+      port: 8285,
+      engine: 'fast',
+      offload: true,
+      busyPollUs: 50,
+    });
+    expect(backend({ Type: 'udp', Offload: null })).toEqual({ type: 'udp', port: 8285 });
   });
 
   test('parseBackendConfig() fills in the defaults of vxlan', () => {
@@ -217,6 +230,9 @@ describe('backend config', () => {
     [{ Type: 5 }, 'Type is 5: write a string'],
     [{ Type: 'udp', Port: 65536 }, 'Port is 65536: write a whole number from 0 to 65535'],
     [{ Type: 'udp', Port: '8285' }, 'Port is "8285"'],
+    [{ Type: 'udp', Engine: 'slow' }, 'Engine: "slow" is no engine, use one of fast, reference'],
+    [{ Type: 'udp', Offload: 'false' }, 'Offload is "false": write true or false, without quotes'],
+    [{ Type: 'udp', BusyPollUs: 1001 }, 'BusyPollUs is 1001: write a whole number from 0 to 1000'],
     [{ Type: 'vxlan', VNI: 0 }, 'VNI is 0'],
     [{ Type: 'vxlan', VNI: 16777216 }, 'VNI is 16777216'],
     [{ Type: 'vxlan', DirectRouting: 1 }, 'DirectRouting is 1'],

@@ -1,5 +1,6 @@
 import type { Ipv4 } from '@flannel-ts/inet/ipv4';
 import { errnoName } from '@flannel-ts/linux/errors';
+import { packetBuffer } from '../device.ts';
 import type { EngineConfig } from '../engine.ts';
 import { EngineError } from '../errors.ts';
 import { judgeIncoming, judgeOutgoing } from '../forward.ts';
@@ -38,7 +39,7 @@ import {
   takeRoutes,
 } from '../shared.ts';
 
-/** Where packets come from and go to. Each returns a length, or a negative errno; none blocks. */
+/** Where packets come from and go to; buffers of the device are of packetBuffer(). Each returns a length, or a negative errno; none blocks. */
 export interface Ports {
   readTun(buffer: Uint8Array): number;
   writeTun(buffer: Uint8Array, length: number): number;
@@ -75,9 +76,9 @@ export class Forwarder {
   #routes = RouteTable.EMPTY;
   #version = 0;
   readonly #filterPeers: boolean;
-  readonly #outgoing = new Uint8Array(BUFFER_BYTES);
-  readonly #incoming = new Uint8Array(BUFFER_BYTES);
-  readonly #icmp = new Uint8Array(MAX_ICMP_ERROR);
+  readonly #outgoing = packetBuffer(BUFFER_BYTES);
+  readonly #incoming = packetBuffer(BUFFER_BYTES);
+  readonly #icmp = packetBuffer(MAX_ICMP_ERROR);
   readonly #limit: RateLimit;
   #identification = 0;
   /** The row of the packet in #outgoing that waits for room in the socket, -1 when none waits. */

@@ -1,16 +1,17 @@
+import type { EngineName } from '@flannel-ts/flannel/backend-config';
 import { parseIpv4 } from '@flannel-ts/inet/ipv4';
 import { parsePort } from '@flannel-ts/inet/port';
 import { AF_INET, bind, SOCK_DGRAM, sockaddrIn, socket } from '@flannel-ts/linux/socket';
 import { open } from 'tun-tap/open';
-import { chooseEngine, type EngineName } from '../choose.ts';
+import { chooseEngine, engineSettings } from '../choose.ts';
 
 /**
  * A program with an engine and nothing else, for tests of how processes with one end. Run inside a namespace of its own;
  * prints "running", then ends as its first argument says; the second names the engine.
  */
 async function main(way: string, engineName: EngineName): Promise<void> {
-  const { start, vnetHeader } = chooseEngine(engineName, true, () => {});
-  const device = open({ name: 'program0', vnetHeader });
+  const start = chooseEngine(engineSettings({ engine: engineName }, {}), () => {});
+  const device = open({ name: 'program0', vnetHeader: true });
   const socketFd = socket(AF_INET, SOCK_DGRAM);
   const address = parseIpv4('127.0.0.1');
   bind(socketFd, sockaddrIn(address, 8285));

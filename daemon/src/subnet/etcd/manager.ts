@@ -62,6 +62,23 @@ export class EtcdSubnetManager implements SubnetManager {
     }
   }
 
+  async *watchNetworkConfig(signal: AbortSignal): AsyncGenerator<NetworkConfig> {
+    const key = this.shop.layout.configKey;
+    for await (const events of watchRange(this.client, { key }, this.log, signal, this.timings)) {
+      const last = events.at(-1)!;
+      const record = last.type === 'snapshot' ? last.keyValues[0] : last.type === 'put' ? last.keyValue : undefined;
+      if (record === undefined) continue; // deleted: what was there stays in force
+      let config: NetworkConfig;
+      try {
+        config = parseNetworkConfig(record.value);
+      } catch (error) {
+        this.log.warn({ key }, `The changed network config has no effect: ${messageOf(error)}`);
+        continue;
+      }
+      yield config;
+    }
+  }
+
   async acquireLease(request: AcquireRequest, signal: AbortSignal): Promise<Lease> {
     const held = await acquire(this.shop, request, signal);
     this.held.set(held.key, held);
