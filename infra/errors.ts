@@ -1,13 +1,18 @@
 export type InfraErrorCode =
   | 'INVALID_CONFIG'
   | 'VPC_TOO_SMALL'
+  | 'VPC_SIZE'
+  | 'ADDRESS_CONFLICT'
+  | 'ZONES'
   | 'ARTIFACT_MISSING'
   | 'ARTIFACT_MISMATCH'
   | 'BUILD_MISSING'
   | 'COMMAND_FAILED'
   | 'NOT_READY'
   | 'CNI_FAILED'
-  | 'STILL_RUNNING';
+  | 'STILL_RUNNING'
+  | 'USER_DATA_TOO_LARGE'
+  | 'ETCD_ARTIFACT_MISSING';
 
 /** Something that stops the infrastructure from being what the configuration asks for. */
 export class InfraError extends Error {

@@ -48,26 +48,33 @@ export interface Install {
   readonly root: string;
   readonly url: string;
   readonly sha256: string;
+  /** The command for sh that brings `$url` to the file `$archive`; curl unless another one is given. */
+  readonly fetch?: string;
+  /** The directory below /opt that the versions are kept in; flannel's unless another one is given. */
+  readonly product?: string;
 }
+
+const CURL = 'curl --fail --silent --show-error --location --retry 5 --output "$archive" "$url"';
 
 /**
  * The script that brings an artifact to a machine: fetched by URL, verified, unpacked beside the one that runs. Nothing of
  * what runs is touched, so it can be done on all machines before the first one changes over.
  */
-export function stageScript({ root, url, sha256 }: Install): string {
-  return `${head(root, sha256)}
+export function stageScript({ root, url, sha256, fetch = CURL, product }: Install): string {
+  return `${head(root, sha256, product)}
 url=${quote(url)}
 mkdir -p "$opt"
 if [ ! -d "$opt/$sha256" ]; then
   work="$opt/.$sha256.$$"
   trap 'rm -rf "$work"' EXIT
+  archive="$work/artifact.tar.gz"
   mkdir -p "$work/files"
-  curl --fail --silent --show-error --location --retry 5 --output "$work/artifact.tar.gz" "$url"
-  if ! echo "$sha256  $work/artifact.tar.gz" | sha256sum --check --status; then
+  ${fetch}
+  if ! echo "$sha256  $archive" | sha256sum --check --status; then
     echo "$url does not have the sha256 $sha256" >&2
     exit 1
   fi
-  tar --extract --gzip --no-same-owner --file "$work/artifact.tar.gz" --directory "$work/files"
+  tar --extract --gzip --no-same-owner --file "$archive" --directory "$work/files"
   mv -T "$work/files" "$opt/$sha256"
 fi
 `;
@@ -77,8 +84,8 @@ fi
  * The script that makes a staged artifact the current one, by one rename: there is no moment without a whole installation.
  * Only the one before it is kept.
  */
-export function activateScript({ root, sha256 }: Omit<Install, 'url'>): string {
-  return `${head(root, sha256)}
+export function activateScript({ root, sha256, product }: Omit<Install, 'url' | 'fetch'>): string {
+  return `${head(root, sha256, product)}
 if [ ! -d "$opt/$sha256" ]; then
   echo "there is no artifact $sha256 in $opt" >&2
   exit 1
@@ -97,10 +104,10 @@ fi
 `;
 }
 
-function head(root: string, sha256: string): string {
+function head(root: string, sha256: string, product = 'flannel'): string {
   return `#!/bin/sh
 set -eu
-opt=${quote(`${root}/opt/flannel`)}
+opt=${quote(`${root}/opt/${product}`)}
 sha256=${sha256}`;
 }
 

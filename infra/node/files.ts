@@ -38,7 +38,8 @@ export interface BootPlan {
 export interface NodeBoot {
   readonly root: string;
   readonly etcdEndpoints: readonly string[];
-  readonly interface: string;
+  /** For traffic between nodes; without it that of the default route. */
+  readonly interface?: string;
 }
 
 export interface KeyPair {
@@ -63,7 +64,7 @@ export function nodeBoot({ root, etcdEndpoints, interface: link }: NodeBoot): Bo
           FLANNELD_ETCD_CAFILE: `${root}/etc/flannel/tls/ca.crt`,
           FLANNELD_ETCD_CERTFILE: `${root}/etc/flannel/tls/client.crt`,
           FLANNELD_ETCD_KEYFILE: `${root}/etc/flannel/tls/client.key`,
-          FLANNELD_IFACE: link,
+          ...(link !== undefined && { FLANNELD_IFACE: link }),
           FLANNELD_SUBNET_FILE: subnetFile(root),
           FLANNELD_IP_MASQ: 'true',
           FLANNELD_HEALTHZ_IP: '127.0.0.1',

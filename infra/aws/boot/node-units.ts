@@ -1,0 +1,78 @@
+/** The units of a node. Pure. */
+import type { Unit } from '../../node/files.ts';
+import { LIBRARY } from './scripts.ts';
+import { daemonUnit, renderUnit, SANDBOX } from './systemd.ts';
+
+/** Fetches what flanneld runs with. No limit on attempts: a permission or a route may come minutes after the machine. */
+export function nodeBootstrapService(): string {
+  return renderUnit({
+    Unit: [
+      ['Description', "flannel's artifact and certificate"],
+      ['Wants', 'network-online.target'],
+      ['After', 'network-online.target'],
+      ['Before', 'flanneld.service'],
+      ['StartLimitIntervalSec', '0'],
+    ],
+    Service: [
+      ['Type', 'oneshot'],
+      // Installs a package of the distribution where it is missing, and so must not be shut in.
+      ['ExecStartPre', `+${LIBRARY}/prepare`],
+      ['ExecStart', `${LIBRARY}/bootstrap`],
+      ['Restart', 'on-failure'],
+      ['RestartSec', '30'],
+      ['TimeoutStartSec', '900'],
+      ['ReadWritePaths', '/opt /etc/flannel'],
+      ['CapabilityBoundingSet', 'CAP_CHOWN CAP_DAC_OVERRIDE'],
+      ['RestrictAddressFamilies', 'AF_UNIX AF_INET AF_INET6 AF_NETLINK'],
+      ['PrivateDevices', 'yes'],
+      ['ProtectKernelTunables', 'yes'],
+      ['SystemCallFilter', '@system-service'],
+      ...SANDBOX,
+    ],
+    Install: [['WantedBy', 'multi-user.target']],
+  });
+}
+
+/** A renewed certificate reaches a node within a day, without anybody touching the node. */
+export function bootstrapTimer(description: string): string {
+  return renderUnit({
+    Unit: [['Description', description]],
+    Timer: [
+      ['OnActiveSec', '1d'],
+      ['OnUnitActiveSec', '1d'],
+      ['RandomizedDelaySec', '1h'],
+    ],
+    Install: [['WantedBy', 'timers.target']],
+  });
+}
+
+/**
+ * flanneld as a user of its own that may administrate the network and nothing else. Not ProtectKernelTunables: forwarding
+ * and the device's accept_local are sysctls, which belong to who has CAP_NET_ADMIN, while all others stay root's.
+ */
+export function flanneldService(unit: Unit): string {
+  return daemonUnit(unit, {
+    user: 'flannel',
+    unit: [
+      ['Wants', 'network-online.target'],
+      // Not Requires or Wants: what was fetched before is good enough to run.
+      ['After', 'network-online.target flannel-bootstrap.service'],
+      ['ConditionPathExists', unit.command[0]!],
+      ['ConditionPathExists', '/etc/flannel/tls/client.key'],
+    ],
+    service: [
+      ['RuntimeDirectory', 'flannel'],
+      // While flanneld is away pods start with what it has written.
+      ['RuntimeDirectoryPreserve', 'yes'],
+      ['AmbientCapabilities', 'CAP_NET_ADMIN'],
+      ['CapabilityBoundingSet', 'CAP_NET_ADMIN'],
+      ['DevicePolicy', 'closed'],
+      ['DeviceAllow', '/dev/net/tun rw'],
+      ['RestrictAddressFamilies', 'AF_UNIX AF_INET AF_NETLINK'],
+      ['SystemCallFilter', '@system-service'],
+      ['SystemCallFilter', '~@privileged'],
+      ['OOMScoreAdjust', '-900'],
+      ['LimitNOFILE', '65536'],
+    ],
+  });
+}

@@ -1,0 +1,100 @@
+/**
+ * What a machine of the AWS environment boots with. No secret is in it, for whoever may describe the instance can read it:
+ * it names parameters and an artifact, and the machine fetches both by the role of its instance.
+ */
+import { activateScript, quote, stageScript } from '../../node/artifact.ts';
+import { type BootFile, nodeBoot } from '../../node/files.ts';
+import { renderCloudConfig } from './cloud-config.ts';
+import { bootstrapTimer, flanneldService, nodeBootstrapService } from './node-units.ts';
+import { LIBRARY, script } from './scripts.ts';
+
+/** An object in S3, verified by the machine that fetches it. */
+export interface StoredFile {
+  readonly bucket: string;
+  readonly key: string;
+  /** Hexadecimal. */
+  readonly sha256: string;
+}
+
+/** URLs where AWS's services are asked instead of their own: for private clouds and stand-ins. */
+export interface ServiceEndpoints {
+  readonly s3?: string;
+  readonly ssm?: string;
+  readonly ec2?: string;
+}
+
+export interface NodeUserData {
+  readonly stack: string;
+  readonly region: string;
+  readonly artifact: StoredFile;
+  readonly etcdEndpoints: readonly string[];
+  /** Names of SSM parameters. */
+  readonly parameters: { readonly ca: string; readonly certificate: string; readonly key: string };
+  /** Whether the node asks EC2 to let packets of pods pass as they are, which its group's launch template cannot say. */
+  readonly disableSourceDestCheck: boolean;
+  readonly endpoints?: ServiceEndpoints;
+}
+
+export function nodeUserData(node: NodeUserData): string {
+  const { files, unit } = nodeBoot({ root: '', etcdEndpoints: node.etcdEndpoints });
+  return renderCloudConfig({
+    title: `a node of flannel's stack ${node.stack}`,
+    files: [
+      bootstrapEnvironment(node, {
+        DISABLE_SOURCE_DEST_CHECK: String(node.disableSourceDestCheck),
+        PARAMETER_CA: node.parameters.ca,
+        PARAMETER_CERTIFICATE: node.parameters.certificate,
+        PARAMETER_KEY: node.parameters.key,
+      }),
+      ...files,
+      systemUser('flannel', 'flanneld'),
+      script('cloud'),
+      script('parameter'),
+      ...installScripts(node.artifact, 'flannel'),
+      script('node-prepare', `${LIBRARY}/prepare`),
+      script('node-bootstrap', `${LIBRARY}/bootstrap`),
+      systemd('flannel-bootstrap.service', nodeBootstrapService()),
+      systemd('flannel-bootstrap.timer', bootstrapTimer("flannel's artifact and certificate, looked for once a day")),
+      systemd('flanneld.service', flanneldService(unit)),
+    ],
+    commands: start(['flannel-bootstrap.service', 'flannel-bootstrap.timer', 'flanneld.service']),
+  });
+}
+
+function bootstrapEnvironment(
+  { region, endpoints }: { readonly region: string; readonly endpoints?: ServiceEndpoints },
+  variables: Readonly<Record<string, string>>,
+): BootFile {
+  const { s3, ssm, ec2 } = endpoints ?? {};
+  const all = Object.entries({ REGION: region, ...variables, ENDPOINT_S3: s3, ENDPOINT_SSM: ssm, ENDPOINT_EC2: ec2 });
+  const lines = all.flatMap(([name, value]) => (value === undefined ? [] : [`${name}=${quote(value)}\n`]));
+  return { path: '/etc/flannel/bootstrap.env', mode: '0644', content: lines.join('') };
+}
+
+/** The same staging and activating as everywhere; only the way of fetching is S3's. */
+function installScripts({ bucket, key, sha256 }: StoredFile, product: 'flannel' | 'etcd'): BootFile[] {
+  const fetch = `${LIBRARY}/cloud s3api get-object --bucket ${quote(bucket)} --key ${quote(key)} "$archive" >/dev/null`;
+  const install = { root: '', url: `s3://${bucket}/${key}`, sha256, fetch, product };
+  return [
+    { path: `${LIBRARY}/stage`, mode: '0755', content: stageScript(install) },
+    { path: `${LIBRARY}/activate`, mode: '0755', content: activateScript(install) },
+  ];
+}
+
+function systemUser(name: string, what: string): BootFile {
+  return { path: `/etc/sysusers.d/${name}.conf`, mode: '0644', content: `u ${name} - "${what}" / -\n` };
+}
+
+function systemd(name: string, content: string): BootFile {
+  return { path: `/etc/systemd/system/${name}`, mode: '0644', content };
+}
+
+/** Without waiting: cloud-init is part of the boot, and some units wait for others of it. */
+function start(units: readonly string[]): string[][] {
+  return [
+    ['systemd-sysusers'],
+    ['systemctl', 'daemon-reload'],
+    ['systemctl', 'enable', ...units],
+    ['systemctl', 'start', '--no-block', ...units],
+  ];
+}
