@@ -23,7 +23,7 @@ const unit = ['packages', 'daemon', 'cni', 'infra', 'bench', 'tools'].map(
 export default {
   projects: [
     { ...shared, displayName: 'unit', testMatch: unit },
-    ...['integration', 'e2e', 'interop'].map((kind) => ({
+    ...['integration', 'aws', 'boot', 'e2e', 'interop'].map((kind) => ({
       ...shared,
       displayName: kind,
       testMatch: [`<rootDir>/tests/${kind}/**/*.test.ts`],

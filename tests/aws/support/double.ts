@@ -1,0 +1,105 @@
+/** The test double of Pulumi's AWS provider, started and controlled. */
+import { type ChildProcess, fork } from 'node:child_process';
+import { join } from 'node:path';
+import { bundle } from '../../../tools/build/bundle.mjs';
+import type {
+  Control,
+  ControlAnswer,
+  ControlRequest,
+  Fault,
+  JournalEntry,
+  MachineView,
+  Operation,
+  Ready,
+  ResourceView,
+} from '../double/protocol.ts';
+
+export const REPOSITORY = join(__dirname, '..', '..', '..');
+
+export class Double {
+  private readonly waiting = new Map<number, { resolve(value: unknown): void; reject(error: Error): void }>();
+  private calls = 0;
+
+  private constructor(
+    private readonly child: ChildProcess,
+    /** The value of PULUMI_DEBUG_PROVIDERS. */
+    readonly providers: string,
+  ) {
+    child.on('message', (answer: ControlAnswer) => {
+      const { resolve, reject } = this.waiting.get(answer.call)!;
+      this.waiting.delete(answer.call);
+      if ('error' in answer) reject(new Error(answer.error));
+      else resolve(answer.result);
+    });
+  }
+
+  static async start(): Promise<Double> {
+    const file = await bundle(REPOSITORY, 'tests/aws/double/main.ts', 'dist/tests/aws-double.cjs');
+    const child = fork(file, {
+      cwd: REPOSITORY,
+      execArgv: ['--enable-source-maps'],
+      stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+    });
+    const { providers } = await new Promise<Ready>((resolve, reject) => {
+      child.once('message', (message) => resolve(message as Ready));
+      child.once('exit', (code) => reject(new Error(`The double ended with ${code} before it was ready`)));
+    });
+    return new Double(child, providers);
+  }
+
+  async stop(): Promise<void> {
+    const ended = new Promise((resolve) => this.child.once('exit', resolve));
+    this.child.disconnect();
+    await ended;
+  }
+
+  fail(fault: Fault): Promise<void> {
+    return this.call('fail', fault);
+  }
+
+  clearFaults(): Promise<void> {
+    return this.call('clearFaults');
+  }
+
+  reset(): Promise<void> {
+    return this.call('reset');
+  }
+
+  vanish(urn: string): Promise<void> {
+    return this.call('vanish', urn);
+  }
+
+  drift(urn: string, inputs: Readonly<Record<string, unknown>>): Promise<void> {
+    return this.call('drift', urn, inputs);
+  }
+
+  journal(): Promise<readonly JournalEntry[]> {
+    return this.call('journal');
+  }
+
+  clearJournal(): Promise<void> {
+    return this.call('clearJournal');
+  }
+
+  machines(): Promise<readonly MachineView[]> {
+    return this.call('machines');
+  }
+
+  resources(): Promise<readonly ResourceView[]> {
+    return this.call('resources');
+  }
+
+  /** What was really done, preview left out, in the order in which it began. */
+  async done(...operations: readonly Operation[]): Promise<readonly JournalEntry[]> {
+    const wanted: readonly Operation[] = operations.length > 0 ? operations : ['create', 'update', 'delete', 'refresh'];
+    return (await this.journal()).filter(({ operation, preview }) => !preview && wanted.includes(operation));
+  }
+
+  private call<T>(method: keyof Control, ...args: readonly unknown[]): Promise<T> {
+    this.calls += 1;
+    const call = this.calls;
+    const answer = new Promise<unknown>((resolve, reject) => this.waiting.set(call, { resolve, reject }));
+    this.child.send({ call, method, args } satisfies ControlRequest);
+    return answer as Promise<T>;
+  }
+}
