@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { makeContext } from './setup/context.mjs';
 import { UsageError } from './setup/errors.mjs';
 import { setUp } from './setup/setup.mjs';
-import { assertNothingKeptByNpm, parseArguments, testsNeedMachine, usage } from './usage.mjs';
+import { assertNothingKeptByNpm, parseArguments, testsNeedAws, testsNeedMachine, usage } from './usage.mjs';
 
 /** @typedef {import('./setup/setup.mjs').Needs} Needs */
 /** @typedef {import('./usage.mjs').Options} Options */
@@ -20,9 +20,17 @@ const NEEDS = {
   logs: () => ({ root: true }),
   shell: () => ({ root: true }),
   pulumi: () => ({ root: true, pulumi: true }),
-  setup: ({ words }) => ({ root: true, network: true, packages: ['run', ...purposes(words)], pulumi: true }),
+  setup: ({ words }) => ({
+    root: true,
+    network: true,
+    packages: ['run', ...purposes(words)],
+    pulumi: true,
+    moto: words.includes('test'),
+  }),
   test: ({ words }) =>
-    testsNeedMachine(words) ? { root: true, network: true, packages: ['run', 'test'], pulumi: true } : {},
+    testsNeedMachine(words)
+      ? { root: true, network: true, packages: ['run', 'test'], pulumi: true, moto: testsNeedAws(words) }
+      : {},
   bench: () => ({ root: true, network: true, packages: ['run', 'bench'], pulumi: true }),
 };
 

@@ -122,7 +122,7 @@ export const COMMANDS = {
     flags: { '--help': help },
   },
   test: {
-    words: '[checks|unit|integration|e2e|interop|PATH...]',
+    words: '[checks|unit|integration|aws|boot|e2e|interop|PATH...]',
     help: 'Builds, checks and tests: everything, or what is named',
     count: [0, Number.POSITIVE_INFINITY],
     flags: {
@@ -235,14 +235,15 @@ function addSetting({ config }, text) {
  * @param {NodeJS.ProcessEnv} env
  */
 export function assertNothingKeptByNpm(name, env) {
-  if (env.npm_lifecycle_event !== name) return;
+  const event = env.npm_lifecycle_event ?? '';
+  if (event.split(':')[0] !== name) return; // "test:aws" is a "test"
   const kept = Object.keys(COMMANDS[name]?.flags ?? {}).find((flag) => {
     const own = flag === '--json' || flag === '--yes' || flag === '--help'; // npm has these too
     return !own && env[`npm_config_${flag.slice(2).toLowerCase()}`] !== undefined;
   });
   if (kept === undefined) return;
   throw new UsageError(
-    `npm kept ${kept} for itself: put "--" before the flags, as in "npm run ${name} -- ${kept} ..."`,
+    `npm kept ${kept} for itself: put "--" before the flags, as in "npm run ${event} -- ${kept} ..."`,
   );
 }
 
@@ -268,4 +269,13 @@ export function usage(name) {
 export function testsNeedMachine(words) {
   const ordinary = /^(?:checks|unit)$|^(?:\.\/)?(?:packages|daemon|cni|infra|bench|tools)\//;
   return words.length === 0 || !words.every((word) => ordinary.test(word));
+}
+
+/**
+ * Whether tests that ask the emulation of AWS are among them: not if only others are meant.
+ * @param {readonly string[]} words
+ */
+export function testsNeedAws(words) {
+  const other = /^(?:checks|unit|integration|boot|e2e|interop)$|^(?:\.\/)?tests\/(?!aws(?:\/|$))[^/]+/;
+  return testsNeedMachine(words) && (words.length === 0 || !words.every((word) => other.test(word)));
 }

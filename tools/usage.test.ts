@@ -1,5 +1,5 @@
 import { UsageError } from './setup/errors.mjs';
-import { assertNothingKeptByNpm, COMMANDS, parseArguments, testsNeedMachine, usage } from './usage.mjs';
+import { assertNothingKeptByNpm, COMMANDS, parseArguments, testsNeedAws, testsNeedMachine, usage } from './usage.mjs';
 
 test('parseArguments() reads flags with a space and with an equals sign', () => {
   const spaced = parseArguments('up', ['--stack', 'mine', '--nodes', '5', '--pods', '0', '--config', 'mtu=1400']);
@@ -72,4 +72,12 @@ test('testsNeedMachine() is false for what stands beside its source, and only fo
   expect(testsNeedMachine([])).toBe(true);
   expect(testsNeedMachine(['unit', 'tests/e2e'])).toBe(true);
   expect(testsNeedMachine(['reachability'])).toBe(true);
+});
+
+test('testsNeedAws() is false where only other tests are meant', () => {
+  expect(testsNeedAws(['integration', 'boot', 'tests/e2e/local.test.ts'])).toBe(false);
+  expect(testsNeedAws(['unit'])).toBe(false);
+  for (const words of [[], ['aws'], ['integration', 'aws'], ['tests/aws/moto.test.ts'], ['replay']]) {
+    expect(testsNeedAws(words)).toBe(true);
+  }
 });

@@ -2,6 +2,7 @@ import { delimiter, join } from 'node:path';
 import { assertChecks, checkNamespaces, checkNode, checkPlatform, checkRoot, checkTun } from './checks.mjs';
 import { planPackages } from './debian.mjs';
 import { withLock } from './lock.mjs';
+import { planMoto } from './moto.mjs';
 import { planBun, planNpm } from './npm.mjs';
 import { say } from './progress.mjs';
 import { findPulumi, planPulumi } from './pulumi.mjs';
@@ -13,6 +14,7 @@ import { findPulumi, planPulumi } from './pulumi.mjs';
  * @property {boolean} [network] network namespaces and TUN devices can be made
  * @property {readonly import('./debian.mjs').Purpose[]} [packages]
  * @property {boolean} [pulumi]
+ * @property {boolean} [moto] the emulation of AWS's API
  */
 
 /** @typedef {import('./context.mjs').Context} Context */
@@ -47,6 +49,7 @@ async function plan(context, needs) {
     npm,
     npm ? undefined : planBun(context),
     needs.pulumi ? await planPulumi(context) : undefined,
+    needs.moto ? planMoto(context) : undefined,
   ];
   return changes.filter((item) => item !== undefined);
 }

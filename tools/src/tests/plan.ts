@@ -1,5 +1,5 @@
 /** Which tests are meant, and how many of them passed. */
-export const KINDS = ['unit', 'integration', 'e2e', 'interop'] as const;
+export const KINDS = ['unit', 'integration', 'aws', 'boot', 'e2e', 'interop'] as const;
 export type Kind = (typeof KINDS)[number];
 
 export interface TestRun {
@@ -26,6 +26,8 @@ export const NONE: Counts = { passed: 0, failed: 0, skipped: 0 };
 const WORKERS: Readonly<Record<Kind, readonly string[]>> = {
   unit: ['--maxWorkers=2'],
   integration: ['--maxWorkers=2'],
+  aws: ['--maxWorkers=2'],
+  boot: ['--runInBand'],
   e2e: ['--runInBand'],
   interop: ['--runInBand'],
 };
