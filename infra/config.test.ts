@@ -62,7 +62,7 @@ describe('parseSettings() says in one sentence', () => {
       /10\.244\.0\.0\/22 has 3 subnets of length 24 for 4 nodes/,
     ],
     ['which backends there are', { backend: '{"Type":"carrier-pigeon"}' }, /carrier-pigeon.*udp/],
-    ['which environments there are', { environment: 'gcp' }, /^environment is "gcp": set one of local$/],
+    ['which environments there are', { environment: 'gcp' }, /^environment is "gcp": set one of local, aws$/],
     ['that a number is none', { nodes: 'many' }, /^nodes is "many": set a whole number from 1 to 250$/],
     ['that a number is too small', { nodes: '0' }, /^nodes is "0"/],
     ['that a number is not whole', { nodes: '2.5' }, /^nodes is "2.5"/],

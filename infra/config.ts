@@ -4,19 +4,20 @@
  */
 import { checkAddressing } from '@flannel-ts/flannel/addressing';
 import type { NetworkConfig } from '@flannel-ts/flannel/network-config';
-import { type Ipv4Prefix, parseIpv4PrefixStrict } from '@flannel-ts/inet/prefix';
+import type { Ipv4Prefix } from '@flannel-ts/inet/prefix';
 import * as pulumi from '@pulumi/pulumi';
+import { type AwsSettings, readAwsSettings } from './aws/settings.ts';
 import { InfraError } from './errors.ts';
 import { MAX_ETCD_MEMBERS, planAddresses } from './local/plan.ts';
+import { type Complete, type Lookup, Reader } from './reader.ts';
 
-export const ENVIRONMENTS = ['local'] as const;
+export const ENVIRONMENTS = ['local', 'aws'] as const;
 export type EnvironmentName = (typeof ENVIRONMENTS)[number];
 
-export interface Settings {
+/** What every environment is told. */
+export interface CommonSettings {
   readonly stack: string;
-  readonly environment: EnvironmentName;
   readonly nodes: number;
-  readonly podsPerNode: number;
   readonly etcdMembers: number;
   readonly vpc: Ipv4Prefix;
   readonly mtu: number;
@@ -26,8 +27,17 @@ export interface Settings {
   readonly network: NetworkConfig;
 }
 
-/** Gives the text of a configuration key, or undefined; objects come as JSON. `pulumi.Config.get` is one. */
-export type Lookup = (key: string) => string | undefined;
+export interface LocalSettings extends CommonSettings {
+  readonly environment: 'local';
+  readonly podsPerNode: number;
+}
+
+export interface CloudSettings extends CommonSettings {
+  readonly environment: 'aws';
+  readonly aws: AwsSettings;
+}
+
+export type Settings = LocalSettings | CloudSettings;
 
 /** Names go into namespaces and paths. 30 characters leave room for the parts' names. */
 const STACK_NAME = /^[a-z][a-z0-9-]{0,29}$/;
@@ -65,93 +75,32 @@ export function parseSettings(stack: string, lookup: Lookup): Settings {
     artifact: read.directory('artifact'),
   };
   read.done();
-  const { pods, subnetLength, backend, ...settings } = values as Complete<typeof values>;
-  const { vpc, nodes, etcdMembers } = settings;
+  return check(read, stack, values as Complete<typeof values>);
+}
+
+interface Values extends Omit<CommonSettings, 'stack' | 'network'> {
+  readonly environment: EnvironmentName;
+  readonly podsPerNode: number;
+  readonly pods: Ipv4Prefix;
+  readonly subnetLength: number;
+  readonly backend: object;
+}
+
+/** What the values are together. */
+function check(read: Reader, stack: string, values: Values): Settings {
+  const { environment, podsPerNode, pods, subnetLength, backend, ...common } = values;
+  const { vpc, nodes, etcdMembers } = common;
+  const local = environment === 'local';
   if (etcdMembers % 2 === 0) {
     read.problem(`etcdMembers is ${etcdMembers}: an even number bears no more failures than one less, use 1, 3 or 5`);
   }
-  read.attempt(() => planAddresses(vpc, etcdMembers, nodes));
-  const addressing = checkAddressing({ ...settings, pods, subnetLength, backend });
+  if (local) read.attempt(() => planAddresses(vpc, etcdMembers, nodes));
+  const addressing = checkAddressing({ ...common, pods, subnetLength, backend, ...(local && { podsPerNode }) });
   if (!addressing.ok) for (const { message } of addressing.problems) read.problem(message);
+  const aws = local ? undefined : readAwsSettings(read, values);
   read.done();
-  return { stack, ...settings, network: (addressing as Extract<typeof addressing, { ok: true }>).config };
-}
-
-type Complete<T> = { readonly [K in keyof T]: Exclude<T[K], undefined> };
-
-/** Reads values one by one and collects what is wrong with them. */
-class Reader {
-  private problems: string[] = [];
-
-  constructor(private readonly lookup: Lookup) {}
-
-  integer(key: string, min: number, max: number): number | undefined {
-    return this.value(key, `a whole number from ${min} to ${max}`, (text) => {
-      const value = Number(text);
-      return /^-?\d+$/.test(text) && value >= min && value <= max ? value : undefined;
-    });
-  }
-
-  choice<T extends string>(key: string, choices: readonly T[]): T | undefined {
-    return this.value(key, `one of ${choices.join(', ')}`, (text) => choices.find((choice) => choice === text));
-  }
-
-  prefix(key: string): Ipv4Prefix | undefined {
-    const text = this.text(key, 'an IPv4 range like 10.64.0.0/19');
-    return text === undefined ? undefined : this.attempt(() => parseIpv4PrefixStrict(text), key);
-  }
-
-  directory(key: string): string | undefined {
-    return this.value(key, 'a directory like dist', (text) => (text === '' ? undefined : text));
-  }
-
-  object(key: string): object | undefined {
-    return this.value(key, 'an object like {"Type":"udp"}', (text) => {
-      const value: unknown = JSON.parse(text);
-      return typeof value === 'object' && value !== null && !Array.isArray(value) ? value : undefined;
-    });
-  }
-
-  problem(sentence: string): void {
-    this.problems.push(sentence);
-  }
-
-  /** What `make` gives; its error becomes a problem. */
-  attempt<T>(make: () => T, key?: string): T | undefined {
-    try {
-      return make();
-    } catch (error) {
-      const message = (error as Error).message;
-      this.problem(key === undefined ? message : `${key}: ${message}`);
-      return undefined;
-    }
-  }
-
-  /** Throws if there was a problem. */
-  done(): void {
-    if (this.problems.length === 0) return;
-    throw new InfraError('INVALID_CONFIG', this.problems.join('\n'));
-  }
-
-  private value<T>(key: string, expected: string, parse: (text: string) => T | undefined): T | undefined {
-    const text = this.text(key, expected);
-    if (text === undefined) return undefined;
-    const value = parseOrUndefined(parse, text);
-    if (value === undefined) this.problem(`${key} is ${JSON.stringify(text)}: set ${expected}`);
-    return value;
-  }
-
-  private text(key: string, expected: string): string | undefined {
-    const text = this.lookup(key);
-    if (text === undefined) this.problem(`${key} is not set: set ${expected}`);
-    return text;
-  }
-}
-
-function parseOrUndefined<T>(parse: (text: string) => T | undefined, text: string): T | undefined {
-  try {
-    return parse(text);
-  } catch {
-    return undefined;
-  }
+  const { config: network } = addressing as Extract<typeof addressing, { ok: true }>;
+  return aws === undefined
+    ? { stack, environment: 'local', ...common, podsPerNode, network }
+    : { stack, environment: 'aws', ...common, network, aws };
 }

@@ -1,6 +1,6 @@
 /** What every environment offers, and which ones there are. */
 import type * as pulumi from '@pulumi/pulumi';
-import type { EnvironmentName, Settings } from './config.ts';
+import type { Settings } from './config.ts';
 import type { Artifact } from './node/artifact.ts';
 
 /** The stack's outputs: what other programs and people rely on. */
@@ -13,8 +13,10 @@ export interface EnvironmentOutputs {
   };
   readonly nodes: readonly {
     readonly name: string;
-    readonly address: string;
-    readonly podSubnet: pulumi.Output<string>;
+    /** An Output where a group of machines makes the nodes, and they take addresses by themselves. */
+    readonly address: string | pulumi.Output<string>;
+    /** Of the local environment; elsewhere etcd knows. */
+    readonly podSubnet?: pulumi.Output<string>;
   }[];
   readonly etcdEndpoints: readonly string[];
   readonly artifact: { readonly version: string; readonly sha256: string };
@@ -30,14 +32,14 @@ export interface EnvironmentOutputs {
 }
 
 /** Registers all resources of an environment. */
-export type CreateEnvironment = (settings: Settings, artifact: Artifact) => EnvironmentOutputs;
+export type CreateEnvironment<S extends Settings> = (settings: S, artifact: Artifact) => EnvironmentOutputs;
 
 /** Loaded when asked for: a stack must not need what only another environment needs. */
-const ENVIRONMENTS: Readonly<Record<EnvironmentName, () => Promise<CreateEnvironment>>> = {
-  local: async () => (await import('./local/environment.ts')).createLocalEnvironment,
-};
-
 export async function createEnvironment(settings: Settings, artifact: Artifact): Promise<EnvironmentOutputs> {
-  const create = await ENVIRONMENTS[settings.environment]();
-  return create(settings, artifact);
+  switch (settings.environment) {
+    case 'local':
+      return (await import('./local/environment.ts')).createLocalEnvironment(settings, artifact);
+    case 'aws':
+      return (await import('./aws/environment.ts')).createAwsEnvironment(settings, artifact);
+  }
 }

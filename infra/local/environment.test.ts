@@ -1,7 +1,7 @@
 import { planNetworkConfig } from '@flannel-ts/flannel/addressing';
 import { parseIpv4Prefix } from '@flannel-ts/inet/prefix';
 import * as pulumi from '@pulumi/pulumi';
-import type { Settings } from '../config.ts';
+import type { LocalSettings } from '../config.ts';
 import type { EnvironmentOutputs } from '../environment.ts';
 
 interface Registered {
@@ -29,10 +29,10 @@ beforeAll(async () => {
 const value = <T>(output: pulumi.Input<T>) =>
   new Promise<T>((resolve) => void pulumi.output(output).apply((known) => resolve(known as T)));
 
-async function create(changes: Partial<Settings> = {}): Promise<EnvironmentOutputs> {
+async function create(changes: Partial<LocalSettings> = {}): Promise<EnvironmentOutputs> {
   registered.clear();
   const { createLocalEnvironment } = await import('./environment.ts');
-  const settings: Settings = {
+  const settings: LocalSettings = {
     stack: 'dev',
     environment: 'local',
     nodes: 3,

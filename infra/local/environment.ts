@@ -2,7 +2,7 @@
 import { formatNetworkConfig } from '@flannel-ts/flannel/network-config';
 import { formatIpv4Prefix } from '@flannel-ts/inet/prefix';
 import * as pulumi from '@pulumi/pulumi';
-import type { Settings } from '../config.ts';
+import type { LocalSettings } from '../config.ts';
 import type { EnvironmentOutputs } from '../environment.ts';
 import type { Artifact } from '../node/artifact.ts';
 import { Pki } from '../pki.ts';
@@ -13,7 +13,7 @@ import { Pods } from './pods.ts';
 import { StoredArtifact } from './resources.ts';
 import { Vpc } from './vpc.ts';
 
-export function createLocalEnvironment(settings: Settings, artifact: Artifact): EnvironmentOutputs {
+export function createLocalEnvironment(settings: LocalSettings, artifact: Artifact): EnvironmentOutputs {
   requireHost();
   const { stack, network } = settings;
   const plan = planAddresses(settings.vpc, settings.etcdMembers, settings.nodes);

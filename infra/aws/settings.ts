@@ -1,0 +1,152 @@
+/** What a stack in AWS is told beside what every stack is told. Checked with the rest, before anything is made. */
+import type { BackendConfig } from '@flannel-ts/flannel/network-config';
+import type { Ipv4Prefix } from '@flannel-ts/inet/prefix';
+import type { Complete, Reader } from '../reader.ts';
+import type { Architecture, DataProtection } from './contract.ts';
+import { checkNodesFit, checkPods, MAX_ZONES, placeEtcd, placeNodes, planSubnets, type SubnetPlan } from './subnets.ts';
+
+/** How many NAT gateways: one for all zones, one in each, or no way out at all. */
+export const NAT_MODES = ['one', 'zone', 'none'] as const;
+export type NatMode = (typeof NAT_MODES)[number];
+
+/** Nodes by an Auto Scaling group, or each by itself with an address that stays. */
+export const NODE_MODES = ['group', 'instances'] as const;
+export type NodeMode = (typeof NODE_MODES)[number];
+
+export const ARCHITECTURES: readonly Architecture[] = ['arm64', 'amd64'];
+
+export interface AwsSettings {
+  readonly region: string;
+  readonly nat: NatMode;
+  /** Interface endpoints, so that Session Manager and parameters need no way out. They cost by the hour. */
+  readonly vpcEndpoints: boolean;
+  readonly flowLogs: boolean;
+  readonly architecture: Architecture;
+  readonly instanceType: string;
+  readonly etcdInstanceType: string;
+  /** The newest Amazon Linux 2023 if absent. */
+  readonly imageId?: string;
+  readonly nodeMode: NodeMode;
+  /** 0 for a stack that stays. */
+  readonly ttlHours: number;
+  readonly data: DataProtection;
+  /** The directory of etcd's binaries, with their manifest.json; relative to the project. */
+  readonly etcdArtifact: string;
+  readonly subnets: SubnetPlan;
+}
+
+/** Of the settings of every environment, what is checked against these. */
+export interface Surroundings {
+  readonly vpc: Ipv4Prefix;
+  readonly pods: Ipv4Prefix;
+  readonly nodes: number;
+  readonly etcdMembers: number;
+  readonly mtu: number;
+}
+
+/** Of an elastic network interface in a VPC (EC2 user guide, "Jumbo frames"). */
+const MAX_MTU = 9001;
+const MAX_TTL_HOURS = 24 * 31;
+/** What is enough to run the nodes and to try the network; the cheapest that are no previous generation. */
+const SMALL: Readonly<Record<Architecture, string>> = { arm64: 't4g.small', amd64: 't3.small' };
+
+const REGION = /^[a-z]{2}(-[a-z]+)+-\d$/;
+const INSTANCE_TYPE = /^[a-z]+\d[a-z0-9-]*\.(nano|micro|small|medium|large|\d*xlarge|metal(-\d+xl)?)$/;
+const IMAGE = /^ami-[0-9a-f]{8}([0-9a-f]{9})?$/;
+
+/** Undefined when there was something wrong; the reader then knows what. */
+export function readAwsSettings(read: Reader, around: Surroundings): AwsSettings | undefined {
+  const architecture = read.choice('architecture', ARCHITECTURES, 'arm64');
+  const small = SMALL[architecture ?? 'arm64'];
+  const type = (key: string) => read.matching(key, INSTANCE_TYPE, `an instance type like ${small}`, small);
+  const values = {
+    region: read.matching('region', REGION, 'a region like eu-central-1'),
+    nat: read.choice('nat', NAT_MODES, 'one'),
+    vpcEndpoints: read.boolean('vpcEndpoints', false),
+    flowLogs: read.boolean('flowLogs', false),
+    architecture,
+    instanceType: type('instanceType'),
+    etcdInstanceType: type('etcdInstanceType'),
+    nodeMode: read.choice('nodeMode', NODE_MODES, 'group'),
+    ttlHours: read.integer('ttlHours', 0, MAX_TTL_HOURS, 0),
+    etcdArtifact: read.directory('etcdArtifact', 'dist/etcd'),
+  };
+  const imageId = read.has('imageId')
+    ? read.matching('imageId', IMAGE, 'an image like ami-0123456789abcdef0')
+    : undefined;
+  const data = readProtection(read);
+  const subnets = readSubnets(read, values.region, around, values.nodeMode ?? 'group');
+  if (Object.values(values).includes(undefined) || data === undefined || subnets === undefined) return undefined;
+  const settings = { ...(values as Complete<typeof values>), data, subnets, ...(imageId !== undefined && { imageId }) };
+  checkTogether(read, settings, around);
+  return settings;
+}
+
+function readProtection(read: Reader): DataProtection | undefined {
+  const values = {
+    protect: read.boolean('protect', false),
+    retainData: read.boolean('retainData', false),
+    forceDestroy: read.boolean('forceDestroy', false),
+  };
+  return Object.values(values).includes(undefined) ? undefined : (values as Complete<typeof values>);
+}
+
+function readSubnets(
+  read: Reader,
+  region: string | undefined,
+  around: Surroundings,
+  mode: NodeMode,
+): SubnetPlan | undefined {
+  const zones = read.strings('zones', `1 to ${MAX_ZONES} zones like ["eu-central-1a"]`);
+  if (zones === undefined || region === undefined) return undefined;
+  const strange = zones.find((zone) => !(zone.startsWith(region) && /^[a-z]$/.test(zone.slice(region.length))));
+  if (strange !== undefined) {
+    read.problem(`Zone "${strange}" is none of region ${region}: name zones like ${region}a`);
+    return undefined;
+  }
+  return read.attempt(() => {
+    const plan = planSubnets(around.vpc, zones);
+    placeEtcd(plan, around.etcdMembers);
+    if (mode === 'instances') placeNodes(plan, around.nodes);
+    else checkNodesFit(plan, around.nodes);
+    return plan;
+  });
+}
+
+/** What is right by itself, and wrong together. */
+function checkTogether(read: Reader, settings: AwsSettings, { pods, mtu }: Surroundings): void {
+  const { nat, vpcEndpoints, ttlHours, architecture } = settings;
+  const { protect, forceDestroy } = settings.data;
+  read.attempt(() => checkPods(pods));
+  if (mtu > MAX_MTU) read.problem(`mtu is ${mtu}: an interface in a VPC takes at most ${MAX_MTU}`);
+  if (nat === 'none' && !vpcEndpoints) {
+    read.problem('nat is "none" and vpcEndpoints is false: nodes would not reach their parameters, set one of them');
+  }
+  if (protect && ttlHours > 0) {
+    read.problem(`protect is true and ttlHours is ${ttlHours}: what expires must be deletable, set one of them`);
+  }
+  if (protect && forceDestroy) {
+    read.problem('protect and forceDestroy are both true: set the one that you mean');
+  }
+  for (const key of ['instanceType', 'etcdInstanceType'] as const) {
+    const found = architectureOf(settings[key]);
+    if (found === architecture) continue;
+    read.problem(
+      `${key} ${settings[key]} is ${found} and architecture is ${architecture}: take one like ${SMALL[architecture]}`,
+    );
+  }
+}
+
+/** Of AWS's names of instance types: a "g" after the generation stands for Graviton, and a1 was the first. */
+export function architectureOf(instanceType: string): Architecture {
+  const [, family, attributes] = /^([a-z]+\d+)([a-z-]*)/.exec(instanceType) ?? [];
+  return family === 'a1' || attributes?.includes('g') ? 'arm64' : 'amd64';
+}
+
+/**
+ * Whether nodes send and take packets of pods' own addresses, which the check of source and destination drops. Overlays
+ * wrap them in packets between nodes, and the check can stay.
+ */
+export function needsForeignAddresses(backend: BackendConfig): boolean {
+  return backend.type === 'host-gw' || (backend.type === 'vxlan' && backend.directRouting);
+}
