@@ -17,6 +17,8 @@ export interface Result {
 export interface Benchmark {
   readonly name: string;
   readonly run: () => Promise<Result[]>;
+  /** The results for a terminal; without it each is a line. */
+  readonly summary?: (results: readonly Result[]) => string;
 }
 
 export interface Report {

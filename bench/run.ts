@@ -4,12 +4,11 @@ import type { Benchmark, Report, Result } from './result.ts';
 
 export async function runBenchmarks(benchmarks: readonly Benchmark[], say: (line: string) => void): Promise<Report> {
   const results: Result[] = [];
-  for (const { name, run } of benchmarks) {
+  for (const { name, run, summary } of benchmarks) {
     say(`${name}:`);
-    for (const result of await run()) {
-      results.push(result);
-      say(`  ${formatResult(result)}`);
-    }
+    const own = await run();
+    results.push(...own);
+    say(summary?.(own) ?? own.map((result) => `  ${formatResult(result)}`).join('\n'));
   }
   return { ...describeMachine(), results };
 }

@@ -13,6 +13,7 @@ import { UsageError } from './setup/errors.mjs';
  * @property {string} [jsonFile]
  * @property {string} [markdownFile]
  * @property {string} [only]
+ * @property {boolean} quick
  * @property {boolean} follow
  * @property {number} lines
  * @property {string} [testName]
@@ -147,6 +148,7 @@ export const COMMANDS = {
         apply: (_, markdownFile) => ({ markdownFile }),
       },
       '--only': { value: 'NAME', help: 'one benchmark; several with commas', apply: (_, only) => ({ only }) },
+      '--quick': { help: 'less of each, to see whether a change was good', apply: () => ({ quick: true }) },
       '--help': help,
     },
   },
@@ -168,6 +170,7 @@ export function parseArguments(name, args) {
     config: {},
     yes: false,
     json: false,
+    quick: false,
     follow: false,
     lines: 200,
     help: false,

@@ -1,4 +1,4 @@
-/** A process with one of our engines, built and run as flanneld is: in one file, by Bun or by Node. */
+/** A process with one of our engines and no control side, compiled as flanneld is: by the same call of the same Bun. */
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdirSync, readFileSync, rmSync } from 'node:fs';
@@ -7,11 +7,15 @@ import { createInterface } from 'node:readline';
 
 /** Benchmarks are run at the root of the checkout. */
 const ROOT = process.cwd();
+const ENTRY = join(ROOT, 'daemon/src/engine/testing/node.ts');
 
-export type Runtime = 'bun' | 'node';
+/** `node` and `node-profile` are for comparison and for `--cpu-prof`; what is shipped is `bun`. */
+export type Runtime = 'bun' | 'node' | 'node-profile';
 
 export interface Program {
   readonly command: readonly string[];
+  /** A file beside it, gone when the program is removed. */
+  path(name: string): string;
   remove(): void;
 }
 
@@ -19,29 +23,54 @@ export interface Program {
 export function buildProgram(runtime: Runtime): Program {
   const directory = join(ROOT, `node_modules/.cache/bench-${process.pid}`);
   mkdirSync(directory, { recursive: true });
-  const bundle = join(directory, 'node.cjs');
+  const remove = (): void => rmSync(directory, { recursive: true, force: true });
+  try {
+    const command = runtime === 'bun' ? compile(directory) : bundle(directory, runtime);
+    return { command, path: (name) => join(directory, name), remove };
+  } catch (error) {
+    remove();
+    throw error;
+  }
+}
+
+function compile(directory: string): string[] {
+  const outfile = join(directory, 'node');
+  const { version } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as { version: string };
+  const task = { entries: [ENTRY], outfile, version, target: `bun-linux-${process.arch}` };
+  const script = join(ROOT, 'tools/build/compile.mjs');
+  execFileSync(join(ROOT, 'node_modules/.bin/bun'), [script, JSON.stringify(task)], { cwd: ROOT });
+  return [outfile];
+}
+
+function bundle(directory: string, runtime: Runtime): string[] {
+  const outfile = join(directory, 'node.cjs');
   const script = `
     import { build } from 'esbuild';
     import { workerDefine } from './daemon/build/workers.mjs';
-    await build({ entryPoints: ['daemon/src/engine/testing/node.ts'], outfile: process.argv[1], bundle: true,
+    await build({ entryPoints: [process.argv[1]], outfile: process.argv[2], bundle: true,
       platform: 'node', format: 'cjs', define: await workerDefine(), external: ['koffi', 'esbuild'] });`;
-  execFileSync(process.execPath, ['--input-type=module', '-e', script, bundle], { cwd: ROOT });
-  const remove = (): void => rmSync(directory, { recursive: true, force: true });
-  if (runtime === 'node') return { command: [process.execPath, bundle], remove };
-  const binary = join(directory, 'node');
-  execFileSync(join(ROOT, 'node_modules/.bin/bun'), ['build', '--compile', bundle, '--outfile', binary]);
-  return { command: [binary], remove };
+  execFileSync(process.execPath, ['--input-type=module', '-e', script, ENTRY, outfile], { cwd: ROOT });
+  const profile =
+    runtime === 'node-profile' ? ['--cpu-prof', `--cpu-prof-dir=${join(ROOT, 'dist/bench/profile')}`] : [];
+  return [process.execPath, ...profile, outfile];
 }
 
 export class EngineProcess {
   readonly #child: ChildProcess;
   readonly #lines: AsyncIterator<string>;
 
-  constructor(program: Program, netns: string, args: readonly string[]) {
+  /** `settings` are further properties of the engine's configuration. */
+  constructor(program: Program, netns: string, args: readonly string[], settings: object = {}) {
     this.#child = spawn('nsenter', [`--net=${netns}`, ...program.command, ...args], {
       stdio: ['pipe', 'pipe', 'inherit'],
+      env: { ...process.env, ENGINE_SETTINGS: JSON.stringify(settings) },
     });
     this.#lines = createInterface({ input: this.#child.stdout! })[Symbol.asyncIterator]();
+  }
+
+  /** nsenter becomes the program it starts, so the number stays. */
+  get pid(): number {
+    return this.#child.pid!;
   }
 
   async started(): Promise<void> {
@@ -49,21 +78,9 @@ export class EngineProcess {
     if (value !== 'running') throw new Error(`The engine's process did not start: ${value}`);
   }
 
-  async counters(): Promise<Record<string, unknown>> {
+  async counters(): Promise<Readonly<Record<string, unknown>>> {
     this.#child.stdin!.write('\n');
     return JSON.parse((await this.#lines.next()).value as string) as Record<string, unknown>;
-  }
-
-  /** Seconds of processor time so far, user and system: proc(5), stat, fields 14 and 15, ticks of 10 ms. */
-  get cpuSeconds(): number {
-    const stat = readFileSync(`/proc/${this.#child.pid}/stat`, 'utf8');
-    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-    return (Number(fields[11]) + Number(fields[12])) / 100;
-  }
-
-  get residentMegabytes(): number {
-    const status = readFileSync(`/proc/${this.#child.pid}/status`, 'utf8');
-    return Number(/VmRSS:\s+(\d+)/.exec(status)?.[1]) / 1024;
   }
 
   async stop(): Promise<void> {

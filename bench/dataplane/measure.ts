@@ -1,37 +1,78 @@
-/** What is measured between the pods, by iperf3 and ping. */
+/** What is measured between the pods, by iperf3, ping and the round-trip program. */
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Lab, Place } from './lab.ts';
+import type { RoundTrips } from './round-trip.ts';
 
-/** Gbit/s of TCP from the first pod to the second, or back. */
-export async function tcpRate(lab: Lab, streams: number, seconds: number, back = false): Promise<number> {
-  const args = ['-P', String(streams), '-t', String(seconds), '-O', '0.5', ...(back ? ['-R'] : [])];
-  const { end } = await iperf(lab, args);
-  return end.sum_received.bits_per_second / 1e9;
+export interface TcpRate {
+  /** Gbit/s that arrived, of both directions together. */
+  readonly rate: number;
+  readonly gigabytes: number;
+}
+
+/** From the first pod to the second, back, or both at once. */
+export type Direction = 'there' | 'back' | 'both';
+
+const DIRECTION_FLAGS: Readonly<Record<Direction, readonly string[]>> = { there: [], back: ['-R'], both: ['--bidir'] };
+
+/** `seconds`: a whole number, iperf3 knows no other. */
+export async function tcpRate(
+  lab: Lab,
+  streams: number,
+  seconds: number,
+  direction: Direction = 'there',
+): Promise<TcpRate> {
+  const { end } = await iperf(lab, ['-P', String(streams), '-t', String(seconds), ...DIRECTION_FLAGS[direction]]);
+  const sums = [end.sum_received, ...(direction === 'both' ? [end.sum_received_bidir_reverse] : [])];
+  return {
+    rate: sums.reduce((sum, { bits_per_second }) => sum + bits_per_second, 0) / 1e9,
+    gigabytes: sums.reduce((sum, { bytes }) => sum + bytes, 0) / 1e9,
+  };
 }
 
 export interface UdpRate {
-  /** Datagrams received per second, in thousands. */
+  /** Datagrams per second that arrived, in thousands. */
   readonly received: number;
-  /** Percent. */
+  /** Percent of those that were sent. */
   readonly lost: number;
 }
 
-/** Datagrams of `bytes` as fast as they go, or at `megabits` per second. */
-export async function udpRate(lab: Lab, bytes: number, seconds: number, megabits = 0): Promise<UdpRate> {
-  const { end } = await iperf(lab, ['-u', '-b', `${megabits}M`, '-l', String(bytes), '-t', String(seconds)]);
+/** Datagrams of `bytes` at so many thousand a second, or as fast as the sender can (0). */
+export async function udpRate(lab: Lab, bytes: number, seconds: number, thousands = 0): Promise<UdpRate> {
+  const bitrate = Math.round(thousands * 1000 * bytes * 8);
+  const { end } = await iperf(lab, ['-u', '-b', String(bitrate), '-l', String(bytes), '-t', String(seconds)]);
   const { packets, lost_packets: lost } = end.sum;
   return { received: (packets - lost) / end.sum.seconds / 1000, lost: (100 * lost) / packets };
 }
 
 /** Milliseconds. */
-export function roundTrip(lab: Lab, count: number): number {
+export function pingTime(lab: Lab, count: number): number {
   const [a, b] = lab.sides;
-  const output = inside(a.pod, 'ping', '-n', '-q', '-i', '0.01', '-c', String(count), b.pod.address);
+  const output = inside(a.pod, 'ping', '-n', '-q', '-i', '0.005', '-c', String(count), b.pod.address);
   const average = /= [\d.]+\/([\d.]+)\//.exec(output)?.[1];
   if (average === undefined) throw new Error(`ping gave no round trip:\n${output}`);
   return Number(average);
+}
+
+const ROUND_TRIP_PORT = 5202;
+
+/** `program`: the bundle of round-trip.ts. */
+export async function tcpRoundTrips(lab: Lab, program: string, seconds: number): Promise<RoundTrips> {
+  const [a, b] = lab.sides;
+  const address = [b.pod.address, String(ROUND_TRIP_PORT)];
+  const server = spawn('nsenter', [`--net=${b.pod.netns}`, process.execPath, program, 'server', ...address], {
+    stdio: 'inherit',
+  });
+  const ended = once(server, 'exit');
+  try {
+    const client = [process.execPath, program, 'client', ...address, String(seconds)];
+    return JSON.parse(await outputOf(a.pod, client)) as RoundTrips;
+  } finally {
+    server.kill('SIGKILL');
+    await ended;
+  }
 }
 
 /** The first packets resolve addresses; a path that does not work shows here. */
@@ -40,9 +81,16 @@ export function warmUp(lab: Lab): void {
   inside(a.pod, 'ping', '-n', '-q', '-i', '0.1', '-c', '3', '-w', '10', b.pod.address);
 }
 
+interface Sum {
+  readonly bits_per_second: number;
+  readonly bytes: number;
+}
+
 interface IperfReport {
+  readonly error?: string;
   readonly end: {
-    readonly sum_received: { readonly bits_per_second: number };
+    readonly sum_received: Sum;
+    readonly sum_received_bidir_reverse: Sum;
     readonly sum: { readonly packets: number; readonly lost_packets: number; readonly seconds: number };
   };
 }
@@ -50,20 +98,12 @@ interface IperfReport {
 async function iperf(lab: Lab, args: readonly string[]): Promise<IperfReport> {
   const [a, b] = lab.sides;
   const server = spawn('nsenter', [`--net=${b.pod.netns}`, 'iperf3', '-s', '-1'], {
-    stdio: ['ignore', 'pipe', 'inherit'],
+    stdio: ['ignore', 'ignore', 'inherit'],
   });
   const ended = once(server, 'exit');
   try {
     await listening(server);
-    const client = spawn('nsenter', [`--net=${a.pod.netns}`, 'iperf3', '-J', '-c', b.pod.address, ...args], {
-      stdio: ['ignore', 'pipe', 'inherit'],
-    });
-    let output = '';
-    client.stdout.on('data', (data) => {
-      output += data;
-    });
-    await once(client, 'close');
-    const report = JSON.parse(output) as IperfReport & { error?: string };
+    const report = JSON.parse(await outputOf(a.pod, ['iperf3', '-J', '-c', b.pod.address, ...args])) as IperfReport;
     if (report.error !== undefined) throw new Error(`iperf3: ${report.error}`);
     return report;
   } finally {
@@ -75,15 +115,23 @@ async function iperf(lab: Lab, args: readonly string[]): Promise<IperfReport> {
 
 /** iperf3 does not flush its "listening" into a pipe: ask the kernel for the port. */
 async function listening(server: ChildProcess): Promise<void> {
-  for (let tries = 0; tries < 200; tries++) {
+  for (let tries = 0; tries < 500; tries++) {
     if (server.exitCode !== null) throw new Error(`The iperf3 server ended with ${server.exitCode}`);
-    const table = execFileSync('cat', [`/proc/${server.pid}/net/tcp`, `/proc/${server.pid}/net/tcp6`], {
-      encoding: 'utf8',
-    });
-    if (/:1451 [0-9A-F:]+ 0A/.test(table)) return; // port 5201, TCP_LISTEN
-    await sleep(20);
+    const tables = ['tcp', 'tcp6'].map((name) => readFileSync(`/proc/${server.pid}/net/${name}`, 'utf8'));
+    if (/:1451 [0-9A-F:]+ 0A/.test(tables.join(''))) return; // port 5201, TCP_LISTEN
+    await sleep(10);
   }
   throw new Error('The iperf3 server does not listen');
+}
+
+async function outputOf({ netns }: Place, command: readonly string[]): Promise<string> {
+  const child = spawn('nsenter', [`--net=${netns}`, ...command], { stdio: ['ignore', 'pipe', 'inherit'] });
+  let output = '';
+  child.stdout.on('data', (data) => {
+    output += data;
+  });
+  await once(child, 'close');
+  return output;
 }
 
 function inside({ netns }: Place, command: string, ...args: string[]): string {

@@ -13,10 +13,11 @@ export interface Path {
 const UDP_OVERHEAD = 28;
 const VXLAN_OVERHEAD = 50;
 
-export async function layPath(name: PathName, lab: Lab, program: Program): Promise<Path> {
+/** `settings`: further properties of an engine's configuration. */
+export async function layPath(name: PathName, lab: Lab, program: Program, settings: object = {}): Promise<Path> {
   if (name === 'vxlan') return layVxlan(lab);
   if (name === 'host-gw') return layHostGw(lab);
-  return layEngines(name, lab, program);
+  return layEngines(name, lab, program, settings);
 }
 
 function eachWay(lab: Lab, lay: (from: Side, to: Side) => void): void {
@@ -25,14 +26,13 @@ function eachWay(lab: Lab, lay: (from: Side, to: Side) => void): void {
   lay(b, a);
 }
 
-async function layEngines(name: PathName, lab: Lab, program: Program): Promise<Path> {
+async function layEngines(name: PathName, lab: Lab, program: Program, settings: object): Promise<Path> {
   const mtu = lab.mtu - UDP_OVERHEAD;
   const [a, b] = lab.sides;
-  const start = (from: Side, to: Side): EngineProcess =>
-    new EngineProcess(program, from.node.netns, [
-      ...[name, from.node.address, from.device, String(mtu)],
-      `${to.subnet}=${to.node.address}`,
-    ]);
+  const start = (from: Side, to: Side): EngineProcess => {
+    const args = [name, from.node.address, from.device, String(mtu), `${to.subnet}=${to.node.address}`];
+    return new EngineProcess(program, from.node.netns, args, settings);
+  };
   const engines = [start(a, b), start(b, a)];
   const takeAway = async (): Promise<void> => void (await Promise.all(engines.map((engine) => engine.stop())));
   try {

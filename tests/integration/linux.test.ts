@@ -39,7 +39,7 @@ describe('both bindings', () => {
     const devices = withNetns(path, () => readdirSync('/proc/sys/net/ipv4/conf').sort());
     deleteNetns(path);
     console.log(JSON.stringify({ binding: bindingName(), checks: selfTest().length, devices }));`;
-  const expected = { checks: 8, devices: ['all', 'default', 'lo'] };
+  const expected = { checks: 9, devices: ['all', 'default', 'lo'] };
 
   test('selfTest() passes in an esbuild bundle on Node', () => {
     const bundle = join(directory, 'selftest.cjs');

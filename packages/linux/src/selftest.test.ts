@@ -2,5 +2,5 @@ import { bindingName, selfTest } from './selftest.ts';
 
 test('selfTest() passes with koffi on Node', () => {
   expect(bindingName()).toBe('koffi');
-  expect(selfTest()).toHaveLength(8);
+  expect(selfTest()).toHaveLength(9);
 });

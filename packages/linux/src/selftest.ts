@@ -69,6 +69,7 @@ const CHECKS: Readonly<Record<string, () => void>> = {
     event.close();
   },
   'datagrams pass between UDP sockets': udpExchange,
+  'a TCP connection is accepted': tcpExchange,
   // errno is asked by a second call: nothing that the runtime does between the two, as collecting garbage, may change it.
   'errno is right between garbage collections': () => {
     const fd = s.socket(s.AF_INET, s.SOCK_DGRAM);
@@ -125,4 +126,19 @@ function udpExchange(): void {
   assert.equal(s.getSocketOption(a, s.SOL_SOCKET, s.SO_SNDBUF), 40000); // the kernel doubles it
   closeFd(a);
   closeFd(b);
+}
+
+function tcpExchange(): void {
+  const listening = s.socket(s.AF_INET, s.SOCK_STREAM);
+  s.bind(listening, s.sockaddrIn(0x7f000001, 0));
+  s.listen(listening);
+  const client = s.socket(s.AF_INET, s.SOCK_STREAM);
+  s.connect(client, s.getSockName(listening));
+  const server = s.accept(listening);
+  assert.equal(s.sendTo(client, new Uint8Array([1, 2, 3])), 3);
+  const buffer = new Uint8Array(4);
+  assert.equal(s.recv(server, buffer), 3);
+  assert.deepEqual([...buffer], [1, 2, 3, 0]);
+  assert.throws(() => s.accept(client), { code: 'EINVAL' }); // it does not listen
+  for (const fd of [server, client, listening]) closeFd(fd);
 }

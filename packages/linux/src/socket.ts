@@ -24,6 +24,19 @@ export function connect(fd: Fd, sockaddr: Uint8Array): void {
   checked(libc.connect(fd, sockaddr, sockaddr.length), 'connect', () => `connect socket ${fd}`);
 }
 
+export function listen(fd: Fd, backlog = 128): void {
+  checked(libc.listen(fd, backlog), 'listen', () => `listen on socket ${fd}`);
+}
+
+/** Takes the next connection of a listening socket; SOCK_CLOEXEC is always added. */
+export function accept(fd: Fd, flags = 0): Fd {
+  return checked(
+    uninterrupted(() => libc.accept4(fd, null, null, flags | SOCK_CLOEXEC)),
+    'accept4',
+    () => `accept a connection on socket ${fd}`,
+  );
+}
+
 /** `shutdown(2)`; it also wakes a thread blocked in a receive, though it answers ENOTCONN on unconnected sockets. */
 export function shutdownSocket(fd: Fd, how: number): void {
   checked(libc.shutdown(fd, how), 'shutdown', () => `shut down socket ${fd}`);

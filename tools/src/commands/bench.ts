@@ -9,9 +9,10 @@ import { UsageError } from '../../setup/errors.mjs';
 import { say } from '../../setup/progress.mjs';
 import type { Context, Options } from '../context.ts';
 
-export async function bench(context: Context, { jsonFile, markdownFile, only }: Options): Promise<number> {
+export async function bench(context: Context, { jsonFile, markdownFile, only, quick }: Options): Promise<number> {
   const { root, env } = context;
-  await build(root, env);
+  if (quick) process.env.BENCH_QUICK = '1';
+  else await build(root, env);
   const all = await Promise.all(listBenchmarks(root).map((directory) => load(root, directory)));
   const chosen = all.filter(({ name }) => only === undefined || only.split(',').includes(name));
   if (chosen.length === 0) {

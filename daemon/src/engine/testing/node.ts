@@ -4,6 +4,7 @@ import { parseIpv4 } from '@flannel-ts/inet/ipv4';
 import { parsePort } from '@flannel-ts/inet/port';
 import { parseIpv4Prefix } from '@flannel-ts/inet/prefix';
 import { open } from 'tun-tap/open';
+import type { EngineConfig } from '../engine.ts';
 import { startFastEngine } from '../fast/engine.ts';
 import { startReferenceEngine } from '../reference/engine.ts';
 import { openEngineSocket } from '../socket.ts';
@@ -12,7 +13,8 @@ import { openEngineSocket } from '../socket.ts';
  * A node without control side, for measurements: one engine between a TUN device and a socket as flanneld opens them. Prints
  * "running"; after that a line of counters (JSON) for each line read; ends at the end of its input.
  *
- * Arguments: engine, own address, device address, MTU, then SUBNET=PEER for each route.
+ * Arguments: engine, own address, device address, MTU, then SUBNET=PEER for each route. ENGINE_SETTINGS may hold further
+ * properties of the engine's configuration, as JSON.
  */
 async function main([engineName, own, device, mtu, ...routes]: readonly string[]): Promise<void> {
   const fast = engineName === 'fast';
@@ -20,7 +22,9 @@ async function main([engineName, own, device, mtu, ...routes]: readonly string[]
   const port = parsePort(8285);
   const socketFd = openEngineSocket(parseIpv4(own!), port);
   const start = fast ? startFastEngine : startReferenceEngine;
-  const engine = await start({ tunFd: tun.fd, socketFd, tunAddress: parseIpv4(device!), mtu: Number(mtu), port });
+  const settings = JSON.parse(process.env.ENGINE_SETTINGS ?? '{}') as Partial<EngineConfig>;
+  const tunAddress = parseIpv4(device!);
+  const engine = await start({ tunFd: tun.fd, socketFd, tunAddress, mtu: Number(mtu), port, ...settings });
   engine.setRoutes(
     routes.map((text) => {
       const [subnet, peer] = text.split('=') as [string, string];

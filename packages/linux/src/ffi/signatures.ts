@@ -46,6 +46,8 @@ export const SIGNATURES = {
   socket: { args: ['i32', 'i32', 'i32'], returns: 'i32' },
   bind: { args: ['i32', 'view', 'u32'], returns: 'i32' },
   connect: { args: ['i32', 'view', 'u32'], returns: 'i32' },
+  listen: { args: ['i32', 'i32'], returns: 'i32' },
+  accept4: { args: ['i32', 'view', 'view', 'i32'], returns: 'i32' },
   getsockname: { args: ['i32', 'view', 'view'], returns: 'i32' },
   setsockopt: { args: ['i32', 'i32', 'i32', 'view', 'u32'], returns: 'i32' },
   getsockopt: { args: ['i32', 'i32', 'i32', 'view', 'view'], returns: 'i32' },

@@ -1,0 +1,22 @@
+/** How long an answer takes on a path with nothing else on it. */
+import { pingTime, tcpRoundTrips } from '../measure.ts';
+import type { Session } from '../session.ts';
+
+const PINGS = 200;
+const BUSY_POLL_US = 50;
+
+export async function measureRoundTrips(session: Session): Promise<void> {
+  const { record, settings } = session;
+  const busy = { name: 'fast, busy polling', path: 'fast', engineSettings: { busyPollUs: BUSY_POLL_US } } as const;
+  const series = [...session.paths, ...(settings.paths.includes('fast') ? [busy] : [])];
+  await session.withLab(1500, async (lab) => {
+    lab.setVariant('wire');
+    await session.eachRound(lab, series, async ({ series: { name } }) => {
+      const trips = await tcpRoundTrips(lab, session.roundTripProgram, settings.seconds);
+      record.note('TCP request and response, median', 'µs', name, trips.median);
+      record.note('TCP request and response, 99th percentile', 'µs', name, trips.p99);
+      record.note('TCP requests and responses', '1/s', name, trips.perSecond);
+      record.note('Ping, average', 'ms', name, pingTime(lab, PINGS));
+    });
+  });
+}

@@ -1,0 +1,69 @@
+import { Recorder } from './recorder.ts';
+import { settingsOf } from './settings.ts';
+import { compactTable, rowsOf } from './table.ts';
+
+function recorded(): Recorder {
+  const recorder = new Recorder();
+  for (const [series, value] of [
+    ['fast', 4],
+    ['vxlan', 5],
+    ['reference', 0.5],
+    ['fast', 6],
+    ['vxlan', 5],
+    ['fast, no offloads', 1],
+  ] as const) {
+    recorder.note('TCP', 'Gbit/s', series, value);
+  }
+  return recorder;
+}
+
+test('Recorder gives each series beside each of its peers, as medians', () => {
+  const results = recorded().results();
+  const compared = results.map(({ name, value, peer, ratio }) => [name, value, peer?.name, ratio]);
+  expect(compared).toEqual([
+    ['TCP: fast', 5, 'vxlan', 1],
+    ['TCP: fast', 5, 'reference', 10],
+    ['TCP: vxlan', 5, undefined, undefined],
+    ['TCP: reference', 0.5, 'vxlan', 0.1],
+    ['TCP: fast, no offloads', 1, 'fast', 0.2],
+    ['TCP: fast, no offloads', 1, 'vxlan', 0.2],
+  ]);
+  expect(results[0]!.runs).toEqual([4, 6]);
+});
+
+test('Recorder makes no ratio of percentages', () => {
+  const recorder = new Recorder();
+  recorder.note('lost', '%', 'vxlan', 0);
+  recorder.note('lost', '%', 'fast', 1);
+  expect(recorder.results().every(({ peer }) => peer === undefined)).toBe(true);
+});
+
+test('rowsOf() has a value for each series once', () => {
+  const [row] = rowsOf(recorded().results());
+  expect([...row!.values]).toEqual([
+    ['fast', 5],
+    ['vxlan', 5],
+    ['reference', 0.5],
+    ['fast, no offloads', 1],
+  ]);
+});
+
+test('compactTable() has the ratios at the end of the line', () => {
+  const [header, line] = compactTable(recorded().results()).split('\n');
+  expect(header!.trim().split(/ {2,}/).slice(-2)).toEqual(['fast/vxlan', 'fast/reference']);
+  expect(line!.trim().split(/ {2,}/)).toEqual(['TCP', 'Gbit/s', '5', '5', '0.5', '1', '1', '10']);
+});
+
+test('settingsOf() takes variables over the quick values over the full ones', () => {
+  expect(settingsOf({})).toMatchObject({ mtus: [1500, 9001], rounds: 3, quick: false });
+  expect(settingsOf({ BENCH_QUICK: '1', BENCH_ROUNDS: '2', BENCH_PATHS: 'fast,vxlan' })).toMatchObject({
+    mtus: [1500],
+    rounds: 2,
+    paths: ['fast', 'vxlan'],
+    quick: true,
+  });
+});
+
+test('settingsOf() refuses a word it does not know', () => {
+  expect(() => settingsOf({ BENCH_PARTS: 'tcp,ucp' })).toThrow('BENCH_PARTS "ucp" is not known: use tcp, ');
+});
