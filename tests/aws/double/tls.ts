@@ -37,9 +37,7 @@ function makeKey(inputs: Bag): Bag {
   };
 }
 
-async function importPair(
-  pem: string,
-): Promise<{
+async function importPair(pem: string): Promise<{
   readonly keys: webcrypto.CryptoKeyPair;
   readonly algorithm: webcrypto.EcdsaParams & { namedCurve: string };
 }> {
