@@ -110,16 +110,22 @@ export interface EtcdBoot {
   readonly root: string;
   readonly name: string;
   readonly address: string;
+  readonly dataDirectory?: string;
+  /** File of the authority for members, beside that for clients; without it one authority signs for both. */
+  readonly peerCa?: string;
+  /** Of the machine that etcd runs on, as Node.js has it; undefined if that is not known here. */
+  readonly architecture?: string | undefined;
 }
 
 /**
  * An etcd member. Which other members there are is asked of the cluster itself when the member starts for the first time,
  * so none of them changes when another comes or goes.
  */
-export function etcdBoot({ root, name, address }: EtcdBoot): BootPlan {
+export function etcdBoot(boot: EtcdBoot): BootPlan {
+  const { root, name, address, dataDirectory = `${boot.root}/var/lib/etcd`, peerCa = 'ca.crt' } = boot;
+  const architecture = 'architecture' in boot ? boot.architecture : process.arch;
   const tls = `${root}/etc/etcd/tls`;
   const environment = `${root}/etc/etcd/etcd.env`;
-  const data = `${root}/var/lib/etcd`;
   return {
     files: [
       {
@@ -127,7 +133,7 @@ export function etcdBoot({ root, name, address }: EtcdBoot): BootPlan {
         mode: '0644',
         content: lines({
           ETCD_NAME: name,
-          ETCD_DATA_DIR: data,
+          ETCD_DATA_DIR: dataDirectory,
           ETCD_LISTEN_CLIENT_URLS: etcdClientUrl(address),
           ETCD_ADVERTISE_CLIENT_URLS: etcdClientUrl(address),
           ETCD_LISTEN_PEER_URLS: etcdPeerUrl(address),
@@ -138,9 +144,9 @@ export function etcdBoot({ root, name, address }: EtcdBoot): BootPlan {
           ETCD_CERT_FILE: `${tls}/server.crt`,
           ETCD_KEY_FILE: `${tls}/server.key`,
           ETCD_PEER_CLIENT_CERT_AUTH: 'true',
-          // One CA signs for peers and clients: only this name keeps a client's certificate out of the cluster's inside.
+          // Where one CA signs for peers and clients, only this name keeps a client's certificate out of the cluster's inside.
           ETCD_PEER_CERT_ALLOWED_CN: ETCD_PEER_NAME,
-          ETCD_PEER_TRUSTED_CA_FILE: `${tls}/ca.crt`,
+          ETCD_PEER_TRUSTED_CA_FILE: `${tls}/${peerCa}`,
           ETCD_PEER_CERT_FILE: `${tls}/peer.crt`,
           ETCD_PEER_KEY_FILE: `${tls}/peer.key`,
           // The gateway would call the member with the server's certificate, which is no client's. flanneld speaks gRPC.
@@ -148,7 +154,7 @@ export function etcdBoot({ root, name, address }: EtcdBoot): BootPlan {
           ETCD_AUTO_COMPACTION_MODE: 'periodic',
           ETCD_AUTO_COMPACTION_RETENTION: '1h',
           // etcd 3.4 refuses to start on other architectures than amd64 without being told.
-          ...(process.arch === 'arm64' ? { ETCD_UNSUPPORTED_ARCH: 'arm64' } : {}),
+          ...(architecture === 'arm64' ? { ETCD_UNSUPPORTED_ARCH: 'arm64' } : {}),
         }),
       },
     ],

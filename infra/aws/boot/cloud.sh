@@ -1,6 +1,7 @@
 #!/bin/bash
 # cloud SERVICE OPERATION [ARGUMENT]...: the AWS CLI in this machine's region, at the endpoint that the stack names, if any.
 set -euo pipefail
+# shellcheck source=/dev/null
 . /etc/flannel/bootstrap.env
 case $1 in
   s3*) endpoint=${ENDPOINT_S3:-} ;;

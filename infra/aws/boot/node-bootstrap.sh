@@ -2,10 +2,12 @@
 # Brings what this node runs, at every boot and once a day: the artifact under its sha256, and the certificate. Where a
 # step fails, what was there before goes on, and systemd tries again.
 set -euo pipefail
+# shellcheck source=/dev/null
 . /etc/flannel/bootstrap.env
 lib=/usr/local/lib/flannel
 tls=/etc/flannel/tls
 failed=0
+mkdir -p "$tls"
 
 attempt() {
   "$@" && return

@@ -1,8 +1,6 @@
 #!/bin/bash
 # parameter NAME FILE OWNER MODE: a SecureString as a file, whole or not at all. It is never an argument of a command.
 set -euo pipefail
-umask 077
-mkdir -p -m 0755 "$(dirname "$2")"
 work=$(mktemp "$2.XXXXXX")
 trap 'rm -f "$work"' EXIT
 /usr/local/lib/flannel/cloud ssm get-parameter --name "$1" --with-decryption \

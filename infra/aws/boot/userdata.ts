@@ -2,9 +2,19 @@
  * What a machine of the AWS environment boots with. No secret is in it, for whoever may describe the instance can read it:
  * it names parameters and an artifact, and the machine fetches both by the role of its instance.
  */
+import { DEFAULT_ETCD_PREFIX } from '@flannel-ts/flannel/defaults';
 import { activateScript, quote, stageScript } from '../../node/artifact.ts';
 import { type BootFile, nodeBoot } from '../../node/files.ts';
 import { renderCloudConfig } from './cloud-config.ts';
+import {
+  cloudEtcdBoot,
+  etcdBootstrapService,
+  etcdService,
+  etcdSettleService,
+  sandboxDropIn,
+  snapshotService,
+  snapshotTimer,
+} from './etcd-units.ts';
 import { bootstrapTimer, flanneldService, nodeBootstrapService } from './node-units.ts';
 import { LIBRARY, script } from './scripts.ts';
 
@@ -58,6 +68,82 @@ export function nodeUserData(node: NodeUserData): string {
       systemd('flanneld.service', flanneldService(unit)),
     ],
     commands: start(['flannel-bootstrap.service', 'flannel-bootstrap.timer', 'flanneld.service']),
+  });
+}
+
+/** What an etcd member is given, by the file that it becomes: names of SSM parameters. */
+export type EtcdParameter = 'clientCa' | 'peerCa' | 'server' | 'serverKey' | 'peer' | 'peerKey' | 'admin' | 'adminKey';
+
+export interface EtcdUserData {
+  readonly stack: string;
+  readonly region: string;
+  readonly name: string;
+  readonly address: string;
+  /** All that there are to be, this one among them. The first one looks after users and the network configuration. */
+  readonly members: readonly { readonly name: string; readonly address: string }[];
+  /** etcd's binaries. */
+  readonly artifact: StoredFile;
+  readonly parameters: Readonly<Record<EtcdParameter, string>>;
+  /** flannel's network configuration as JSON, or the parameter that holds it: then the machine outlives a change of it. */
+  readonly networkConfig: string | { readonly parameter: string };
+  /** As it was attached, /dev/sdf; where it is an NVMe device it is found by `volumeId`. */
+  readonly dataDevice: string;
+  readonly volumeId?: string;
+  /** Prefix without a slash at its end. */
+  readonly snapshots: { readonly bucket: string; readonly prefix: string };
+  readonly endpoints?: ServiceEndpoints;
+}
+
+export function etcdUserData(member: EtcdUserData): string {
+  const { networkConfig: network, parameters } = member;
+  const { files, unit } = cloudEtcdBoot(member.name, member.address);
+  return renderCloudConfig({
+    title: `etcd member ${member.name} of flannel's stack ${member.stack}`,
+    files: [
+      bootstrapEnvironment(member, {
+        STACK: member.stack,
+        ARTIFACT: member.artifact.sha256,
+        MEMBER: member.name,
+        ADDRESS: member.address,
+        MEMBERS: member.members.map(({ name, address }) => `${name}=${address}`).join(' '),
+        DATA_DEVICE: member.dataDevice,
+        VOLUME_ID: member.volumeId ?? '',
+        SNAPSHOT_BUCKET: member.snapshots.bucket,
+        SNAPSHOT_PREFIX: member.snapshots.prefix,
+        ETCD_PREFIX: DEFAULT_ETCD_PREFIX,
+        PARAMETER_CLIENT_CA: parameters.clientCa,
+        PARAMETER_PEER_CA: parameters.peerCa,
+        PARAMETER_SERVER: parameters.server,
+        PARAMETER_SERVER_KEY: parameters.serverKey,
+        PARAMETER_PEER: parameters.peer,
+        PARAMETER_PEER_KEY: parameters.peerKey,
+        PARAMETER_ADMIN: parameters.admin,
+        PARAMETER_ADMIN_KEY: parameters.adminKey,
+        ...(typeof network === 'object' && { PARAMETER_NETWORK: network.parameter }),
+      }),
+      ...(typeof network === 'string'
+        ? [{ path: '/etc/flannel/network.json', mode: '0644', content: `${network}\n` }]
+        : []),
+      ...files,
+      systemUser('etcd', 'etcd'),
+      script('cloud'),
+      script('parameter'),
+      ...installScripts(member.artifact, 'etcd'),
+      systemd('flannel-.service.d/sandbox.conf', sandboxDropIn()),
+      systemd('flannel-bootstrap.service', etcdBootstrapService()),
+      systemd('flannel-bootstrap.timer', bootstrapTimer("etcd's certificates, looked for once a day")),
+      systemd('flannel-settle.service', etcdSettleService()),
+      systemd('flannel-snapshot.service', snapshotService()),
+      systemd('flannel-snapshot.timer', snapshotTimer()),
+      systemd('etcd.service', etcdService(unit)),
+    ],
+    commands: start([
+      'flannel-bootstrap.service',
+      'flannel-bootstrap.timer',
+      'etcd.service',
+      'flannel-settle.service',
+      'flannel-snapshot.timer',
+    ]),
   });
 }
 

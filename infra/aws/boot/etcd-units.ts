@@ -1,0 +1,132 @@
+/** The units of an etcd member. Pure. */
+import { etcdBoot, type Unit } from '../../node/files.ts';
+import { LIBRARY } from './scripts.ts';
+import { daemonUnit, renderUnit, SANDBOX, type UnitFile } from './systemd.ts';
+
+/** Comes with etcd's binaries, for it would not fit into user-data. */
+const COMMAND = '/opt/etcd/current/flannel-etcd';
+export const DATA_VOLUME = '/var/lib/etcd';
+const BINARY = '/opt/etcd/current/etcd';
+/** Made anew at every boot, for it says how to begin where there is no data. */
+const INITIAL = '/run/flannel/etcd-initial.env';
+
+/** etcd as everywhere, with a data volume of its own and an authority for peers apart from that for clients. */
+export function cloudEtcdBoot(name: string, address: string): ReturnType<typeof etcdBoot> {
+  const { files, unit } = etcdBoot({
+    root: '',
+    name,
+    address,
+    dataDirectory: `${DATA_VOLUME}/data`,
+    peerCa: 'peer-ca.crt',
+    architecture: undefined, // the machine says it
+  });
+  const [environment] = unit.environmentFiles;
+  return { files, unit: { ...unit, command: [BINARY], environmentFiles: [environment!, INITIAL] } };
+}
+
+/** What the small units share: all whose names begin with flannel-. */
+export function sandboxDropIn(): string {
+  return renderUnit({
+    Service: [
+      ['CapabilityBoundingSet', 'CAP_CHOWN CAP_DAC_OVERRIDE CAP_FOWNER'],
+      ['PrivateDevices', 'yes'],
+      ['ProtectKernelTunables', 'yes'],
+      ['RestrictAddressFamilies', 'AF_UNIX AF_INET AF_INET6 AF_NETLINK'],
+      ['SystemCallFilter', '@system-service'],
+      ['TimeoutStartSec', '900'],
+      ...SANDBOX,
+    ],
+  });
+}
+
+/** Fetches, mounts, decides how to join, and starts etcd; again and again until it worked. */
+export function etcdBootstrapService(): string {
+  return oneshot("etcd's volume, binaries and certificates", {
+    Unit: [
+      ['Wants', 'network-online.target'],
+      ['After', 'network-online.target'],
+      ['Before', 'etcd.service'],
+    ],
+    Service: [
+      // Where this fails, what was there before goes on, and bootstrap fails in the end.
+      ['ExecStartPre', `-${LIBRARY}/stage`],
+      ['ExecStartPre', `-${LIBRARY}/activate`],
+      // Mounts for the whole machine, and so must not be shut in.
+      ['ExecStartPre', `+${COMMAND} volume`],
+      ['ExecStart', `${COMMAND} bootstrap`],
+      ['Restart', 'on-failure'],
+      ['RestartSec', '15'],
+      ['RuntimeDirectory', 'flannel'],
+      ['RuntimeDirectoryPreserve', 'yes'],
+      ['ReadWritePaths', `/opt /etc/flannel /etc/etcd -${DATA_VOLUME}`],
+    ],
+    Install: [['WantedBy', 'multi-user.target']],
+  });
+}
+
+export function etcdSettleService(): string {
+  return oneshot("etcd's users and flannel's network configuration", {
+    Unit: [['After', 'etcd.service']],
+    Service: [
+      ['ExecStart', `${COMMAND} settle`],
+      ['Restart', 'on-failure'],
+      ['RestartSec', '15'],
+    ],
+    Install: [['WantedBy', 'multi-user.target']],
+  });
+}
+
+export function snapshotService(): string {
+  return oneshot('a snapshot of etcd to S3', {
+    Unit: [['After', 'etcd.service']],
+    Service: [['ExecStart', `${COMMAND} snapshot`]],
+  });
+}
+
+export function snapshotTimer(): string {
+  return renderUnit({
+    Unit: [['Description', 'a snapshot of etcd to S3 every half an hour']],
+    Timer: [
+      ['OnCalendar', '*:00,30'],
+      ['RandomizedDelaySec', '60'],
+    ],
+    Install: [['WantedBy', 'timers.target']],
+  });
+}
+
+export function etcdService(unit: Unit): string {
+  return daemonUnit(
+    { ...unit, stopSeconds: 90 }, // with the snapshot
+    {
+      user: 'etcd',
+      unit: [
+        ['Wants', 'network-online.target'],
+        ['After', 'network-online.target flannel-bootstrap.service'],
+        // Never on the root disk, which goes with the instance.
+        ['ConditionPathIsMountPoint', DATA_VOLUME],
+        ['ConditionPathExists', INITIAL],
+      ],
+      service: [
+        ['ExecStop', `-+timeout 60 ${COMMAND} snapshot any`],
+        ['CapabilityBoundingSet', ''],
+        ['ReadWritePaths', DATA_VOLUME],
+        ['PrivateDevices', 'yes'],
+        ['ProtectKernelTunables', 'yes'],
+        ['MemoryDenyWriteExecute', 'yes'],
+        ['RestrictAddressFamilies', 'AF_UNIX AF_INET AF_INET6 AF_NETLINK'],
+        ['SystemCallFilter', '@system-service'],
+        ['SystemCallFilter', '~@privileged'],
+        ['OOMScoreAdjust', '-900'],
+        ['LimitNOFILE', '65536'],
+      ],
+    },
+  );
+}
+
+function oneshot(description: string, { Unit = [], Service = [], ...rest }: UnitFile): string {
+  return renderUnit({
+    Unit: [['Description', description], ...Unit, ['StartLimitIntervalSec', '0']],
+    Service: [['Type', 'oneshot'], ...Service],
+    ...rest,
+  });
+}
