@@ -1,7 +1,8 @@
-import { rmSync, writeFileSync } from 'node:fs';
+import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { Cluster, type Node, PREFIX, until } from './support/cluster.ts';
-import { bundleFlanneld } from './support/flanneld-bundle.ts';
+import { bundleFlanneld, compileFlanneld } from './support/flanneld-bundle.ts';
+import { freezeThread } from './support/frozen-thread.ts';
 
 jest.setTimeout(60_000);
 
@@ -10,6 +11,11 @@ const CONFIG = '{"Network":"10.5.0.0/16","Backend":{"Type":"udp"}}';
 const REPLACED = ['-engine=reference'];
 const programs: string[] = [];
 let cluster: Cluster;
+
+/** The letter of proc(5): Z for a process that has ended. */
+function stateOf(pid: number): string | undefined {
+  return /^State:\t(\w)/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1];
+}
 
 async function start(engine: string, nodes: number): Promise<Node[]> {
   const program = await bundleFlanneld({ engine: path.join(__dirname, 'support', engine) });
@@ -42,6 +48,33 @@ test('an engine that dies makes the node unready and is started again, each time
     await until(() => a.canPing(b) && b.canPing(a));
   }
   expect(a.ip('-o', '-4', 'address', 'show', 'flannel0')).toContain('/32'); // the device stayed
+});
+
+describe.each([
+  ['a Node bundle', (): Promise<string> => bundleFlanneld()],
+  ['a binary compiled by Bun', async (): Promise<string> => compileFlanneld()],
+])('%s', (_, make) => {
+  test.each(['reference', 'fast'])(
+    'whose thread of the %s engine is stuck makes the node unready, and ends with 1 for its supervisor to start it again',
+    async (engine) => {
+      const program = await make();
+      programs.push(program);
+      cluster = await Cluster.create(program, 1);
+      cluster.etcd.put(`${PREFIX}/config`, CONFIG);
+      const [node] = cluster.nodes as [Node];
+      await node.startReady([`-engine=${engine}`]);
+      const thaw = await freezeThread(node.pid!, 'engine');
+      try {
+        await until(() => node.probe('readyz').includes('no sign of life'));
+        await until(() => node.logged('The engine cannot be stopped') > 0);
+        await until(() => stateOf(node.pid!) === 'Z');
+      } finally {
+        // The dead thread is its tracer's to collect: the process is gone for its parent only then.
+        thaw();
+      }
+      expect(await node.untilEnded()).toMatchObject({ code: 1, signal: null });
+    },
+  );
 });
 
 test('the network config changes the engine of all nodes but those whose flag says otherwise, while pods talk', async () => {

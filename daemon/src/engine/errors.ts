@@ -9,6 +9,7 @@ export class EngineError extends Error {
       | 'STOPPED'
       | 'WORKER_DIED'
       | 'STUCK'
+      | 'UNSTOPPABLE'
       | 'DESCRIPTOR_LOST'
       | 'TOO_MANY_ROUTES',
     message: string,

@@ -61,6 +61,28 @@ describe('startWorkerEngine()', () => {
     });
   });
 
+  test('rejects when the worker hangs before it runs, and ends it', async () => {
+    jest.useFakeTimers(OWN_TIMERS);
+    const starting = startWith(UNTIL_STOP);
+    jest.advanceTimersByTime(11_000);
+    await expect(starting).rejects.toMatchObject({
+      code: 'STUCK',
+      message: "The engine's thread has shown no sign of life for 10 s",
+    });
+  });
+
+  test('rejects with the worse news when a worker that hangs cannot be stopped', async () => {
+    jest.useFakeTimers(OWN_TIMERS);
+    const handlers = process.listenerCount('exit');
+    const starting = startWith('for (;;);');
+    const rejected = expect(starting).rejects.toMatchObject({ code: 'UNSTOPPABLE' });
+    jest.advanceTimersByTime(11_000);
+    for (let turn = 0; turn < 20; turn++) await new Promise((resolve) => setImmediate(resolve));
+    jest.advanceTimersByTime(6000);
+    await rejected;
+    while (process.listenerCount('exit') > handlers) await realPause(); // the thread is gone
+  });
+
   test('leaves no exit handler behind', async () => {
     const before = process.listenerCount('exit');
     const engine = await startWith(`running(); ${UNTIL_STOP}`);
@@ -116,7 +138,7 @@ describe('stop()', () => {
     const engine = await startWith('running(); for (;;);');
     const stopping = engine.stop();
     jest.advanceTimersByTime(6000);
-    await expect(stopping).rejects.toMatchObject({ code: 'STUCK' });
+    await expect(stopping).rejects.toMatchObject({ code: 'UNSTOPPABLE' });
     await engine.stop();
   });
 });

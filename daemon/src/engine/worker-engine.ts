@@ -23,7 +23,9 @@ export async function startWorkerEngine(name: WorkerName, config: EngineConfig, 
   const onAbort = (): void => void engine.stop().catch(() => {});
   signal?.addEventListener('abort', onAbort, { once: true });
   void engine.ended.then(() => signal?.removeEventListener('abort', onAbort));
-  await engine.started.catch((error: unknown) => {
+  await engine.started.catch(async (error: unknown) => {
+    // A thread that hangs may still use the descriptors: that it does not end is the worse news.
+    await engine.stop();
     throw signal?.aborted ? aborted(signal) : error;
   });
   if (signal?.aborted) {
@@ -102,7 +104,7 @@ class WorkerEngine implements Engine {
       timer = setTimeout(() => {
         // terminate() too waits for a thread in a system call; it helps if the thread is anywhere else.
         void this.#worker.terminate();
-        reject(new EngineError('STUCK', `The engine's thread did not end within ${STOP_TIMEOUT_MS} ms`));
+        reject(new EngineError('UNSTOPPABLE', `The engine's thread did not end within ${STOP_TIMEOUT_MS} ms`));
       }, STOP_TIMEOUT_MS);
     });
     await Promise.race([this.ended, late]).finally(() => clearTimeout(timer));
@@ -134,7 +136,9 @@ class WorkerEngine implements Engine {
     return setInterval(() => {
       if (!watchdog.observe(this.#control.heartbeat) || this.#stopping) return;
       const silence = (STUCK_TICKS * WATCH_INTERVAL_MS) / 1000;
-      this.#fail(new EngineError('STUCK', `The engine's thread has shown no sign of life for ${silence} s`));
+      const error = new EngineError('STUCK', `The engine's thread has shown no sign of life for ${silence} s`);
+      this.#notStarted(error);
+      this.#fail(error);
     }, WATCH_INTERVAL_MS).unref();
   }
 }

@@ -11,6 +11,7 @@ import { writeSysctl } from '@flannel-ts/linux/sysctl';
 import type { Logger } from 'pino';
 import { Backoff, sleep } from '../abort.ts';
 import type { Engine, EngineRoute, StartEngine } from '../engine/engine.ts';
+import { EngineError } from '../engine/errors.ts';
 import { openEngineSocket } from '../engine/socket.ts';
 import { DaemonError, messageOf } from '../errors.ts';
 
@@ -132,17 +133,20 @@ export class Tunnel {
       this.parts.report(undefined);
       this.parts.log.info({ device: this.name }, 'The engine runs');
     } catch (error) {
-      this.retryAfter(`cannot start: ${messageOf(error)}`);
+      if (error instanceof EngineError && error.code === 'UNSTOPPABLE') this.giveUp(error);
+      else this.retryAfter(`cannot start: ${messageOf(error)}`);
     }
   }
 
   private onEngineFailed(engine: Engine, error: Error): void {
     if (engine !== this.engine || this.stopping.signal.aborted) return;
     this.parts.log.error(`The engine failed: ${messageOf(error)}`);
+    const trouble = `failed: ${messageOf(error)}`;
+    this.parts.report(trouble);
     void this.enqueue(async () => {
       if (engine !== this.engine) return; // made anew meanwhile, with another device
-      await this.stopEngine();
-      this.retryAfter(`failed: ${messageOf(error)}`);
+      await this.stopEngine(trouble);
+      this.retryAfter(trouble);
     }).catch(() => {});
   }
 
@@ -155,19 +159,24 @@ export class Tunnel {
     void sleep(delay, this.stopping.signal).then(() => this.enqueue(() => this.startEngine()));
   }
 
-  private async stopEngine(): Promise<void> {
+  private async stopEngine(why = 'stopped'): Promise<void> {
     const { engine } = this;
     this.engine = undefined;
     if (engine === undefined) return;
-    this.parts.report('stopped');
+    this.parts.report(why);
     try {
       await engine.stop();
     } catch (error) {
-      // Its thread may still use the descriptors: they can neither be closed nor given to another one.
-      const broken = new DaemonError('ENGINE', `The engine cannot be stopped: ${messageOf(error)}`, { cause: error });
-      this.fail(broken);
-      throw broken;
+      throw this.giveUp(error);
     }
+  }
+
+  /** The engine's thread may still use the descriptors: they can neither be closed nor given to another one. */
+  private giveUp(error: unknown): DaemonError {
+    const broken = new DaemonError('ENGINE', `The engine cannot be stopped: ${messageOf(error)}`, { cause: error });
+    this.parts.report(broken.message);
+    this.fail(broken);
+    return broken;
   }
 
   private closeDevice(): void {
