@@ -23,6 +23,7 @@ export const PACKAGES = [
   { name: 'curl', program: 'curl', why: 'nodes fetch their software with it', purposes: ['run', 'test', 'bench'] },
   { name: 'tcpdump', program: 'tcpdump', why: 'tests look at packets', purposes: ['test'] },
   { name: 'iperf3', program: 'iperf3', why: 'throughput is measured with it', purposes: ['test', 'bench'] },
+  { name: 'mmdebstrap', program: 'mmdebstrap', why: 'tests boot a Debian', purposes: ['test'] },
   {
     name: 'containernetworking-plugins',
     program: '/usr/lib/cni/bridge',

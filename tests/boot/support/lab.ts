@@ -1,0 +1,113 @@
+/** A region with one VPC: instances, the metadata service of each, and the services they call. */
+import { mkdtempSync, rmSync } from 'node:fs';
+import type { Server } from 'node:http';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { close, listenIn } from './listen.ts';
+import { type BlockDevice, Machine } from './machine.ts';
+import { type Credentials, METADATA_ADDRESS, metadataService } from './metadata.ts';
+import { Vpc } from './network.ts';
+import { rootFileSystem } from './root-filesystem.ts';
+import { Services } from './services.ts';
+import { Volume } from './volume.ts';
+
+export const REGION = 'eu-central-1';
+/** Of the services: an address of the VPC's own, as an interface endpoint has. */
+const SERVICES = { address: '10.64.31.250', port: 8080 };
+export const SERVICES_URL = `http://${SERVICES.address}:${SERVICES.port}`;
+const SERVICES_SUBNET = { gateway: `${SERVICES.address}/28` };
+
+export interface Zone {
+  readonly name: string;
+  /** The VPC's address in the zone's subnet, with the prefix length: "10.64.1.1/24". */
+  readonly gateway: string;
+}
+
+export interface InstanceSetup {
+  readonly name: string;
+  readonly address: string;
+  readonly zone: Zone;
+  readonly role: string;
+  readonly credentials: Credentials;
+  readonly userData: string;
+  readonly disks?: readonly BlockDevice[];
+}
+
+let labs = 0;
+
+export class Lab {
+  readonly services = new Services();
+  readonly id = `fltest-${process.pid}-boot${labs++}`;
+  private readonly directory = mkdtempSync(join(tmpdir(), `${this.id}-`));
+  private readonly machines = new Set<Machine>();
+  private readonly volumes: Volume[] = [];
+  private instances = 0;
+  private server: Server | undefined;
+
+  private constructor(
+    private readonly image: string,
+    zones: readonly Zone[],
+  ) {
+    this.vpc = Vpc.create(this.id, [SERVICES_SUBNET, ...zones]);
+  }
+
+  private readonly vpc: Vpc;
+
+  static async create(zones: readonly Zone[]): Promise<Lab> {
+    const lab = new Lab(await rootFileSystem(), zones);
+    lab.server = await listenIn(lab.vpc.netns, SERVICES.address, SERVICES.port, lab.services.answer);
+    return lab;
+  }
+
+  /** A new instance, not switched on yet. */
+  instance({ name, address, zone, role, credentials, userData, disks = [] }: InstanceSetup): Machine {
+    const number = this.instances++;
+    const id = `i-${String(number).padStart(17, '0')}`;
+    const mac = `06:00:00:00:00:${number.toString(16).padStart(2, '0')}`;
+    const place = { region: REGION, zone: zone.name };
+    const metadata = metadataService({ id, address, mac, ...place, role, credentials, userData });
+    let server: Server | undefined;
+    const machine = new Machine({
+      id: `${this.id}-${name}-${number}`,
+      image: this.image,
+      directory: mkdtempSync(join(this.directory, `${name}-`)),
+      disks,
+      connect: async () => {
+        const netns = this.vpc.attach(`${name}-${number}`, {
+          address,
+          gateway: zone.gateway,
+          mac,
+          onLoopback: METADATA_ADDRESS,
+        });
+        server = await listenIn(netns, METADATA_ADDRESS, 80, metadata);
+        return netns;
+      },
+      disconnect: async () => {
+        if (server) await close(server);
+      },
+    });
+    this.machines.add(machine);
+    return machine;
+  }
+
+  /** It is gone for good, with its disk; volumes stay. */
+  async terminate(machine: Machine): Promise<void> {
+    await machine.destroy();
+    this.machines.delete(machine);
+  }
+
+  volume(name: string, megabytes: number): Volume {
+    const volume = Volume.create(join(this.directory, `${name}.img`), megabytes);
+    this.volumes.push(volume);
+    return volume;
+  }
+
+  async destroy(): Promise<void> {
+    await Promise.all([...this.machines].map((machine) => this.terminate(machine)));
+    for (const volume of this.volumes.splice(0)) volume.destroy();
+    if (this.server) await close(this.server);
+    this.server = undefined;
+    this.vpc.destroy();
+    rmSync(this.directory, { recursive: true, force: true });
+  }
+}

@@ -1,0 +1,201 @@
+/**
+ * STAND-INS for the parts of S3, the Systems Manager's parameters and EC2 that a node calls, at one address. Who calls is
+ * known by the credentials of its role, and a role may do what it was given and nothing else, as with IAM. Signatures are not
+ * checked.
+ */
+import { createHash, randomBytes } from 'node:crypto';
+import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
+import { bodyOf } from './listen.ts';
+import type { Credentials } from './metadata.ts';
+
+export interface Call {
+  readonly role: string;
+  /** "s3:GetObject" */
+  readonly action: string;
+  /** "bucket/key", the parameter's name, the instance's id. */
+  readonly resource: string;
+  readonly allowed: boolean;
+}
+
+export interface Permission {
+  readonly action: string;
+  /** Where the resource begins. */
+  readonly prefix: string;
+}
+
+interface Role {
+  readonly name: string;
+  readonly credentials: Credentials;
+  readonly permissions: readonly Permission[];
+}
+
+class Refusal extends Error {
+  constructor(
+    readonly status: number,
+    readonly code: string,
+    message: string,
+  ) {
+    super(message);
+  }
+}
+
+export class Services {
+  /** By "bucket/key". */
+  readonly objects = new Map<string, Buffer>();
+  readonly parameters = new Map<string, string>();
+  readonly calls: Call[] = [];
+  private readonly roles: Role[] = [];
+
+  addRole(name: string, permissions: readonly Permission[]): Credentials {
+    const secret = (bytes: number) => randomBytes(bytes).toString('hex');
+    const credentials = {
+      accessKeyId: `ASIA${secret(8).toUpperCase()}`,
+      secretAccessKey: secret(20),
+      token: secret(64),
+    };
+    this.roles.push({ name, credentials, permissions });
+    return credentials;
+  }
+
+  readonly answer: RequestListener = (request, response) => {
+    this.dispatch(request, response).catch((error) => refuse(request, response, error));
+  };
+
+  private async dispatch(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const role = this.caller(request);
+    const body = await bodyOf(request);
+    if (request.headers['x-amz-target'] !== undefined) this.parameter(role, request, body, response);
+    else if (isForm(request)) this.instance(role, new URLSearchParams(body.toString()), response);
+    else this.object(role, request, body, response);
+  }
+
+  private caller(request: IncomingMessage): Role {
+    const [, keyId] = /Credential=([^/]+)\//.exec(request.headers.authorization ?? '') ?? [];
+    const token = request.headers['x-amz-security-token'];
+    const role = this.roles.find(({ credentials }) => credentials.accessKeyId === keyId && credentials.token === token);
+    if (role === undefined) throw new Refusal(403, 'InvalidAccessKeyId', 'No such credentials');
+    return role;
+  }
+
+  private assertMay(role: Role, action: string, resource: string): void {
+    const allowed = role.permissions.some((each) => each.action === action && resource.startsWith(each.prefix));
+    this.calls.push({ role: role.name, action, resource, allowed });
+    if (!allowed) throw new Refusal(403, 'AccessDenied', `${role.name} may not ${action} ${resource}`);
+  }
+
+  private parameter(role: Role, request: IncomingMessage, body: Buffer, response: ServerResponse): void {
+    const target = String(request.headers['x-amz-target']);
+    const input = JSON.parse(body.toString()) as { Name?: string; Names?: string[]; WithDecryption?: boolean };
+    const names = input.Names ?? [input.Name ?? ''];
+    const found = names.flatMap((name) => {
+      this.assertMay(role, target.replace('AmazonSSM.', 'ssm:'), name);
+      const value = this.parameters.get(name);
+      // As the service does: without being asked to decrypt, it hands out what it stores.
+      const shown = input.WithDecryption ? value : 'AQICAHgencrypted';
+      return value === undefined ? [] : [{ Name: name, Type: 'SecureString', Value: shown, Version: 1 }];
+    });
+    if (input.Names === undefined && found.length === 0) throw new Refusal(400, 'ParameterNotFound', names.join());
+    const missing = names.filter((name) => !this.parameters.has(name));
+    const answer =
+      input.Names === undefined ? { Parameter: found[0] } : { Parameters: found, InvalidParameters: missing };
+    response.writeHead(200, { 'content-type': 'application/x-amz-json-1.1' }).end(JSON.stringify(answer));
+  }
+
+  private instance(role: Role, form: URLSearchParams, response: ServerResponse): void {
+    const action = form.get('Action') ?? '';
+    this.assertMay(role, `ec2:${action}`, form.get('InstanceId') ?? form.get('InstanceId.1') ?? '');
+    response.writeHead(200, { 'content-type': 'text/xml' });
+    response.end(`<${action}Response><requestId>1</requestId><return>true</return></${action}Response>`);
+  }
+
+  private object(role: Role, request: IncomingMessage, body: Buffer, response: ServerResponse): void {
+    const url = new URL(request.url ?? '/', 'http://s3');
+    const name = decodeURIComponent(url.pathname.slice(1));
+    const [bucket = '', ...key] = name.split('/');
+    if (key.join('/') === '') this.list(role, bucket, url.searchParams.get('prefix') ?? '', response);
+    else if (request.method === 'PUT') {
+      this.assertMay(role, 's3:PutObject', name);
+      const bytes = isChunked(request) ? unchunk(body) : body;
+      this.objects.set(name, bytes);
+      response.writeHead(200, { etag: etag(bytes) }).end();
+    } else this.get(role, name, request, response);
+  }
+
+  private get(role: Role, name: string, { method, headers }: IncomingMessage, response: ServerResponse): void {
+    if (method !== 'GET' && method !== 'HEAD') throw new Refusal(405, 'MethodNotAllowed', String(method));
+    this.assertMay(role, 's3:GetObject', name);
+    const bytes = this.objects.get(name);
+    if (bytes === undefined) throw new Refusal(404, 'NoSuchKey', name);
+    send(response, bytes, headers.range, method === 'HEAD');
+  }
+
+  private list(role: Role, bucket: string, prefix: string, response: ServerResponse): void {
+    this.assertMay(role, 's3:ListBucket', bucket);
+    const names = [...this.objects.keys()].filter((name) => name.startsWith(`${bucket}/${prefix}`)).sort();
+    const contents = names.map((name) => {
+      const bytes = this.objects.get(name)!;
+      const key = name.slice(bucket.length + 1);
+      const modified = '<LastModified>2024-01-01T00:00:00.000Z</LastModified>';
+      return `<Contents><Key>${key}</Key>${modified}<ETag>${etag(bytes)}</ETag><Size>${bytes.length}</Size></Contents>`;
+    });
+    const head = `<Name>${bucket}</Name><Prefix>${prefix}</Prefix><KeyCount>${names.length}</KeyCount>`;
+    response.writeHead(200, { 'content-type': 'application/xml' });
+    response.end(`<ListBucketResult>${head}<IsTruncated>false</IsTruncated>${contents.join('')}</ListBucketResult>`);
+  }
+}
+
+function send(response: ServerResponse, bytes: Buffer, range: string | undefined, isHead: boolean): void {
+  const [, from, to] = /^bytes=(\d+)-(\d*)$/.exec(range ?? '') ?? [];
+  const start = Number(from ?? 0);
+  const end = to ? Math.min(Number(to), bytes.length - 1) : bytes.length - 1;
+  const part = bytes.subarray(start, end + 1);
+  response.writeHead(from === undefined ? 200 : 206, {
+    'content-length': part.length,
+    'last-modified': 'Mon, 01 Jan 2024 00:00:00 GMT',
+    'accept-ranges': 'bytes',
+    etag: etag(bytes),
+    ...(from === undefined ? {} : { 'content-range': `bytes ${start}-${end}/${bytes.length}` }),
+  });
+  response.end(isHead ? undefined : part);
+}
+
+/** S3 names an object's content by its MD5. */
+function etag(bytes: Buffer): string {
+  return `"${createHash('md5').update(bytes).digest('hex')}"`;
+}
+
+/** Newer clients send the body in signed chunks, with a checksum behind: SIZE;chunk-signature=...CRLF BYTES CRLF ... 0 CRLF. */
+function isChunked({ headers }: IncomingMessage): boolean {
+  return String(headers['content-encoding']).includes('aws-chunked');
+}
+
+function unchunk(body: Buffer): Buffer {
+  const chunks: Buffer[] = [];
+  for (let at = 0; ; ) {
+    const line = body.indexOf('\r\n', at);
+    const size = Number.parseInt(body.toString('latin1', at, line), 16);
+    if (!(size > 0)) return Buffer.concat(chunks);
+    chunks.push(body.subarray(line + 2, line + 2 + size));
+    at = line + 2 + size + 2;
+  }
+}
+
+/** EC2's way of asking. */
+function isForm({ headers }: IncomingMessage): boolean {
+  return headers['content-type']?.startsWith('application/x-www-form-urlencoded') ?? false;
+}
+
+/** In the form of the service that was asked. */
+function refuse(request: IncomingMessage, response: ServerResponse, error: unknown): void {
+  const { status, code, message } = error instanceof Refusal ? error : new Refusal(500, 'InternalError', String(error));
+  if (request.headers['x-amz-target'] !== undefined) {
+    response.writeHead(status, { 'content-type': 'application/x-amz-json-1.1' });
+    response.end(JSON.stringify({ __type: code, message }));
+    return;
+  }
+  const text = `<Code>${code}</Code><Message>${message}</Message>`;
+  response.writeHead(status, { 'content-type': 'application/xml' });
+  response.end(
+    isForm(request) ? `<Response><Errors><Error>${text}</Error></Errors></Response>` : `<Error>${text}</Error>`,
+  );
+}
