@@ -1,5 +1,5 @@
 import { summarize } from './result.ts';
-import { formatMarkdown, formatResult, runBenchmarks } from './run.ts';
+import { formatResult, mergeReports, runBenchmarks } from './run.ts';
 
 test('runBenchmarks() gives the results of all, in order, with machine, kernel and date', async () => {
   const said: string[] = [];
@@ -25,13 +25,14 @@ test('formatResult() shows value, spread, peer and ratio', () => {
   expect(formatResult(add)).toBe('ADD: 5.04 ms (median of 3, 4 to 6); bridge (Go) 10 ms, ratio 0.504');
 });
 
-test('formatMarkdown() makes a row of each result and names machine, kernel and day', () => {
-  const page = formatMarkdown({
-    machine: 'a processor, 2 CPUs',
-    kernel: '6.1',
-    date: '2026-01-02T03:04:05.000Z',
-    results: [add, summarize('up', 's', [9])],
-  });
-  expect(page).toContain('on 2026-01-02: a processor, 2 CPUs, Linux 6.1.');
-  expect(page).toContain('| ADD | ms | 5.04 | 4 to 6 | bridge (Go): 10 | 0.504 |\n| up | s | 9 | 9 to 9 |  |  |\n');
+test('mergeReports() puts results one after the other, and takes the last date', () => {
+  const report = { machine: 'm', kernel: 'k', date: '2026-01-02T00:00:00.000Z', results: [add] };
+  const later = { ...report, date: '2026-01-03T00:00:00.000Z', results: [summarize('up', 's', [9])] };
+  expect(mergeReports([later, report])).toEqual({ ...later, results: [...later.results, add] });
+});
+
+test('mergeReports() refuses figures of another machine or kernel', () => {
+  const report = { machine: 'm', kernel: '6.1', date: '', results: [] };
+  expect(() => mergeReports([report, { ...report, kernel: '6.2' }])).toThrow('Figures of m, 6.1 and of m, 6.2');
+  expect(() => mergeReports([])).toThrow('no report');
 });

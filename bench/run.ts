@@ -1,5 +1,7 @@
 /** Runs benchmarks one after the other and says what they gave. */
 import { cpus, release } from 'node:os';
+import { round } from './markdown.ts';
+import { spread } from './page.ts';
 import type { Benchmark, Report, Result } from './result.ts';
 
 export async function runBenchmarks(benchmarks: readonly Benchmark[], say: (line: string) => void): Promise<Report> {
@@ -13,21 +15,20 @@ export async function runBenchmarks(benchmarks: readonly Benchmark[], say: (line
   return { ...describeMachine(), results };
 }
 
-/** The report as a page. */
-export function formatMarkdown({ machine, kernel, date, results }: Report): string {
-  const rows = results.map(({ name, unit, value, peer, ratio, runs }) => {
-    const other = peer === undefined ? ['', ''] : [`${peer.name}: ${round(peer.value)}`, round(ratio ?? Number.NaN)];
-    return `| ${[name, unit, round(value), spread(runs), ...other].join(' | ')} |`;
-  });
-  return `# Performance
-
-Made by \`npm run bench\` on ${date.slice(0, 10)}: ${machine}, Linux ${kernel}.
-Medians; what is compared was measured in turns in the same run. Absolute times are this machine's.
-
-| what | unit | median | smallest to largest | compared with | ratio |
-|---|---|---|---|---|---|
-${rows.join('\n')}
-`;
+/** One report of several, made one after the other on one machine. */
+export function mergeReports(reports: readonly Report[]): Report {
+  const [first, ...others] = reports;
+  if (first === undefined) throw new Error('There is no report to merge');
+  for (const { machine, kernel } of others) {
+    if (machine !== first.machine || kernel !== first.kernel) {
+      throw new Error(`Figures of ${first.machine}, ${first.kernel} and of ${machine}, ${kernel} are not of one page`);
+    }
+  }
+  const date = reports
+    .map((report) => report.date)
+    .sort()
+    .at(-1)!;
+  return { ...first, date, results: reports.flatMap(({ results }) => results) };
 }
 
 export function formatResult({ name, unit, value, peer, ratio, runs }: Result): string {
@@ -35,14 +36,6 @@ export function formatResult({ name, unit, value, peer, ratio, runs }: Result): 
   return peer === undefined
     ? own
     : `${own}; ${peer.name} ${round(peer.value)} ${unit}, ratio ${round(ratio ?? Number.NaN)}`;
-}
-
-function spread(runs: readonly number[]): string {
-  return `${round(Math.min(...runs))} to ${round(Math.max(...runs))}`;
-}
-
-function round(value: number): string {
-  return String(Number(value.toPrecision(3)));
 }
 
 function describeMachine(): Omit<Report, 'results'> {

@@ -31,6 +31,7 @@ const NEEDS = {
     testsNeedMachine(words)
       ? { root: true, network: true, packages: ['run', 'test'], pulumi: true, moto: testsNeedAws(words) }
       : {},
+  fuzz: () => ({}),
   bench: () => ({ root: true, network: true, packages: ['run', 'bench'], pulumi: true }),
 };
 

@@ -14,6 +14,9 @@ import { UsageError } from './setup/errors.mjs';
  * @property {string} [markdownFile]
  * @property {string} [only]
  * @property {boolean} quick
+ * @property {string} [from]
+ * @property {number} seconds
+ * @property {number} [seed]
  * @property {boolean} follow
  * @property {number} lines
  * @property {string} [testName]
@@ -136,6 +139,24 @@ export const COMMANDS = {
       '--help': help,
     },
   },
+  fuzz: {
+    words: '',
+    help: 'Gives both engines the same random packets, and looks for a difference',
+    count: [0, 0],
+    flags: {
+      '--seconds': {
+        value: 'N',
+        help: 'for how long (60); 0 is one case',
+        apply: (_, text) => ({ seconds: count('--seconds', text, 0) }),
+      },
+      '--seed': {
+        value: 'N',
+        help: 'of the first case, to see a difference again',
+        apply: (_, text) => ({ seed: count('--seed', text, 0) }),
+      },
+      '--help': help,
+    },
+  },
   bench: {
     words: '',
     help: 'Measures',
@@ -144,8 +165,13 @@ export const COMMANDS = {
       '--json': { value: 'FILE', help: 'write the results there', apply: (_, jsonFile) => ({ jsonFile }) },
       '--markdown': {
         value: 'FILE',
-        help: 'write them there as a page with a table',
+        help: 'write them there as a page',
         apply: (_, markdownFile) => ({ markdownFile }),
+      },
+      '--from': {
+        value: 'FILE',
+        help: 'take the results of earlier --json instead of measuring; several with commas',
+        apply: (_, from) => ({ from }),
       },
       '--only': { value: 'NAME', help: 'one benchmark; several with commas', apply: (_, only) => ({ only }) },
       '--quick': { help: 'less of each, to see whether a change was good', apply: () => ({ quick: true }) },
@@ -171,6 +197,7 @@ export function parseArguments(name, args) {
     yes: false,
     json: false,
     quick: false,
+    seconds: 60,
     follow: false,
     lines: 200,
     help: false,

@@ -73,6 +73,11 @@ export class EngineProcess {
     return this.#child.pid!;
   }
 
+  /** Null while it runs, and when a signal ended it. */
+  get exitCode(): number | null {
+    return this.#child.exitCode;
+  }
+
   async started(): Promise<void> {
     const { value } = await this.#lines.next();
     if (value !== 'running') throw new Error(`The engine's process did not start: ${value}`);
@@ -84,7 +89,7 @@ export class EngineProcess {
   }
 
   async stop(): Promise<void> {
-    if (this.#child.exitCode !== null) return;
+    if (this.#child.exitCode !== null || this.#child.signalCode !== null) return;
     const ended = once(this.#child, 'exit');
     this.#child.stdin!.end();
     const late = setTimeout(() => this.#child.kill('SIGKILL'), 8000);

@@ -3,8 +3,12 @@
  * routes. The paths take turns within each round; a result is the median of the rounds. settings.ts says what can be chosen.
  */
 import type { Result } from '../result.ts';
+import { measureDaemon } from './parts/daemon.ts';
+import { measureOptions } from './parts/options.ts';
+import { measureProfile } from './parts/profile.ts';
 import { measureRoundTrips } from './parts/round-trips.ts';
 import { measureTcp } from './parts/tcp.ts';
+import { measureUdp } from './parts/udp.ts';
 import { Session } from './session.ts';
 import { type PartName, settingsOf } from './settings.ts';
 import { compactTable } from './table.ts';
@@ -13,7 +17,11 @@ export const name = 'dataplane';
 
 const PARTS: Readonly<Record<PartName, (session: Session) => Promise<void>>> = {
   tcp: measureTcp,
+  udp: measureUdp,
   rr: measureRoundTrips,
+  options: measureOptions,
+  daemon: measureDaemon,
+  profile: measureProfile,
 };
 
 export async function run(): Promise<Result[]> {

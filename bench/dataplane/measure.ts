@@ -125,12 +125,18 @@ async function listening(server: ChildProcess): Promise<void> {
 }
 
 async function outputOf({ netns }: Place, command: readonly string[]): Promise<string> {
-  const child = spawn('nsenter', [`--net=${netns}`, ...command], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const child = spawn('nsenter', [`--net=${netns}`, ...command], { stdio: ['ignore', 'pipe', 'pipe'] });
+  let complaints = '';
+  child.stderr.on('data', (data) => {
+    complaints += data;
+  });
   let output = '';
   child.stdout.on('data', (data) => {
     output += data;
   });
-  await once(child, 'close');
+  const [code] = await once(child, 'close');
+  // A warning alone (iperf3 compares the size of datagrams with the MSS of TCP) is none of ours.
+  if (output === '') throw new Error(`${command[0]} ended with ${code}: ${complaints}`);
   return output;
 }
 

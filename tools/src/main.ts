@@ -1,6 +1,7 @@
 /** The npm commands, once the machine is ready for them. Bundled and called by run.mjs. */
 import { bench } from './commands/bench.ts';
 import { down } from './commands/down.ts';
+import { fuzz } from './commands/fuzz.ts';
 import { logs } from './commands/logs.ts';
 import { pulumiCommand } from './commands/pulumi.ts';
 import { shell } from './commands/shell.ts';
@@ -18,6 +19,7 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   pulumi: pulumiCommand,
   test,
   bench,
+  fuzz,
 };
 
 /** Gives the exit code. */

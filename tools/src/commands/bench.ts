@@ -1,16 +1,30 @@
-import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join, resolve } from 'node:path';
-import type { Benchmark } from '../../../bench/result.ts';
-import { formatMarkdown, runBenchmarks } from '../../../bench/run.ts';
+import { formatMarkdown } from '../../../bench/page.ts';
+import type { Benchmark, Report } from '../../../bench/result.ts';
+import { mergeReports, runBenchmarks } from '../../../bench/run.ts';
 import { build } from '../../build/build.mjs';
 import { bundle } from '../../build/bundle.mjs';
 import { UsageError } from '../../setup/errors.mjs';
 import { say } from '../../setup/progress.mjs';
 import type { Context, Options } from '../context.ts';
 
-export async function bench(context: Context, { jsonFile, markdownFile, only, quick }: Options): Promise<number> {
+export async function bench(context: Context, options: Options): Promise<number> {
   const { root, env } = context;
+  const { jsonFile, markdownFile, from } = options;
+  // npm runs this at the root of the checkout; a path is meant from where the user is.
+  const locate = (file: string): string => resolve(env.INIT_CWD ?? process.cwd(), file);
+  const report =
+    from === undefined
+      ? await measure(root, env, options)
+      : mergeReports(from.split(',').map((file) => read(locate(file))));
+  write(jsonFile && locate(jsonFile), `${JSON.stringify(report, undefined, 2)}\n`);
+  write(markdownFile && locate(markdownFile), formatMarkdown(report));
+  return 0;
+}
+
+async function measure(root: string, env: NodeJS.ProcessEnv, { only, quick }: Options): Promise<Report> {
   if (quick) process.env.BENCH_QUICK = '1';
   else await build(root, env);
   const all = await Promise.all(listBenchmarks(root).map((directory) => load(root, directory)));
@@ -18,17 +32,21 @@ export async function bench(context: Context, { jsonFile, markdownFile, only, qu
   if (chosen.length === 0) {
     throw new UsageError(`--only "${only}" is no benchmark: use one of ${all.map(({ name }) => name).join(', ')}`);
   }
-  // npm runs this at the root of the checkout; a path is meant from where the user is.
-  const write = (file: string | undefined, text: string): void => {
-    if (file === undefined) return;
-    const path = resolve(env.INIT_CWD ?? process.cwd(), file);
-    mkdirSync(dirname(path), { recursive: true });
-    writeFileSync(path, text);
-  };
-  const report = await runBenchmarks(chosen, say);
-  write(jsonFile, `${JSON.stringify(report, undefined, 2)}\n`);
-  write(markdownFile, formatMarkdown(report));
-  return 0;
+  return runBenchmarks(chosen, say);
+}
+
+function read(path: string): Report {
+  try {
+    return JSON.parse(readFileSync(path, 'utf8')) as Report;
+  } catch (error) {
+    throw new UsageError(`--from "${path}" is no report: ${(error as Error).message}`);
+  }
+}
+
+function write(path: string | undefined, text: string): void {
+  if (path === undefined) return;
+  mkdirSync(dirname(path), { recursive: true });
+  writeFileSync(path, text);
 }
 
 function listBenchmarks(root: string): string[] {

@@ -18,7 +18,7 @@ import { openEngineSocket } from '../socket.ts';
  */
 async function main([engineName, own, device, mtu, ...routes]: readonly string[]): Promise<void> {
   const fast = engineName === 'fast';
-  const tun = open({ name: 'flannel0', vnetHeader: fast });
+  const tun = open({ name: 'flannel0', vnetHeader: true });
   const port = parsePort(8285);
   const socketFd = openEngineSocket(parseIpv4(own!), port);
   const start = fast ? startFastEngine : startReferenceEngine;

@@ -1,0 +1,110 @@
+/** The shipped flanneld itself, with an etcd, in the nodes of a laboratory. */
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Lab, Side } from './lab.ts';
+
+const FLANNELD = join(process.cwd(), 'dist/flanneld');
+const CONFIG = '{"Network":"10.0.0.0/8","SubnetLen":24,"Backend":{"Type":"udp"}}';
+const READY_WITHIN_MS = 20_000;
+
+export class Flannel {
+  readonly #directory = mkdtempSync(join(tmpdir(), 'flannel-bench-'));
+  readonly #children: ChildProcess[] = [];
+
+  /** The processes of flanneld, in the order of the lab's sides. */
+  readonly pids: number[] = [];
+
+  constructor(readonly lab: Lab) {}
+
+  /** Resolves when both nodes wrote their subnet file, the last thing they do before they are ready. */
+  async start(flags: readonly string[]): Promise<void> {
+    const [first] = this.lab.sides;
+    const endpoint = `http://${first.node.address}:2379`;
+    await this.#startEtcd(first, endpoint);
+    for (const side of this.lab.sides) this.pids.push(this.#startNode(side, endpoint, flags));
+    await Promise.all(this.lab.sides.map((side) => this.#untilReady(side)));
+    this.lab.setPodMtu(this.lab.mtu - 28);
+  }
+
+  async stop(): Promise<void> {
+    // flanneld first: it would miss its etcd.
+    for (const child of this.#children.splice(0).reverse()) {
+      if (child.exitCode !== null || child.signalCode !== null) continue;
+      const ended = once(child, 'exit');
+      child.kill('SIGTERM');
+      const late = setTimeout(() => child.kill('SIGKILL'), 8000);
+      await ended;
+      clearTimeout(late);
+    }
+    rmSync(this.#directory, { recursive: true, force: true });
+  }
+
+  async #startEtcd({ node }: Side, endpoint: string): Promise<void> {
+    const peer = 'http://127.0.0.1:2380';
+    const args = [`--data-dir=${join(this.#directory, 'etcd')}`, '--name=bench', '--logger=zap', '--log-level=error'];
+    args.push(`--listen-client-urls=${endpoint}`, `--advertise-client-urls=${endpoint}`, `--listen-peer-urls=${peer}`);
+    args.push(`--initial-advertise-peer-urls=${peer}`, `--initial-cluster=bench=${peer}`);
+    const child = spawn('nsenter', [`--net=${node.netns}`, 'etcd', ...args], { stdio: 'ignore' });
+    this.#children.push(child);
+    const entries = [
+      ['config', CONFIG],
+      // A node takes the lease that has its address: so its subnet is the one that the lab's pods are in.
+      ...this.lab.sides.map((side) => [
+        `subnets/${side.subnet.replace('/', '-')}`,
+        `{"PublicIP":"${side.node.address}","PublicIPv6":null}`,
+      ]),
+    ] as const;
+    for (const [key, value] of entries) await this.#put(node.netns, endpoint, key!, value!);
+  }
+
+  async #put(netns: string, endpoint: string, key: string, value: string): Promise<void> {
+    const command = ['etcdctl', `--endpoints=${endpoint}`, 'put', `/coreos.com/network/${key}`, value];
+    for (let tries = 0; ; tries++) {
+      try {
+        execFileSync('nsenter', [`--net=${netns}`, ...command], {
+          env: { ...process.env, ETCDCTL_API: '3' },
+          stdio: 'pipe',
+        });
+        return;
+      } catch (error) {
+        if (tries > 20) throw error;
+        await sleep(200);
+      }
+    }
+  }
+
+  #startNode(side: Side, endpoint: string, flags: readonly string[]): number {
+    const file = this.#subnetFile(side);
+    mkdirSync(join(file, '..'), { recursive: true });
+    const own = [`-etcd-endpoints=${endpoint}`, '-iface=eth0', `-subnet-file=${file}`, ...flags];
+    const child = spawn('nsenter', [`--net=${side.node.netns}`, FLANNELD, ...own], {
+      stdio: ['ignore', 'ignore', 'pipe'],
+    });
+    let log = '';
+    child.stderr.on('data', (data) => {
+      log += data;
+    });
+    child.on('exit', (code) => {
+      if (code !== 0 && code !== null) process.stderr.write(log);
+    });
+    this.#children.push(child);
+    return child.pid!;
+  }
+
+  async #untilReady(side: Side): Promise<void> {
+    const deadline = Date.now() + READY_WITHIN_MS;
+    while (!existsSync(this.#subnetFile(side))) {
+      if (Date.now() > deadline)
+        throw new Error(`flanneld of node ${side.number} is not ready after ${READY_WITHIN_MS} ms`);
+      await sleep(20);
+    }
+  }
+
+  #subnetFile({ number }: Side): string {
+    return join(this.#directory, `node-${number}`, 'subnet.env');
+  }
+}

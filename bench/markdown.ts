@@ -1,0 +1,11 @@
+/** Tables and numbers as pages show them. */
+
+export function markdownTable(header: readonly string[], rows: readonly (readonly string[])[]): string {
+  const line = (cells: readonly string[]): string => `| ${cells.join(' | ')} |`;
+  return [line(header), `|${'---|'.repeat(header.length)}`, ...rows.map(line)].join('\n');
+}
+
+/** Three digits: more than a machine repeats. */
+export function round(value: number): string {
+  return String(Number(value.toPrecision(3)));
+}

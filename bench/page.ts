@@ -1,0 +1,40 @@
+/** docs/performance.md. A function of the report alone, so that the same figures give the same page. */
+import { dataPlanePage, isOfDataPlane } from './dataplane/page.ts';
+import { markdownTable, round } from './markdown.ts';
+import type { Report, Result } from './result.ts';
+
+export function formatMarkdown({ machine, kernel, date, results }: Report): string {
+  const dataPlane = results.filter(isOfDataPlane);
+  const others = results.filter((result) => !isOfDataPlane(result));
+  const parts = [
+    `# Performance
+
+Made by \`npm run bench\` on ${date.slice(0, 10)}: ${machine}, Linux ${kernel}. No figure here is typed.
+Medians; what is compared was measured in turns in the same run. Absolute figures are this machine's, ratios say more.
+
+Again: \`npm run bench -- --json FILE --markdown docs/performance.md\` on a quiet machine; \`--only dataplane\` for one part,
+\`--from FILE,FILE\` makes the page of figures that were measured before.`,
+  ];
+  if (dataPlane.length > 0) parts.push('## Data plane', dataPlanePage(dataPlane));
+  if (others.length > 0) parts.push('## Everything else', runsTable(others));
+  if (dataPlane.length > 0)
+    parts.push('## Single measurements of the data plane', runsTable(dataPlane.filter(isFirst)));
+  return `${parts.join('\n\n')}\n`;
+}
+
+/** A result stands there once for each peer. */
+function isFirst({ name }: Result, index: number, all: readonly Result[]): boolean {
+  return !name.startsWith('Profile, ') && all.findIndex((other) => other.name === name) === index;
+}
+
+function runsTable(results: readonly Result[]): string {
+  const rows = results.map(({ name, unit, value, peer, ratio, runs }) => {
+    const other = peer === undefined ? ['', ''] : [`${peer.name}: ${round(peer.value)}`, round(ratio ?? Number.NaN)];
+    return [name, unit, round(value), spread(runs), ...other];
+  });
+  return markdownTable(['what', 'unit', 'median', 'smallest to largest', 'compared with', 'ratio'], rows);
+}
+
+export function spread(runs: readonly number[]): string {
+  return `${round(Math.min(...runs))} to ${round(Math.max(...runs))}`;
+}
