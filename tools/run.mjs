@@ -33,6 +33,10 @@ const NEEDS = {
       : {},
   fuzz: () => ({}),
   bench: () => ({ root: true, network: true, packages: ['run', 'bench'], pulumi: true }),
+  ephemeral: ({ ci }) =>
+    ci?.environment === 'aws' ? { pulumi: true } : { root: true, network: true, packages: ['run'], pulumi: true },
+  conformance: () => ({ root: true, pulumi: true }),
+  janitor: () => ({ pulumi: true }),
 };
 
 /**

@@ -1,4 +1,5 @@
 /** The commands and their flags. Plain JavaScript, so that wrong usage is told before anything is installed. */
+import { ciCommands } from './ci/usage.mjs';
 import { UsageError } from './setup/errors.mjs';
 
 /**
@@ -20,6 +21,7 @@ import { UsageError } from './setup/errors.mjs';
  * @property {boolean} follow
  * @property {number} lines
  * @property {string} [testName]
+ * @property {import('./ci/usage.mjs').CiOptions} [ci]
  * @property {boolean} help
  */
 
@@ -48,6 +50,8 @@ const stack = {
 /** @type {Flag} */
 const help = { help: 'this', short: '-h', apply: () => ({ help: true }) };
 /** @type {Flag} */
+const config = { value: 'KEY=VALUE', help: 'any other setting; again for more', apply: addSetting };
+/** @type {Flag} */
 const yes = { help: 'do not ask, where there are machines that cost money', short: '-y', apply: () => ({ yes: true }) };
 
 /**
@@ -69,7 +73,7 @@ export const COMMANDS = {
       '--stack': stack,
       '--nodes': { value: 'N', help: 'how many nodes', apply: (_, text) => ({ nodes: count('--nodes', text, 1) }) },
       '--pods': { value: 'N', help: 'how many pods on each', apply: (_, text) => ({ pods: count('--pods', text, 0) }) },
-      '--config': { value: 'KEY=VALUE', help: 'any other setting; again for more', apply: addSetting },
+      '--config': config,
       '--yes': yes,
       '--help': help,
     },
@@ -178,6 +182,7 @@ export const COMMANDS = {
       '--help': help,
     },
   },
+  ...ciCommands({ stack, config, help }),
 };
 
 /**
@@ -281,7 +286,7 @@ export function assertNothingKeptByNpm(name, env) {
 export function usage(name) {
   const command = COMMANDS[name];
   if (command === undefined) {
-    const list = Object.entries(COMMANDS).map(([each, { help: text }]) => `  ${each.padEnd(8)} ${text}`);
+    const list = Object.entries(COMMANDS).map(([each, { help: text }]) => `  ${each.padEnd(11)} ${text}`);
     return ['Usage: npm run COMMAND [-- ...]', '', ...list].join('\n');
   }
   const flags = Object.entries(command.flags).map(([flag, { short, value, help: text }]) => {

@@ -1,4 +1,7 @@
 /** The npm commands, once the machine is ready for them. Bundled and called by run.mjs. */
+import { conformance } from '../ci/conformance.ts';
+import { ephemeral } from '../ci/ephemeral.ts';
+import { janitor } from '../ci/janitor.ts';
 import { bench } from './commands/bench.ts';
 import { down } from './commands/down.ts';
 import { fuzz } from './commands/fuzz.ts';
@@ -20,6 +23,9 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   test,
   bench,
   fuzz,
+  ephemeral,
+  conformance,
+  janitor,
 };
 
 /** Gives the exit code. */

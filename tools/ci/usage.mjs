@@ -1,0 +1,123 @@
+/** The commands of the CI kit and their flags. Plain JavaScript, as the other commands' usage. */
+import { UsageError } from '../setup/errors.mjs';
+
+/**
+ * @typedef {object} CiOptions
+ * @property {'local' | 'aws'} environment
+ * @property {string} [branch]
+ * @property {string} [commit]
+ * @property {number} ttlHours
+ * @property {boolean} keepOnFailure
+ * @property {boolean} policies
+ * @property {string} [reportFile]
+ * @property {boolean} destroy
+ */
+
+/** @typedef {import('../usage.mjs').Command} Command */
+/** @typedef {import('../usage.mjs').Flag} Flag */
+/** @typedef {import('../usage.mjs').Options} Options */
+
+/** @type {CiOptions} */
+export const CI_DEFAULTS = {
+  environment: 'local',
+  ttlHours: 4,
+  keepOnFailure: false,
+  policies: true,
+  destroy: false,
+};
+
+/** AWS keeps tags of any time; a CI environment that is wanted for longer is no CI environment. */
+const MAX_TTL_HOURS = 168;
+
+/**
+ * @param {Options} options
+ * @param {Partial<CiOptions>} change
+ * @returns {Partial<Options>}
+ */
+function change(options, change) {
+  return { ci: { ...CI_DEFAULTS, ...options.ci, ...change } };
+}
+
+/** @type {Flag} */
+const report = {
+  value: 'FILE',
+  help: "write what was found there: JSON, or JUnit's XML if it ends in .xml",
+  apply: (options, reportFile) => change(options, { reportFile }),
+};
+
+/**
+ * @param {{stack: Flag, config: Flag, help: Flag}} shared
+ * @returns {Readonly<Record<string, Command>>}
+ */
+export function ciCommands({ stack, config, help }) {
+  return {
+    ephemeral: {
+      words: '[-- COMMAND...]',
+      help: 'Makes a stack of its own, tests it (and runs COMMAND against it), and removes it, whatever happens',
+      count: [0, Number.POSITIVE_INFINITY],
+      flags: {
+        '--environment': {
+          value: 'NAME',
+          help: 'local, or aws with the settings of stacks/Pulumi.ci.yaml (local)',
+          apply: (options, name) => change(options, { environment: environmentOf(name) }),
+        },
+        '--branch': {
+          value: 'NAME',
+          help: "names the stack, with the commit (the CI system's, else git's)",
+          apply: (options, branch) => change(options, { branch }),
+        },
+        '--commit': { value: 'SHA', help: '', apply: (options, commit) => change(options, { commit }) },
+        '--config': config,
+        '--ttl': {
+          value: 'HOURS',
+          help: `after how many hours the janitor may remove it (${CI_DEFAULTS.ttlHours})`,
+          apply: (options, text) => change(options, { ttlHours: hoursOf(text) }),
+        },
+        '--keep-on-failure': {
+          help: 'leave the stack to be looked at when a test fails; the janitor removes it',
+          apply: (options) => change(options, { keepOnFailure: true }),
+        },
+        '--no-policies': {
+          help: 'without the policies of infra/policy',
+          apply: (options) => change(options, { policies: false }),
+        },
+        '--report': report,
+        '--help': help,
+      },
+    },
+    conformance: {
+      words: '',
+      help: 'Tests a stack that is there: every node to every other, by ping, TCP, UDP, whole packets, many bytes',
+      count: [0, 0],
+      flags: { '--stack': stack, '--report': report, '--help': help },
+    },
+    janitor: {
+      words: '',
+      help: 'Shows the stacks that "ephemeral" has made and what is expired of them',
+      count: [0, 0],
+      flags: {
+        '--destroy': {
+          help: 'remove those that are expired',
+          apply: (options) => change(options, { destroy: true }),
+        },
+        '--help': help,
+      },
+    },
+  };
+}
+
+/**
+ * @param {string} name
+ * @returns {'local' | 'aws'}
+ */
+function environmentOf(name) {
+  if (name === 'local' || name === 'aws') return name;
+  throw new UsageError(`--environment "${name}" is none: use local or aws`);
+}
+
+/** @param {string} text */
+function hoursOf(text) {
+  const hours = Number(text);
+  if (/^\d+$/.test(text) && hours >= 1 && hours <= MAX_TTL_HOURS) return hours;
+  throw new UsageError(`--ttl "${text}" is no time: use a whole number of hours from 1 to ${MAX_TTL_HOURS}`);
+}
