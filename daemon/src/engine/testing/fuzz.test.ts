@@ -14,6 +14,15 @@ test('fuzz() does the same again for the same seed', () => {
   expect(fuzz(77, 0)).toEqual(fuzz(77, 0));
 });
 
+test.each([{ verifyChecksums: false }, { mtu: 1471 }, { filterPeers: false }])(
+  'fuzz() sees what %j changes',
+  (config) => {
+    expect(() => fuzz(1, SECONDS, config)).toThrow(
+      /^Case with seed \d+ \(again: npm run fuzz -- --seed \d+ --seconds 0\): /,
+    );
+  },
+);
+
 test('Random gives the same numbers for the same seed, others for another, and all in range', () => {
   const numbers = (seed: number): number[] => {
     const random = new Random(seed);

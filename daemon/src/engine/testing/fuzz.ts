@@ -5,6 +5,7 @@
 import { type Ipv4, parseIpv4 } from '@flannel-ts/inet/ipv4';
 import { parseIpv4Prefix } from '@flannel-ts/inet/prefix';
 import { EAGAIN } from '../fast/errno.ts';
+import type { ForwarderConfig } from '../fast/state.ts';
 import type { Message } from '../fast/testing/memory-ports.ts';
 import { Fast, OTHER_PEER, PEER, Reference } from '../fast/testing/pair.ts';
 import { segment } from '../fast/testing/segment.ts';
@@ -28,15 +29,18 @@ const MAX_GRO = 64;
 /** A message's bytes at most: the maximum of UDP over IPv4. */
 const MAX_MESSAGE = 65_507;
 
-/** At least one case. Throws the first difference, with the seed of its case. */
-export function fuzz(seed: number, seconds: number): FuzzReport {
+/**
+ * At least one case. Throws the first difference, with the seed of its case. `fastConfig`: to see that a difference would be
+ * found, properties of the fast engine's configuration that make one.
+ */
+export function fuzz(seed: number, seconds: number, fastConfig: Partial<ForwarderConfig> = {}): FuzzReport {
   const end = performance.now() + seconds * 1000;
   let packets = 0;
   let cases = 0;
   do {
     const own = (seed + cases) >>> 0;
     try {
-      packets += new Case(new Random(own)).run();
+      packets += new Case(new Random(own), fastConfig).run();
     } catch (error) {
       throw new Error(
         `Case with seed ${own} (again: npm run fuzz -- --seed ${own} --seconds 0): ${(error as Error).message}`,
@@ -58,7 +62,10 @@ class Case {
   readonly #supers: boolean;
   #packets = 0;
 
-  constructor(readonly random: Random) {
+  constructor(
+    readonly random: Random,
+    fastConfig: Partial<ForwarderConfig>,
+  ) {
     this.#vnet = !random.oneIn(5);
     this.#supers = this.#vnet && random.oneIn(2);
     this.#fast = new Fast(
@@ -67,7 +74,7 @@ class Case {
         segment: !random.oneIn(5),
         merging: { tcp: !random.oneIn(8), udp: !random.oneIn(8) },
       },
-      {},
+      fastConfig,
     );
   }
 
