@@ -7,7 +7,7 @@ import type { NetworkConfig } from '@flannel-ts/flannel/network-config';
 import type { Ipv4Prefix } from '@flannel-ts/inet/prefix';
 import * as pulumi from '@pulumi/pulumi';
 import { type AwsSettings, readAwsSettings } from './aws/settings.ts';
-import { InfraError } from './errors.ts';
+import { orRunError } from './configured.ts';
 import { MAX_ETCD_MEMBERS, planAddresses } from './local/plan.ts';
 import { type Complete, type Lookup, Reader } from './reader.ts';
 
@@ -47,12 +47,7 @@ const MAX_PODS_PER_NODE = 50;
 /** The checked settings of the stack that runs; one RunError, without a stack trace, if they are wrong. */
 export function readSettings(): Settings {
   const config = new pulumi.Config();
-  try {
-    return parseSettings(pulumi.getStack(), (key) => config.get(key));
-  } catch (error) {
-    if (error instanceof InfraError) throw new pulumi.RunError(error.message);
-    throw error;
-  }
+  return orRunError(() => parseSettings(pulumi.getStack(), (key) => config.get(key)));
 }
 
 export function parseSettings(stack: string, lookup: Lookup): Settings {

@@ -6,6 +6,7 @@ export type InfraErrorCode =
   | 'ZONES'
   | 'ARTIFACT_MISSING'
   | 'ARTIFACT_MISMATCH'
+  | 'ARTIFACT_ARCHITECTURE'
   | 'BUILD_MISSING'
   | 'COMMAND_FAILED'
   | 'NOT_READY'

@@ -41,9 +41,9 @@ describe('readAwsSettings()', () => {
       nat: 'one',
       vpcEndpoints: false,
       flowLogs: false,
-      architecture: 'arm64',
-      instanceType: 't4g.small',
-      etcdInstanceType: 't4g.small',
+      architecture: 'amd64',
+      instanceType: 't3.small',
+      etcdInstanceType: 't3.small',
       nodeMode: 'group',
       ttlHours: 0,
       data: { protect: false, retainData: false, forceDestroy: false },
@@ -53,10 +53,10 @@ describe('readAwsSettings()', () => {
   });
 
   test('takes what is said', () => {
-    const { aws } = settings({ architecture: 'amd64', imageId: 'ami-0123456789abcdef0', nat: 'zone', protect: 'true' });
+    const { aws } = settings({ architecture: 'arm64', imageId: 'ami-0123456789abcdef0', nat: 'zone', protect: 'true' });
     expect(aws).toMatchObject({
-      architecture: 'amd64',
-      instanceType: 't3.small',
+      architecture: 'arm64',
+      instanceType: 't4g.small',
       imageId: 'ami-0123456789abcdef0',
       nat: 'zone',
       data: { protect: true },
@@ -93,13 +93,13 @@ describe('readAwsSettings()', () => {
     [
       'that an instance type is none',
       { instanceType: 'large' },
-      /^instanceType is "large": set an instance type like t4g\.small$/,
+      /^instanceType is "large": set an instance type like t3\.small$/,
     ],
     ['that an image is none', { imageId: 'debian' }, /^imageId is "debian": set an image like ami-/],
     [
       'that a type is of another architecture',
-      { instanceType: 'm7i.large' },
-      /^instanceType m7i\.large is amd64 and architecture is arm64/,
+      { instanceType: 'm7g.large' },
+      /^instanceType m7g\.large is arm64 and architecture is amd64/,
     ],
     ['that nothing leads out', { nat: 'none' }, /^nat is "none" and vpcEndpoints is false/],
     [

@@ -56,8 +56,8 @@ const IMAGE = /^ami-[0-9a-f]{8}([0-9a-f]{9})?$/;
 
 /** Undefined when there was something wrong; the reader then knows what. */
 export function readAwsSettings(read: Reader, around: Surroundings): AwsSettings | undefined {
-  const architecture = read.choice('architecture', ARCHITECTURES, 'arm64');
-  const small = SMALL[architecture ?? 'arm64'];
+  const architecture = read.choice('architecture', ARCHITECTURES, 'amd64');
+  const small = SMALL[architecture ?? 'amd64'];
   const type = (key: string) => read.matching(key, INSTANCE_TYPE, `an instance type like ${small}`, small);
   const values = {
     region: read.matching('region', REGION, 'a region like eu-central-1'),

@@ -21,6 +21,6 @@ export function stackTags(stack: string, ttlHours: number, now: () => number = D
 }
 
 /** Of one resource, beside those of the stack. */
-export function named(stack: string, name: string, role?: string): Record<string, string> {
-  return { Name: `${stack}-${name}`, ...(role !== undefined && { [ROLE_TAG]: role }) };
+export function named(name: string, role?: string): Record<string, string> {
+  return { Name: `${pulumi.getStack()}-${name}`, ...(role !== undefined && { [ROLE_TAG]: role }) };
 }

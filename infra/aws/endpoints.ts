@@ -1,0 +1,46 @@
+/** AWS's services at addresses of the VPC: machines reach them without a way to the internet. */
+import { VpcEndpoint } from '@pulumi/aws/ec2/vpcEndpoint';
+import * as pulumi from '@pulumi/pulumi';
+import { named } from './tags.ts';
+
+export interface FlannelEndpointsArgs {
+  readonly region: string;
+  readonly vpcId: pulumi.Input<string>;
+  /** One in each zone. */
+  readonly subnetIds: readonly pulumi.Input<string>[];
+  /** FlannelSecurity.endpointGroup. */
+  readonly securityGroupId: pulumi.Input<string>;
+  /** As AWS names them after the region: ssm, ssmmessages, ec2. */
+  readonly services: readonly string[];
+}
+
+export class FlannelEndpoints extends pulumi.ComponentResource {
+  constructor(name: string, args: FlannelEndpointsArgs, options?: pulumi.ComponentResourceOptions) {
+    super('flannel:aws:Endpoints', name, {}, options);
+    for (const service of args.services) {
+      new VpcEndpoint(
+        `${name}-${service}`,
+        {
+          vpcId: args.vpcId,
+          serviceName: `com.amazonaws.${args.region}.${service}`,
+          vpcEndpointType: 'Interface',
+          subnetIds: [...args.subnetIds],
+          securityGroupIds: [args.securityGroupId],
+          // The services' own names lead to the endpoint, so that no program on the machines has to know of it.
+          privateDnsEnabled: true,
+          tags: named(service),
+        },
+        { parent: this },
+      );
+    }
+    this.registerOutputs();
+  }
+}
+
+/**
+ * What machines ask. Session Manager's messages go through ssmmessages; a node of a group has EC2 switch its source and
+ * destination check off.
+ */
+export function endpointServices(asksEc2: boolean): string[] {
+  return ['ssm', 'ssmmessages', ...(asksEc2 ? ['ec2'] : [])];
+}

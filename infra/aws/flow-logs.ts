@@ -1,0 +1,53 @@
+/** Who talks to whom in a VPC, and who was refused. */
+import { LogGroup } from '@pulumi/aws/cloudwatch/logGroup';
+import { FlowLog } from '@pulumi/aws/ec2/flowLog';
+import { Role } from '@pulumi/aws/iam/role';
+import { RolePolicy } from '@pulumi/aws/iam/rolePolicy';
+import * as pulumi from '@pulumi/pulumi';
+import { allow, policy, trust } from './policy.ts';
+
+export interface FlowLogsArgs {
+  readonly vpcId: pulumi.Input<string>;
+  /** How long they are kept (14); one of the numbers of days that CloudWatch has. */
+  readonly retentionInDays?: number;
+}
+
+/** The longer of the two that there are, in seconds: a tenth of the records. */
+const AGGREGATION_SECONDS = 600;
+
+export class FlowLogs extends pulumi.ComponentResource {
+  readonly logGroupName: pulumi.Output<string>;
+
+  constructor(name: string, { vpcId, retentionInDays = 14 }: FlowLogsArgs, options?: pulumi.ComponentResourceOptions) {
+    super('flannel:aws:FlowLogs', name, {}, options);
+    const group = new LogGroup(name, { retentionInDays }, { parent: this });
+    const role = new Role(name, { assumeRolePolicy: trust('vpc-flow-logs.amazonaws.com') }, { parent: this });
+    const write = new RolePolicy(
+      name,
+      {
+        role: role.id,
+        policy: group.arn.apply((arn) =>
+          policy([
+            allow('Write', ['logs:CreateLogStream', 'logs:PutLogEvents', 'logs:DescribeLogStreams'], [`${arn}:*`]),
+            // The service asks for groups without naming one.
+            allow('Find', ['logs:DescribeLogGroups'], ['*']),
+          ]),
+        ),
+      },
+      { parent: this },
+    );
+    new FlowLog(
+      name,
+      {
+        vpcId,
+        trafficType: 'ALL',
+        logDestination: group.arn,
+        iamRoleArn: role.arn,
+        maxAggregationInterval: AGGREGATION_SECONDS,
+      },
+      { parent: this, dependsOn: [write] },
+    );
+    this.logGroupName = group.name;
+    this.registerOutputs({ logGroupName: this.logGroupName });
+  }
+}

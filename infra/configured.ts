@@ -1,0 +1,19 @@
+/** Artifacts as the configuration names them. */
+import { isAbsolute, join } from 'node:path';
+import * as pulumi from '@pulumi/pulumi';
+import { InfraError } from './errors.ts';
+import { type Artifact, readArtifact } from './node/artifact.ts';
+
+/** Paths are relative to the program's directory, in which Pulumi and its providers run, for checkouts differ. */
+export function readConfiguredArtifact(directory: string): Artifact {
+  return orRunError(() => readArtifact(isAbsolute(directory) ? directory : join('..', directory)));
+}
+
+/** What is wrong with the configuration is told without a stack trace. */
+export function orRunError<T>(make: () => T): T {
+  try {
+    return make();
+  } catch (error) {
+    throw error instanceof InfraError ? new pulumi.RunError(error.message) : error;
+  }
+}
