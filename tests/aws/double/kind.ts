@@ -55,6 +55,8 @@ export interface Kind {
   readonly release?: (resource: Resource, context: Context) => void;
   /** A second one with the same values of these is refused. */
   readonly unique?: { readonly by: readonly string[]; readonly code: string };
+  /** One with the same id is overwritten, as an object in a bucket is. */
+  readonly overwrites?: boolean;
   /** Has no property `tags`, or one that is no map of AWS's tags. */
   readonly untagged?: boolean;
 }

@@ -262,6 +262,14 @@ describe('storage and access', () => {
   });
 });
 
+test('a key or a role that is named by its ARN has to be there', async () => {
+  const kmsKeyId = 'arn:aws:kms:eu-central-1:123456789012:key/00000000-0000-0000-0000-000000000000';
+  const volume = { availabilityZone: 'eu-central-1a', size: 8, encrypted: true };
+  await expect(make(VOLUME, { ...volume, kmsKeyId })).rejects.toThrow('does not exist');
+  const key = await make('aws:kms/key:Key', { deletionWindowInDays: 7 });
+  await make(VOLUME, { ...volume, kmsKeyId: cloud.get('aws:kms/key:Key', key)!.outputs.arn! });
+});
+
 describe('a difference', () => {
   test('replaces what cannot change, and updates the rest', () => {
     const old = { vpcId: 'vpc-1', cidrBlock: '10.64.0.0/24', tags: { Name: 'a' } };

@@ -70,7 +70,7 @@ export class Provider {
     const asked = plain(inputs);
     this.admit(kind, asked, context);
     const id = kind.prefix === undefined ? kind.id!(asked, context) : context.cloud.newId(kind.prefix);
-    if (context.cloud.get(type, id) !== undefined) {
+    if (!kind.overwrites && context.cloud.get(type, id) !== undefined) {
       throw new ApiError('AlreadyExists', `${type.split(':').at(-1)} '${id}' already exists`);
     }
     const made = kind.outputs?.(asked, id, context) ?? {};
@@ -209,21 +209,32 @@ function changedPaths(a: Value | undefined, b: Value | undefined, path: string):
 /** Ids of EC2 tell by their prefix what they are of. */
 const EC2_ID = /^(vpc|subnet|sg|eni|vol|igw|nat|eipalloc|rtb|lt|vpce|i|pg|dopt|ami|snap)-[0-9a-f]{8,17}$/;
 
+/** Of keys, roles, logs and buckets; AWS's own policies are nobody's. */
+const OWN_ARN = /^arn:aws:(?:kms|logs|s3|iam):(?!:aws:)[^/*]+[^*]*(?::\*)?$/;
+
 function assertReferences(kind: Kind, inputs: Bag, context: Context): void {
   const { cloud } = context;
   for (const { path, type, code } of kind.references ?? []) {
     for (const reference of at(inputs, path)) cloud.require(type, reference, code, type);
   }
-  const ids = new Set([...cloud.resources.values()].map(({ id }) => id));
+  const resources = [...cloud.resources.values()];
+  const arns = new Set(resources.map(({ outputs }) => outputs.arn));
+  for (const [path, arn] of stringsIn(inputs, '', OWN_ARN)) {
+    if (arns.has(arn.replace(/:\*$/, ''))) continue;
+    throw new ApiError('NotFound', `The ${path} '${arn}' does not exist`);
+  }
+  const ids = new Set(resources.map(({ id }) => id));
   const machines = cloud.machines;
-  for (const [path, id] of idsIn(inputs, '')) {
+  for (const [path, id] of stringsIn(inputs, '', EC2_ID)) {
     if (ids.has(id) || machines.has(id) || /^(ami|snap)-/.test(id)) continue;
     throw new ApiError(`Invalid${path}.NotFound`, `The ${path} '${id}' does not exist`);
   }
 }
 
-function idsIn(value: Value | undefined, path: string): [string, string][] {
-  if (typeof value === 'string') return EC2_ID.test(value) ? [[path, value]] : [];
-  if (Array.isArray(value)) return value.flatMap((each: Value) => idsIn(each, path));
-  return isBag(value) ? Object.entries(value).flatMap(([key, each]) => idsIn(each, key)) : [];
+/** What matches, with the property that holds it. */
+function stringsIn(value: Value | undefined, path: string, pattern: RegExp): [string, string][] {
+  if (typeof value === 'string') return pattern.test(value) ? [[path, value]] : [];
+  if (Array.isArray(value)) return value.flatMap((each: Value) => stringsIn(each, path, pattern));
+  if (!isBag(value)) return [];
+  return Object.entries(value).flatMap(([key, each]) => stringsIn(each, key, pattern));
 }

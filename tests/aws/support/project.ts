@@ -87,6 +87,7 @@ export class Project {
     const directory = mkdtempSync(join(tmpdir(), 'flannel-aws-'));
     symlinkSync(join(REPOSITORY, 'node_modules'), join(directory, 'node_modules'));
     writeFileSync(join(directory, 'Pulumi.yaml'), 'name: small\nruntime: nodejs\n');
+    writeFileSync(join(directory, 'package.json'), '{"private":true}');
     writeFileSync(
       join(directory, 'tsconfig.json'),
       '{"compilerOptions":{"target":"ES2022","module":"commonjs","moduleResolution":"node10","noCheck":true}}',

@@ -274,6 +274,10 @@ export const MACHINES: readonly Kind[] = [
     references: [{ path: 'iamInstanceProfile', type: PROFILE, code: 'InvalidParameterValue' }],
     admit: admitInstance,
     outputs: instanceOutputs,
+    release: ({ id, inputs }) => {
+      if (plain(inputs).disableApiTermination !== true) return;
+      throw new ApiError('OperationNotPermitted', `The instance '${id}' may not be terminated`);
+    },
   },
   {
     type: VOLUME,

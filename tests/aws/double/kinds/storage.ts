@@ -78,11 +78,12 @@ export const STORAGE: readonly Kind[] = [
     }),
     release: ({ id, inputs }, { cloud }) => {
       const objects = cloud.users(OBJECT, 'bucket', id);
-      if (objects.length === 0 || plain(inputs).forceDestroy === true) return;
-      throw new ApiError(
-        'BucketNotEmpty',
-        `The bucket '${id}' you tried to delete is not empty (${objects.length} objects)`,
-      );
+      if (plain(inputs).forceDestroy === true) for (const object of objects) cloud.remove(OBJECT, object.id);
+      else if (objects.length > 0)
+        throw new ApiError(
+          'BucketNotEmpty',
+          `The bucket '${id}' you tried to delete is not empty (${objects.length} objects)`,
+        );
     },
   },
   bucketSetting('BucketPublicAccessBlock', 'bucketPublicAccessBlock'),
@@ -96,6 +97,7 @@ export const STORAGE: readonly Kind[] = [
   }),
   {
     type: OBJECT,
+    overwrites: true,
     id: (inputs) => `${text(inputs, 'bucket')}/${text(inputs, 'key')}`,
     replaces: ['bucket', 'key'],
     references: [ofBucket],
@@ -127,6 +129,22 @@ export const STORAGE: readonly Kind[] = [
       dataType: 'text',
     }),
     volatile: ['version'],
+  },
+  {
+    // Commands on machines: done when they are there.
+    type: 'aws:ssm/association:Association',
+    prefix: 'assoc',
+    replaces: ['name', 'documentVersion', 'instanceId'],
+    admit: (inputs) => {
+      const known = ['AWS-RunShellScript', 'AWS-UpdateSSMAgent', 'AWS-ConfigureAWSPackage'];
+      if (known.includes(text(inputs, 'name') ?? '')) return;
+      throw new ApiError('InvalidDocument', `Document with name ${text(inputs, 'name')} does not exist`);
+    },
+    outputs: (_, id, { region }) => ({
+      arn: `arn:aws:ssm:${region}:${ACCOUNT}:association/${id}`,
+      associationId: id,
+      documentVersion: '$DEFAULT',
+    }),
   },
   {
     type: 'aws:cloudwatch/logGroup:LogGroup',
