@@ -30,7 +30,8 @@ const SECTIONS: readonly Section[] = [
     title: 'Throughput of TCP',
     text: `From a pod on one node to a pod on another, iperf3. "whole": the link between the nodes carries super-packets, which flatters
 whatever keeps them whole. "wire": every packet crosses it at the size of its MTU, as on a network card without offloads, and the
-receiving interface merges them again (GRO). "back": from the second pod to the first.`,
+receiving interface merges them again (GRO). "back": from the second pod to the first. The engines run without the control side, in a
+program that is compiled as flanneld is.`,
     takes: /^TCP, /,
   },
   {
@@ -56,7 +57,7 @@ has. The programs at the ends share the processors with the path: what arrives d
   },
   {
     title: 'flanneld as a whole',
-    text: 'The shipped `dist/flanneld` with an etcd, two nodes: after 10 s without traffic, and after load of TCP both ways.',
+    text: 'The shipped `dist/flanneld` with an etcd, two nodes: after a while without traffic, and after load of TCP both ways.',
     takes: /^flanneld: /,
   },
 ];

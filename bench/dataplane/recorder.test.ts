@@ -31,6 +31,12 @@ test('Recorder gives each series beside each of its peers, as medians', () => {
   expect(results[0]!.runs).toEqual([4, 6]);
 });
 
+test('Recorder puts its prefix before each measure', () => {
+  const recorder = new Recorder('On Node: ');
+  recorder.note('TCP', 'Gbit/s', 'fast', 1);
+  expect(recorder.results().map(({ name }) => name)).toEqual(['On Node: TCP: fast']);
+});
+
 test('Recorder makes no ratio of percentages', () => {
   const recorder = new Recorder();
   recorder.note('lost', '%', 'vxlan', 0);

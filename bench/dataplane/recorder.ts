@@ -18,7 +18,11 @@ const VARIATION_PEERS = ['fast', 'vxlan'];
 export class Recorder {
   readonly #entries = new Map<string, Entry>();
 
-  note(measure: string, unit: string, series: string, value: number): void {
+  /** `prefix`: before the name of each measure, where it is not what it usually is. */
+  constructor(readonly prefix = '') {}
+
+  note(what: string, unit: string, series: string, value: number): void {
+    const measure = this.prefix + what;
     const entry = this.#entries.get(measure) ?? { unit, series: new Map<string, number[]>() };
     this.#entries.set(measure, entry);
     const runs = entry.series.get(series) ?? [];

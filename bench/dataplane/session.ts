@@ -24,7 +24,7 @@ export interface Place {
 }
 
 export class Session {
-  readonly record = new Recorder();
+  readonly record: Recorder;
   readonly program: Program;
   /** The bundle of round-trip.ts. */
   readonly roundTripProgram: string;
@@ -33,6 +33,10 @@ export class Session {
     readonly settings: Settings,
     readonly say: (line: string) => void,
   ) {
+    // The page speaks of the runtime that is shipped.
+    const shipped = settings.runtime === 'bun';
+    this.record = new Recorder(shipped ? '' : 'On Node: ');
+    say(shipped ? 'engines compiled by Bun, as flanneld is' : 'engines on Node.js, which is not what is shipped');
     this.program = buildProgram(settings.runtime);
     this.roundTripProgram = this.program.path('round-trip.cjs');
     const entryPoints = ['bench/dataplane/round-trip.ts'];

@@ -7,6 +7,8 @@ import { tcpRate, warmUp } from '../measure.ts';
 import type { Session } from '../session.ts';
 
 const ENGINES = ['fast', 'reference'] as const;
+/** Code that ran at the start is compiled by then. */
+const SETTLE_SECONDS = 10;
 const IDLE_SECONDS = 10;
 
 export async function measureDaemon(session: Session): Promise<void> {
@@ -27,7 +29,7 @@ export async function measureDaemon(session: Session): Promise<void> {
 
 async function measureOne({ record, settings }: Session, lab: Lab, { pids }: Flannel, engine: string): Promise<void> {
   warmUp(lab);
-  await sleep(2000);
+  await sleep(SETTLE_SECONDS * 1000);
   const before = pids.map(scheduledSeconds);
   await sleep(IDLE_SECONDS * 1000);
   for (const [index, pid] of pids.entries()) {
