@@ -1,0 +1,45 @@
+/** Bytes from pod to pod over TCP, with their SHA-256 at both ends. */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import type { Place } from '../../../bench/dataplane/lab.ts';
+
+const PROGRAM = join(__dirname, 'stream.mjs');
+export const MEBIBYTE = 1 << 20;
+
+export interface StreamEnds {
+  readonly sent: { readonly bytes: number; readonly sha256: string };
+  readonly arrived: { readonly bytes: number; readonly sha256: string };
+}
+
+export async function stream(from: Place, to: Place, bytes: number, port = 7000): Promise<StreamEnds> {
+  const receiver = start(to, ['receive', to.address, String(port)]);
+  const sender: ChildProcess[] = [];
+  try {
+    const arrived = lines(receiver);
+    await arrived.next(); // it listens
+    sender.push(start(from, ['send', to.address, String(port), String(bytes)]));
+    const sent = await lines(sender[0]!).next();
+    return { sent: JSON.parse(sent.value), arrived: JSON.parse((await arrived.next()).value) };
+  } finally {
+    await Promise.all([receiver, ...sender].map(end));
+  }
+}
+
+export async function end(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return;
+  const ended = once(child, 'exit');
+  child.kill('SIGKILL');
+  await ended;
+}
+
+function start({ netns }: Place, args: readonly string[]): ChildProcess {
+  return spawn('nsenter', [`--net=${netns}`, process.execPath, PROGRAM, ...args], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+}
+
+function lines(child: ChildProcess): AsyncIterator<string> {
+  return createInterface({ input: child.stdout! })[Symbol.asyncIterator]();
+}
