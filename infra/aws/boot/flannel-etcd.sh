@@ -72,13 +72,12 @@ mount_volume() {
   mount -o nodev,nosuid,noexec "$device" $volume
 }
 
+# Fails itself if S3 does not answer: "no" must be certain.
 formed() {
   local answer
-  if answer=$("$lib/cloud" s3api head-object --bucket "$SNAPSHOT_BUCKET" --key "$SNAPSHOT_PREFIX/formed" 2>&1); then
-    return 0
-  fi
-  [[ $answer == *'(404)'* ]] || die "cannot ask S3 whether there was a cluster: $answer"
-  return 1
+  answer=$("$lib/cloud" s3api list-objects-v2 --bucket "$SNAPSHOT_BUCKET" --prefix "$SNAPSHOT_PREFIX/formed" \
+    --query 'Contents[].[Key]' --output text) || die "cannot ask S3 whether there was a cluster"
+  [ "$answer" = "$SNAPSHOT_PREFIX/formed" ]
 }
 
 members_of_cluster() {
@@ -234,12 +233,12 @@ snapshot() {
   trap "rm -rf '$work'" EXIT
   ctl --command-timeout 60s snapshot save "$work/db"
   "$lib/cloud" s3api put-object --bucket "$SNAPSHOT_BUCKET" --body "$work/db" \
-    --key "$SNAPSHOT_PREFIX/$(date -u +%Y-%m-%dT%H-%M-%SZ)-$MEMBER.db" >/dev/null
+    --key "$SNAPSHOT_PREFIX/snapshots/$(date -u +%Y-%m-%dT%H-%M-%SZ)-$MEMBER.db" >/dev/null
 }
 
 snapshots() {
-  "$lib/cloud" s3api list-objects-v2 --bucket "$SNAPSHOT_BUCKET" --prefix "$SNAPSHOT_PREFIX/" \
-    --query 'Contents[].[Key]' --output text | grep '\.db$'
+  "$lib/cloud" s3api list-objects-v2 --bucket "$SNAPSHOT_BUCKET" --prefix "$SNAPSHOT_PREFIX/snapshots/" \
+    --query 'Contents[].[Key]' --output text
 }
 
 restore() {
