@@ -51,10 +51,9 @@ export function etcdBootstrapService(): string {
       // Where this fails, what was there before goes on, and bootstrap fails in the end.
       ['ExecStartPre', `-${LIBRARY}/stage`],
       ['ExecStartPre', `-${LIBRARY}/activate`],
-      // Mounts for the whole machine, and so must not be shut in. Of PrivateDevices it escapes the empty /dev, but not the
-      // control group's list of devices, which the others cannot use: they see none.
-      ['ExecStartPre', `+${COMMAND} volume`],
-      ['DeviceAllow', 'block-* rw'],
+      // Mounts for the whole machine, and so must not be shut in: what has full privileges here ("+") has a mount namespace
+      // and a list of devices all the same (systemd 252).
+      ['ExecStartPre', `systemd-run --quiet --wait --collect ${COMMAND} volume`],
       ['ExecStart', `${COMMAND} bootstrap`],
       ['Restart', 'on-failure'],
       ['RestartSec', '15'],
