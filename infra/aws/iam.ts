@@ -28,6 +28,7 @@ export function statements(grants: Grants): Statement[] {
     ...sessionManager(),
     ...artifacts(grants),
     ...parameters(grants),
+    ...(role === 'etcd' ? associations() : []),
     ...(role === 'etcd' && snapshots !== undefined ? snapshotStatements(grants.keyArn, snapshots) : []),
     ...(role === 'node' && changesOwnCheck ? [sourceDestCheck(grants)] : []),
   ];
@@ -47,6 +48,25 @@ function sessionManager(): Statement[] {
         'ssmmessages:CreateDataChannel',
         'ssmmessages:OpenControlChannel',
         'ssmmessages:OpenDataChannel',
+      ],
+      ['*'],
+    ),
+  ];
+}
+
+/** Commands that an `up` runs and waits for: the machine's agent asks for them and reports their end (State Manager). */
+function associations(): Statement[] {
+  return [
+    allow(
+      'RunAssociations',
+      [
+        'ssm:DescribeAssociation',
+        'ssm:GetDocument',
+        'ssm:ListAssociations',
+        'ssm:ListInstanceAssociations',
+        'ssm:PutComplianceItems',
+        'ssm:UpdateAssociationStatus',
+        'ssm:UpdateInstanceAssociationStatus',
       ],
       ['*'],
     ),

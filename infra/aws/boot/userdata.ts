@@ -42,13 +42,15 @@ export interface NodeUserData {
   readonly parameters: { readonly ca: string; readonly certificate: string; readonly key: string };
   /** Whether the node asks EC2 to let packets of pods pass as they are, which its group's launch template cannot say. */
   readonly disableSourceDestCheck: boolean;
+  /** What flanneld reads elsewhere when it starts: with another text the node is another one, and nodes are replaced. */
+  readonly revision?: string;
   readonly endpoints?: ServiceEndpoints;
 }
 
 export function nodeUserData(node: NodeUserData): string {
   const { files, unit } = nodeBoot({ root: '', etcdEndpoints: node.etcdEndpoints });
   return renderCloudConfig({
-    title: `a node of flannel's stack ${node.stack}`,
+    title: `a node of flannel's stack ${node.stack}${node.revision === undefined ? '' : `, for ${node.revision}`}`,
     files: [
       bootstrapEnvironment(node, {
         DISABLE_SOURCE_DEST_CHECK: String(node.disableSourceDestCheck),
