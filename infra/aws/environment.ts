@@ -1,12 +1,37 @@
-/** The AWS environment: a VPC, etcd, and nodes that boot from the stack's bucket. */
+/** The AWS environment: a VPC, etcd, and nodes that boot from the stack's bucket. What `local` is on one machine, in an account. */
 import { formatNetworkConfig } from '@flannel-ts/flannel/network-config';
+import { formatIpv4 } from '@flannel-ts/inet/ipv4';
 import { formatIpv4Prefix } from '@flannel-ts/inet/prefix';
+import { Provider } from '@pulumi/aws/provider';
 import * as pulumi from '@pulumi/pulumi';
 import type { CloudSettings } from '../config.ts';
+import { orRunError, readConfiguredArtifact } from '../configured.ts';
 import type { EnvironmentOutputs } from '../environment.ts';
+import { InfraError } from '../errors.ts';
 import type { Artifact } from '../node/artifact.ts';
+import { FlannelArtifacts } from './artifacts.ts';
+import { EtcdBackup } from './backup.ts';
+import { nodeUserData } from './boot/userdata.ts';
+import type { Architecture, EtcdOutputs, MachineKind, MachinePlace, Role } from './contract.ts';
+import { endpointServices, FlannelEndpoints } from './endpoints.ts';
+import { FlannelEtcd } from './etcd.ts';
+import { InstanceRole } from './iam.ts';
+import { StackKey } from './key.ts';
+import { newestImage } from './machine.ts';
+import { FlannelNetwork } from './network.ts';
+import { FixedNodes, NodeGroup, type NodeOutput } from './nodes.ts';
+import { FlannelSecurity } from './security.ts';
+import { needsForeignAddresses } from './settings.ts';
+import { type Placement, placeEtcd, placeNodes, type SubnetRole } from './subnets.ts';
+import { stackTags, type Tags } from './tags.ts';
 
 export function createAwsEnvironment(settings: CloudSettings, artifact: Artifact): EnvironmentOutputs {
+  const artifacts = { node: artifact, etcd: readConfiguredArtifact(settings.aws.etcdArtifact) };
+  for (const each of Object.values(artifacts)) orRunError(() => checkArchitecture(each, settings.aws.architecture));
+  const tags = stackTags(settings.stack, settings.aws.ttlHours);
+  // The only one: nothing of AWS is made with the credentials and the region that happen to be around.
+  const provider = new Provider('aws', { region: settings.aws.region, defaultTags: { tags } });
+  const made = new AwsEnvironment(settings.stack, { settings, artifacts, tags }, { providers: [provider] });
   const { network, vpc } = settings;
   return {
     network: {
@@ -15,9 +40,196 @@ export function createAwsEnvironment(settings: CloudSettings, artifact: Artifact
       subnetLength: network.subnetLength,
       backend: JSON.parse(formatNetworkConfig(network)).Backend,
     },
-    nodes: [],
-    etcdEndpoints: [],
+    nodes: made.nodes,
+    etcdEndpoints: made.etcd.endpoints,
     artifact: { version: artifact.version, sha256: artifact.sha256 },
-    etcdClient: pulumi.secret({ ca: '', cert: '', key: '' }),
+    etcdClient: made.etcd.client,
   };
+}
+
+interface AwsEnvironmentArgs {
+  readonly settings: CloudSettings;
+  readonly artifacts: Readonly<Record<Role, Artifact>>;
+  readonly tags: Tags;
+}
+
+/** The parent of all others, which take the provider from it. */
+class AwsEnvironment extends pulumi.ComponentResource {
+  readonly etcd: EtcdOutputs;
+  readonly nodes: readonly NodeOutput[];
+
+  private readonly network: FlannelNetwork;
+  private readonly security: FlannelSecurity;
+  private readonly key: StackKey;
+  private readonly artifacts: FlannelArtifacts;
+  private readonly imageId: pulumi.Input<string>;
+  /** A machine that boots before them would not reach what it boots from, and one that goes after them cannot end well. */
+  private readonly reachable: readonly pulumi.Resource[];
+  /** Whether nodes of a group switch off the check of their interfaces' addresses by themselves. */
+  private readonly changesOwnCheck: boolean;
+
+  constructor(
+    name: string,
+    private readonly args: AwsEnvironmentArgs,
+    options: pulumi.ComponentResourceOptions,
+  ) {
+    super('flannel:aws:Environment', name, {}, options);
+    const { settings, artifacts } = args;
+    const { stack, aws } = settings;
+    this.changesOwnCheck = needsForeignAddresses(settings.network.backend) && aws.nodeMode === 'group';
+    this.key = new StackKey('key', { stack, data: aws.data }, { parent: this });
+    this.network = this.makeNetwork();
+    this.security = this.makeSecurity();
+    const endpoints = this.makeEndpoints();
+    this.reachable = [this.network, this.security, ...(endpoints === undefined ? [] : [endpoints])];
+    const { protect } = aws.data;
+    this.artifacts = new FlannelArtifacts('artifacts', { keyArn: this.key.arn, protect, artifacts }, { parent: this });
+    this.imageId = aws.imageId ?? newestImage(aws.architecture, { parent: this });
+    this.etcd = this.makeEtcd();
+    this.nodes = this.makeNodes();
+    this.registerOutputs();
+  }
+
+  private makeNetwork(): FlannelNetwork {
+    const { vpc, aws } = this.args.settings;
+    const { region, nat, flowLogs, data } = aws;
+    const { zones } = aws.subnets;
+    return new FlannelNetwork(
+      'network',
+      { cidrBlock: formatIpv4Prefix(vpc), region, zones, nat, flowLogs, protect: data.protect },
+      { parent: this },
+    );
+  }
+
+  private makeSecurity(): FlannelSecurity {
+    const { vpc, network, aws } = this.args.settings;
+    const { vpcId, s3PrefixListId } = this.network;
+    const security = new FlannelSecurity(
+      'security',
+      {
+        vpcId,
+        s3PrefixListId,
+        vpcCidr: formatIpv4Prefix(vpc),
+        podCidr: formatIpv4Prefix(network.network),
+        backend: network.backend,
+        internet: aws.nat !== 'none',
+        endpoints: aws.vpcEndpoints,
+      },
+      { parent: this },
+    );
+    return security;
+  }
+
+  private makeEndpoints(): FlannelEndpoints | undefined {
+    const { vpcId } = this.network;
+    const { endpointGroup: securityGroupId } = this.security;
+    if (securityGroupId === undefined) return undefined;
+    const { region } = this.args.settings.aws;
+    const services = endpointServices(this.changesOwnCheck);
+    const subnetIds = this.network.subnetsOf('private').map(({ id }) => id);
+    return new FlannelEndpoints('endpoints', { region, vpcId, subnetIds, securityGroupId, services }, { parent: this });
+  }
+
+  private makeEtcd(): EtcdOutputs {
+    const { stack, network, etcdMembers, aws } = this.args.settings;
+    const { data, region } = aws;
+    const backup = new EtcdBackup('backup', { stack, keyArn: this.key.arn, data }, { parent: this });
+    const role = new InstanceRole(
+      'etcd',
+      {
+        stack,
+        role: 'etcd',
+        keyArn: this.key.arn,
+        artifactsArn: this.artifacts.bucketArn,
+        snapshots: { bucketArn: backup.bucketArn, prefix: backup.folder.prefix },
+      },
+      { parent: this },
+    );
+    return new FlannelEtcd(
+      'etcd',
+      {
+        stack,
+        region,
+        machines: this.machines('etcd', role, aws.etcdInstanceType),
+        members: this.places('etcd', placeEtcd(aws.subnets, etcdMembers)),
+        artifact: this.artifacts.objects.etcd,
+        network,
+        keyArn: this.key.arn,
+        snapshots: backup.folder,
+        data,
+        tags: this.args.tags,
+      },
+      { parent: this, dependsOn: [...this.reachable] },
+    );
+  }
+
+  private makeNodes(): readonly NodeOutput[] {
+    const { stack, network, nodes: count, aws } = this.args.settings;
+    const role = new InstanceRole(
+      'node',
+      {
+        stack,
+        role: 'node',
+        keyArn: this.key.arn,
+        artifactsArn: this.artifacts.bucketArn,
+        changesOwnCheck: this.changesOwnCheck,
+      },
+      { parent: this },
+    );
+    const machines = this.machines('node', role, aws.instanceType);
+    const common = { machines, userData: this.userData(), tags: this.args.tags };
+    const options = { parent: this, dependsOn: [...this.reachable, ...this.etcd.ready] };
+    if (aws.nodeMode === 'instances') {
+      const places = this.places('private', placeNodes(aws.subnets, count));
+      const sourceDestCheck = !needsForeignAddresses(network.backend);
+      return new FixedNodes('nodes', { ...common, places, sourceDestCheck }, options).nodes;
+    }
+    const subnetIds = this.network.subnetsOf('private').map(({ id }) => id);
+    return new NodeGroup('nodes', { ...common, count, subnetIds, forceDelete: !aws.data.protect }, options).nodes;
+  }
+
+  private userData(): pulumi.Output<string> {
+    const { stack, aws } = this.args.settings;
+    const { endpoints, nodeParameters } = this.etcd;
+    const { bucket, key, sha256 } = this.artifacts.objects.node;
+    return pulumi.output(bucket).apply((bucket) =>
+      nodeUserData({
+        stack,
+        region: aws.region,
+        artifact: { bucket, key, sha256 },
+        etcdEndpoints: endpoints,
+        parameters: nodeParameters,
+        disableSourceDestCheck: this.changesOwnCheck,
+        revision: formatNetworkConfig(this.args.settings.network),
+      }),
+    );
+  }
+
+  private machines(role: Role, { profile }: InstanceRole, instanceType: string): MachineKind {
+    return {
+      role,
+      architecture: this.args.settings.aws.architecture,
+      instanceType,
+      imageId: this.imageId,
+      securityGroupId: this.security.groups[role],
+      instanceProfile: profile,
+    };
+  }
+
+  private places(role: SubnetRole, placed: readonly Placement[]): MachinePlace[] {
+    const subnets = this.network.subnetsOf(role);
+    return placed.map(({ name, zone, zoneIndex, address }) => {
+      return { name, zone, subnetId: subnets[zoneIndex]!.id, address: formatIpv4(address) };
+    });
+  }
+}
+
+/** A machine would boot, and not be able to run what it fetches. Archives say in their names what they are for. */
+function checkArchitecture({ file, source }: Artifact, architecture: Architecture): void {
+  const [, found] = /-linux-(\w+)\.tar\.gz$/.exec(file) ?? [];
+  if (found === undefined || found === architecture) return;
+  throw new InfraError(
+    'ARTIFACT_ARCHITECTURE',
+    `${source} is for ${found} and architecture is ${architecture}: build on a machine of that kind, or set architecture to ${found}`,
+  );
 }
