@@ -17,8 +17,11 @@ export function machineBusySeconds(): number {
   return (user + nice + system + irq + softirq) / TICKS_PER_SECOND;
 }
 
-export function processTime(pid: number): ProcessorTime {
-  return timesOf(`/proc/${pid}/stat`);
+/** Seconds so far, of all of them together. */
+export function spentBy(processes: readonly { readonly pid: number }[]): number {
+  return processes
+    .map(({ pid }) => timesOf(`/proc/${pid}/stat`))
+    .reduce((sum, { user, system }) => sum + user + system, 0);
 }
 
 export interface ThreadTime extends ProcessorTime {
@@ -42,7 +45,7 @@ export function threadTimes(pid: number): ThreadTime[] {
   });
 }
 
-/** Finer than the ticks of processTime(): nanoseconds, from the scheduler's own account of each thread. */
+/** Finer than the ticks of spentBy(): nanoseconds, from the scheduler's own account of each thread. */
 export function scheduledSeconds(pid: number): number {
   const threads = readdirSync(`/proc/${pid}/task`);
   const nanoseconds = threads.map((thread) =>

@@ -23,6 +23,8 @@ import {
 } from '@flannel-ts/linux/socket';
 
 export interface RoundTrips {
+  /** With those of the warm-up. */
+  readonly count: number;
   readonly perSecond: number;
   /** Microseconds. */
   readonly median: number;
@@ -50,19 +52,21 @@ function ask(address: Uint8Array, seconds: number): RoundTrips {
   const connection = connected(address);
   const byte = new Uint8Array(1);
   const times: number[] = [];
+  let count = 0;
   const start = performance.now() + WARM_UP_MS;
   const end = start + seconds * 1000;
   for (let before = performance.now(); before < end; ) {
     sendTo(connection, byte);
     if (recv(connection, byte) !== 1) throw new Error('The server closed the connection');
     const after = performance.now();
+    count++;
     if (before >= start) times.push(after - before);
     before = after;
   }
   closeFd(connection);
   const sorted = Float64Array.from(times).sort();
   const at = (share: number): number => sorted[Math.floor(share * (sorted.length - 1))]! * 1000;
-  return { perSecond: times.length / seconds, median: at(0.5), p90: at(0.9), p99: at(0.99) };
+  return { count, perSecond: times.length / seconds, median: at(0.5), p90: at(0.9), p99: at(0.99) };
 }
 
 /** The server may not listen yet. */

@@ -1,5 +1,5 @@
 /** What single properties of the fast engine cost or give. */
-import { processTime } from '../cpu.ts';
+import { spentBy } from '../cpu.ts';
 import { tcpRate } from '../measure.ts';
 import { type Series, type Session, VARIANTS } from '../session.ts';
 
@@ -16,16 +16,14 @@ export async function measureOptions(session: Session): Promise<void> {
     await session.withLab(1500, async (lab) => {
       lab.setVariant(variant);
       await session.eachRound(lab, VARIATIONS, async ({ series: { name }, path: { engines } }) => {
-        const spent = (): number =>
-          engines.reduce((sum, { pid }) => sum + processTime(pid).user + processTime(pid).system, 0);
-        const before = spent();
+        const before = spentBy(engines);
         const { rate, gigabytes } = await tcpRate(lab, 1, settings.seconds);
         record.note(`Options: TCP, 1 stream, ${variant}`, 'Gbit/s', name, rate);
         record.note(
           `Options: processor time of both engines, ${variant}`,
           's/GB',
           name,
-          (spent() - before) / gigabytes,
+          (spentBy(engines) - before) / gigabytes,
         );
       });
     });

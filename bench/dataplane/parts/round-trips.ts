@@ -1,4 +1,5 @@
 /** How long an answer takes on a path with nothing else on it. */
+import { spentBy } from '../cpu.ts';
 import { pingTime, tcpRoundTrips } from '../measure.ts';
 import type { Session } from '../session.ts';
 
@@ -11,11 +12,16 @@ export async function measureRoundTrips(session: Session): Promise<void> {
   const series = [...session.paths, ...(settings.paths.includes('fast') ? [busy] : [])];
   await session.withLab(1500, async (lab) => {
     lab.setVariant('wire');
-    await session.eachRound(lab, series, async ({ series: { name } }) => {
+    await session.eachRound(lab, series, async ({ series: { name }, path: { engines } }) => {
+      const before = spentBy(engines);
       const trips = await tcpRoundTrips(lab, session.roundTripProgram, settings.seconds);
       record.note('TCP request and response, median', 'µs', name, trips.median);
       record.note('TCP request and response, 99th percentile', 'µs', name, trips.p99);
       record.note('TCP requests and responses', '1/s', name, trips.perSecond);
+      if (engines.length > 0) {
+        const each = ((spentBy(engines) - before) * 1e6) / trips.count;
+        record.note('TCP request and response, processor time of both engines', 'µs', name, each);
+      }
       record.note('Ping, average', 'ms', name, pingTime(lab, PINGS));
     });
   });

@@ -1,5 +1,5 @@
 /** Throughput of TCP, and what it costs in processor time. */
-import { machineBusySeconds, processTime } from '../cpu.ts';
+import { machineBusySeconds, spentBy } from '../cpu.ts';
 import type { Lab, Variant } from '../lab.ts';
 import { type Direction, type TcpRate, tcpRate } from '../measure.ts';
 import type { Path } from '../paths.ts';
@@ -70,6 +70,5 @@ async function costly(lab: Lab, path: Path, load: Load, seconds: number): Promis
 }
 
 function times({ engines }: Path): Cost {
-  const spent = engines.map(({ pid }) => processTime(pid));
-  return { machine: machineBusySeconds(), engines: spent.reduce((sum, { user, system }) => sum + user + system, 0) };
+  return { machine: machineBusySeconds(), engines: spentBy(engines) };
 }
