@@ -38,8 +38,13 @@ export interface State {
 /** Settings as `pulumi config set` takes them; objects are given as JSON. */
 export type Settings = Readonly<Record<string, string | number | boolean | object>>;
 
+/** Of a failed command's output: the end says why. */
+const MOST = 4000;
+
 export class Project {
   private readonly env: NodeJS.ProcessEnv;
+  /** All that the CLI said, but for what was asked of it with --show-secrets. */
+  said = '';
 
   private constructor(
     readonly directory: string,
@@ -102,6 +107,15 @@ export class Project {
     writeFileSync(join(this.directory, 'index.ts'), source);
   }
 
+  /** A setting of the stack; undefined where neither its file nor the project sets it. */
+  async setting(stack: string, key: string): Promise<string | undefined> {
+    const all = JSON.parse((await this.ok('config', '--json', '--stack', stack)).stdout) as Record<
+      string,
+      { value?: string }
+    >;
+    return all[`${this.name}:${key}`]?.value;
+  }
+
   remove(): void {
     rmSync(this.directory, { recursive: true, force: true });
   }
@@ -131,39 +145,41 @@ export class Project {
     });
     const code = new Promise<number | null>((resolve, reject) => child.once('error', reject).once('close', resolve));
     const [stdout, stderr] = await Promise.all([text(child.stdout), text(child.stderr)]);
+    if (!args.includes('--show-secrets')) this.said += stdout + stderr;
     return { code: await code, stdout, output: stdout + stderr, seconds: (performance.now() - began) / 1000 };
   }
 
   /** The same, and the test fails with all it said when it does not end with 0. */
   async ok(...args: readonly string[]): Promise<Result> {
     const result = await this.run(...args);
-    if (result.code !== 0) throw new Error(`pulumi ${args.join(' ')} ended with ${result.code}\n${result.output}`);
+    if (result.code !== 0)
+      throw new Error(`pulumi ${args.join(' ')} ended with ${result.code}\n${result.output.slice(-MOST)}`);
     return result;
   }
 
   /** `up` without the preview before it, unless there is something to see in it. */
   up(stack: string, ...flags: readonly string[]): Promise<Result> {
-    return this.ok('up', '--yes', '--skip-preview', '--stack', stack, ...flags);
+    return this.ok('up', '--yes', '--skip-preview', '--suppress-progress', '--stack', stack, ...flags);
   }
 
   tryUp(stack: string, ...flags: readonly string[]): Promise<Result> {
-    return this.run('up', '--yes', '--skip-preview', '--stack', stack, ...flags);
+    return this.run('up', '--yes', '--skip-preview', '--suppress-progress', '--stack', stack, ...flags);
   }
 
   preview(stack: string, ...flags: readonly string[]): Promise<Result> {
-    return this.ok('preview', '--stack', stack, ...flags);
+    return this.ok('preview', '--suppress-progress', '--stack', stack, ...flags);
   }
 
   refresh(stack: string, ...flags: readonly string[]): Promise<Result> {
-    return this.ok('refresh', '--yes', '--skip-preview', '--stack', stack, ...flags);
+    return this.ok('refresh', '--yes', '--skip-preview', '--suppress-progress', '--stack', stack, ...flags);
   }
 
   destroy(stack: string, ...flags: readonly string[]): Promise<Result> {
-    return this.ok('destroy', '--yes', '--skip-preview', '--stack', stack, ...flags);
+    return this.ok('destroy', '--yes', '--skip-preview', '--suppress-progress', '--stack', stack, ...flags);
   }
 
   tryDestroy(stack: string, ...flags: readonly string[]): Promise<Result> {
-    return this.run('destroy', '--yes', '--skip-preview', '--stack', stack, ...flags);
+    return this.run('destroy', '--yes', '--skip-preview', '--suppress-progress', '--stack', stack, ...flags);
   }
 
   async outputs<T>(stack: string, ...flags: readonly string[]): Promise<T> {

@@ -1,0 +1,130 @@
+/** What a change of a running stack touches, and what it must leave alone: three members of etcd, and nodes in a group. */
+import { expectTeardownOrder, touched } from './support/lifecycle.ts';
+import { Stack, userDataOf, type Work } from './support/stack.ts';
+
+jest.setTimeout(180_000);
+
+const ZONES = ['eu-central-1a', 'eu-central-1b', 'eu-central-1c'];
+const MEMBERS = ['etcd-etcd-0', 'etcd-etcd-1', 'etcd-etcd-2'];
+
+let stack: Stack;
+
+beforeAll(async () => {
+  stack = await Stack.start('dev', { zones: ZONES, etcdMembers: 3, nodes: 3 });
+  await stack.project.up('dev');
+});
+
+afterAll(async () => {
+  await stack?.stop();
+});
+
+/** Without the machines of the group, whose names are ids. */
+function changed(work: Work): readonly string[] {
+  return work.all.filter((line) => !line.startsWith('refresh '));
+}
+
+async function machineIds(): Promise<readonly string[]> {
+  return (await stack.double.machines()).map(({ id }) => id);
+}
+
+const ROLL = ['update Group nodes', 'update LaunchTemplate nodes'];
+
+test('another artifact is another object and another template, and rolls over all nodes and nothing else', async () => {
+  const before = await machineIds();
+  const { directory, sha256 } = stack.artifact('flannel', '2');
+  const work = await stack.change({ artifact: directory });
+  expect(changed(work)).toEqual(['create BucketObjectv2 artifacts-node', ...ROLL]);
+  expect(work.of('refresh', 'Group').map(({ name }) => name)).toEqual(before);
+  expect((await machineIds()).filter((id) => before.includes(id))).toEqual([]);
+  const [template] = await stack.find('LaunchTemplate');
+  expect(userDataOf(template!.inputs)).toContain(sha256);
+  expect((await stack.project.outputs<{ artifact: unknown }>('dev')).artifact).toEqual({ version: '2', sha256 });
+  expect(touched(work)).toEqual([]);
+});
+
+test('the artifact before is a way back, by configuration alone', async () => {
+  const { directory, sha256 } = stack.artifact('flannel', '1');
+  const work = await stack.change({ artifact: directory });
+  expect(changed(work)).toEqual(['create BucketObjectv2 artifacts-node', ...ROLL]);
+  const [template] = await stack.find('LaunchTemplate');
+  expect(userDataOf(template!.inputs)).toContain(sha256);
+});
+
+test('another port of the backend opens before it closes, tells etcd, and leaves etcd and the network alone', async () => {
+  const work = await stack.change({ backend: { Type: 'udp', Port: 8300 } });
+  expect(changed(work)).toEqual([
+    'create Association etcd-settled',
+    'create SecurityGroupEgressRule security-node-out-overlay-udp-8300',
+    'create SecurityGroupIngressRule security-node-in-overlay-udp-8300',
+    'delete Association etcd-settled',
+    'delete SecurityGroupEgressRule security-node-out-overlay-udp-8285',
+    'delete SecurityGroupIngressRule security-node-in-overlay-udp-8285',
+    ...ROLL,
+    'update Parameter parameter-flannel-etcd-network',
+  ]);
+  const opened = work.of('create', 'SecurityGroupIngressRule');
+  expect(work.notBefore(opened, work.of('delete', 'SecurityGroupIngressRule'))).toEqual([]);
+  expect(work.notBefore(work.of('create', 'Association'), work.of('update', 'Group'))).toEqual([]);
+  expect(touched(work)).toEqual([]);
+});
+
+test('more nodes are a larger group', async () => {
+  const before = await machineIds();
+  expect((await stack.change({ nodes: 5 })).all).toEqual(['update Group nodes']);
+  expect((await machineIds()).slice(0, 3)).toEqual(before);
+  expect(await machineIds()).toHaveLength(5);
+  expect((await stack.change({ nodes: 2 })).all).toEqual(['update Group nodes']);
+  expect(await machineIds()).toEqual(before.slice(0, 2));
+});
+
+test('another type and another image of nodes roll over the nodes, and etcd stays', async () => {
+  const work = await stack.change({ instanceType: 't3.medium', imageId: 'ami-0a86a86a86a86a861' });
+  expect(changed(work)).toEqual(ROLL);
+});
+
+test('more NAT gateways are other routes', async () => {
+  const work = await stack.change({ nat: 'zone' });
+  expect(work.types('create', 'update')).toEqual(['Eip', 'NatGateway', 'Route']);
+  expect(work.types('delete')).toEqual([]);
+  expect(touched(work)).toEqual([]);
+});
+
+test('another etcd is one member after another, each with its volume and its address', async () => {
+  const attached = async () =>
+    (await stack.find('VolumeAttachment')).map(({ name, inputs }) => [name, inputs.volumeId]).sort();
+  const before = await attached();
+  const work = await stack.change({ etcdArtifact: stack.artifact('etcd', '2').directory });
+  expect(work.names('delete', 'Instance')).toEqual(MEMBERS);
+  expect(work.names('create', 'Instance')).toEqual(MEMBERS);
+  for (const [i, name] of MEMBERS.entries()) {
+    const of = (operation: 'create' | 'delete', type: string, which: string) =>
+      work.of(operation, type).filter((entry) => entry.name === which);
+    const healthy = of('create', 'Association', `${name}-healthy`);
+    expect(work.notBefore(of('delete', 'VolumeAttachment', `${name}-data`), of('delete', 'Instance', name))).toEqual(
+      [],
+    );
+    expect(work.notBefore(of('delete', 'Instance', name), of('create', 'Instance', name))).toEqual([]);
+    expect(work.notBefore(of('create', 'VolumeAttachment', `${name}-data`), healthy)).toEqual([]);
+    const next = MEMBERS[i + 1];
+    if (next !== undefined) expect(work.notBefore(healthy, of('delete', 'Instance', next))).toEqual([]);
+  }
+  expect(await attached()).toEqual(before);
+  expect(touched(work)).toEqual([]);
+  expect(work.of('refresh', 'Group')).toEqual([]);
+});
+
+test('another type of etcd machines restarts one member after another, each when the one before is healthy', async () => {
+  const work = await stack.change({ etcdInstanceType: 't3.medium' });
+  expect(work.names('update', 'Instance')).toEqual(MEMBERS);
+  for (const [i, next] of MEMBERS.slice(1).entries()) {
+    const healthy = work.of('create', 'Association').filter(({ name }) => name === `${MEMBERS[i]}-healthy`);
+    const updated = work.of('update', 'Instance').filter(({ name }) => name === next);
+    expect(work.notBefore(healthy, updated)).toEqual([]);
+  }
+  expect(touched(work)).toEqual([]);
+});
+
+test('destroy leaves nothing of all that', async () => {
+  expectTeardownOrder(await stack.work(() => stack.project.destroy('dev')));
+  expect(await stack.double.resources()).toEqual([]);
+});
