@@ -6,6 +6,7 @@ import type { NetworkConfig } from '@flannel-ts/flannel/network-config';
 import { formatSubnetEnv, subnetEnvOf } from '@flannel-ts/flannel/subnet-env';
 import { formatIpv4 } from '@flannel-ts/inet/ipv4';
 import { formatIpv4Prefix } from '@flannel-ts/inet/prefix';
+import { releaseOwnCode } from '@flannel-ts/linux/own-pages';
 import { writeSysctl } from '@flannel-ts/linux/sysctl';
 import { type Netlink, openNetlink } from '@flannel-ts/rtnetlink/connection';
 import { openMonitor } from '@flannel-ts/rtnetlink/monitor';
@@ -20,6 +21,7 @@ import { readNodeFacts } from './node/facts.ts';
 import { keepRules } from './node/firewall.ts';
 import { type HealthServer, startHealth } from './node/health.ts';
 import { type ExternalInterface, selectInterface } from './node/interface.ts';
+import { daemonFacts, renderMetrics, type ServingFacts } from './node/metrics.ts';
 import { notifySystemd } from './node/notify.ts';
 import { Readiness } from './node/readiness.ts';
 import { keepSubnetFile, readPreviousSubnet } from './node/subnet-file.ts';
@@ -32,6 +34,9 @@ import { Reconciler } from './state/reconcile.ts';
 import type { SubnetManager } from './subnet/manager.ts';
 import { applyLeaseEvent, EMPTY_LEASE_TABLE, type LeaseTable } from './subnet/table.ts';
 import { runTogether } from './tasks.ts';
+
+/** After the first ready: the start is over. */
+const SETTLED_MS = 1000;
 
 export interface DaemonParts {
   readonly manager: SubnetManager;
@@ -48,13 +53,20 @@ export async function runDaemon(options: Options, parts: DaemonParts, signal: Ab
     parts.log,
   );
   let health: HealthServer | undefined;
+  const servingFacts: ServingFactsHolder = { current: undefined };
   const nl = openNetlink();
   try {
-    if (options.healthzPort !== 0) health = await startHealth(options.healthzIp, options.healthzPort, readiness);
-    readiness.whenReady(() => tellSystemd('READY=1', parts.log));
+    const metrics = (): string => renderMetrics(daemonFacts(readiness, servingFacts.current?.()));
+    if (options.healthzPort !== 0) {
+      health = await startHealth(options.healthzIp, options.healthzPort, readiness, metrics);
+    }
+    readiness.whenReady(() => {
+      tellSystemd('READY=1', parts.log);
+      setTimeout(letGoOfStart, SETTLED_MS).unref();
+    });
     const joined = await joinNetwork(options, parts, nl, signal);
     readiness.report('lease', undefined);
-    await serve(options, parts, { ...joined, nl, readiness }, signal);
+    await serve(options, parts, { ...joined, nl, readiness, servingFacts }, signal);
   } catch (error) {
     if (!signal.aborted) throw error;
   } finally {
@@ -97,6 +109,12 @@ async function joinNetwork(options: Options, parts: DaemonParts, nl: Netlink, si
 interface Serving extends Joined {
   readonly nl: Netlink;
   readonly readiness: Readiness;
+  readonly servingFacts: ServingFactsHolder;
+}
+
+/** Where metrics find what is made only after the lease. */
+interface ServingFactsHolder {
+  current: (() => ServingFacts) | undefined;
 }
 
 async function serve(options: Options, parts: DaemonParts, serving: Serving, signal: AbortSignal): Promise<void> {
@@ -118,6 +136,14 @@ async function serve(options: Options, parts: DaemonParts, serving: Serving, sig
     desired,
     onPass: (failure) => readiness.report('kernel', failure),
     log,
+  });
+  serving.servingFacts.current = () => ({
+    engine: engines.current.engine,
+    tunnel: tunnel.statistics,
+    reconcile: reconciler.statistics,
+    lease,
+    leaseEnd: manager.leaseEnd(lease),
+    leases: leases.table.size,
   });
   const subnetEnv = formatSubnetEnv(subnetEnvOf(config, lease, backend.mtu(external), options.ipMasq));
   try {
@@ -218,6 +244,12 @@ function enableForwarding(log: Logger): void {
   } catch (error) {
     log.warn(`Cannot enable IPv4 forwarding, set net.ipv4.ip_forward to 1: ${messageOf(error)}`);
   }
+}
+
+/** What only the start needed is no part of the memory of a daemon that runs for months. */
+function letGoOfStart(): void {
+  (globalThis as { Bun?: { gc(full: boolean): void } }).Bun?.gc(true);
+  releaseOwnCode();
 }
 
 function tellSystemd(state: string, log: Logger): void {

@@ -82,6 +82,18 @@ describe.each(PROGRAMS)('three nodes with %s', (_, make) => {
     expect(a.probe('readyz')).toBe('200 flanneld is ready');
   });
 
+  test('/metrics counts packets, and tells that the daemon takes no more than 80 MB', async () => {
+    const value = (name: string) => Number(new RegExp(`^${name} (.*)$`, 'm').exec(a.probe('metrics'))?.[1]);
+    const before = value('flannel_engine_sent_packets_total');
+    await until(() => a.canPing(b));
+    expect(value('flannel_engine_sent_packets_total')).toBeGreaterThan(before);
+    expect(value(`flannel_engine_peer_sent_packets_total{peer="${b.address}"}`)).toBeGreaterThan(0);
+    expect([value('flannel_ready'), value('flannel_leases')]).toEqual([1, 3]);
+    const megabytes = value('process_resident_memory_bytes') / 2 ** 20;
+    console.info(`${a.program}: ${megabytes.toFixed(1)} MB resident`);
+    if (!a.program.endsWith('.cjs')) expect(megabytes).toBeLessThan(80);
+  });
+
   test('a deleted flannel0 is made again', () => healed(a, () => a.ip('link', 'delete', 'flannel0')));
   test('a device of another kind that has the name is left alone', async () => {
     await healed(a, () => {

@@ -3,7 +3,18 @@ import { parseIpv4Prefix } from '@flannel-ts/inet/prefix';
 import fc from 'fast-check';
 import { Control } from './control.ts';
 import type { EngineRoute } from './engine.ts';
-import { claimSlots, hasNewRoutes, MAX_ROUTES, PEER_STRIDE, SENT, STATE, sharedOf, takeRoutes } from './shared.ts';
+import {
+  claimSlots,
+  hasNewRoutes,
+  MAX_ROUTES,
+  PEER_STRIDE,
+  SELF_TEST,
+  SENT,
+  STATE,
+  setAbility,
+  sharedOf,
+  takeRoutes,
+} from './shared.ts';
 import { PeerSlots } from './slots.ts';
 
 function route(subnet: string, peer: string): EngineRoute {
@@ -103,6 +114,14 @@ describe('counters()', () => {
     control.setRoutes([route('10.9.0.0/24', '192.0.2.1'), route('10.8.0.0/24', '192.0.2.2')]);
     data.take();
     expect(control.counters().peers.get(parseIpv4('192.0.2.2'))?.sentPackets).toBe(1);
+  });
+});
+
+describe('setAbility()', () => {
+  test('is seen by the control side', () => {
+    const control = new Control();
+    setAbility(dataSide(control).shared, 'busyPollUs', 50);
+    expect(control.counters().abilities).toMatchObject({ busyPollUs: 50, udpGro: 0, selfTest: SELF_TEST.none });
   });
 });
 

@@ -3,6 +3,8 @@ import type { EngineCounters, EngineRoute, PeerCounters } from './engine.ts';
 import { EngineError } from './errors.ts';
 import { REASONS, type Reason } from './reasons.ts';
 import {
+  ABILITY_NAMES,
+  type AbilityName,
   createShared,
   FIRST_DROP,
   MAX_ROUTES,
@@ -50,7 +52,7 @@ export class Control {
   }
 
   counters(): EngineCounters {
-    const { totals } = this.shared;
+    const { totals, abilities: words } = this.shared;
     const values = Object.fromEntries(Object.entries(TOTAL).map(([name, index]) => [name, totals[index]!])) as Record<
       TotalName,
       number
@@ -59,9 +61,12 @@ export class Control {
       Reason,
       number
     >;
+    const abilities = Object.fromEntries(
+      ABILITY_NAMES.map((name, index) => [name, Atomics.load(words, index)]),
+    ) as Record<AbilityName, number>;
     const peers = new Map<Ipv4, PeerCounters>();
     for (const [peer, slot] of this.#slots.current) peers.set(peer as Ipv4, this.#peerCounters(peer, slot));
-    return { ...values, dropped, peers };
+    return { ...values, dropped, abilities, peers };
   }
 
   #peerCounters(peer: number, slot: number): PeerCounters {

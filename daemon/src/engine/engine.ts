@@ -2,6 +2,7 @@ import type { Ipv4 } from '@flannel-ts/inet/ipv4';
 import type { Port } from '@flannel-ts/inet/port';
 import type { Ipv4Prefix } from '@flannel-ts/inet/prefix';
 import type { Reason } from './reasons.ts';
+import type { AbilityName } from './shared.ts';
 
 /*
  * Words used by every engine:
@@ -84,6 +85,8 @@ export interface EngineCounters {
   readonly offloadFallbacks: number;
   /** errno of the last failed send, write or receive; 0 when there was none. */
   readonly lastErrno: number;
+  /** What the engine makes use of; the words of shared.ts. */
+  readonly abilities: Readonly<Record<AbilityName, number>>;
   /** Current peers only. */
   readonly peers: ReadonlyMap<Ipv4, PeerCounters>;
 }

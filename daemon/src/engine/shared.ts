@@ -7,6 +7,7 @@ import { REASONS } from './reasons.ts';
  *   state     words that one side writes and the other polls: phase, stop, heartbeat, versions
  *   routes    two tables; the control side fills the one not announced, then announces it. A sequence number per table, odd
  *             while it is written, tells a reader that was overtaken by two updates to come again (a seqlock)
+ *   abilities words that the data side writes when it starts, or gives something up: what it makes use of
  *   totals    counters with the data side as their single writer. Float64: one 8-byte store each, exact up to 2^53
  *   peers     the same per peer slot; the control side gives a peer its slot, the data side zeroes it for a new owner
  */
@@ -26,6 +27,27 @@ export const STATE = {
 const STATE_WORDS = 16;
 
 export const PHASE = { starting: 0, running: 1, ended: 2 } as const;
+
+/** What an engine makes use of: 1 or 0, unless said otherwise. Those that know no offloads leave all at 0. */
+export const ABILITY_NAMES = [
+  'vnetHeader',
+  'deviceTso', // super-packets of TCP come from the device
+  'deviceUso', // super-packets of UDP, too
+  'udpSegment', // several datagrams leave by one message
+  'udpGro', // and come by one
+  'mergeTcp', // packets go to the device as super-packets
+  'mergeUdp',
+  'busyPollUs', // in microseconds
+  'selfTest', // SELF_TEST
+] as const;
+export type AbilityName = (typeof ABILITY_NAMES)[number];
+export const ABILITY = Object.fromEntries(ABILITY_NAMES.map((name, index) => [name, index])) as Record<
+  AbilityName,
+  number
+>;
+
+/** How the engine's test of the device and the socket at its start went. */
+export const SELF_TEST = { none: 0, passed: 1, failed: 2 } as const;
 
 const TOTAL_NAMES = [
   'tunPackets',
@@ -60,15 +82,20 @@ export const RECEIVED = 2;
 
 const ROW_WORDS = 4;
 const STATE_BYTES = STATE_WORDS * 4;
+const ABILITY_WORDS = 16;
+const ABILITIES_BYTES = ABILITY_WORDS * 4;
 const TOTALS_BYTES = TOTALS * 8;
 const PEERS_BYTES = MAX_PEERS * PEER_STRIDE * 8;
 const OWNERS_BYTES = MAX_PEERS * 4;
 const TABLE_BYTES = MAX_ROUTES * ROW_WORDS * 4;
 
+const BYTES = STATE_BYTES + ABILITIES_BYTES + TOTALS_BYTES + PEERS_BYTES + OWNERS_BYTES + 2 * TABLE_BYTES;
+
 /** Views over the shared memory; each thread makes its own. */
 export interface Shared {
   readonly buffer: SharedArrayBuffer;
   readonly state: Int32Array;
+  readonly abilities: Int32Array;
   readonly totals: Float64Array;
   readonly peers: Float64Array;
   /** The peer address whose counters a slot holds, 0 for none. Written by the data side. */
@@ -78,7 +105,7 @@ export interface Shared {
 
 /** Untouched pages cost nothing: a node with few peers uses some of the 4 MB. */
 export function createShared(): Shared {
-  return sharedOf(new SharedArrayBuffer(STATE_BYTES + TOTALS_BYTES + PEERS_BYTES + OWNERS_BYTES + 2 * TABLE_BYTES));
+  return sharedOf(new SharedArrayBuffer(BYTES));
 }
 
 export function sharedOf(buffer: SharedArrayBuffer): Shared {
@@ -91,6 +118,7 @@ export function sharedOf(buffer: SharedArrayBuffer): Shared {
   return {
     buffer,
     state: new Int32Array(buffer, take(STATE_BYTES), STATE_WORDS),
+    abilities: new Int32Array(buffer, take(ABILITIES_BYTES), ABILITY_WORDS),
     totals: new Float64Array(buffer, take(TOTALS_BYTES), TOTALS),
     peers: new Float64Array(buffer, take(PEERS_BYTES), MAX_PEERS * PEER_STRIDE),
     owners: new Uint32Array(buffer, take(OWNERS_BYTES), MAX_PEERS),
@@ -137,6 +165,11 @@ export function takeRoutes(shared: Shared): { readonly version: number; readonly
     rows.push({ base: words[at]!, length: words[at + 1]!, peer: words[at + 2]!, slot: words[at + 3]! });
   }
   return { version, rows };
+}
+
+/** Data side: says what it makes use of. */
+export function setAbility(shared: Shared, name: AbilityName, value: number): void {
+  Atomics.store(shared.abilities, ABILITY[name], value);
 }
 
 /** Data side: makes the counters of each slot those of its present peer. */

@@ -1,4 +1,4 @@
-/** /healthz (the process lives) and /readyz (the node serves) over HTTP, with flannel's words. */
+/** /healthz (the process lives) and /readyz (the node serves) over HTTP, with flannel's words; /metrics for Prometheus. */
 import { createServer, type Server, type ServerResponse } from 'node:http';
 import { DaemonError, messageOf } from '../errors.ts';
 import type { Readiness } from './readiness.ts';
@@ -8,12 +8,18 @@ export interface HealthServer {
   close(): void;
 }
 
-export async function startHealth(ip: string, port: number, readiness: Readiness): Promise<HealthServer> {
+export async function startHealth(
+  ip: string,
+  port: number,
+  readiness: Readiness,
+  metrics: () => string,
+): Promise<HealthServer> {
   const server = createServer((request, response) => {
     const path = (request.url ?? '').split('?')[0];
     if (request.method !== 'GET' && request.method !== 'HEAD') answer(response, 405, 'method not allowed');
     else if (path === '/healthz') answer(response, 200, 'flanneld is running');
     else if (path === '/readyz') answerReady(response, readiness);
+    else if (path === '/metrics') answer(response, 200, metrics(), 'text/plain; version=0.0.4; charset=utf-8');
     else answer(response, 404, 'not found');
   });
   // A probe that stays connected must not keep the process from ending.
@@ -34,9 +40,9 @@ function answerReady(response: ServerResponse, readiness: Readiness): void {
   else answer(response, 503, ['flanneld is not ready yet', ...readiness.reasons].join('\n'));
 }
 
-function answer(response: ServerResponse, status: number, text: string): void {
-  response.writeHead(status, { 'content-type': 'text/plain; charset=utf-8' });
-  response.end(`${text}\n`);
+function answer(response: ServerResponse, status: number, text: string, type = 'text/plain; charset=utf-8'): void {
+  response.writeHead(status, { 'content-type': type });
+  response.end(text.endsWith('\n') ? text : `${text}\n`);
 }
 
 function listen(server: Server, ip: string, port: number): Promise<void> {

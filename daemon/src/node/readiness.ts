@@ -11,7 +11,7 @@ export class Readiness {
   private waiting: { readonly parts: readonly string[]; readonly resolve: () => void }[] = [];
 
   constructor(
-    parts: readonly string[],
+    private readonly parts: readonly string[],
     private readonly log: Logger,
   ) {
     for (const part of parts) this.troubles.set(part, 'not yet started');
@@ -43,6 +43,11 @@ export class Readiness {
 
   get ready(): boolean {
     return this.troubles.size === 0;
+  }
+
+  /** Each part, and whether it is well. */
+  get state(): readonly (readonly [string, boolean])[] {
+    return this.parts.map((part) => [part, !this.troubles.has(part)]);
   }
 
   /** Lines like "engine: died". */

@@ -10,7 +10,7 @@ import { closeFd, type Fd } from '@flannel-ts/linux/files';
 import { writeSysctl } from '@flannel-ts/linux/sysctl';
 import type { Logger } from 'pino';
 import { Backoff, sleep } from '../abort.ts';
-import type { Engine, EngineRoute, StartEngine } from '../engine/engine.ts';
+import type { Engine, EngineCounters, EngineRoute, StartEngine } from '../engine/engine.ts';
 import { EngineError } from '../engine/errors.ts';
 import { openEngineSocket } from '../engine/socket.ts';
 import { DaemonError, messageOf } from '../errors.ts';
@@ -38,6 +38,13 @@ export interface TunnelParts {
   readonly report: (trouble: string | undefined) => void;
 }
 
+export interface TunnelStatistics {
+  readonly starts: number;
+  /** Engines that died, or did not start. */
+  readonly failures: number;
+  readonly counters: EngineCounters | undefined;
+}
+
 const DEVICE_NAME = 'flannel%d';
 const CALM_MS = 60_000;
 
@@ -45,6 +52,8 @@ export class Tunnel {
   private device: TunDevice | undefined;
   private name = DEVICE_NAME;
   private lastFailure = 0;
+  private starts = 0;
+  private failures = 0;
   private readonly socketFd: Fd;
   private engine: Engine | undefined;
   private start: StartEngine;
@@ -79,6 +88,11 @@ export class Tunnel {
 
   get deviceName(): string {
     return this.name;
+  }
+
+  /** Counters of the engine begin anew with each one; undefined while there is none. */
+  get statistics(): TunnelStatistics {
+    return { starts: this.starts, failures: this.failures, counters: this.engine?.counters() };
   }
 
   setPeers(peers: readonly EngineRoute[]): void {
@@ -128,6 +142,7 @@ export class Tunnel {
     try {
       const engine = await this.start(config);
       this.engine = engine;
+      this.starts++;
       engine.setRoutes(this.peers);
       void engine.failed.then((error) => this.onEngineFailed(engine, error));
       this.parts.report(undefined);
@@ -154,6 +169,7 @@ export class Tunnel {
     // After a good while without a failure this one is a new story.
     if (Date.now() - this.lastFailure > CALM_MS) this.backoff.reset();
     this.lastFailure = Date.now();
+    this.failures++;
     const delay = this.backoff.take();
     this.parts.report(`${trouble}, next try in ${delay} ms`);
     void sleep(delay, this.stopping.signal).then(() => this.enqueue(() => this.startEngine()));

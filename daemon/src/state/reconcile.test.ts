@@ -65,6 +65,7 @@ test('pass() goes on with the other changes when one is refused, and tells', asy
   kernel.refuse = undefined;
   expect(await made.pass()).toBeUndefined();
   expect(passes).toEqual([expect.stringContaining('address add'), undefined]);
+  expect(made.statistics).toEqual({ passes: 2, failedPasses: 1, changes: 3 });
 });
 
 test('pass() survives devices that cannot be made', async () => {

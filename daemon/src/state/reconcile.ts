@@ -34,7 +34,15 @@ export interface ReconcileTimings {
 
 export const RECONCILE_TIMINGS: ReconcileTimings = { eventsMs: 200, fullMs: 5000 };
 
+export interface ReconcileStatistics {
+  readonly passes: number;
+  readonly failedPasses: number;
+  /** Made in the kernel. */
+  readonly changes: number;
+}
+
 export class Reconciler {
+  private counts = { passes: 0, failedPasses: 0, changes: 0 };
   private readonly bell = new Bell();
   private readonly backoff = new Backoff(500, 10_000);
   private lastFailure: string | undefined;
@@ -43,6 +51,10 @@ export class Reconciler {
     private readonly parts: ReconcileParts,
     private readonly timings: ReconcileTimings = RECONCILE_TIMINGS,
   ) {}
+
+  get statistics(): ReconcileStatistics {
+    return this.counts;
+  }
 
   /** Asks for a pass now: the desired state is another. */
   trigger(): void {
@@ -68,6 +80,8 @@ export class Reconciler {
   /** One comparison and what follows from it. Resolves with the reason when something could not be put right. */
   async pass(): Promise<string | undefined> {
     const failure = await this.repair().catch((error: unknown) => messageOf(error));
+    this.counts.passes++;
+    if (failure !== undefined) this.counts.failedPasses++;
     this.report(failure);
     this.parts.onPass(failure);
     return failure;
@@ -82,6 +96,7 @@ export class Reconciler {
     for (const change of diffState(wanted, kernel.read(wanted))) {
       try {
         kernel.apply(change);
+        this.counts.changes++;
         log.info(`Changed the kernel: ${describeChange(change)}`);
       } catch (error) {
         // The others may still succeed, and this one at the next pass.

@@ -142,6 +142,7 @@ function describeAcquire(context: () => Context): void {
     const name = formatIpv4Prefix(lease.subnet).replace('/', '-');
     expect(await harness.leases()).toEqual(new Map([[name, leaseValue(1)]]));
     expect(name).toMatch(/^10\.5\.([1-9]|[1-9]\d|100)\.0-24$/);
+    expect(node.leaseEnd(lease)).toBeGreaterThan(Date.now());
   });
 
   test('acquireLease() gives a node the subnet again that is leased to its address', async () => {

@@ -33,6 +33,8 @@ export interface SubnetManager {
    * aborts; rejects with LEASE_TAKEN when another node has the subnet.
    */
   holdLease(lease: Lease, signal: AbortSignal): Promise<void>;
+  /** When an acquired lease ends if it is not renewed, as Date.now(); undefined for one without an end. */
+  leaseEnd(lease: Lease): number | undefined;
   /** Starts with a snapshot, goes on through outages, ends only with the signal. */
   watchLeases(signal: AbortSignal): AsyncIterable<LeaseEvent>;
   /** Gives back the subnets leased to this address; resolves with them. A reservation (a lease without an end) stays. */

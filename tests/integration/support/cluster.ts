@@ -94,6 +94,10 @@ export class Node {
     return path.join(this.directory, 'subnet.env');
   }
 
+  get program(): string {
+    return this.cluster.program;
+  }
+
   get pid(): number | undefined {
     return this.child?.pid;
   }
@@ -181,7 +185,7 @@ export class Node {
   }
 
   /** "200 flanneld is ready", or "000" when nobody answers. */
-  probe(what: 'healthz' | 'readyz'): string {
+  probe(what: 'healthz' | 'readyz' | 'metrics'): string {
     const curl = ['curl', '-s', '-m', '2', '-w', '%{http_code}', `http://127.0.0.1:8081/${what}`];
     try {
       const output = this.run(...curl);

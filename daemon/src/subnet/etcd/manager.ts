@@ -94,6 +94,10 @@ export class EtcdSubnetManager implements SubnetManager {
     await hold(this.shop, held, { marginSeconds, timings: this.timings, onHeld }, signal);
   }
 
+  leaseEnd(lease: Lease): number | undefined {
+    return this.held.get(this.shop.layout.keyOf(lease))?.expiresAt;
+  }
+
   async *watchLeases(signal: AbortSignal): AsyncGenerator<LeaseEvent> {
     for await (const events of watchRange(this.client, this.shop.layout.subnets, this.log, signal, this.timings)) {
       for (const event of events) {

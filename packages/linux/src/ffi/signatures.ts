@@ -67,6 +67,8 @@ export const SIGNATURES = {
   exitNow: { symbol: '_exit', args: ['i32'], returns: 'i32' }, // void in C; it does not return
   prctl: { args: ['i32', 'view', 'usize', 'usize', 'usize'], returns: 'i32' },
 
+  madvise: { args: ['address', 'usize', 'i32'], returns: 'i32' },
+
   // The variant of strerror_r that glibc and musl share; it fills the buffer and returns 0.
   strerror: { symbol: '__xpg_strerror_r', args: ['i32', 'view', 'usize'], returns: 'i32' },
 } as const satisfies Record<string, Signature>;
