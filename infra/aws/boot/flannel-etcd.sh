@@ -83,7 +83,7 @@ formed() {
 members_of_cluster() {
   local address
   for address in $(other_addresses); do
-    if ctl_at "$address" member list 2>/dev/null; then return; fi
+    if ctl_at "$address" --command-timeout 3s member list 2>/dev/null; then return; fi
   done
 }
 
