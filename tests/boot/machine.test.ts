@@ -1,6 +1,7 @@
 /** The machines of the other tests themselves: what they tell of user-data is worth as much as they resemble EC2's. */
 import { readdirSync, readFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
+import { allow } from '../../infra/aws/policy.ts';
 import { Lab, SERVICES_URL } from './support/lab.ts';
 import type { Machine } from './support/machine.ts';
 import { sh } from './support/process.ts';
@@ -24,8 +25,9 @@ let volume: Volume;
 beforeAll(async () => {
   lab = await Lab.create([ZONE]);
   const credentials = lab.services.addRole('reader', [
-    { action: 's3:GetObject', prefix: 'bucket/public/' },
-    { action: 'ssm:GetParameter', prefix: '/public/' },
+    allow('Objects', ['s3:GetObject'], ['arn:aws:s3:::bucket/public/*']),
+    allow('Names', ['s3:ListBucket'], ['arn:aws:s3:::bucket']),
+    allow('Parameters', ['ssm:GetParameter'], ['arn:aws:ssm:*:*:parameter/public/*']),
   ]);
   volume = lab.volume('data', 64);
   const place = { zone: ZONE, address: '10.64.0.10' };
@@ -60,8 +62,8 @@ test('metadataService() answers nobody without a token', async () => {
 test('Services give a role what it may have, and nothing else', async () => {
   lab.services.objects.set('bucket/public/file', Buffer.from('content'));
   lab.services.objects.set('bucket/private/file', Buffer.from('content'));
-  lab.services.parameters.set('/public/parameter', 'value');
-  lab.services.parameters.set('/private/parameter', 'value');
+  lab.services.parameters.set('/public/parameter', { type: 'SecureString', value: 'value' });
+  lab.services.parameters.set('/private/parameter', { type: 'SecureString', value: 'value' });
   const aws = (...args: string[]) =>
     machine.run('aws', '--region', 'eu-central-1', '--endpoint-url', SERVICES_URL, ...args);
   const object = (key: string) => aws('s3api', 'get-object', '--bucket', 'bucket', '--key', key, '/tmp/file');

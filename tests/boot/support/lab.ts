@@ -5,13 +5,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { close, listenIn } from './listen.ts';
 import { type BlockDevice, Machine } from './machine.ts';
-import { type Credentials, METADATA_ADDRESS, metadataService } from './metadata.ts';
+import { type Credentials, type Instance, METADATA_ADDRESS, metadataService } from './metadata.ts';
 import { Vpc } from './network.ts';
 import { rootFileSystem } from './root-filesystem.ts';
-import { Services } from './services.ts';
+import { REGION, Services } from './services.ts';
 import { Volume } from './volume.ts';
 
-export const REGION = 'eu-central-1';
 /** Of the services: an address of the VPC's own, as an interface endpoint has. */
 const SERVICES = { address: '10.64.31.250', port: 8080 };
 export const SERVICES_URL = `http://${SERVICES.address}:${SERVICES.port}`;
@@ -39,9 +38,10 @@ export class Lab {
   readonly services = new Services();
   readonly id = `fltest-${process.pid}-boot${labs++}`;
   private readonly directory = mkdtempSync(join(tmpdir(), `${this.id}-`));
-  private readonly machines = new Set<Machine>();
+  private readonly machines = new Map<Machine, Instance>();
   private readonly volumes: Volume[] = [];
   private instances = 0;
+  private ids = 0;
   private server: Server | undefined;
 
   private constructor(
@@ -62,10 +62,9 @@ export class Lab {
   /** A new instance, not switched on yet. */
   instance({ name, address, zone, role, credentials, userData, disks = [] }: InstanceSetup): Machine {
     const number = this.instances++;
-    const id = `i-${String(number).padStart(17, '0')}`;
     const mac = `06:00:00:00:00:${number.toString(16).padStart(2, '0')}`;
     const place = { region: REGION, zone: zone.name };
-    const metadata = metadataService({ id, address, mac, ...place, role, credentials, userData });
+    const described = { id: this.instanceId(), address, mac, ...place, role, credentials, userData };
     let server: Server | undefined;
     const machine = new Machine({
       id: `${this.id}-${name}-${number}`,
@@ -79,6 +78,7 @@ export class Lab {
           mac,
           onLoopback: METADATA_ADDRESS,
         });
+        const metadata = metadataService(() => this.machines.get(machine)!);
         server = await listenIn(netns, METADATA_ADDRESS, 80, metadata);
         return netns;
       },
@@ -86,8 +86,20 @@ export class Lab {
         if (server) await close(server);
       },
     });
-    this.machines.add(machine);
+    this.machines.set(machine, described);
     return machine;
+  }
+
+  /**
+   * From the next boot on it is another instance with the disk of this one, as one made of its image: cloud-init does all
+   * that it does when an instance is new.
+   */
+  reuse(machine: Machine, userData: string): void {
+    this.machines.set(machine, { ...this.machines.get(machine)!, id: this.instanceId(), userData });
+  }
+
+  private instanceId(): string {
+    return `i-${String(this.ids++).padStart(17, '0')}`;
   }
 
   /** It is gone for good, with its disk; volumes stay. */
@@ -103,7 +115,7 @@ export class Lab {
   }
 
   async destroy(): Promise<void> {
-    await Promise.all([...this.machines].map((machine) => this.terminate(machine)));
+    await Promise.all([...this.machines.keys()].map((machine) => this.terminate(machine)));
     for (const volume of this.volumes.splice(0)) volume.destroy();
     if (this.server) await close(this.server);
     this.server = undefined;

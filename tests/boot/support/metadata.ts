@@ -28,14 +28,15 @@ interface Tree {
   readonly [name: string]: string | Tree;
 }
 
-export function metadataService(instance: Instance): RequestListener {
+/** `instance` is asked at every request. */
+export function metadataService(instance: () => Instance): RequestListener {
   const tokens = new Set<string>();
   return (request, response) => {
     const path = new URL(request.url ?? '/', 'http://metadata').pathname;
     if (request.method === 'PUT' && path === '/latest/api/token') grantToken(tokens, request, response);
     else if (!tokens.has(String(request.headers['x-aws-ec2-metadata-token']))) answer(response, 401);
     else {
-      const found = lookUp(treeOf(instance), path);
+      const found = lookUp(treeOf(instance()), path);
       answer(response, found === undefined ? 404 : 200, found);
     }
   };

@@ -34,7 +34,8 @@ export class Vpc {
     const vpc = new Vpc(id);
     createNetns(vpc.netns);
     vpc.ip('link', 'set', 'lo', 'up');
-    vpc.ip('link', 'add', 'vpc0', 'mtu', String(MTU), 'type', 'bridge');
+    // Its own address: a bridge without one takes that of a port, and so another when machines come and go.
+    vpc.ip('link', 'add', 'vpc0', 'address', '06:ff:00:00:00:01', 'mtu', String(MTU), 'type', 'bridge');
     for (const { gateway } of subnets) vpc.ip('address', 'add', gateway, 'dev', 'vpc0');
     vpc.ip('link', 'set', 'vpc0', 'up');
     // A VPC's router never tells machines of shorter ways.

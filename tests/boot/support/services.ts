@@ -5,28 +5,28 @@
  */
 import { createHash, randomBytes } from 'node:crypto';
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
+import type { Statement } from '../../../infra/aws/policy.ts';
 import { bodyOf } from './listen.ts';
 import type { Credentials } from './metadata.ts';
+import { type Attempt, allows } from './permissions.ts';
 
-export interface Call {
+export interface Call extends Attempt {
   readonly role: string;
-  /** "s3:GetObject" */
-  readonly action: string;
-  /** "bucket/key", the parameter's name, the instance's id. */
-  readonly resource: string;
   readonly allowed: boolean;
 }
 
-export interface Permission {
-  readonly action: string;
-  /** Where the resource begins. */
-  readonly prefix: string;
-}
+export const REGION = 'eu-central-1';
+export const ACCOUNT = '000000000000';
 
 interface Role {
   readonly name: string;
   readonly credentials: Credentials;
-  readonly permissions: readonly Permission[];
+  readonly statements: readonly Statement[];
+}
+
+interface Parameter {
+  readonly type: 'String' | 'SecureString';
+  readonly value: string;
 }
 
 class Refusal extends Error {
@@ -42,18 +42,20 @@ class Refusal extends Error {
 export class Services {
   /** By "bucket/key". */
   readonly objects = new Map<string, Buffer>();
-  readonly parameters = new Map<string, string>();
+  readonly parameters = new Map<string, Parameter>();
+  /** Of every instance: condition keys see them. */
+  readonly instanceTags: Record<string, string> = {};
   readonly calls: Call[] = [];
   private readonly roles: Role[] = [];
 
-  addRole(name: string, permissions: readonly Permission[]): Credentials {
+  addRole(name: string, statements: readonly Statement[]): Credentials {
     const secret = (bytes: number) => randomBytes(bytes).toString('hex');
     const credentials = {
       accessKeyId: `ASIA${secret(8).toUpperCase()}`,
       secretAccessKey: secret(20),
       token: secret(64),
     };
-    this.roles.push({ name, credentials, permissions });
+    this.roles.push({ name, credentials, statements });
     return credentials;
   }
 
@@ -77,33 +79,37 @@ export class Services {
     return role;
   }
 
-  private assertMay(role: Role, action: string, resource: string): void {
-    const allowed = role.permissions.some((each) => each.action === action && resource.startsWith(each.prefix));
-    this.calls.push({ role: role.name, action, resource, allowed });
-    if (!allowed) throw new Refusal(403, 'AccessDenied', `${role.name} may not ${action} ${resource}`);
+  private assertMay(role: Role, attempt: Attempt): void {
+    const allowed = allows(role.statements, attempt);
+    this.calls.push({ role: role.name, ...attempt, allowed });
+    if (!allowed) throw new Refusal(403, 'AccessDenied', `${role.name} may not ${attempt.action} ${attempt.resource}`);
   }
 
   private parameter(role: Role, request: IncomingMessage, body: Buffer, response: ServerResponse): void {
-    const target = String(request.headers['x-amz-target']);
-    const input = JSON.parse(body.toString()) as { Name?: string; Names?: string[]; WithDecryption?: boolean };
-    const names = input.Names ?? [input.Name ?? ''];
-    const found = names.flatMap((name) => {
-      this.assertMay(role, target.replace('AmazonSSM.', 'ssm:'), name);
-      const value = this.parameters.get(name);
-      // As the service does: without being asked to decrypt, it hands out what it stores.
-      const shown = input.WithDecryption ? value : 'AQICAHgencrypted';
-      return value === undefined ? [] : [{ Name: name, Type: 'SecureString', Value: shown, Version: 1 }];
-    });
-    if (input.Names === undefined && found.length === 0) throw new Refusal(400, 'ParameterNotFound', names.join());
-    const missing = names.filter((name) => !this.parameters.has(name));
-    const answer =
-      input.Names === undefined ? { Parameter: found[0] } : { Parameters: found, InvalidParameters: missing };
-    response.writeHead(200, { 'content-type': 'application/x-amz-json-1.1' }).end(JSON.stringify(answer));
+    const action = String(request.headers['x-amz-target']).replace('AmazonSSM.', 'ssm:');
+    if (action !== 'ssm:GetParameter') throw new Refusal(400, 'UnknownOperationException', action);
+    const { Name, WithDecryption } = JSON.parse(body.toString()) as { Name: string; WithDecryption?: boolean };
+    this.assertMay(role, { action, resource: `arn:aws:ssm:${REGION}:${ACCOUNT}:parameter${Name}` });
+    const found = this.parameters.get(Name);
+    if (found === undefined) throw new Refusal(400, 'ParameterNotFound', Name);
+    const { type, value } = found;
+    // As the service does: who does not ask to decrypt gets what is stored.
+    const shown = type === 'SecureString' && !WithDecryption ? 'AQICAHgencrypted' : value;
+    response.writeHead(200, { 'content-type': 'application/x-amz-json-1.1' });
+    response.end(JSON.stringify({ Parameter: { Name, Type: type, Value: shown, Version: 1 } }));
   }
 
   private instance(role: Role, form: URLSearchParams, response: ServerResponse): void {
     const action = form.get('Action') ?? '';
-    this.assertMay(role, `ec2:${action}`, form.get('InstanceId') ?? form.get('InstanceId.1') ?? '');
+    const tags = Object.entries(this.instanceTags).map(([name, value]) => [`ec2:ResourceTag/${name}`, value]);
+    this.assertMay(role, {
+      action: `ec2:${action}`,
+      resource: `arn:aws:ec2:${REGION}:${ACCOUNT}:instance/${form.get('InstanceId')}`,
+      context: {
+        ...Object.fromEntries(tags),
+        ...(form.has('SourceDestCheck.Value') && { 'ec2:Attribute': 'SourceDestCheck' }),
+      },
+    });
     response.writeHead(200, { 'content-type': 'text/xml' });
     response.end(`<${action}Response><requestId>1</requestId><return>true</return></${action}Response>`);
   }
@@ -114,7 +120,7 @@ export class Services {
     const [bucket = '', ...key] = name.split('/');
     if (key.join('/') === '') this.list(role, bucket, url.searchParams.get('prefix') ?? '', response);
     else if (request.method === 'PUT') {
-      this.assertMay(role, 's3:PutObject', name);
+      this.assertMay(role, { action: 's3:PutObject', resource: `arn:aws:s3:::${name}` });
       const bytes = isChunked(request) ? unchunk(body) : body;
       this.objects.set(name, bytes);
       response.writeHead(200, { etag: etag(bytes) }).end();
@@ -123,14 +129,19 @@ export class Services {
 
   private get(role: Role, name: string, { method, headers }: IncomingMessage, response: ServerResponse): void {
     if (method !== 'GET' && method !== 'HEAD') throw new Refusal(405, 'MethodNotAllowed', String(method));
-    this.assertMay(role, 's3:GetObject', name);
+    this.assertMay(role, { action: 's3:GetObject', resource: `arn:aws:s3:::${name}` });
     const bytes = this.objects.get(name);
-    if (bytes === undefined) throw new Refusal(404, 'NoSuchKey', name);
+    if (bytes === undefined) {
+      // Whether an object is missing is told only to those who may list the bucket, whatever the prefix.
+      this.assertMay(role, { action: 's3:ListBucket', resource: `arn:aws:s3:::${name.split('/', 1)}` });
+      throw new Refusal(404, 'NoSuchKey', name);
+    }
     send(response, bytes, headers.range, method === 'HEAD');
   }
 
   private list(role: Role, bucket: string, prefix: string, response: ServerResponse): void {
-    this.assertMay(role, 's3:ListBucket', bucket);
+    const context = { 's3:prefix': prefix };
+    this.assertMay(role, { action: 's3:ListBucket', resource: `arn:aws:s3:::${bucket}`, context });
     const names = [...this.objects.keys()].filter((name) => name.startsWith(`${bucket}/${prefix}`)).sort();
     const contents = names.map((name) => {
       const bytes = this.objects.get(name)!;

@@ -73,6 +73,7 @@ mkdir -p .old
 pivot_root . .old
 umount --lazy /.old
 rmdir /.old
+mount --make-rshared / # as systemd does where it is not in a container
 # The clock and the modules are the host's too.
 exec env -i container=other PATH=/usr/sbin:/usr/bin:/sbin:/bin \
   setpriv --bounding-set=-sys_time,-sys_module,-sys_rawio /sbin/init
