@@ -12,8 +12,8 @@ export function formatMarkdown({ machine, kernel, date, results }: Report): stri
 Made by \`npm run bench\` on ${date.slice(0, 10)}: ${machine}, Linux ${kernel}. No figure here is typed.
 Medians; what is compared was measured in turns in the same run. Absolute figures are this machine's, ratios say more.
 
-Again: \`npm run bench -- --json FILE --markdown docs/performance.md\` on a quiet machine; \`--only dataplane\` for one part,
-\`--from FILE,FILE\` makes the page of figures that were measured before.`,
+Again, on a quiet machine: \`npm run bench -- --only dataplane --json docs/performance.json --markdown docs/performance.md\`. With
+\`--from FILE,FILE\` instead of measuring, the page is made of earlier figures, such as those of parts (BENCH_PARTS) measured one by one.`,
   ];
   if (dataPlane.length > 0) parts.push('## Data plane', dataPlanePage(dataPlane));
   if (others.length > 0) parts.push('## Everything else', runsTable(others));

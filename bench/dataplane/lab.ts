@@ -8,9 +8,12 @@
  * it in packets of the MTU, as on a network card without offloads, and the receiver's GRO puts them together again.
  */
 import { execFileSync } from 'node:child_process';
+import { existsSync, readdirSync } from 'node:fs';
 import { createNetns, deleteNetns, withNetns } from '@flannel-ts/linux/netns';
 import { writeSysctl } from '@flannel-ts/linux/sysctl';
 import { setGro, setTso } from './link.ts';
+
+const NETNS_DIRECTORY = '/run/netns';
 
 export type Variant = 'whole' | 'wire';
 
@@ -40,6 +43,7 @@ export class Lab {
   }
 
   setUp(): void {
+    removeLeftovers();
     for (const { node, pod } of this.sides) for (const { netns } of [node, pod]) this.#make(netns);
     const [a, b] = this.sides;
     ip(a.node, `link add eth0 mtu ${this.mtu} type veth peer name eth0 mtu ${this.mtu} netns ${basename(b.node)}`);
@@ -72,7 +76,7 @@ export class Lab {
   }
 
   #side(number: 1 | 2): Side {
-    const path = (role: string): string => `/run/netns/${this.name}-${role}${number}`;
+    const path = (role: string): string => `${NETNS_DIRECTORY}/${this.name}-${role}${number}`;
     return {
       number,
       node: { netns: path('node'), address: `192.0.2.${number}` },
@@ -105,6 +109,14 @@ export class Lab {
     ip(pod, `addr add ${pod.address}/24 dev eth0`);
     ip(pod, 'link set eth0 up');
     ip(pod, `route add default via 10.${number}.0.1`);
+  }
+}
+
+/** Of a benchmark that was cut off: nobody else makes namespaces named so, and its process is gone. */
+function removeLeftovers(): void {
+  for (const name of existsSync(NETNS_DIRECTORY) ? readdirSync(NETNS_DIRECTORY) : []) {
+    const pid = /^bench-(\d+)-(?:node|pod)[12]$/.exec(name)?.[1];
+    if (pid !== undefined && !existsSync(`/proc/${pid}`)) deleteNetns(`${NETNS_DIRECTORY}/${name}`);
   }
 }
 

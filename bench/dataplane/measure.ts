@@ -56,6 +56,8 @@ export function pingTime(lab: Lab, count: number): number {
   return Number(average);
 }
 
+/** Of a single measurement, which takes seconds: on a path that has come to a stop it would wait without end. */
+const GIVE_UP_MS = 60_000;
 const ROUND_TRIP_PORT = 5202;
 
 /** `program`: the bundle of round-trip.ts. */
@@ -125,7 +127,11 @@ async function listening(server: ChildProcess): Promise<void> {
 }
 
 async function outputOf({ netns }: Place, command: readonly string[]): Promise<string> {
-  const child = spawn('nsenter', [`--net=${netns}`, ...command], { stdio: ['ignore', 'pipe', 'pipe'] });
+  const child = spawn('nsenter', [`--net=${netns}`, ...command], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+    timeout: GIVE_UP_MS,
+    killSignal: 'SIGKILL',
+  });
   let complaints = '';
   child.stderr.on('data', (data) => {
     complaints += data;
@@ -134,9 +140,9 @@ async function outputOf({ netns }: Place, command: readonly string[]): Promise<s
   child.stdout.on('data', (data) => {
     output += data;
   });
-  const [code] = await once(child, 'close');
+  const [code, signal] = await once(child, 'close');
   // A warning alone (iperf3 compares the size of datagrams with the MSS of TCP) is none of ours.
-  if (output === '') throw new Error(`${command[0]} ended with ${code}: ${complaints}`);
+  if (output === '') throw new Error(`${command[0]} ended with ${code ?? signal}: ${complaints}`);
   return output;
 }
 
