@@ -4,9 +4,9 @@ import * as pulumi from '@pulumi/pulumi';
 import { InfraError } from './errors.ts';
 import { type Artifact, readArtifact } from './node/artifact.ts';
 
-/** Paths are relative to the program's directory, in which Pulumi and its providers run, for checkouts differ. */
-export function readConfiguredArtifact(directory: string): Artifact {
-  return orRunError(() => readArtifact(isAbsolute(directory) ? directory : join('..', directory)));
+/** `make` is the command that makes one. Paths are relative to the program's directory, in which Pulumi and its providers run, for checkouts differ. */
+export function readConfiguredArtifact(directory: string, make?: string): Artifact {
+  return orRunError(() => readArtifact(isAbsolute(directory) ? directory : join('..', directory), make));
 }
 
 /** What is wrong with the configuration is told without a stack trace. */

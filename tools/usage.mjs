@@ -40,6 +40,7 @@ const DEFAULT_STACK = 'local';
 const stack = {
   value: 'NAME',
   help: `the stack (${DEFAULT_STACK})`,
+  short: '-s',
   apply: (_, name) => {
     if (STACK_NAME.test(name)) return { stack: name };
     throw new UsageError(

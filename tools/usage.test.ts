@@ -3,6 +3,7 @@ import { assertNothingKeptByNpm, COMMANDS, parseArguments, testsNeedAws, testsNe
 
 test('parseArguments() reads flags with a space and with an equals sign', () => {
   const spaced = parseArguments('up', ['--stack', 'mine', '--nodes', '5', '--pods', '0', '--config', 'mtu=1400']);
+  expect(parseArguments('up', ['-s', 'mine']).stack).toBe('mine');
   const joined = parseArguments('up', ['--stack=mine', '--nodes=5', '--pods=0', '--config=mtu=1400']);
   expect(spaced).toEqual(joined);
   expect(spaced).toMatchObject({ stack: 'mine', nodes: 5, pods: 0, config: { mtu: '1400' } });

@@ -26,7 +26,10 @@ import { type Placement, placeEtcd, placeNodes, type SubnetRole } from './subnet
 import { stackTags, type Tags } from './tags.ts';
 
 export function createAwsEnvironment(settings: CloudSettings, artifact: Artifact): EnvironmentOutputs {
-  const artifacts = { node: artifact, etcd: readConfiguredArtifact(settings.aws.etcdArtifact) };
+  const artifacts = {
+    node: artifact,
+    etcd: readConfiguredArtifact(settings.aws.etcdArtifact, 'npm run etcd-artifact'),
+  };
   for (const each of Object.values(artifacts)) orRunError(() => checkArchitecture(each, settings.aws.architecture));
   const tags = stackTags(settings.stack, settings.aws.ttlHours);
   // The only one: nothing of AWS is made with the credentials and the region that happen to be around.

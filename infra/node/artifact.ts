@@ -13,33 +13,33 @@ export interface Artifact {
   readonly source: string;
 }
 
-/** Reads what `npm run build` says it made in `directory`. */
-export function readArtifact(directory: string): Artifact {
+/** Reads what `make` says it made in `directory`. */
+export function readArtifact(directory: string, make = 'npm run build'): Artifact {
   const path = join(directory, 'manifest.json');
-  const artifact = parseManifest(readText(path), path);
+  const artifact = parseManifest(readText(path, make), path, make);
   const source = join(directory, artifact.file);
   if (statSync(source, { throwIfNoEntry: false }) === undefined) {
-    throw new InfraError('ARTIFACT_MISSING', `${path} names ${artifact.file}, which is not there: run "npm run build"`);
+    throw new InfraError('ARTIFACT_MISSING', `${path} names ${artifact.file}, which is not there: run "${make}"`);
   }
   return { ...artifact, source };
 }
 
-export function parseManifest(text: string, path = 'manifest.json'): Omit<Artifact, 'source'> {
+export function parseManifest(text: string, path = 'manifest.json', make = 'npm run build'): Omit<Artifact, 'source'> {
   const manifest = JSON.parse(text) as { version?: unknown; artifact?: { file?: unknown; sha256?: unknown } };
   const { version, artifact } = manifest;
   const file = artifact?.file;
   const sha256 = artifact?.sha256;
   if (typeof version !== 'string' || typeof file !== 'string' || !/^[0-9a-f]{64}$/.test(String(sha256))) {
-    throw new InfraError('ARTIFACT_MISSING', `${path} does not describe an artifact: run "npm run build"`);
+    throw new InfraError('ARTIFACT_MISSING', `${path} does not describe an artifact: run "${make}"`);
   }
   return { version, file, sha256: sha256 as string };
 }
 
-function readText(path: string): string {
+function readText(path: string, make: string): string {
   try {
     return readFileSync(path, 'utf8');
   } catch (error) {
-    throw new InfraError('ARTIFACT_MISSING', `Cannot read ${path}: run "npm run build"`, { cause: error });
+    throw new InfraError('ARTIFACT_MISSING', `Cannot read ${path}: run "${make}"`, { cause: error });
   }
 }
 

@@ -1,4 +1,4 @@
-import { existsSync, rmSync } from 'node:fs';
+import { existsSync, readFileSync, rmSync } from 'node:fs';
 import { sweep } from '../../../infra/local/host/sweep.ts';
 import { build } from '../../build/build.mjs';
 import { ToolError } from '../../setup/errors.mjs';
@@ -26,9 +26,15 @@ export async function down(context: Context, options: Options): Promise<number> 
   const found = await sweep(stack);
   for (const what of found) say(`Removed what was left: ${what}`);
   const settings = settingsFile(pulumi, stack);
-  if (existsSync(settings)) rmSync(settings);
+  if (existsSync(settings) && isOfThisMachine(readFileSync(settings, 'utf8'))) rmSync(settings);
   if (!exists && found.length === 0) say(`There is no stack "${stack}", and nothing of it on this machine`);
   return 0;
+}
+
+/** The settings of a stack in a cloud are everybody's, and are kept by git. */
+export function isOfThisMachine(settings: string): boolean {
+  const [, environment = 'local'] = /^\s*flannel:environment:\s*["']?([\w-]+)/m.exec(settings) ?? [];
+  return environment === 'local';
 }
 
 /** The exit code: 0 when the state is empty, and in the local environment gone. */

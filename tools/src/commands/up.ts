@@ -44,9 +44,13 @@ export async function isLocal(pulumi: Pulumi, stack: string): Promise<boolean> {
   return ((await readSetting(pulumi, stack, 'environment')) ?? 'local') === 'local';
 }
 
-/** Namespaces are made without a question; what costs money is asked about, unless the user has said yes. */
+/**
+ * Namespaces are made without a question; what costs money is asked about, unless the user has said yes. Even then the
+ * preview comes first: only it refuses to remove what is protected before anything else is gone.
+ */
 export function confirmation(local: boolean, { yes }: Pick<Options, 'yes'>): string[] {
-  return local || yes ? ['--yes', '--skip-preview'] : [];
+  if (local) return ['--yes', '--skip-preview'];
+  return yes ? ['--yes'] : [];
 }
 
 function settingsOf({ nodes, pods, config }: Options): Record<string, string> {
