@@ -244,6 +244,49 @@ describe('when all data is lost', () => {
   });
 });
 
+describe('the data volume', () => {
+  const image = join(directory, 'volume.img');
+  let device: string;
+  beforeAll(() => {
+    sh('truncate', '--size', '64M', image);
+    device = sh('losetup', '--find', '--show', image).trim();
+    members[0]!.terminate();
+    members[0]!.launch({ ...userDataOf(0), dataDevice: device });
+    expect(members[0]!.boot()).toMatchObject({ status: 0 });
+    expect(members[0]!.run('systemctl', 'stop', 'etcd.service')).toMatchObject({ status: 0 });
+    members[0]!.run('umount', '/var/lib/etcd');
+  });
+  afterAll(() => {
+    members[0]!.run('umount', '/var/lib/etcd');
+    sh('losetup', '--detach', device);
+  });
+  const mounted = () => members[0]!.run('findmnt', '--noheadings', '--output', 'SOURCE', '/var/lib/etcd').stdout.trim();
+
+  test('is left alone when it is neither blank nor ours', () => {
+    sh('mkfs.ext4', '-q', '-L', 'somebody', device);
+    expect(members[0]!.flannelEtcd('volume')).toMatchObject({
+      status: 1,
+      stderr: expect.stringContaining('neither blank nor labelled flannel-etcd: it is left alone'),
+    });
+    expect(sh('blkid', '-p', '-s', 'LABEL', '-o', 'value', device).trim()).toBe('somebody');
+    // Without a file system, and not blank either.
+    sh('dd', 'if=/dev/zero', `of=${device}`, 'bs=1M', 'count=64', 'status=none');
+    sh('bash', '-c', `echo data | dd of=${device} bs=1 seek=70000 status=none`);
+    expect(members[0]!.flannelEtcd('volume')).toMatchObject({ status: 1 });
+    expect(mounted()).toBe('');
+  });
+
+  test('is formatted when it is blank, and then mounted as it is', () => {
+    sh('dd', 'if=/dev/zero', `of=${device}`, 'bs=1M', 'count=64', 'status=none');
+    expect(members[0]!.flannelEtcd('volume')).toMatchObject({ status: 0 });
+    expect(mounted()).toBe(device);
+    members[0]!.run('touch', '/var/lib/etcd/kept');
+    members[0]!.run('umount', '/var/lib/etcd');
+    expect(members[0]!.flannelEtcd('volume')).toMatchObject({ status: 0 });
+    expect(members[0]!.run('test', '-e', '/var/lib/etcd/kept')).toMatchObject({ status: 0 });
+  });
+});
+
 test('keys are in no log', () => {
   const keys = ['/etcd/admin-key', '/etcd/etcd-0/server-key'].map((name) =>
     readFileSync(join(cloud, 'ssm', name), 'utf8'),
