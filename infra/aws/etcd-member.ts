@@ -76,7 +76,9 @@ export class EtcdMember extends pulumi.ComponentResource {
       { parent: this, deleteBeforeReplace: true },
     );
     this.instanceId = instance.id;
-    this.healthy = runOn(`${name}-healthy`, instance.id, [WAIT_UNTIL_HEALTHY], { parent: this, dependsOn: [attached] });
+    // Another type restarts the same instance: the next member waits until this one is healthy on it.
+    const commands = [`# on ${machines.instanceType}`, WAIT_UNTIL_HEALTHY];
+    this.healthy = runOn(`${name}-healthy`, instance.id, commands, { parent: this, dependsOn: [attached] });
     this.registerOutputs({ instanceId: instance.id });
   }
 
