@@ -118,6 +118,11 @@ export class Machine {
     return (await this.run('journalctl', '--no-pager', '--output=short-monotonic', ...options)).stdout;
   }
 
+  /** Another device appears while it runs. It is not there any more at the next boot. */
+  async attach({ name, major, minor }: BlockDevice): Promise<void> {
+    await this.exec('mknod', '-m', '660', `/dev/${name}`, 'b', String(major), String(minor));
+  }
+
   /** Ends it as its operator would, units in order. */
   async shutDown(): Promise<void> {
     await this.run('systemctl', '--no-block', 'poweroff');

@@ -23,7 +23,7 @@ import { readArtifact } from '../../../infra/node/artifact.ts';
 import { ETCD_PEER_NAME, etcdClientUrl } from '../../../infra/node/files.ts';
 import { makeEtcdArtifact } from '../../../tools/build/etcd.mjs';
 import { type Lab, SERVICES_URL, type Zone } from './lab.ts';
-import type { Machine } from './machine.ts';
+import type { BlockDevice, Machine } from './machine.ts';
 import type { Credentials } from './metadata.ts';
 import { ACCOUNT, REGION } from './services.ts';
 import type { Volume } from './volume.ts';
@@ -112,8 +112,8 @@ export class Stack {
     return this.lab.instance({ ...place, ...role, userData: this.nodeUserData(artifact) });
   }
 
-  /** With its data volume; a blank one begins a member's life. */
-  member(place: Place, volume: Volume): Machine {
+  /** With its data volume; a blank one begins a member's life. Without one it waits for `attach(dataDevice(volume))`. */
+  member(place: Place, volume?: Volume): Machine {
     const { name: stack, members } = this.setup;
     const userData = etcdUserData({
       stack,
@@ -129,7 +129,7 @@ export class Stack {
       endpoints: ENDPOINTS,
     });
     const role = { role: 'etcd', credentials: this.roles.etcd };
-    return this.lab.instance({ ...place, ...role, userData, disks: [volume.as(DATA_DEVICE)] });
+    return this.lab.instance({ ...place, ...role, userData, disks: volume ? [dataDevice(volume)] : [] });
   }
 
   setNetwork(json: string): void {
@@ -191,6 +191,10 @@ export class Stack {
     this.setParameter('node/certificate', node.certificate);
     this.setParameter('node/key', node.key);
   }
+}
+
+export function dataDevice(volume: Volume): BlockDevice {
+  return volume.as(DATA_DEVICE);
 }
 
 interface Subject {

@@ -1,5 +1,5 @@
 /** A data volume: a file as a block device. It outlives the machines it is attached to. */
-import { closeSync, ftruncateSync, openSync, rmSync } from 'node:fs';
+import { closeSync, ftruncateSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import type { BlockDevice } from './machine.ts';
 import { sh } from './process.ts';
 
@@ -21,6 +21,15 @@ export class Volume {
   /** As a machine sees it that has it attached under this name. */
   as(name: string): BlockDevice {
     return { name, major: LOOP_MAJOR, minor: Number(this.loop.replace('/dev/loop', '')) };
+  }
+
+  /** At its beginning, around any machine. */
+  write(text: string): void {
+    writeFileSync(this.loop, text, { flag: 'r+', flush: true });
+  }
+
+  read(): string {
+    return readFileSync(this.file, 'latin1');
   }
 
   destroy(): void {
