@@ -1,3 +1,4 @@
+import { describeIpv6 } from './compliance/ipv6.ts';
 import { describeLife } from './compliance/life.ts';
 import { describeTraffic } from './compliance/traffic.ts';
 import { describeWire } from './compliance/wire.ts';
@@ -11,6 +12,7 @@ import type { LabOptions } from './testing/lab.ts';
 export function describeEngine(name: string, start: StartEngine, options?: LabOptions): void {
   describe(name, () => {
     describeWire(start, options);
+    if (options?.ipv6) describeIpv6(start, options);
     describeTraffic(start, options);
     describeLife(start, options);
   });

@@ -1,6 +1,9 @@
 import type { Ipv4 } from '@flannel-ts/inet/ipv4';
+import type { Ipv6 } from '@flannel-ts/inet/ipv6';
 import type { EngineCounters, EngineRoute, PeerCounters } from './engine.ts';
 import { EngineError } from './errors.ts';
+import type { RouteRow } from './peers.ts';
+import type { RouteRow6, Words6 } from './peers6.ts';
 import { REASONS, type Reason } from './reasons.ts';
 import {
   ABILITY_NAMES,
@@ -18,25 +21,33 @@ import {
 } from './shared.ts';
 import { PeerSlots } from './slots.ts';
 
+/** In network order. */
+export function wordsOf(address: Ipv6): Words6 {
+  const word = (shift: bigint): number => Number((address >> shift) & 0xffff_ffffn);
+  return [word(96n), word(64n), word(32n), word(0n)];
+}
+
 /** The control side's hold on the shared memory: routes and the stop request go in, counters and signs of life come out. */
 export class Control {
   readonly shared: Shared = createShared();
   readonly #slots = new PeerSlots();
 
   setRoutes(routes: readonly EngineRoute[]): void {
-    if (routes.length > MAX_ROUTES) {
-      throw new EngineError('TOO_MANY_ROUTES', `Cannot use ${routes.length} routes: the limit is ${MAX_ROUTES}`);
+    const peers = new Set(routes.map((route) => route.peer));
+    const six = routes.filter(({ subnet }) => subnet.family === 6).length;
+    const most = Math.max(six, routes.length - six, peers.size);
+    if (most > MAX_ROUTES) {
+      throw new EngineError('TOO_MANY_ROUTES', `Cannot use ${most} routes: the limit is ${MAX_ROUTES} of each family`);
     }
-    const slots = this.#slots.assign(new Set(routes.map((route) => route.peer)));
-    publishRoutes(
-      this.shared,
-      routes.map(({ subnet, peer }) => ({
-        base: subnet.base,
-        length: subnet.length,
-        peer,
-        slot: slots.get(peer)!,
-      })),
-    );
+    const slots = this.#slots.assign(peers);
+    const rows: RouteRow[] = [];
+    const rows6: RouteRow6[] = [];
+    for (const { subnet, peer } of routes) {
+      const common = { length: subnet.length, peer, slot: slots.get(peer)! };
+      if (subnet.family === 4) rows.push({ base: subnet.base, ...common });
+      else rows6.push({ base: wordsOf(subnet.base), ...common });
+    }
+    publishRoutes(this.shared, rows, rows6);
   }
 
   requestStop(): void {

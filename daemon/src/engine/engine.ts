@@ -1,4 +1,6 @@
 import type { Ipv4 } from '@flannel-ts/inet/ipv4';
+import type { Ipv6 } from '@flannel-ts/inet/ipv6';
+import type { Ipv6Prefix } from '@flannel-ts/inet/ipv6-prefix';
 import type { Port } from '@flannel-ts/inet/port';
 import type { Ipv4Prefix } from '@flannel-ts/inet/prefix';
 import type { Reason } from './reasons.ts';
@@ -7,7 +9,7 @@ import type { AbilityName } from './shared.ts';
 /*
  * Words used by every engine:
  *
- *   packet     an IPv4 packet as it crosses the TUN device, no header before it
+ *   packet     an IPv4 or IPv6 packet as it crosses the TUN device, no header before it: the version in its first byte tells
  *   datagram   a UDP datagram between two nodes; its payload is one packet (flannel's `udp` backend has no other framing)
  *   peer       the other node, named by the IPv4 address its datagrams come from
  *   route      a subnet and the peer that owns it; the longest prefix wins
@@ -24,6 +26,11 @@ export interface EngineConfig {
    * as source only where `net.ipv4.conf.DEVICE.accept_local` is 1; without that sysctl the errors are martians.
    */
   readonly tunAddress: Ipv4;
+  /**
+   * The IPv6 address of the device. Without it packets of IPv6 are dropped as `not_ipv4` and routes of IPv6 have no effect: so
+   * an engine that knows no IPv6 does in any case.
+   */
+  readonly tunAddress6?: Ipv6;
   readonly mtu: number;
   /** Port of every peer. */
   readonly port: Port;
@@ -44,7 +51,8 @@ export interface EngineConfig {
 }
 
 export interface EngineRoute {
-  readonly subnet: Ipv4Prefix;
+  readonly subnet: Ipv4Prefix | Ipv6Prefix;
+  /** Datagrams go over IPv4, whatever is inside. */
   readonly peer: Ipv4;
 }
 

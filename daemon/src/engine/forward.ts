@@ -8,7 +8,17 @@ import {
   timeToLive,
   totalLength,
 } from './packet.ts';
+import {
+  checkHeader6,
+  decrementHopLimit,
+  hasAddress6,
+  hopLimit,
+  IPV6_DESTINATION,
+  IPV6_SOURCE,
+  totalLength6,
+} from './packet6.ts';
 import type { RouteTable } from './peers.ts';
+import type { RouteTable6 } from './peers6.ts';
 import { NO_ROUTE, PASS, SPOOFED_SOURCE, TOO_BIG, TTL_EXPIRED, UNKNOWN_PEER, type Verdict } from './reasons.ts';
 
 /** The largest IPv4 datagram less its IPv4 and UDP headers. */
@@ -29,6 +39,18 @@ export function judgeOutgoing(packet: Uint8Array, length: number, routes: RouteT
   const total = totalLength(packet);
   if (total > MAX_PAYLOAD || (total > mtu && dontFragment(packet))) return TOO_BIG;
   decrementTimeToLive(packet);
+  return row;
+}
+
+/** The same for IPv6, where no router fragments. */
+export function judgeOutgoing6(packet: Uint8Array, length: number, routes: RouteTable6, mtu: number): Verdict {
+  const header = checkHeader6(packet, length);
+  if (header !== PASS) return header;
+  const row = routes.lookup(packet, IPV6_DESTINATION);
+  if (row < 0) return NO_ROUTE;
+  if (hopLimit(packet) <= 1) return TTL_EXPIRED;
+  if (totalLength6(packet) > mtu) return TOO_BIG;
+  decrementHopLimit(packet);
   return row;
 }
 
@@ -56,5 +78,26 @@ export function judgeIncoming(
   }
   if (timeToLive(packet) <= 1) return TTL_EXPIRED;
   decrementTimeToLive(packet);
+  return PASS;
+}
+
+/** The same for IPv6. `sender` is a peer, or the filter is off. */
+export function judgeIncoming6(
+  packet: Uint8Array,
+  length: number,
+  sender: Ipv4,
+  routes: RouteTable6,
+  tunAddress: Uint8Array,
+  filterPeers: boolean,
+): Verdict {
+  const header = checkHeader6(packet, length);
+  if (header !== PASS) return header;
+  if (hasAddress6(packet, IPV6_SOURCE, tunAddress)) return SPOOFED_SOURCE;
+  if (filterPeers) {
+    const row = routes.lookup(packet, IPV6_SOURCE);
+    if (row < 0 || routes.peer(row) !== sender) return SPOOFED_SOURCE;
+  }
+  if (hopLimit(packet) <= 1) return TTL_EXPIRED;
+  decrementHopLimit(packet);
   return PASS;
 }

@@ -1,4 +1,5 @@
 import type { RouteRow } from './peers.ts';
+import type { RouteRow6 } from './peers6.ts';
 import { REASONS } from './reasons.ts';
 
 /*
@@ -23,6 +24,7 @@ export const STATE = {
   version: 3, // of the announced table; its parity says which of the two
   sequence: 4, // and 5
   count: 6, // and 7
+  count6: 8, // and 9
 } as const;
 const STATE_WORDS = 16;
 
@@ -81,6 +83,7 @@ export const SENT = 0;
 export const RECEIVED = 2;
 
 const ROW_WORDS = 4;
+const ROW6_WORDS = 7;
 const STATE_BYTES = STATE_WORDS * 4;
 const ABILITY_WORDS = 16;
 const ABILITIES_BYTES = ABILITY_WORDS * 4;
@@ -88,8 +91,10 @@ const TOTALS_BYTES = TOTALS * 8;
 const PEERS_BYTES = MAX_PEERS * PEER_STRIDE * 8;
 const OWNERS_BYTES = MAX_PEERS * 4;
 const TABLE_BYTES = MAX_ROUTES * ROW_WORDS * 4;
+const TABLE6_BYTES = MAX_ROUTES * ROW6_WORDS * 4;
 
-const BYTES = STATE_BYTES + ABILITIES_BYTES + TOTALS_BYTES + PEERS_BYTES + OWNERS_BYTES + 2 * TABLE_BYTES;
+const BYTES =
+  STATE_BYTES + ABILITIES_BYTES + TOTALS_BYTES + PEERS_BYTES + OWNERS_BYTES + 2 * (TABLE_BYTES + TABLE6_BYTES);
 
 /** Views over the shared memory; each thread makes its own. */
 export interface Shared {
@@ -101,9 +106,10 @@ export interface Shared {
   /** The peer address whose counters a slot holds, 0 for none. Written by the data side. */
   readonly owners: Uint32Array;
   readonly tables: readonly [Uint32Array, Uint32Array];
+  readonly tables6: readonly [Uint32Array, Uint32Array];
 }
 
-/** Untouched pages cost nothing: a node with few peers uses some of the 4 MB. */
+/** Untouched pages cost nothing: a node with few peers uses some of the 8 MB. */
 export function createShared(): Shared {
   return sharedOf(new SharedArrayBuffer(BYTES));
 }
@@ -115,6 +121,7 @@ export function sharedOf(buffer: SharedArrayBuffer): Shared {
     return offset - bytes;
   };
   const table = () => new Uint32Array(buffer, take(TABLE_BYTES), MAX_ROUTES * ROW_WORDS);
+  const table6 = () => new Uint32Array(buffer, take(TABLE6_BYTES), MAX_ROUTES * ROW6_WORDS);
   return {
     buffer,
     state: new Int32Array(buffer, take(STATE_BYTES), STATE_WORDS),
@@ -123,11 +130,12 @@ export function sharedOf(buffer: SharedArrayBuffer): Shared {
     peers: new Float64Array(buffer, take(PEERS_BYTES), MAX_PEERS * PEER_STRIDE),
     owners: new Uint32Array(buffer, take(OWNERS_BYTES), MAX_PEERS),
     tables: [table(), table()],
+    tables6: [table6(), table6()],
   };
 }
 
 /** Control side: announces a new table. */
-export function publishRoutes(shared: Shared, rows: readonly RouteRow[]): void {
+export function publishRoutes(shared: Shared, rows: readonly RouteRow[], rows6: readonly RouteRow6[] = []): void {
   const { state } = shared;
   const version = (Atomics.load(state, STATE.version) + 1) | 0;
   const side = version & 1;
@@ -140,7 +148,12 @@ export function publishRoutes(shared: Shared, rows: readonly RouteRow[]): void {
     table[at + 2] = row.peer;
     table[at + 3] = row.slot;
   }
+  const table6 = shared.tables6[side as 0 | 1];
+  for (const [index, row] of rows6.entries()) {
+    table6.set([...row.base, row.length, row.peer, row.slot], index * ROW6_WORDS);
+  }
   Atomics.store(state, STATE.count + side, rows.length);
+  Atomics.store(state, STATE.count6 + side, rows6.length);
   Atomics.add(state, STATE.sequence + side, 1);
   Atomics.store(state, STATE.version, version);
 }
@@ -150,21 +163,37 @@ export function hasNewRoutes(shared: Shared, have: number): boolean {
   return Atomics.load(shared.state, STATE.version) !== have;
 }
 
+/** What is announced: a table for each family. */
+export interface Taken {
+  readonly version: number;
+  readonly rows: readonly RouteRow[];
+  readonly rows6: readonly RouteRow6[];
+}
+
+type Row6Words = readonly [number, number, number, number, number, number, number];
+
 /** Data side: the announced table and its version, or undefined when it is being overwritten: keep the old, come again. */
-export function takeRoutes(shared: Shared): { readonly version: number; readonly rows: RouteRow[] } | undefined {
+export function takeRoutes(shared: Shared): Taken | undefined {
   const { state } = shared;
   const version = Atomics.load(state, STATE.version);
   const side = version & 1;
   const sequence = Atomics.load(state, STATE.sequence + side);
   if ((sequence & 1) !== 0) return undefined;
   const count = Atomics.load(state, STATE.count + side);
+  const count6 = Atomics.load(state, STATE.count6 + side);
   const words = shared.tables[side as 0 | 1].slice(0, count * ROW_WORDS);
+  const words6 = shared.tables6[side as 0 | 1].slice(0, count6 * ROW6_WORDS);
   if (Atomics.load(state, STATE.sequence + side) !== sequence) return undefined;
   const rows: RouteRow[] = [];
   for (let at = 0; at < words.length; at += ROW_WORDS) {
     rows.push({ base: words[at]!, length: words[at + 1]!, peer: words[at + 2]!, slot: words[at + 3]! });
   }
-  return { version, rows };
+  const rows6: RouteRow6[] = [];
+  for (let at = 0; at < words6.length; at += ROW6_WORDS) {
+    const [a, b, c, d, length, peer, slot] = words6.subarray(at, at + ROW6_WORDS) as unknown as Row6Words;
+    rows6.push({ base: [a, b, c, d], length, peer, slot });
+  }
+  return { version, rows, rows6 };
 }
 
 /** Data side: says what it makes use of. */
@@ -173,7 +202,7 @@ export function setAbility(shared: Shared, name: AbilityName, value: number): vo
 }
 
 /** Data side: makes the counters of each slot those of its present peer. */
-export function claimSlots(shared: Shared, rows: readonly RouteRow[]): void {
+export function claimSlots(shared: Shared, rows: readonly Pick<RouteRow, 'slot' | 'peer'>[]): void {
   for (const { slot, peer } of rows) {
     if (shared.owners[slot] === peer) continue;
     shared.peers.fill(0, slot * PEER_STRIDE, (slot + 1) * PEER_STRIDE);

@@ -1,21 +1,24 @@
 import type { Ipv4 } from '@flannel-ts/inet/ipv4';
+import { ipv6ToBytes } from '@flannel-ts/inet/ipv6';
 import { errnoName } from '@flannel-ts/linux/errors';
 import { packetBuffer } from '../device.ts';
 import type { EngineConfig } from '../engine.ts';
 import { EngineError } from '../errors.ts';
-import { judgeIncoming, judgeOutgoing } from '../forward.ts';
+import { judgeIncoming, judgeIncoming6, judgeOutgoing, judgeOutgoing6 } from '../forward.ts';
 import {
   fragmentationNeeded,
   type IcmpError,
-  MAX_ICMP_ERROR,
   NET_UNREACHABLE,
   plateauBelow,
   RateLimit,
   TIME_EXCEEDED,
   writeIcmpError,
 } from '../icmp.ts';
+import { HOP_LIMIT_EXCEEDED, MIN_IPV6_MTU, NO_ROUTE_6, packetTooBig, writeIcmpError6 } from '../icmp6.ts';
 import { destination, dontFragment, source, totalLength } from '../packet.ts';
+import { IPV6_DESTINATION, IPV6_SOURCE, isIpv6, totalLength6 } from '../packet6.ts';
 import { RouteTable } from '../peers.ts';
+import { RouteTable6 } from '../peers6.ts';
 import {
   NO_ROUTE,
   reasonIndex,
@@ -23,6 +26,7 @@ import {
   TOO_BIG,
   TRUNCATED,
   TTL_EXPIRED,
+  UNKNOWN_PEER,
   type Verdict,
   WRITE_FAILED,
 } from '../reasons.ts';
@@ -69,20 +73,28 @@ const ICMP_BURST = 50;
 /** A socket that only ever answers with errors would keep a processor busy. */
 const MAX_RECEIVE_FAILURES = 1000;
 
-export type ForwarderConfig = Pick<EngineConfig, 'tunAddress' | 'mtu' | 'filterPeers'>;
+export type ForwarderConfig = Pick<EngineConfig, 'tunAddress' | 'tunAddress6' | 'mtu' | 'filterPeers'>;
+
+/** What an error says in either family. */
+const ABOUT_NO_ROUTE = [NET_UNREACHABLE, NO_ROUTE_6] as const;
+const ABOUT_TIME = [TIME_EXCEEDED, HOP_LIMIT_EXCEEDED] as const;
+type Errors = readonly [IcmpError, IcmpError];
 
 /** One packet per call, in each direction. */
 export class Forwarder {
   #routes = RouteTable.EMPTY;
+  #routes6 = RouteTable6.EMPTY;
   #version = 0;
   readonly #filterPeers: boolean;
+  /** Absent where IPv6 is off. */
+  readonly #tunAddress6: Uint8Array | undefined;
   readonly #outgoing = packetBuffer(BUFFER_BYTES);
   readonly #incoming = packetBuffer(BUFFER_BYTES);
-  readonly #icmp = packetBuffer(MAX_ICMP_ERROR);
+  readonly #icmp = packetBuffer(MIN_IPV6_MTU);
   readonly #limit: RateLimit;
   #identification = 0;
-  /** The row of the packet in #outgoing that waits for room in the socket, -1 when none waits. */
-  #waiting = -1;
+  /** The peer of the packet in #outgoing that waits for room in the socket, 0 when none waits. */
+  #waiting = 0 as Ipv4;
   /** In a row, without a datagram between them. */
   #receiveFailures = 0;
 
@@ -93,12 +105,13 @@ export class Forwarder {
     readonly now: () => number,
   ) {
     this.#filterPeers = config.filterPeers ?? true;
+    this.#tunAddress6 = config.tunAddress6 === undefined ? undefined : ipv6ToBytes(config.tunAddress6);
     this.#limit = new RateLimit(ICMP_PER_SECOND, ICMP_BURST, now());
   }
 
   /** Whether a packet waits for room in the socket: then the device must not be polled, but the socket for POLLOUT. */
   get stalled(): boolean {
-    return this.#waiting >= 0;
+    return this.#waiting !== 0;
   }
 
   /** Takes over a newly announced route table, if there is one that is not being written at this moment. */
@@ -107,7 +120,9 @@ export class Forwarder {
     const taken = takeRoutes(this.shared);
     if (taken === undefined) return;
     claimSlots(this.shared, taken.rows);
+    claimSlots(this.shared, taken.rows6);
     this.#routes = new RouteTable(taken.rows);
+    this.#routes6 = new RouteTable6(taken.rows6);
     this.#version = taken.version;
     if (this.stalled) this.#rerouteWaiting();
   }
@@ -132,12 +147,16 @@ export class Forwarder {
     if (length < 0) throw lost('read from the TUN device', length);
     this.#count('tunPackets', 1);
     this.#count('tunBytes', length);
-    const verdict = judgeOutgoing(packet, length, this.#routes, this.config.mtu);
-    if (verdict >= 0) return this.#sendOutgoing(verdict);
+    const { mtu } = this.config;
+    const six = this.#isSix(packet, length);
+    const verdict = six
+      ? judgeOutgoing6(packet, length, this.#routes6, mtu)
+      : judgeOutgoing(packet, length, this.#routes, mtu);
+    if (verdict >= 0) return this.#sendOutgoing((six ? this.#routes6 : this.#routes).peer(verdict));
     this.#drop(verdict);
-    if (verdict === NO_ROUTE) this.#answerDevice(NET_UNREACHABLE);
-    else if (verdict === TTL_EXPIRED) this.#answerDevice(TIME_EXCEEDED);
-    else if (verdict === TOO_BIG && dontFragment(packet)) this.#answerDevice(fragmentationNeeded(this.config.mtu));
+    if (verdict === NO_ROUTE) this.#answerDevice(ABOUT_NO_ROUTE);
+    else if (verdict === TTL_EXPIRED) this.#answerDevice(ABOUT_TIME);
+    else if (verdict === TOO_BIG) this.#answerTooBig(mtu);
     return true;
   }
 
@@ -155,34 +174,54 @@ export class Forwarder {
       return true;
     }
     const sender = this.ports.sender();
-    const { tunAddress } = this.config;
-    const verdict = judgeIncoming(packet, length, sender, this.#routes, tunAddress, this.#filterPeers);
+    const verdict = this.#judgeIncoming(packet, length, sender);
     if (verdict >= 0) {
-      this.#deliver(totalLength(packet), sender);
+      this.#deliver(lengthOf(packet), sender);
     } else {
       this.#drop(verdict);
-      if (verdict === TTL_EXPIRED) this.#answerPeer(TIME_EXCEEDED);
+      if (verdict === TTL_EXPIRED) this.#answerPeer(ABOUT_TIME);
     }
     return true;
   }
 
-  #sendOutgoing(row: number): boolean {
-    const length = totalLength(this.#outgoing);
-    const result = this.ports.send(this.#outgoing, length, this.#routes.peer(row));
+  #judgeIncoming(packet: Uint8Array, length: number, sender: Ipv4): Verdict {
+    const { tunAddress } = this.config;
+    const filter = this.#filterPeers;
+    if (!this.#isSix(packet, length)) {
+      return judgeIncoming(packet, length, sender, this.#routes, tunAddress, filter);
+    }
+    if (filter && this.#slotOf(sender) < 0) return UNKNOWN_PEER;
+    return judgeIncoming6(packet, length, sender, this.#routes6, this.#tunAddress6!, filter);
+  }
+
+  /** Where IPv6 is off, its packets are what is no IPv4. */
+  #isSix(packet: Uint8Array, length: number): boolean {
+    return this.#tunAddress6 !== undefined && isIpv6(packet, length);
+  }
+
+  /** A peer of routes of IPv6 has one of IPv4, too: they come from one lease. */
+  #slotOf(peer: Ipv4): number {
+    return this.#routes.peerSlot(peer);
+  }
+
+  #sendOutgoing(peer: Ipv4): boolean {
+    const length = lengthOf(this.#outgoing);
+    const result = this.ports.send(this.#outgoing, length, peer);
     if (result === EAGAIN) {
       if (!this.stalled) this.#count('sendStalls', 1);
-      this.#waiting = row;
+      this.#waiting = peer;
       return false;
     }
     if (result === EINTR) {
-      this.#waiting = row;
+      this.#waiting = peer;
       return true;
     }
-    this.#waiting = -1;
+    this.#waiting = 0 as Ipv4;
     if (result >= 0) {
       this.#count('sentPackets', 1);
       this.#count('sentBytes', length);
-      this.#countPeer(this.#routes.slot(row) * PEER_STRIDE + SENT, length);
+      const slot = this.#slotOf(peer);
+      if (slot >= 0) this.#countPeer(slot * PEER_STRIDE + SENT, length);
       return true;
     }
     this.#sendFailed(result, length);
@@ -194,9 +233,7 @@ export class Forwarder {
     this.#failure(error);
     this.#drop(error === EMSGSIZE ? TOO_BIG : SEND_FAILED);
     // The kernel keeps the path's MTU to itself (it would tell a connected socket): guess as RFC 1191 hosts do.
-    if (error === EMSGSIZE && dontFragment(this.#outgoing)) {
-      this.#answerDevice(fragmentationNeeded(Math.min(this.config.mtu, plateauBelow(length))));
-    }
+    if (error === EMSGSIZE) this.#answerTooBig(Math.min(this.config.mtu, plateauBelow(length)));
   }
 
   #deliver(length: number, sender: Ipv4): void {
@@ -209,27 +246,38 @@ export class Forwarder {
     }
     this.#count('deliveredPackets', 1);
     this.#count('deliveredBytes', length);
-    const slot = this.#routes.peerSlot(sender);
+    const slot = this.#slotOf(sender);
     if (slot >= 0) this.#countPeer(slot * PEER_STRIDE + RECEIVED, length);
   }
 
   /** An ICMP error about the outgoing packet goes back through the device. */
-  #answerDevice(error: IcmpError): void {
-    const length = this.#writeIcmp(this.#outgoing, error);
+  #answerDevice(errors: Errors): void {
+    const length = this.#writeIcmp(this.#outgoing, errors);
     if (length > 0 && this.ports.writeTun(this.#icmp, length) >= 0) this.#count('icmpSent', 1);
   }
 
-  /** An ICMP error about the incoming packet goes to the peer that has its source. */
-  #answerPeer(error: IcmpError): void {
-    const row = this.#routes.lookup(source(this.#incoming));
-    if (row < 0) return;
-    const length = this.#writeIcmp(this.#incoming, error);
-    if (length > 0 && this.ports.send(this.#icmp, length, this.#routes.peer(row)) >= 0) this.#count('icmpSent', 1);
+  #answerTooBig(mtu: number): void {
+    if (versionOf(this.#outgoing) === 4 && !dontFragment(this.#outgoing)) return;
+    this.#answerDevice([fragmentationNeeded(mtu), packetTooBig(Math.max(mtu, MIN_IPV6_MTU))]);
   }
 
-  #writeIcmp(offender: Uint8Array, error: IcmpError): number {
+  /** An ICMP error about the incoming packet goes to the peer that has its source. */
+  #answerPeer(errors: Errors): void {
+    const packet = this.#incoming;
+    const six = versionOf(packet) === 6;
+    const table = six ? this.#routes6 : this.#routes;
+    const row = six ? this.#routes6.lookup(packet, IPV6_SOURCE) : this.#routes.lookup(source(packet));
+    if (row < 0) return;
+    const length = this.#writeIcmp(packet, errors);
+    if (length > 0 && this.ports.send(this.#icmp, length, table.peer(row)) >= 0) this.#count('icmpSent', 1);
+  }
+
+  #writeIcmp(offender: Uint8Array, [error, error6]: Errors): number {
     this.#identification = (this.#identification + 1) & 0xffff;
-    const length = writeIcmpError(this.#icmp, offender, error, this.config.tunAddress, this.#identification);
+    const length =
+      versionOf(offender) === 6
+        ? writeIcmpError6(this.#icmp, offender, error6, this.#tunAddress6!)
+        : writeIcmpError(this.#icmp, offender, error, this.config.tunAddress, this.#identification);
     if (length === 0 || this.#limit.take(this.now())) return length;
     this.#count('icmpSuppressed', 1);
     return 0;
@@ -243,9 +291,12 @@ export class Forwarder {
     return true;
   }
 
-  /** Rows have other numbers in a new table, and the peer that a packet waited for may be gone. */
+  /** The peer that a packet waited for may be gone. */
   #rerouteWaiting(): void {
-    this.#waiting = this.#routes.lookup(destination(this.#outgoing));
+    const packet = this.#outgoing;
+    const six = versionOf(packet) === 6;
+    const row = six ? this.#routes6.lookup(packet, IPV6_DESTINATION) : this.#routes.lookup(destination(packet));
+    this.#waiting = row < 0 ? (0 as Ipv4) : (six ? this.#routes6 : this.#routes).peer(row);
     if (!this.stalled) this.#drop(NO_ROUTE);
   }
 
@@ -265,6 +316,15 @@ export class Forwarder {
   #failure(error: number): void {
     this.shared.totals[TOTAL.lastErrno] = -error;
   }
+}
+
+function versionOf(packet: Uint8Array): number {
+  return packet[0]! >>> 4;
+}
+
+/** Of a packet whose header was checked. */
+function lengthOf(packet: Uint8Array): number {
+  return versionOf(packet) === 6 ? totalLength6(packet) : totalLength(packet);
 }
 
 /** Errors that say that the descriptor is not what it was: nothing but a new engine helps. */

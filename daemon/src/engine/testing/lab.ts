@@ -34,6 +34,8 @@ const MORE_ADDRESSES = ['192.0.2.3', '192.0.2.9'];
 export interface LabOptions {
   /** Devices with a virtio header before each packet. */
   readonly vnetHeader?: boolean;
+  /** The engine carries IPv6, too. */
+  readonly ipv6?: boolean;
 }
 
 /** A node: a namespace with an underlay address on `eth0` and a TUN device `flannel0` in front of a pod address. */
@@ -87,15 +89,15 @@ export class Lab {
   }
 
   /** A packet socket on the device: what is sent there is read by the engine, what the engine writes is received. */
-  device(node: Node): DeviceTap {
+  device(node: Node, protocol = ETH_P_IP): DeviceTap {
     const index = Number.parseInt(node.run('ip', '-o', 'link', 'show', 'flannel0'), 10);
     const fd = withNetns(node.netns, () => {
-      const packets = socket(AF_PACKET, SOCK_DGRAM | SOCK_NONBLOCK, swap(ETH_P_IP));
-      bind(packets, sockaddrLl(index, ETH_P_IP));
+      const packets = socket(AF_PACKET, SOCK_DGRAM | SOCK_NONBLOCK, swap(protocol));
+      bind(packets, sockaddrLl(index, protocol));
       return packets;
     });
     this.#closers.push(() => closeFd(fd));
-    return new DeviceTap(fd, index);
+    return new DeviceTap(fd, index, protocol);
   }
 
   #namespace(suffix: string): string {
@@ -172,6 +174,7 @@ export class UdpSocket {
 
 /** linux/if_ether.h; a packet socket of one protocol, unlike one of all, is not shown outgoing packets. */
 const ETH_P_IP = 0x0800;
+export const ETH_P_IPV6 = 0x86dd;
 
 /** The kernel's side of a TUN device, byte for byte. */
 export class DeviceTap {
@@ -181,11 +184,12 @@ export class DeviceTap {
   constructor(
     readonly fd: Fd,
     readonly index: number,
+    readonly protocol: number,
   ) {}
 
   /** Gives the engine these bytes to read. */
   send(bytes: Uint8Array): void {
-    sendTo(this.fd, bytes, 0, sockaddrLl(this.index, ETH_P_IP));
+    sendTo(this.fd, bytes, 0, sockaddrLl(this.index, this.protocol));
   }
 
   /** What the engine wrote. */
