@@ -1,11 +1,15 @@
 /** The machines of the other tests themselves: what they tell of user-data is worth as much as they resemble EC2's. */
-import { readdirSync, readFileSync } from 'node:fs';
+import { spawn } from 'node:child_process';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createNetns } from '@flannel-ts/linux/netns';
 import { allow } from '../../infra/aws/policy.ts';
+import { cgroupHierarchy } from './support/cgroups.ts';
 import { Lab, SERVICES_URL } from './support/lab.ts';
 import type { Machine } from './support/machine.ts';
 import { sh } from './support/process.ts';
-import type { Volume } from './support/volume.ts';
+import { Volume } from './support/volume.ts';
 
 jest.setTimeout(300_000); // the root file system may have to be made
 
@@ -95,12 +99,30 @@ test('Lab.destroy() leaves nothing behind', async () => {
   expect(traces(lab.id)).toEqual([]);
 });
 
+test('sweep() removes what a killed run has left, and nothing of those that live', async () => {
+  const dead = `fltest-${await pidOfNobody()}-boot0`;
+  const directory = mkdtempSync(join(tmpdir(), `${dead}-`));
+  Volume.create(join(directory, 'left.img'), 1);
+  createNetns(`/run/netns/${dead}-vpc`);
+  mkdirSync(join(cgroupHierarchy(), `${dead}-m-0`, 'system.slice'), { recursive: true });
+  const other = await Lab.create([ZONE]);
+  try {
+    expect(traces(dead)).toEqual([]);
+    expect(traces(other.id)).not.toEqual([]);
+  } finally {
+    await other.destroy();
+  }
+});
+
+async function pidOfNobody(): Promise<number> {
+  const child = spawn('true');
+  await new Promise((resolve) => child.once('close', resolve));
+  return child.pid!;
+}
+
 /** Namespaces, control groups, mounts, loop devices and directories of a lab. */
 function traces(id: string): string[] {
-  const cgroups = readFileSync('/proc/mounts', 'utf8')
-    .split('\n')
-    .map((line) => line.split(' '));
-  const folders = ['/run/netns', tmpdir(), cgroups.find(([, , type]) => type === 'cgroup2')![1]!];
+  const folders = ['/run/netns', tmpdir(), cgroupHierarchy()];
   return [
     ...folders.flatMap((folder) => readdirSync(folder)).filter((name) => name.startsWith(id)),
     ...readFileSync('/proc/self/mountinfo', 'utf8')

@@ -9,6 +9,7 @@ import { type Credentials, type Instance, METADATA_ADDRESS, metadataService } fr
 import { Vpc } from './network.ts';
 import { rootFileSystem } from './root-filesystem.ts';
 import { REGION, Services } from './services.ts';
+import { sweep } from './sweep.ts';
 import { Volume } from './volume.ts';
 
 /** Of the services: an address of the VPC's own, as an interface endpoint has. */
@@ -54,6 +55,7 @@ export class Lab {
   private readonly vpc: Vpc;
 
   static async create(zones: readonly Zone[]): Promise<Lab> {
+    sweep();
     const lab = new Lab(await rootFileSystem(), zones);
     lab.server = await listenIn(lab.vpc.netns, SERVICES.address, SERVICES.port, lab.services.answer);
     return lab;

@@ -1,8 +1,9 @@
 /** A machine on this machine: a root file system, systemd as its pid 1, and namespaces of its own. */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync, rmSync } from 'node:fs';
+import { mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { deleteNetns } from '@flannel-ts/linux/netns';
+import { cgroupHierarchy, removeCgroup } from './cgroups.ts';
 import { type Result, run, until } from './process.ts';
 
 const START = join(__dirname, 'start-machine.sh');
@@ -58,7 +59,7 @@ export class Machine {
   async switchOn(): Promise<void> {
     const { image, directory, disks } = this.setup;
     this.netns = await this.setup.connect();
-    const cgroup = cgroupFolder(this.id);
+    const cgroup = join(cgroupHierarchy(), this.id);
     mkdirSync(cgroup);
     const devices = disks.map(({ name, major, minor }) => `${name}:${major}:${minor}`);
     // Not even a killed test run leaves a machine that is on.
@@ -153,7 +154,7 @@ export class Machine {
   private async clear(): Promise<void> {
     await this.ended;
     this.starter = undefined;
-    await until(`the control groups of ${this.id} are gone`, () => removeCgroup(cgroupFolder(this.id)));
+    await until(`the control groups of ${this.id} are gone`, () => removeCgroup(join(cgroupHierarchy(), this.id)));
     await this.setup.disconnect();
     deleteNetns(this.netns);
   }
@@ -165,26 +166,5 @@ function firstChild(pid: number): number | undefined {
     return children === '' ? undefined : Number(children.split(' ')[0]);
   } catch {
     return undefined;
-  }
-}
-
-function cgroupFolder(name: string): string {
-  const mounts = readFileSync('/proc/mounts', 'utf8').split('\n');
-  const hierarchy = mounts.map((line) => line.split(' ')).find(([, , type]) => type === 'cgroup2');
-  if (hierarchy === undefined) throw new Error('There is no cgroup2 hierarchy, which systemd needs: mount one');
-  return join(hierarchy[1]!, name);
-}
-
-/** Depth first; false while one of them still has processes on their way out. */
-function removeCgroup(folder: string): boolean {
-  if (!existsSync(folder)) return true;
-  const below = readdirSync(folder, { withFileTypes: true }).filter((entry) => entry.isDirectory());
-  const emptied = below.map(({ name }) => removeCgroup(join(folder, name))).every((gone) => gone);
-  if (!emptied) return false;
-  try {
-    rmdirSync(folder);
-    return true;
-  } catch {
-    return false;
   }
 }
