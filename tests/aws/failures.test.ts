@@ -18,11 +18,14 @@ afterEach(() => stack.double.clearFaults());
 const INSTANCE = 'aws:ec2/instance:Instance';
 const MESSAGE = 'InsufficientInstanceCapacity: We currently do not have sufficient capacity in the Availability Zone';
 
-/** Every resource of the state is in the account, and the other way round. */
+/** Every resource of the state is in the account, and the other way round; artifacts that were replaced stay on purpose. */
 async function expectAgreement(): Promise<void> {
   const { deployment } = await stack.project.state('dev');
   const known = (deployment.resources ?? []).filter(({ custom, type }) => custom && !type.startsWith('pulumi:'));
-  const there = await stack.double.resources();
+  const ids = new Set(known.map(({ id }) => id));
+  const there = (await stack.double.resources()).filter(
+    ({ type, id }) => ids.has(id) || !type.includes('BucketObject'),
+  );
   expect(known.map(({ urn, id }) => `${urn} ${id}`).sort()).toEqual(there.map(({ urn, id }) => `${urn} ${id}`).sort());
 }
 

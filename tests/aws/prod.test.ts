@@ -1,5 +1,6 @@
 /** The stack `prod`: three zones, and data that cannot go by mistake. */
 import { describeLifecycle, expectTeardownOrder } from './support/lifecycle.ts';
+import { shortType } from './support/stack.ts';
 
 jest.setTimeout(240_000);
 
@@ -12,30 +13,30 @@ describeLifecycle('prod', {}, (of) => {
     expect(new Set((await stack.double.machines()).map(({ address }) => address.split('.')[2])).size).toBe(3);
   });
 
-  test('destroy is refused, with the name of what is protected, and nothing is lost', async () => {
+  test('destroy is refused, with the names of what is protected, before anything is deleted', async () => {
     const { stack } = of();
     await stack.double.clearJournal();
     const { code, output } = await stack.project.tryDestroy('prod');
     expect(code).not.toBe(0);
-    expect(output).toMatch(/protect/);
     expect(output).toContain('etcd-etcd-0-data');
-    expect((await stack.double.done()).map(({ operation, name }) => `${operation} ${name}`)).toEqual([]);
+    expect(output).toMatch(/cannot be deleted\s+because it is protected/);
+    expect(await stack.double.done()).toEqual([]);
     await stack.project.up('prod', '--expect-no-changes');
   });
 
-  test('without protection it goes, but for what is kept: data volumes, snapshots, and the key that opens them', async () => {
+  test('without protection it goes, but for data volumes, snapshots, and the key that opens them', async () => {
     const { stack } = of();
-    const unprotected = await stack.change({ protect: false, forceDestroy: true });
+    const unprotected = await stack.change({ protect: false });
     expect(unprotected.types('create', 'delete')).toEqual([]);
-    const work = await stack.work(() => stack.project.destroy('prod'));
-    expectTeardownOrder(work);
-    const left = await stack.double.resources();
-    console.log(
-      unprotected.all,
-      left.map(({ type, name }) => `${type} ${name}`),
-    );
-    expect((await stack.find('Volume')).map(({ name }) => name).sort()).toEqual(
-      [0, 1, 2].map((i) => `etcd-etcd-${i}-data`),
-    );
+    expectTeardownOrder(await stack.work(() => stack.project.destroy('prod')));
+    const left = (await stack.double.resources()).filter(({ type }) => !type.includes('s3/bucket'));
+    expect(left.map(({ type, name }) => `${shortType(type)} ${name}`).sort()).toEqual([
+      'Key key',
+      'Volume etcd-etcd-0-data',
+      'Volume etcd-etcd-1-data',
+      'Volume etcd-etcd-2-data',
+    ]);
+    expect((await stack.find('Bucket')).map(({ name }) => name)).toEqual(['backup']);
+    expect(await stack.double.machines()).toEqual([]);
   });
 });

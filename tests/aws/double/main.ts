@@ -55,6 +55,7 @@ function control(cloud: Cloud): Control {
     vanish: (urn) => {
       const { type, id } = cloud.byUrn(urn);
       cloud.remove(type, id);
+      for (const machine of [...cloud.machines.values()]) if (machine.group === id) cloud.machines.delete(machine.id);
     },
     drift: (urn, inputs) => {
       const resource = cloud.byUrn(urn);

@@ -73,7 +73,10 @@ export class Project {
   static async ofRepository(double: Double): Promise<Project> {
     const directory = mkdtempSync(join(tmpdir(), 'flannel-aws-'));
     cpSync(join(REPOSITORY, 'Pulumi.yaml'), join(directory, 'Pulumi.yaml'));
-    for (const name of ['infra', 'node_modules']) symlinkSync(join(REPOSITORY, name), join(directory, name));
+    // A copy, so that the program is the same for all commands, whatever is edited meanwhile.
+    const infra = join(REPOSITORY, 'infra');
+    cpSync(infra, join(directory, 'infra'), { recursive: true, filter: (path) => path !== join(infra, 'dist') });
+    symlinkSync(join(REPOSITORY, 'node_modules'), join(directory, 'node_modules'));
     mkdirSync(join(directory, 'stacks'));
     for (const stack of ['dev', 'ci', 'prod']) {
       const file = `Pulumi.${stack}.yaml`;
@@ -178,8 +181,9 @@ export class Project {
     return this.ok('destroy', '--yes', '--skip-preview', '--suppress-progress', '--stack', stack, ...flags);
   }
 
+  /** With its preview: only that refuses before anything is deleted. */
   tryDestroy(stack: string, ...flags: readonly string[]): Promise<Result> {
-    return this.run('destroy', '--yes', '--skip-preview', '--suppress-progress', '--stack', stack, ...flags);
+    return this.run('destroy', '--yes', '--suppress-progress', '--stack', stack, ...flags);
   }
 
   async outputs<T>(stack: string, ...flags: readonly string[]): Promise<T> {

@@ -32,6 +32,7 @@ function bucketSetting(name: string, module: string, more: Partial<Kind> = {}): 
   return {
     type,
     untagged: true,
+    overwrites: true,
     id: (inputs) => text(inputs, 'bucket')!,
     replaces: ['bucket'],
     references: [ofBucket],
