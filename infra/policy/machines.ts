@@ -1,4 +1,5 @@
 /** What machines boot with. */
+import { gunzipSync } from 'node:zlib';
 import { resourcePolicy, unless } from './rule.ts';
 
 /** EC2's limit, before base64. */
@@ -37,20 +38,19 @@ export const imdsV2 = resourcePolicy(
   { 'aws:ec2/instance:Instance': sessionsOnly, 'aws:ec2/launchTemplate:LaunchTemplate': sessionsOnly },
 );
 
-const checkUserData = ({
-  userData,
-  userDataBase64,
-}: {
-  userData?: string | undefined;
-  userDataBase64?: string | undefined;
-}) => userDataProblems(userDataBase64 === undefined ? userData : decode(userDataBase64));
+const checkUserData = (props: { userData?: string | undefined; userDataBase64?: string | undefined }) =>
+  userDataProblems(
+    props.userDataBase64 === undefined ? Buffer.from(props.userData ?? '') : decode(props.userDataBase64),
+  );
 
-function decode(base64: string): string {
-  return Buffer.from(base64, 'base64').toString();
+function decode(base64 = ''): Buffer {
+  return Buffer.from(base64, 'base64');
 }
 
-function userDataProblems(text = ''): string[] {
-  const size = Buffer.byteLength(text);
+function userDataProblems(raw: Buffer): string[] {
+  const size = raw.length;
+  const packed = raw[0] === 0x1f && raw[1] === 0x8b; // RFC 1952; cloud-init unpacks it
+  const text = (packed ? gunzipSync(raw) : raw).toString();
   return [
     ...unless(
       size <= MAX_USER_DATA,
@@ -69,8 +69,7 @@ export const plainUserData = resourcePolicy(
   {
     'aws:ec2/instance:Instance': checkUserData,
     // A launch template takes base64 only.
-    'aws:ec2/launchTemplate:LaunchTemplate': ({ userData }) =>
-      userDataProblems(userData === undefined ? undefined : decode(userData)),
+    'aws:ec2/launchTemplate:LaunchTemplate': ({ userData }) => userDataProblems(decode(userData)),
   },
 );
 

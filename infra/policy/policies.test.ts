@@ -1,3 +1,4 @@
+import { gzipSync } from 'node:zlib';
 import { POLICIES } from './pack.ts';
 import type { StackResource, Surroundings, Type } from './rule.ts';
 
@@ -132,6 +133,12 @@ const EXAMPLES: Readonly<Record<string, readonly Example[]>> = {
       good: { userDataBase64: base64('password=$(aws ssm get-parameter --name /flannel/dev/password)') },
       bad: { userDataBase64: base64('password: hunter2') },
       says: 'Has a password',
+    },
+    {
+      type: INSTANCE,
+      good: { userDataBase64: gzipSync('x'.repeat(20_000)).toString('base64') },
+      bad: { userDataBase64: gzipSync(PEM).toString('base64') },
+      says: 'Has a private key',
     },
     { type: INSTANCE, good: { userData: 'token="$token"' }, bad: { userData: PEM }, says: 'Has a private key' },
     {

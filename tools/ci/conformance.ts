@@ -17,9 +17,10 @@ export async function conformance(context: Context, { stack, ci }: Options): Pro
     throw new ToolError('INCOMPLETE', `The stack "${stack}" has no outputs: "npm run up${flag(stack)}" completes it`);
   }
   const environment = (await readSetting(pulumi, stack, 'environment')) ?? 'local';
+  const place = { stack, environment, region: await readSetting(pulumi, stack, 'region') };
   const interruption = new AbortController();
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, () => interruption.abort());
-  const checks = await runConformance(makeSubstrate(context, stack, environment, outputs), interruption.signal);
+  const checks = await runConformance(makeSubstrate(context, place, outputs), interruption.signal);
   process.stdout.write(`${formatConformance(checks)}\n`);
   const passed = checks.length > 0 && failures(checks).length === 0;
   if (ci?.reportFile !== undefined) {

@@ -12,7 +12,7 @@ import { ToolError } from '../setup/errors.mjs';
 import { say } from '../setup/progress.mjs';
 import { runWithSignals } from '../src/children.ts';
 import type { Context, Options } from '../src/context.ts';
-import { clearPendingOperations, configure, stackExists, takeOver } from '../src/pulumi/stack.ts';
+import { clearPendingOperations, configure, readSetting, stackExists, takeOver } from '../src/pulumi/stack.ts';
 import { asOutputs, type Outputs } from '../src/report/outputs.ts';
 import { runCommand } from './command.ts';
 import { type CheckResult, failures } from './conformance/checks.ts';
@@ -91,7 +91,7 @@ class EphemeralRun {
       const stack = await this.phase('stack', () => this.prepare(ci));
       const outputs = await this.phase('up', () => this.up(stack));
       await this.phase('unchanged', () => this.expectNoChanges(stack));
-      await this.phase('conformance', () => this.conformance(outputs));
+      await this.phase('conformance', () => this.conformance(ci, outputs));
       if (this.options.words.length > 0) await this.phase('command', () => this.command(outputs));
     } catch (error) {
       if (!this.phases.failed) throw error;
@@ -141,8 +141,10 @@ class EphemeralRun {
       .catch(() => Promise.reject(new PhaseFailure('a second update would change something')));
   }
 
-  private async conformance(outputs: Outputs): Promise<void> {
-    const substrate = makeSubstrate(this.context, this.name, this.origin.environment, outputs);
+  private async conformance({ pulumi }: Ci, outputs: Outputs): Promise<void> {
+    const region = await readSetting(pulumi, this.name, 'region');
+    const place = { stack: this.name, environment: this.origin.environment, region };
+    const substrate = makeSubstrate(this.context, place, outputs);
     this.checks = await runConformance(substrate, this.interruption.signal);
     print(`${formatConformance(this.checks)}\n`);
     const failed = failures(this.checks).length;

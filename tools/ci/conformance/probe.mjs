@@ -2,10 +2,14 @@
 //   probe.mjs serve PORT   answers TCP (what it got: bytes, sha256, and from which address) and UDP (the sha256); says
 //                          "listening"
 //   probe.mjs check PLAN   PLAN is a CheckPlan as JSON (checks.ts); prints a list of CheckResult as JSON
-import { spawn } from 'node:child_process';
+//   probe.mjs attach NETNS CONFLIST PLUGINS   gives a namespace an eth0 as a container runtime does, prints its address
+//   probe.mjs detach NETNS CONFLIST PLUGINS   takes it away
+import { spawn, spawnSync } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
 import { createSocket } from 'node:dgram';
+import { readFileSync } from 'node:fs';
 import { connect, createServer } from 'node:net';
+import { basename, join } from 'node:path';
 
 /** @typedef {import('./checks.ts').CheckPlan} CheckPlan */
 /** @typedef {import('./checks.ts').CheckResult} CheckResult */
@@ -186,7 +190,33 @@ async function check(plan) {
   console.log(JSON.stringify(results));
 }
 
-const [mode, argument = ''] = process.argv.slice(2);
-if (mode === 'serve') serve(Number(argument));
-else if (mode === 'check') await check(JSON.parse(argument));
+/**
+ * CNI's protocol, section "Derived execution configuration": one plugin after the other, each with the result of the one
+ * before; for DEL the other way round.
+ * @param {'ADD' | 'DEL'} command
+ * @param {readonly string[]} args
+ */
+async function runPlugins(command, [netns = '', conflist = '', plugins = '']) {
+  const { cniVersion, name, plugins: chain } = JSON.parse(readFileSync(conflist, 'utf8'));
+  const env = { CNI_COMMAND: command, CNI_NETNS: netns, CNI_IFNAME: 'eth0', CNI_PATH: plugins };
+  /** @type {{ips: {address: string}[]} | undefined} */
+  let prevResult;
+  for (const conf of command === 'ADD' ? chain : chain.reverse()) {
+    const input = JSON.stringify({ ...conf, cniVersion, name, ...(prevResult && { prevResult }) });
+    const { status, stdout, stderr } = spawnSync(join(plugins, conf.type), {
+      input,
+      encoding: 'utf8',
+      env: { ...process.env, ...env, CNI_CONTAINERID: basename(netns) },
+    });
+    if (status !== 0) throw new Error(`${conf.type} ${command} ended with ${status}: ${stdout}${stderr}`);
+    prevResult = command === 'ADD' ? JSON.parse(stdout) : undefined;
+  }
+  if (prevResult) console.log(prevResult.ips[0].address.split('/')[0]);
+}
+
+const [mode, ...args] = process.argv.slice(2);
+if (mode === 'serve') serve(Number(args[0]));
+else if (mode === 'check') await check(JSON.parse(args[0] ?? ''));
+else if (mode === 'attach') await runPlugins('ADD', args);
+else if (mode === 'detach') await runPlugins('DEL', args);
 else throw new Error(`probe.mjs cannot "${mode}"`);

@@ -1,10 +1,21 @@
 import { ToolError } from '../../setup/errors.mjs';
 import type { Context } from '../../src/context.ts';
 import type { Outputs } from '../../src/report/outputs.ts';
+import { AwsSubstrate } from './aws.ts';
 import { LocalSubstrate } from './local.ts';
 import type { Substrate } from './substrate.ts';
+import { awsCli } from './systems-manager.ts';
 
-export function makeSubstrate({ root }: Context, stack: string, environment: string, outputs: Outputs): Substrate {
+export interface Place {
+  readonly stack: string;
+  readonly environment: string;
+  /** Of AWS. */
+  readonly region: string | undefined;
+}
+
+export function makeSubstrate(context: Context, { stack, environment, region }: Place, outputs: Outputs): Substrate {
+  const { root, env } = context;
   if (environment === 'local') return new LocalSubstrate(root, stack, outputs);
-  throw new ToolError('NO_SUBSTRATE', `There are no conformance tests for the environment "${environment}"`);
+  if (region === undefined) throw new ToolError('NO_REGION', `The stack "${stack}" has no setting "region"`);
+  return new AwsSubstrate(root, stack, outputs.nodes, awsCli(region, env));
 }
