@@ -124,6 +124,14 @@ test('another type of etcd machines restarts one member after another, each when
   expect(touched(work)).toEqual([]);
 });
 
+test('a time to live is a tag: machines of the group roll for theirs, and etcd goes on', async () => {
+  const work = await stack.change({ ttlHours: 24 });
+  expect(work.types('create', 'delete')).toEqual([]);
+  expect(work.names('update', 'Instance')).toEqual(MEMBERS);
+  expect(work.names('update', 'Vpc')).toEqual(['network']);
+  expect(await stack.work(() => stack.project.up('dev', '--expect-no-changes'))).toMatchObject({ entries: [] });
+});
+
 test('destroy leaves nothing of all that', async () => {
   expectTeardownOrder(await stack.work(() => stack.project.destroy('dev')));
   expect(await stack.double.resources()).toEqual([]);

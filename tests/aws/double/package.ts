@@ -51,9 +51,10 @@ export class DoubledPackage implements Package {
     );
   }
 
-  diff(request: Request, oldInputs: Bag, news: Bag): Difference {
+  diff(request: Request, oldInputs: Bag, news: Bag, outputs: Bag): Difference {
     const entry = this.begin('diff', request, false, news);
-    const difference = this.options.provider.diff(request.type, oldInputs, news);
+    const { defaultTags } = this.configurationOf(request.connection);
+    const difference = this.options.provider.diff(request.type, oldInputs, news, outputs, defaultTags);
     entry.replaces = difference.replaces;
     this.options.cloud.end(entry);
     return difference;

@@ -282,6 +282,13 @@ describe('a difference', () => {
     expect(provider.diff(SUBNET, old, { ...old }).changed).toEqual([]);
   });
 
+  test('of default tags updates what has tags', () => {
+    const old = { cidrBlock: '10.64.0.0/19', tags: { Name: 'net' } };
+    const outputs = { ...old, tagsAll: { Name: 'net', owner: 'a' } };
+    expect(provider.diff(VPC, old, old, outputs, { owner: 'a' }).changed).toEqual([]);
+    expect(provider.diff(VPC, old, old, outputs, { owner: 'b' })).toMatchObject({ changed: ['tagsAll'], replaces: [] });
+  });
+
   test('in user data replaces an instance only if told so', () => {
     const old = { instanceType: 't4g.small', userData: 'a' };
     expect(provider.diff(INSTANCE, old, { ...old, userData: 'b' }).replaces).toEqual([]);

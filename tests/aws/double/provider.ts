@@ -44,7 +44,8 @@ export class Provider {
     return { inputs, problems: [...this.schema.check(properties, inputs), ...refused] };
   }
 
-  diff(type: string, oldInputs: Bag, news: Bag): Difference {
+  /** `outputs` are those of the state: default tags that have changed are a difference of every resource that has tags. */
+  diff(type: string, oldInputs: Bag, news: Bag, outputs: Bag = {}, defaultTags: Bag = {}): Difference {
     const kind = this.kind(type);
     const paths = changedPaths(plain(oldInputs), plain(news), '');
     const fixing = kind.replaces === 'all' ? paths : [...kind.replaces, ...(kind.replacesIf?.(plain(news)) ?? [])];
@@ -54,8 +55,9 @@ export class Provider {
     // Two things cannot have the same name at a time. Names that Pulumi has made up get new digits.
     const { autoName } = kind;
     const named = autoName !== undefined && autoName in news && !defaults(news).includes(autoName);
+    const tags = outputs.tagsAll === undefined || sameValue(plain(outputs).tagsAll, tagsAll(news, defaultTags));
     return {
-      changed: [...new Set(paths.map(top))],
+      changed: [...new Set([...paths.map(top), ...(tags ? [] : ['tagsAll'])])],
       replaces,
       deleteBeforeReplace: replaces.length > 0 && named && !replaces.includes(autoName),
     };
@@ -146,11 +148,15 @@ export class Provider {
   }
 }
 
+function tagsAll(inputs: Bag, defaultTags: Bag): Bag {
+  const { tags } = plain(inputs);
+  return { ...defaultTags, ...(isBag(tags) ? tags : {}) };
+}
+
 /** What was given stays as it was given, with its marks of secrets. */
 function complete(kind: Kind, inputs: Bag, made: Bag, { region, defaultTags }: Context): Bag {
-  const { tags } = plain(inputs);
-  const tagsAll = kind.untagged ? {} : { tagsAll: { ...defaultTags, ...(isBag(tags) ? tags : {}) } };
-  return { region, ...made, ...tagsAll, ...withoutDefaults(inputs), ...overriding(kind, made) };
+  const tags = kind.untagged ? {} : { tagsAll: tagsAll(inputs, defaultTags) };
+  return { region, ...made, ...tags, ...withoutDefaults(inputs), ...overriding(kind, made) };
 }
 
 function userOf(resource: Resource, blockers: readonly Blocker[], cloud: Cloud): Resource | undefined {

@@ -45,7 +45,7 @@ export interface Package {
     news: Bag,
     seed: Uint8Array,
   ): { readonly inputs: Bag; readonly problems: readonly Problem[] };
-  diff(request: Request, oldInputs: Bag, news: Bag): Difference;
+  diff(request: Request, oldInputs: Bag, news: Bag, outputs: Bag): Difference;
   create(request: Request, inputs: Bag, preview: boolean): Promise<Made>;
   read(
     request: Request,
@@ -122,7 +122,7 @@ function lifeCycle(served: Package): grpc.UntypedServiceImplementation {
     }),
     diff: answer((message: InstanceType<typeof provider.DiffRequest>, connection) => {
       const [olds, news] = [fromStruct(message.getOldInputs()), fromStruct(message.getNews())];
-      return differing(served.diff(about(message, connection), olds, news));
+      return differing(served.diff(about(message, connection), olds, news, fromStruct(message.getOlds())));
     }),
     create: answer(async (message: InstanceType<typeof provider.CreateRequest>, connection) => {
       const made = await served.create(
