@@ -44,7 +44,7 @@ export class Vpc {
     return vpc;
   }
 
-  /** A namespace with an eth0 in the VPC. Returns its path; gone with deleteNetns(). */
+  /** A namespace with an interface in the VPC, named as on Nitro. Returns its path; gone with deleteNetns(). */
   attach(name: string, { address, gateway, mac, onLoopback }: Attachment): string {
     const netns = netnsPath(`${this.id}-${name}`);
     const [router = '', length = ''] = gateway.split('/');
@@ -54,11 +54,11 @@ export class Vpc {
     const ip = (...args: string[]) => inside(netns, 'ip', ...args);
     ip('link', 'set', 'lo', 'up');
     ip('address', 'add', onLoopback, 'dev', 'lo');
-    const eth0 = ['name', 'eth0', ...mtu, 'address', mac, 'netns', netns];
-    this.ip('link', 'add', port, ...mtu, 'type', 'veth', 'peer', ...eth0);
+    const end = ['name', 'ens5', ...mtu, 'address', mac, 'netns', netns];
+    this.ip('link', 'add', port, ...mtu, 'type', 'veth', 'peer', ...end);
     this.ip('link', 'set', port, 'master', 'vpc0', 'up');
-    ip('address', 'add', `${address}/${length}`, 'dev', 'eth0');
-    ip('link', 'set', 'eth0', 'up');
+    ip('address', 'add', `${address}/${length}`, 'dev', 'ens5');
+    ip('link', 'set', 'ens5', 'up');
     ip('route', 'add', 'default', 'via', router);
     return netns;
   }
