@@ -12,8 +12,7 @@ export type InfraErrorCode =
   | 'NOT_READY'
   | 'CNI_FAILED'
   | 'STILL_RUNNING'
-  | 'USER_DATA_TOO_LARGE'
-  | 'ETCD_ARTIFACT_MISSING';
+  | 'USER_DATA_TOO_LARGE';
 
 /** Something that stops the infrastructure from being what the configuration asks for. */
 export class InfraError extends Error {

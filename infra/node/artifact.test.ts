@@ -119,6 +119,10 @@ describe('readArtifact()', () => {
     expect(() => readArtifact(directory)).toThrow(/^Cannot read .*manifest\.json: run "npm run build"$/);
   });
 
+  test('says what makes another kind of artifact', () => {
+    expect(() => readArtifact(directory, 'npm run etcd-artifact')).toThrow(/: run "npm run etcd-artifact"$/);
+  });
+
   test('says so when the archive is missing', () => {
     writeFileSync(join(directory, 'manifest.json'), JSON.stringify(manifest));
     expect(() => readArtifact(directory)).toThrow('names flannel.tar.gz, which is not there: run "npm run build"');
