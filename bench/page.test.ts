@@ -24,6 +24,13 @@ test('formatMarkdown() names machine, kernel and day, and shows every result of 
   }
 });
 
+test('docs/performance.md is the page of docs/performance.json', () => {
+  const [json, page] = ['performance.json', 'performance.md'].map((name) =>
+    readFileSync(join(__dirname, '../docs', name), 'utf8'),
+  );
+  expect(page).toBe(formatMarkdown(JSON.parse(json!) as Report));
+});
+
 test('formatMarkdown() of other benchmarks alone has no data plane', () => {
   const add = summarize('ADD', 'ms', [5.04, 4, 6], { name: 'bridge (Go)', runs: [10] });
   const page = formatMarkdown({ ...fixture(), results: [add] });

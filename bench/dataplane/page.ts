@@ -41,7 +41,8 @@ program that is compiled as flanneld is.`,
   },
   {
     title: 'Round trips',
-    text: 'Wire, MTU 1500, with nothing else on the path: one byte each way over TCP with blocking calls, and ping.',
+    text: `Wire, MTU 1500, with nothing else on the path: one byte each way over TCP with blocking calls, as fast as they go, and ping every
+5 ms. Between pings the processors sleep: a path through user space then waits for its threads to be woken, on both nodes and both ways.`,
     takes: /^(?:TCP request|Ping)/,
   },
   {
