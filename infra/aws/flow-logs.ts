@@ -4,6 +4,7 @@ import { FlowLog } from '@pulumi/aws/ec2/flowLog';
 import { Role } from '@pulumi/aws/iam/role';
 import { RolePolicy } from '@pulumi/aws/iam/rolePolicy';
 import * as pulumi from '@pulumi/pulumi';
+import { IAM_PATH } from './iam.ts';
 import { allow, policy, trust } from './policy.ts';
 
 export interface FlowLogsArgs {
@@ -21,7 +22,11 @@ export class FlowLogs extends pulumi.ComponentResource {
   constructor(name: string, { vpcId, retentionInDays = 14 }: FlowLogsArgs, options?: pulumi.ComponentResourceOptions) {
     super('flannel:aws:FlowLogs', name, {}, options);
     const group = new LogGroup(name, { retentionInDays }, { parent: this });
-    const role = new Role(name, { assumeRolePolicy: trust('vpc-flow-logs.amazonaws.com') }, { parent: this });
+    const role = new Role(
+      name,
+      { path: IAM_PATH, assumeRolePolicy: trust('vpc-flow-logs.amazonaws.com') },
+      { parent: this },
+    );
     const write = new RolePolicy(
       name,
       {

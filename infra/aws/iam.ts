@@ -8,6 +8,9 @@ import { type ObjectFolder, parameterPath, type Role } from './contract.ts';
 import { allow, policy, type Statement, trust } from './policy.ts';
 import { named, STACK_TAG } from './tags.ts';
 
+/** Roles and profiles are below it, so that whoever makes them need not be allowed to make others. */
+export const IAM_PATH = '/flannel/';
+
 export interface Grants {
   readonly stack: string;
   readonly role: Role;
@@ -135,6 +138,7 @@ export class InstanceRole extends pulumi.ComponentResource {
     const created = new IamRole(
       name,
       {
+        path: IAM_PATH,
         description: `flannel stack ${stack}: what an instance of role ${role} may do`,
         assumeRolePolicy: trust('ec2.amazonaws.com'),
         tags: named(name, role),
@@ -159,7 +163,7 @@ export class InstanceRole extends pulumi.ComponentResource {
     const permissions = new RolePolicy(name, { role: created.id, policy: document }, { parent: this });
     const profile = new InstanceProfile(
       name,
-      { role: created.name, tags: named(name, role) },
+      { path: IAM_PATH, role: created.name, tags: named(name, role) },
       // A machine that boots without its permissions fails, and tries again only later.
       { parent: this, dependsOn: [permissions] },
     );
