@@ -4,7 +4,7 @@
  */
 import { Lab, type Zone } from './support/lab.ts';
 import type { Machine } from './support/machine.ts';
-import { Pod } from './support/pods.ts';
+import { Pod, untilReady } from './support/pods.ts';
 import { until } from './support/process.ts';
 import { type Place, SNAPSHOTS, Stack } from './support/stack.ts';
 import type { Volume } from './support/volume.ts';
@@ -188,12 +188,6 @@ test('nodes hear of each other in an etcd that has gone back in time', async () 
   pods[1] = await Pod.create(workers[1], 'pod-3');
   expect(await pods[0].problemsWith(pods[1])).toEqual([]);
 });
-
-async function untilReady(machine: Machine): Promise<void> {
-  const ready = async () => (await machine.run('curl', '-sf', 'http://127.0.0.1:8081/readyz')).code === 0;
-  const explain = () => machine.journal('-u', 'flannel*', '--lines=60');
-  await until(`flanneld on ${machine.id} is ready`, ready, { seconds: 90, explain });
-}
 
 async function subnetOf(machine: Machine): Promise<string | undefined> {
   return /^FLANNEL_SUBNET=(.*)$/m.exec(await machine.exec('cat', '/run/flannel/subnet.env'))?.[1];

@@ -12,10 +12,10 @@ import { REGION, Services } from './services.ts';
 import { sweep } from './sweep.ts';
 import { Volume } from './volume.ts';
 
-/** Of the services: an address of the VPC's own, as an interface endpoint has. */
-const SERVICES = { address: '10.64.31.250', port: 8080 };
+/** Of the services: outside of the VPC, where its router knows the way. */
+const SERVICES = { address: '198.51.100.10', port: 8080 };
 export const SERVICES_URL = `http://${SERVICES.address}:${SERVICES.port}`;
-const SERVICES_SUBNET = { gateway: `${SERVICES.address}/28` };
+const SERVICES_SUBNET = { gateway: `${SERVICES.address}/32` };
 
 export interface Zone {
   readonly name: string;

@@ -84,3 +84,10 @@ export class Pod {
     await until(`${this.name} serves`, listens);
   }
 }
+
+/** Until flanneld on a node does its work. */
+export async function untilReady(machine: Machine): Promise<void> {
+  const ready = async () => (await machine.run('curl', '-sf', 'http://127.0.0.1:8081/readyz')).code === 0;
+  const explain = () => machine.journal('-u', 'flannel*', '--lines=60');
+  await until(`flanneld on ${machine.id} is ready`, ready, { seconds: 90, explain });
+}

@@ -16,7 +16,6 @@ export interface Call extends Attempt {
 }
 
 export const REGION = 'eu-central-1';
-export const ACCOUNT = '000000000000';
 
 interface Role {
   readonly name: string;
@@ -46,6 +45,8 @@ export class Services {
   /** Of every instance: condition keys see them. */
   readonly instanceTags: Record<string, string> = {};
   readonly calls: Call[] = [];
+  /** In the ARNs of what is called. */
+  account = '000000000000';
   private readonly roles: Role[] = [];
 
   addRole(name: string, statements: readonly Statement[]): Credentials {
@@ -89,7 +90,7 @@ export class Services {
     const action = String(request.headers['x-amz-target']).replace('AmazonSSM.', 'ssm:');
     if (action !== 'ssm:GetParameter') throw new Refusal(400, 'UnknownOperationException', action);
     const { Name, WithDecryption } = JSON.parse(body.toString()) as { Name: string; WithDecryption?: boolean };
-    this.assertMay(role, { action, resource: `arn:aws:ssm:${REGION}:${ACCOUNT}:parameter${Name}` });
+    this.assertMay(role, { action, resource: `arn:aws:ssm:${REGION}:${this.account}:parameter${Name}` });
     const found = this.parameters.get(Name);
     if (found === undefined) throw new Refusal(400, 'ParameterNotFound', Name);
     const { type, value } = found;
@@ -104,7 +105,7 @@ export class Services {
     const tags = Object.entries(this.instanceTags).map(([name, value]) => [`ec2:ResourceTag/${name}`, value]);
     this.assertMay(role, {
       action: `ec2:${action}`,
-      resource: `arn:aws:ec2:${REGION}:${ACCOUNT}:instance/${form.get('InstanceId')}`,
+      resource: `arn:aws:ec2:${REGION}:${this.account}:instance/${form.get('InstanceId')}`,
       context: {
         ...Object.fromEntries(tags),
         ...(form.has('SourceDestCheck.Value') && { 'ec2:Attribute': 'SourceDestCheck' }),

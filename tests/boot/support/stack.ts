@@ -25,7 +25,7 @@ import { makeEtcdArtifact } from '../../../tools/build/etcd.mjs';
 import { type Lab, SERVICES_URL, type Zone } from './lab.ts';
 import type { BlockDevice, Machine } from './machine.ts';
 import type { Credentials } from './metadata.ts';
-import { ACCOUNT, REGION } from './services.ts';
+import { REGION } from './services.ts';
 import type { Volume } from './volume.ts';
 
 const ROOT = join(__dirname, '../../..');
@@ -160,7 +160,7 @@ export class Stack {
       statements({
         stack: this.setup.name,
         role,
-        keyArn: `arn:aws:kms:${REGION}:${ACCOUNT}:key/stack`,
+        keyArn: `arn:aws:kms:${REGION}:${this.lab.services.account}:key/stack`,
         artifactsArn: `arn:aws:s3:::${ARTIFACTS}`,
         snapshots: { bucketArn: `arn:aws:s3:::${SNAPSHOTS.bucket}`, prefix: SNAPSHOTS.prefix },
         changesOwnCheck: true,
@@ -228,7 +228,7 @@ function objectName({ bucket, key }: StoredFile): string {
   return `${bucket}/${key}`;
 }
 
-async function packEtcd(): Promise<Buffer> {
+export async function packEtcd(): Promise<Buffer> {
   const directory = mkdtempSync(join(tmpdir(), 'fltest-etcd-artifact-'));
   try {
     const { file } = await makeEtcdArtifact(ROOT, { output: join(directory, 'etcd') }, process.env);

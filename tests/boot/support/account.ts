@@ -1,0 +1,128 @@
+/** Machines of a stack that Pulumi has made in the test double: what its state says is in the account, is in the lab. */
+import { readFileSync } from 'node:fs';
+import { addressAt, formatIpv4Interface, parseIpv4Prefix } from '@flannel-ts/inet/prefix';
+import type { Statement } from '../../../infra/aws/policy.ts';
+import { STACK_TAG } from '../../../infra/aws/tags.ts';
+import type { StateResource } from '../../aws/support/project.ts';
+import { shortType, userDataOf } from '../../aws/support/stack.ts';
+import { Lab, SERVICES_URL, type Zone } from './lab.ts';
+import type { BlockDevice, Machine } from './machine.ts';
+import type { Credentials } from './metadata.ts';
+
+type Properties = Readonly<Record<string, unknown>>;
+
+/** As `pulumi stack export --show-secrets` marks a secret and an asset. */
+const SIGNATURE = '4dabf18193072939515e22adb298388d';
+
+export class Account {
+  readonly machines = new Map<string, Machine>();
+  private readonly credentials = new Map<string, Credentials>();
+
+  private constructor(
+    readonly lab: Lab,
+    private readonly resources: readonly StateResource[],
+  ) {}
+
+  /** Its machines are off. */
+  static async create(stack: string, state: readonly StateResource[]): Promise<Account> {
+    const resources = state.map((each) => reveal(each) as StateResource);
+    const zones = of(resources, 'Subnet').map(({ outputs }) => zoneOf(outputs!));
+    const account = new Account(await Lab.create(zones), resources);
+    try {
+      account.furnish(stack);
+    } catch (error) {
+      await account.lab.destroy();
+      throw error;
+    }
+    return account;
+  }
+
+  private furnish(stack: string): void {
+    const { services } = this.lab;
+    services.account = String(of(this.resources, 'Key')[0]!.outputs!.arn).split(':')[4]!;
+    services.instanceTags[STACK_TAG] = stack;
+    for (const { inputs } of of(this.resources, 'Parameter')) {
+      const { name, type, value, insecureValue } = inputs as Record<string, string>;
+      const kind = type === 'SecureString' ? 'SecureString' : 'String';
+      services.parameters.set(name!, { type: kind, value: (value ?? insecureValue)! });
+    }
+    for (const { inputs } of of(this.resources, 'BucketObjectv2')) {
+      const { bucket, key, source } = inputs as { bucket: string; key: string; source: { path: string } };
+      services.objects.set(`${bucket}/${key}`, readFileSync(source.path));
+    }
+    for (const { inputs } of of(this.resources, 'RolePolicy')) {
+      const { role, policy } = inputs as { role: string; policy: string };
+      const { Statement } = JSON.parse(policy) as { Statement: Statement[] };
+      this.credentials.set(role, services.addRole(role, Statement));
+    }
+    for (const instance of of(this.resources, 'Instance')) this.machines.set(nameOf(instance), this.machine(instance));
+  }
+
+  private machine(instance: StateResource): Machine {
+    const { iamInstanceProfile, primaryNetworkInterface } = instance.inputs as {
+      iamInstanceProfile: string;
+      primaryNetworkInterface: { networkInterfaceId: string };
+    };
+    const card = this.byId('NetworkInterface', primaryNetworkInterface.networkInterfaceId);
+    const profile = this.byId('InstanceProfile', iamInstanceProfile);
+    const role = String(profile.inputs!.role);
+    return this.lab.instance({
+      name: nameOf(instance),
+      address: (card.inputs!.privateIps as string[])[0]!,
+      zone: zoneOf(this.byId('Subnet', String(card.inputs!.subnetId)).outputs!),
+      role,
+      credentials: this.credentials.get(role)!,
+      userData: withEndpoints(userDataOf(instance.inputs!)),
+      disks: this.disks(instance),
+    });
+  }
+
+  private disks(instance: StateResource): BlockDevice[] {
+    const attachments = of(this.resources, 'VolumeAttachment').filter(
+      ({ inputs }) => inputs!.instanceId === instance.id,
+    );
+    return attachments.map(({ inputs }) => {
+      const volume = this.lab.volume(String(inputs!.volumeId), 512);
+      return volume.as(String(inputs!.deviceName).replace('/dev/', ''));
+    });
+  }
+
+  private byId(type: string, id: string): StateResource {
+    const found = of(this.resources, type).find((resource) => resource.id === id);
+    if (found === undefined) throw new Error(`The state has no ${type} ${id}`);
+    return found;
+  }
+}
+
+function of(resources: readonly StateResource[], type: string): StateResource[] {
+  return resources.filter((resource) => resource.custom && shortType(resource.type) === type);
+}
+
+function nameOf({ urn }: StateResource): string {
+  return urn.split('::').at(-1)!;
+}
+
+function zoneOf({ availabilityZone, cidrBlock }: Properties): Zone {
+  const { length, ...prefix } = parseIpv4Prefix(String(cidrBlock));
+  const address = addressAt({ ...prefix, length }, 1);
+  return { name: String(availabilityZone), gateway: formatIpv4Interface({ address, length }) };
+}
+
+/** The one thing that a machine is told here and not in AWS: where the services are. */
+function withEndpoints(userData: string): string {
+  const endpoints = ['S3', 'SSM', 'EC2'].map((service) => `ENDPOINT_${service}=${SERVICES_URL}`);
+  const told = userData.replace(/^( +)(REGION=.*)$/m, (_, indent: string, region: string) =>
+    [region, ...endpoints].map((line) => indent + line).join('\n'),
+  );
+  if (told === userData) throw new Error('The user-data has no REGION in its bootstrap.env');
+  return told;
+}
+
+/** Secrets in clear. */
+function reveal(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(reveal);
+  if (typeof value !== 'object' || value === null) return value;
+  const { [SIGNATURE]: mark, plaintext } = value as { [SIGNATURE]?: string; plaintext?: string };
+  if (mark !== undefined && plaintext !== undefined) return reveal(JSON.parse(plaintext));
+  return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, reveal(inner)]));
+}
