@@ -31,7 +31,8 @@ export async function release(
 /** Removes from this node what flanneld made on it. To be called when flanneld does not run: it would make it again. */
 export async function cleanup(options: Options, log: Logger): Promise<void> {
   withNetlink({}, (nl) => {
-    for (const route of listRoutes(nl, { protocol: RTPROT_FLANNEL })) {
+    const ipv6 = listRoutes<6>(nl, { protocol: RTPROT_FLANNEL, family: 6 });
+    for (const route of [...listRoutes(nl, { protocol: RTPROT_FLANNEL }), ...ipv6]) {
       if (ensureRouteAbsent(nl, route)) log.info(`Removed the route to ${formatDestination(route)}`);
     }
     for (const { name, index } of listLinks(nl, { kind: 'tun' })) {

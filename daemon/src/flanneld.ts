@@ -5,9 +5,10 @@ import type { Lease } from '@flannel-ts/flannel/lease';
 import type { NetworkConfig } from '@flannel-ts/flannel/network-config';
 import { formatSubnetEnv, subnetEnvOf } from '@flannel-ts/flannel/subnet-env';
 import { formatIpv4 } from '@flannel-ts/inet/ipv4';
+import { formatIpv6Prefix } from '@flannel-ts/inet/ipv6-prefix';
 import { formatIpv4Prefix } from '@flannel-ts/inet/prefix';
 import { releaseOwnCode } from '@flannel-ts/linux/own-pages';
-import { writeSysctl } from '@flannel-ts/linux/sysctl';
+import { readSysctl, writeSysctl } from '@flannel-ts/linux/sysctl';
 import { type Netlink, openNetlink } from '@flannel-ts/rtnetlink/connection';
 import { openMonitor } from '@flannel-ts/rtnetlink/monitor';
 import type { Logger } from 'pino';
@@ -24,7 +25,7 @@ import { type ExternalInterface, selectInterface } from './node/interface.ts';
 import { daemonFacts, renderMetrics, type ServingFacts } from './node/metrics.ts';
 import { notifySystemd } from './node/notify.ts';
 import { Readiness } from './node/readiness.ts';
-import { keepSubnetFile, readPreviousSubnet } from './node/subnet-file.ts';
+import { keepSubnetFile, readPreviousSubnets } from './node/subnet-file.ts';
 import { type TunDevice, Tunnel } from './node/tunnel.ts';
 import { watchUnderlay } from './node/underlay.ts';
 import type { Options } from './options.ts';
@@ -99,10 +100,12 @@ async function joinNetwork(options: Options, parts: DaemonParts, nl: Netlink, si
     },
     'Joining the network',
   );
-  const previous = readPreviousSubnet(options.subnetFile, log);
+  const previous = readPreviousSubnets(options.subnetFile, log);
   const attributes = backend.attributes(external);
   const lease = await manager.acquireLease({ config, attributes, ...(previous && { previous }) }, signal);
-  log.info({ subnet: formatIpv4Prefix(lease.subnet) }, 'Acquired a lease');
+  const { subnet, ipv6Subnet } = lease;
+  const texts = { subnet: formatIpv4Prefix(subnet), ...(ipv6Subnet && { ipv6Subnet: formatIpv6Prefix(ipv6Subnet) }) };
+  log.info(texts, 'Acquired a lease');
   return { config, backend, external, lease };
 }
 
@@ -120,8 +123,10 @@ interface ServingFactsHolder {
 async function serve(options: Options, parts: DaemonParts, serving: Serving, signal: AbortSignal): Promise<void> {
   const { manager, log } = parts;
   const { config, backend, external, lease, nl, readiness } = serving;
-  enableForwarding(log);
-  const node = { external, subnet: lease.subnet };
+  enableForwarding('net/ipv4/ip_forward', log);
+  if (lease.ipv6Subnet) enableIpv6Forwarding(external.name, log);
+  const { subnet, ipv6Subnet } = lease;
+  const node = { external, subnet, ...(ipv6Subnet && { ipv6Subnet }) };
   const engines = new EngineSwitch(options.engine, config, log);
   const startEngine = parts.engineOf(engines.current);
   const tunnel = openTunnel(options, parts, startEngine, backend.desiredState({ ...node, device: '' }, []), readiness);
@@ -238,12 +243,23 @@ function untilBroken(tunnel: Tunnel, signal: AbortSignal): Promise<void> {
 }
 
 /** Pods send through this node; a host that does not forward drops their packets without a word. */
-function enableForwarding(log: Logger): void {
+function enableForwarding(parameter: string, log: Logger): void {
+  const name = parameter.replaceAll('/', '.');
   try {
-    if (writeSysctl('net/ipv4/ip_forward', 1)) log.info('Enabled IPv4 forwarding (net.ipv4.ip_forward), which was off');
+    if (writeSysctl(parameter, 1)) log.info(`Enabled forwarding (${name}), which was off`);
   } catch (error) {
-    log.warn(`Cannot enable IPv4 forwarding, set net.ipv4.ip_forward to 1: ${messageOf(error)}`);
+    log.warn(`Cannot enable forwarding, set ${name} to 1: ${messageOf(error)}`);
   }
+}
+
+/** A node that forwards takes no router's advertisements any more, unless told so: it would lose its default route. */
+function enableIpv6Forwarding(link: string, log: Logger): void {
+  try {
+    if (readSysctl(`net/ipv6/conf/${link}/accept_ra`) === '1') writeSysctl(`net/ipv6/conf/${link}/accept_ra`, 2);
+  } catch (error) {
+    log.warn(`Cannot keep router advertisements for ${link}: ${messageOf(error)}`);
+  }
+  enableForwarding('net/ipv6/conf/all/forwarding', log);
 }
 
 /** What only the start needed is no part of the memory of a daemon that runs for months. */

@@ -2,6 +2,7 @@
 import { ENGINE_NAMES, type EngineChoice, type EngineName, MAX_BUSY_POLL_US } from '@flannel-ts/flannel/backend-config';
 import { DEFAULT_ETCD_PREFIX, DEFAULT_SUBNET_FILE } from '@flannel-ts/flannel/defaults';
 import { type Ipv4, isIpv4Text, parseIpv4 } from '@flannel-ts/inet/ipv4';
+import { type Ipv6, isIpv6Text, parseIpv6 } from '@flannel-ts/inet/ipv6';
 import { defined } from './defined.ts';
 import { messageOf } from './errors.ts';
 import {
@@ -31,6 +32,7 @@ export interface InterfaceOptions {
   readonly patterns: readonly RegExp[];
   readonly canReach?: Ipv4;
   readonly publicIp?: Ipv4;
+  readonly publicIpv6?: Ipv6;
 }
 
 export interface Options {
@@ -76,7 +78,7 @@ export const FLAGS = {
   'iface-can-reach': string('', 'choose the interface by which this address is reached'),
   'subnet-file': string(DEFAULT_SUBNET_FILE, 'file to write subnet, MTU and masquerading to'),
   'public-ip': string('', 'address that other nodes reach this one by'),
-  'public-ipv6': string('', 'IPv6 address that other nodes reach this one by'),
+  'public-ipv6': string('', 'IPv6 address to publish beside it, where EnableIPv6 is set in the network config'),
   'subnet-lease-renew-margin': integer(60, 'minutes before the end of the lease at which it is renewed (1 to 1439)'),
   'ip-masq': boolean(false, 'masquerade traffic that leaves the overlay network'),
   'ip-masq-fully-random-disable': boolean(false, 'masquerade without fully random source ports'),
@@ -168,8 +170,6 @@ function commandOf(flags: ParsedFlags, read: Reader): Command {
     throw usage('The Kubernetes subnet manager (-kube-subnet-mgr) is not supported: use etcd (-etcd-endpoints)');
   }
   if (read.flag('ip-blackhole-route')) throw usage('The option -ip-blackhole-route is not supported');
-  if (read.text('public-ipv6') !== '')
-    throw usage('The option -public-ipv6 is not supported: flanneld speaks IPv4 only');
   return word ?? 'run';
 }
 
@@ -240,7 +240,11 @@ function interfaceOptions(read: Reader): InterfaceOptions {
   return {
     names,
     patterns,
-    ...defined({ canReach: read.address('iface-can-reach'), publicIp: read.address('public-ip') }),
+    ...defined({
+      canReach: read.address('iface-can-reach'),
+      publicIp: read.address('public-ip'),
+      publicIpv6: read.address6('public-ipv6'),
+    }),
   };
 }
 
@@ -281,6 +285,14 @@ class Reader {
     if (!isIpv4Text(text))
       throw usage(`Invalid value ${JSON.stringify(text)} for flag -${name}: write an IPv4 address`);
     return parseIpv4(text);
+  }
+
+  address6(name: FlagName): Ipv6 | undefined {
+    const text = this.optional(name);
+    if (text === undefined) return undefined;
+    if (!isIpv6Text(text))
+      throw usage(`Invalid value ${JSON.stringify(text)} for flag -${name}: write an IPv6 address`);
+    return parseIpv6(text);
   }
 }
 

@@ -89,9 +89,8 @@ describe.each(PROGRAMS)('three nodes with %s', (_, make) => {
     expect(value('flannel_engine_sent_packets_total')).toBeGreaterThan(before);
     expect(value(`flannel_engine_peer_sent_packets_total{peer="${b.address}"}`)).toBeGreaterThan(0);
     expect([value('flannel_ready'), value('flannel_leases')]).toEqual([1, 3]);
-    const megabytes = value('process_resident_memory_bytes') / 2 ** 20;
-    console.info(`${a.program}: ${megabytes.toFixed(1)} MB resident`);
-    if (!a.program.endsWith('.cjs')) expect(megabytes).toBeLessThan(80);
+    // A second after the first ready it lets go of what only the start needed.
+    if (!a.program.endsWith('.cjs')) await until(() => value('process_resident_memory_bytes') < 80e6);
   });
 
   test('a deleted flannel0 is made again', () => healed(a, () => a.ip('link', 'delete', 'flannel0')));
@@ -171,7 +170,8 @@ describe.each(PROGRAMS)('three nodes with %s', (_, make) => {
     );
     await c.startReady(['-iface=10.64.0.77']);
     await until(() => a.canPing(c) && c.canPing(a));
-    expect(a.logged('Lost the watch')).toBeLessThanOrEqual(2);
+    // On the leases, the own lease and the config, once each.
+    expect(a.logged('Lost the watch')).toBeLessThanOrEqual(3);
   });
 
   test('the same subnet is taken again after its lease was deleted', async () => {

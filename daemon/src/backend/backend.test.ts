@@ -1,7 +1,10 @@
 import { AVAILABLE_BACKENDS as PREVIEWED_BACKENDS } from '@flannel-ts/flannel/backend-config';
 import type { Lease } from '@flannel-ts/flannel/lease';
 import { parseNetworkConfig } from '@flannel-ts/flannel/network-config';
+import { UDP_V6_DATA } from '@flannel-ts/flannel/udp-data';
 import { parseIpv4 } from '@flannel-ts/inet/ipv4';
+import { parseIpv6 } from '@flannel-ts/inet/ipv6';
+import { parseIpv6Prefix } from '@flannel-ts/inet/ipv6-prefix';
 import { parseIpv4Prefix } from '@flannel-ts/inet/prefix';
 import { AVAILABLE_BACKENDS, createBackend, type OwnNode } from './backend.ts';
 
@@ -27,9 +30,9 @@ describe('createBackend()', () => {
     );
   });
 
-  test('createBackend() refuses IPv6 for udp', () => {
-    const dual = { Network: '10.5.0.0/16', EnableIPv6: true, IPv6Network: 'fd00::/48', Backend: { Type: 'udp' } };
-    expect(() => createBackend(parseNetworkConfig(JSON.stringify(dual)))).toThrow('IPv4 only');
+  test('createBackend() refuses udp without IPv4: nodes reach each other by it', () => {
+    const alone = { EnableIPv4: false, EnableIPv6: true, IPv6Network: 'fd00::/48', Backend: { Type: 'udp' } };
+    expect(() => createBackend(parseNetworkConfig(JSON.stringify(alone)))).toThrow('set EnableIPv4 to true');
   });
 });
 
@@ -71,5 +74,55 @@ describe('udp', () => {
       lease('10.5.78.0/24', '0.0.0.0'),
     ];
     expect(backend.desiredState(node, leases).tunnel?.peers).toEqual([]);
+  });
+});
+
+describe('udp with IPv6', () => {
+  const text = '{"Network":"10.5.0.0/16","EnableIPv6":true,"IPv6Network":"fd00::/48","Backend":{"Type":"udp"}}';
+  const backend = createBackend(parseNetworkConfig(text));
+  const dualNode: OwnNode = { ...node, ipv6Subnet: parseIpv6Prefix('fd00:0:0:1::/64') };
+  const dualLease = (n: number, ipv6: string, backendV6Data?: object): Lease => ({
+    subnet: parseIpv4Prefix(`10.5.${n}.0/24`),
+    ipv6Subnet: parseIpv6Prefix(ipv6),
+    attributes: { publicIp: parseIpv4(`10.0.0.${n}`), backendType: '', ...(backendV6Data && { backendV6Data }) },
+  });
+
+  test('attributes() says that IPv6 is carried, and the IPv6 address where there is one', () => {
+    const publicIpv6 = parseIpv6('2001:db8::1');
+    expect(backend.attributes({ ...node.external, publicIpv6 })).toEqual({
+      publicIp: parseIpv4('203.0.113.1'),
+      publicIpv6,
+      backendType: '',
+      backendV6Data: { Inner: 'IPv6' },
+    });
+    expect(backend.attributes(node.external)).not.toHaveProperty('publicIpv6');
+  });
+
+  test('desiredState() has both addresses and routes', () => {
+    const state = backend.desiredState(dualNode, []);
+    expect(state.links[0]?.addresses).toEqual([
+      { address: parseIpv4('10.5.1.0'), length: 32 },
+      { address: parseIpv6('fd00:0:0:1::'), length: 128 },
+    ]);
+    expect(state.routes.map(({ dst }) => dst)).toEqual([parseIpv4Prefix('10.5.0.0/16'), parseIpv6Prefix('fd00::/48')]);
+    expect(state.tunnel?.address6).toBe(parseIpv6('fd00:0:0:1::'));
+  });
+
+  test('desiredState() sends IPv6 only to those that say they carry it, and to nobody in the own subnet', () => {
+    const leases = [
+      dualLease(2, 'fd00:0:0:2::/64', UDP_V6_DATA),
+      dualLease(3, 'fd00:0:0:3::/64'),
+      dualLease(4, 'fd00:0:0:1:8000::/65', UDP_V6_DATA),
+      lease('10.5.5.0/24', '10.0.0.5'),
+    ];
+    const peers = backend.desiredState(dualNode, leases).tunnel!.peers;
+    expect(peers.filter(({ subnet }) => subnet.family === 4)).toHaveLength(4);
+    expect(peers.filter(({ subnet }) => subnet.family === 6)).toEqual([
+      { subnet: parseIpv6Prefix('fd00:0:0:2::/64'), peer: parseIpv4('10.0.0.2') },
+    ]);
+  });
+
+  test('mtu() refuses an underlay that leaves too little for IPv6', () => {
+    expect(() => backend.mtu({ ...node.external, mtu: 1300 })).toThrow('set it to 1308 or more');
   });
 });

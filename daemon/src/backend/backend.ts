@@ -4,6 +4,7 @@
  */
 import type { Lease, LeaseAttributes } from '@flannel-ts/flannel/lease';
 import type { NetworkConfig } from '@flannel-ts/flannel/network-config';
+import type { Ipv6Prefix } from '@flannel-ts/inet/ipv6-prefix';
 import type { Ipv4Prefix } from '@flannel-ts/inet/prefix';
 import { DaemonError } from '../errors.ts';
 import type { ExternalInterface } from '../node/interface.ts';
@@ -12,8 +13,9 @@ import { createUdpBackend } from './udp.ts';
 
 export interface OwnNode {
   readonly external: ExternalInterface;
-  /** The leased subnet. */
+  /** The leased subnets. */
   readonly subnet: Ipv4Prefix;
+  readonly ipv6Subnet?: Ipv6Prefix;
   /** Name of the tunnel's device, which the kernel chose when it was made. */
   readonly device: string;
 }
@@ -46,10 +48,10 @@ export function createBackend(config: NetworkConfig): Backend {
       `Backend type ${backend.type} is not available in this flanneld: set Backend.Type in the network config to ${AVAILABLE_BACKENDS.join(' or ')}`,
     );
   }
-  if (!config.enableIpv4 || config.enableIpv6) {
+  if (!config.enableIpv4) {
     throw new DaemonError(
       'UNSUPPORTED_BACKEND',
-      `Backend type ${backend.type} carries IPv4 only: set EnableIPv4 to true and EnableIPv6 to false in the network config`,
+      `Backend type ${backend.type} reaches other nodes by IPv4 only: set EnableIPv4 to true in the network config, beside EnableIPv6`,
     );
   }
   return create(config, backend as never);

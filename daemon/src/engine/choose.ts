@@ -34,8 +34,13 @@ export function chooseEngine(
   warn: (text: string) => void,
 ): StartEngine {
   if (engine === 'reference') return startReferenceEngine;
-  return async (config, signal) =>
-    watchFallbacks(await startFastEngine({ ...config, offload, busyPollUs }, signal), warn);
+  return async (config, signal) => {
+    if (config.tunAddress6 !== undefined) {
+      warn('The fast engine does not carry IPv6 yet, which the network has: the reference engine takes its place');
+      return startReferenceEngine(config, signal);
+    }
+    return watchFallbacks(await startFastEngine({ ...config, offload, busyPollUs }, signal), warn);
+  };
 }
 
 export function watchFallbacks(engine: Engine, warn: (text: string) => void): Engine {

@@ -1,5 +1,6 @@
 /** Reads what interface.ts chooses from. */
 import type { Ipv4 } from '@flannel-ts/inet/ipv4';
+import { isLinkLocalIpv6 } from '@flannel-ts/inet/ipv6';
 import { listAddresses } from '@flannel-ts/rtnetlink/address';
 import type { Netlink } from '@flannel-ts/rtnetlink/connection';
 import { IFA_F_PERMANENT } from '@flannel-ts/rtnetlink/constants';
@@ -12,6 +13,7 @@ const IFA_F_DEPRECATED = 0x20; // linux/if_addr.h
 
 export function readNodeFacts(nl: Netlink, canReach: Ipv4 | undefined): NodeFacts {
   const addresses = listAddresses(nl);
+  const addresses6 = listAddresses<6>(nl, { family: 6 });
   const links = listLinks(nl).map(({ name, index, mtu }) => ({
     name,
     index,
@@ -23,6 +25,10 @@ export function readNodeFacts(nl: Netlink, canReach: Ipv4 | undefined): NodeFact
         permanent: (flags & IFA_F_PERMANENT) !== 0,
         deprecated: (flags & IFA_F_DEPRECATED) !== 0,
       })),
+    ipv6: addresses6
+      .filter((entry) => entry.index === index && (entry.flags & IFA_F_PERMANENT) !== 0)
+      .map(({ address }) => address.address)
+      .filter((address) => !isLinkLocalIpv6(address) && address !== 1n),
   }));
   return { links, defaultRouteIndex: defaultRouteIndex(nl), reachSource: canReach && sourceFor(nl, canReach) };
 }

@@ -1,5 +1,6 @@
 /** Which interface carries the traffic between nodes, and by which address others reach this one (flannel pkg/ipmatch/match.go). */
 import { formatIpv4, type Ipv4, isIpv4Text, isLinkLocalIpv4, isLoopbackIpv4, parseIpv4 } from '@flannel-ts/inet/ipv4';
+import type { Ipv6 } from '@flannel-ts/inet/ipv6';
 import { DaemonError } from '../errors.ts';
 import type { InterfaceOptions } from '../options.ts';
 
@@ -11,6 +12,8 @@ export interface ExternalInterface {
   readonly address: Ipv4;
   /** What the lease tells others; another one behind a NAT. */
   readonly publicIp: Ipv4;
+  /** Told beside it where the interface has one; datagrams do not go there. */
+  readonly publicIpv6?: Ipv6;
 }
 
 export interface LinkFacts {
@@ -18,6 +21,8 @@ export interface LinkFacts {
   readonly index: number;
   readonly mtu: number;
   readonly addresses: readonly AddressFacts[];
+  /** Global ones that do not change. */
+  readonly ipv6?: readonly Ipv6[];
 }
 
 export interface AddressFacts {
@@ -107,7 +112,15 @@ function describe({ link, address }: Match, options: InterfaceOptions): External
   if (chosen === undefined) return `interface ${link.name} has no usable IPv4 address`;
   if (link.mtu === 0) return `interface ${link.name} has an MTU of 0`;
   const { name, index, mtu } = link;
-  return { name, index, mtu, address: chosen, publicIp: options.publicIp ?? chosen };
+  const publicIpv6 = options.publicIpv6 ?? link.ipv6?.[0];
+  return {
+    name,
+    index,
+    mtu,
+    address: chosen,
+    publicIp: options.publicIp ?? chosen,
+    ...(publicIpv6 !== undefined && { publicIpv6 }),
+  };
 }
 
 /** Usable addresses, best first: global before link-local, permanent before dynamic; else in the kernel's order. */

@@ -1,9 +1,10 @@
 import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { formatIpv4Prefix } from '@flannel-ts/inet/prefix';
+import { parseIpv6Prefix } from '@flannel-ts/inet/ipv6-prefix';
+import { parseIpv4Prefix } from '@flannel-ts/inet/prefix';
 import { pino } from 'pino';
-import { keepSubnetFile, readPreviousSubnet, writeSubnetFile } from './subnet-file.ts';
+import { keepSubnetFile, readPreviousSubnets, writeSubnetFile } from './subnet-file.ts';
 
 const log = pino({ level: 'silent' });
 const TEXT = 'FLANNEL_NETWORK=10.5.0.0/16\nFLANNEL_SUBNET=10.5.72.1/24\nFLANNEL_MTU=1472\nFLANNEL_IPMASQ=false\n';
@@ -28,12 +29,17 @@ test('writeSubnetFile() makes the directory, mode 0644 whatever the umask, and l
   expect(readdirSync(path.dirname(file))).toEqual(['subnet.env']);
 });
 
-test('readPreviousSubnet() gives the subnet, and undefined for no file or a bad one', () => {
-  expect(readPreviousSubnet(file, log)).toBeUndefined();
+test('readPreviousSubnets() gives the subnets, and undefined for no file or a bad one', () => {
+  expect(readPreviousSubnets(file, log)).toBeUndefined();
   writeSubnetFile(file, TEXT);
-  expect(formatIpv4Prefix(readPreviousSubnet(file, log)!)).toBe('10.5.72.0/24');
+  expect(readPreviousSubnets(file, log)).toEqual({ subnet: parseIpv4Prefix('10.5.72.0/24') });
+  writeSubnetFile(file, `FLANNEL_IPV6_NETWORK=fd00::/48\nFLANNEL_IPV6_SUBNET=fd00:0:0:7::1/64\n${TEXT}`);
+  expect(readPreviousSubnets(file, log)).toEqual({
+    subnet: parseIpv4Prefix('10.5.72.0/24'),
+    ipv6Subnet: parseIpv6Prefix('fd00:0:0:7::/64'),
+  });
   writeSubnetFile(file, 'FLANNEL_SUBNET=nonsense\n');
-  expect(readPreviousSubnet(file, log)).toBeUndefined();
+  expect(readPreviousSubnets(file, log)).toBeUndefined();
 });
 
 test('keepSubnetFile() writes the file again when it is removed or changed, and reports trouble', async () => {

@@ -11,19 +11,24 @@ import {
   writeSync,
 } from 'node:fs';
 import path from 'node:path';
+import type { LeaseSubnets } from '@flannel-ts/flannel/lease';
 import { parseSubnetEnv } from '@flannel-ts/flannel/subnet-env';
-import { type Ipv4Prefix, interfacePrefix } from '@flannel-ts/inet/prefix';
+import { ipv6InterfacePrefix } from '@flannel-ts/inet/ipv6-prefix';
+import { interfacePrefix } from '@flannel-ts/inet/prefix';
 import type { Logger } from 'pino';
 import { sleep } from '../abort.ts';
 import { messageOf } from '../errors.ts';
 
 /** Undefined when there is no file or it is of no use: that only costs the old subnet. */
-export function readPreviousSubnet(file: string, log: Logger): Ipv4Prefix | undefined {
+export function readPreviousSubnets(file: string, log: Logger): Partial<LeaseSubnets> | undefined {
   const text = readText(file);
   if (text === undefined) return undefined;
   try {
-    const { subnet } = parseSubnetEnv(text, file);
-    return subnet && interfacePrefix(subnet);
+    const { subnet, ipv6Subnet } = parseSubnetEnv(text, file);
+    return {
+      ...(subnet && { subnet: interfacePrefix(subnet) }),
+      ...(ipv6Subnet && { ipv6Subnet: ipv6InterfacePrefix(ipv6Subnet) }),
+    };
   } catch (error) {
     log.warn(`The subnet used before is not known: ${messageOf(error)}`);
     return undefined;

@@ -4,6 +4,7 @@
  * thread uses it any more).
  */
 import { formatIpv4, type Ipv4 } from '@flannel-ts/inet/ipv4';
+import type { Ipv6 } from '@flannel-ts/inet/ipv6';
 import type { Port } from '@flannel-ts/inet/port';
 import { isErrno } from '@flannel-ts/linux/errors';
 import { closeFd, type Fd } from '@flannel-ts/linux/files';
@@ -21,6 +22,8 @@ export interface TunnelSettings {
   readonly mtu: number;
   /** Source of ICMP errors. */
   readonly address: Ipv4;
+  /** Source of ICMPv6 errors; absent where IPv6 is off. */
+  readonly address6?: Ipv6;
   readonly filterPeers: boolean;
 }
 
@@ -137,8 +140,16 @@ export class Tunnel {
   /** Does not throw: a failed start is tried again, with growing pauses. */
   private async startEngine(): Promise<void> {
     if (this.stopping.signal.aborted || this.engine !== undefined || this.device === undefined) return;
-    const { mtu, port, address, filterPeers } = this.settings;
-    const config = { tunFd: this.device.fd, socketFd: this.socketFd, tunAddress: address, mtu, port, filterPeers };
+    const { mtu, port, address, address6, filterPeers } = this.settings;
+    const config = {
+      tunFd: this.device.fd,
+      socketFd: this.socketFd,
+      tunAddress: address,
+      ...(address6 !== undefined && { tunAddress6: address6 }),
+      mtu,
+      port,
+      filterPeers,
+    };
     try {
       const engine = await this.start(config);
       this.engine = engine;
@@ -218,8 +229,10 @@ export class Tunnel {
     const parameters = {
       // The engine's ICMP errors have this node's own address as source; they would be martians (ip-sysctl.rst, accept_local).
       [`net/ipv4/conf/${name}/accept_local`]: 1,
-      // The overlay is IPv4: no router solicitations into it.
-      [`net/ipv6/conf/${name}/disable_ipv6`]: 1,
+      // Nobody is there to be solicited: no link-local address, no routers. An overlay of IPv4 needs no IPv6 at all.
+      [`net/ipv6/conf/${name}/addr_gen_mode`]: 1,
+      [`net/ipv6/conf/${name}/accept_ra`]: 0,
+      [`net/ipv6/conf/${name}/disable_ipv6`]: this.settings.address6 === undefined ? 1 : 0,
     };
     for (const [parameter, value] of Object.entries(parameters)) {
       try {

@@ -3,25 +3,27 @@
  * it with what is there; nothing here knows how it comes about.
  */
 import type { Ipv4 } from '@flannel-ts/inet/ipv4';
+import type { Ipv6 } from '@flannel-ts/inet/ipv6';
+import type { Ipv6Interface, Ipv6Prefix } from '@flannel-ts/inet/ipv6-prefix';
 import type { Port } from '@flannel-ts/inet/port';
 import type { Ipv4Interface, Ipv4Prefix } from '@flannel-ts/inet/prefix';
 import type { EngineRoute } from '../engine/engine.ts';
 
-/** A device that is ours alone: it is up and has these addresses and no others. */
+/** A device that is ours alone: it is up and has these addresses and no others, but link-local ones of the kernel's. */
 export interface DesiredLink {
   readonly name: string;
   /** As the kernel names it. One of the same name and another kind is not ours. */
   readonly kind: string;
   readonly mtu: number;
-  readonly addresses: readonly Ipv4Interface[];
+  readonly addresses: readonly (Ipv4Interface | Ipv6Interface)[];
 }
 
 /** A route in the main table, marked with our protocol id. */
 export interface DesiredRoute {
-  readonly dst: Ipv4Prefix;
+  readonly dst: Ipv4Prefix | Ipv6Prefix;
   /** Name of the device. */
   readonly link: string;
-  readonly gateway?: Ipv4;
+  readonly gateway?: Ipv4 | Ipv6;
 }
 
 /** The overlay in user space: a TUN device, a socket, and who has which subnet. */
@@ -29,6 +31,8 @@ export interface DesiredTunnel {
   readonly mtu: number;
   /** Source of ICMP errors. */
   readonly address: Ipv4;
+  /** The same for IPv6; absent where IPv6 is off. */
+  readonly address6?: Ipv6;
   /** The socket's own address. */
   readonly listen: Ipv4;
   readonly port: Port;

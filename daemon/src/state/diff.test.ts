@@ -1,4 +1,5 @@
 import { parseIpv4 } from '@flannel-ts/inet/ipv4';
+import { parseIpv6Interface, parseIpv6Prefix } from '@flannel-ts/inet/ipv6-prefix';
 import { parseIpv4Interface, parseIpv4Prefix } from '@flannel-ts/inet/prefix';
 import type { DesiredState } from './desired.ts';
 import { type ActualState, describeChange, diffState, missingLinks } from './diff.ts';
@@ -59,4 +60,23 @@ describe('diffState()', () => {
       'route replace 10.5.0.0/16 dev flannel0',
     ]);
   });
+});
+
+test('diffState() puts the IPv6 side right, and leaves the IPv4 side as it is', () => {
+  const dual: DesiredState = {
+    links: [{ ...desired.links[0]!, addresses: [...link.addresses, parseIpv6Interface('fd00:0:0:1::/128')] }],
+    routes: [...desired.routes, { dst: parseIpv6Prefix('fd00::/48'), link: 'flannel0' }],
+  };
+  const stale = { dst: parseIpv6Prefix('fd09::/48'), link: 'flannel0', priority: 0 };
+  const actual = { links: [link], routes: [route, stale] };
+  expect(diffState(dual, actual).map(describeChange)).toEqual([
+    'route delete fd09::/48 dev flannel0',
+    'address add fd00:0:0:1::/128 dev flannel0',
+    'route replace fd00::/48 dev flannel0',
+  ]);
+  const right = {
+    links: [{ ...link, addresses: dual.links[0]!.addresses }],
+    routes: [route, { ...stale, ...dual.routes[1]! }],
+  };
+  expect(diffState(dual, right)).toEqual([]);
 });

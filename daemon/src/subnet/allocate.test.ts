@@ -1,4 +1,7 @@
+import type { LeaseSubnets } from '@flannel-ts/flannel/lease';
+import { parseNetworkConfig } from '@flannel-ts/flannel/network-config';
 import { parseIpv4 } from '@flannel-ts/inet/ipv4';
+import { parseIpv6Prefix } from '@flannel-ts/inet/ipv6-prefix';
 import { formatIpv4Prefix, parseIpv4Prefix, prefixesOverlap } from '@flannel-ts/inet/prefix';
 import fc from 'fast-check';
 import { allocateSubnet, fitsConfig, freeSubnets, type Occupied, type SubnetRange } from './allocate.ts';
@@ -25,7 +28,7 @@ describe('allocateSubnet()', () => {
 
   test('allocateSubnet() prefers the subnet used last when the node has two leases', () => {
     const occupied = [lease('10.3.8.0/24', own), lease('10.3.9.0/24', own)];
-    const previous = parseIpv4Prefix('10.3.9.0/24');
+    const previous = { subnet: parseIpv4Prefix('10.3.9.0/24') };
     expect(allocateSubnet({ config, occupied, publicIp: own, previous, random: 0 })).toMatchObject({
       existing: occupied[1],
     });
@@ -37,23 +40,23 @@ describe('allocateSubnet()', () => {
     const result = allocateSubnet({ config, occupied: [outside, otherLength], publicIp: own, random: 0 });
     expect(result).toMatchObject({
       kind: 'create',
-      subnet: parseIpv4Prefix('10.3.1.0/24'),
+      subnets: { subnet: parseIpv4Prefix('10.3.1.0/24') },
       stale: [outside, otherLength],
     });
   });
 
   test('allocateSubnet() takes the previous subnet when it is free, and not when it is leased or outside', () => {
-    const previous = parseIpv4Prefix('10.3.77.0/24');
+    const previous = { subnet: parseIpv4Prefix('10.3.77.0/24') };
     const occupied = [lease('10.3.77.0/24')];
     expect(allocateSubnet({ config, occupied: [], publicIp: own, previous, random: 0 })).toMatchObject({
-      subnet: previous,
+      subnets: previous,
     });
     expect(allocateSubnet({ config, occupied, publicIp: own, previous, random: 0 })).toMatchObject({
-      subnet: parseIpv4Prefix('10.3.1.0/24'),
+      subnets: { subnet: parseIpv4Prefix('10.3.1.0/24') },
     });
-    const outside = parseIpv4Prefix('10.4.77.0/24');
+    const outside = { subnet: parseIpv4Prefix('10.4.77.0/24') };
     expect(allocateSubnet({ config, occupied: [], publicIp: own, previous: outside, random: 0 })).toMatchObject({
-      subnet: parseIpv4Prefix('10.3.1.0/24'),
+      subnets: { subnet: parseIpv4Prefix('10.3.1.0/24') },
     });
   });
 
@@ -62,7 +65,7 @@ describe('allocateSubnet()', () => {
     expect(all).toHaveLength(255);
     const last = all.pop()!;
     expect(allocateSubnet({ config, occupied: all, publicIp: own, random: 0.99 })).toMatchObject({
-      subnet: last.subnet,
+      subnets: { subnet: last.subnet },
     });
     expect(allocateSubnet({ config, occupied: [...all, last], publicIp: own, random: 0 })).toMatchObject({
       kind: 'none',
@@ -82,11 +85,63 @@ describe('allocateSubnet()', () => {
         });
         const result = allocateSubnet({ config, occupied: leases, publicIp: own, random });
         if (result.kind !== 'create') return result.kind === 'none';
-        const clash = leases.find((taken) => prefixesOverlap(taken.subnet, result.subnet));
-        if (clash) throw new Error(`${formatIpv4Prefix(result.subnet)} overlaps ${formatIpv4Prefix(clash.subnet)}`);
-        return fitsConfig(config, result.subnet);
+        const clash = leases.find((taken) => prefixesOverlap(taken.subnet, result.subnets.subnet));
+        if (clash)
+          throw new Error(`${formatIpv4Prefix(result.subnets.subnet)} overlaps ${formatIpv4Prefix(clash.subnet)}`);
+        return fitsConfig(config, result.subnets);
       }),
     );
+  });
+});
+
+describe('with IPv6', () => {
+  const network = parseNetworkConfig('{"Network":"10.3.0.0/16","EnableIPv6":true,"IPv6Network":"fd00::/48"}');
+  const dual = (subnet: string, ipv6: string, publicIp = other): Occupied => {
+    return { subnet: parseIpv4Prefix(subnet), ipv6Subnet: parseIpv6Prefix(ipv6), publicIp };
+  };
+  const allocate = (occupied: Occupied[], previous: Partial<LeaseSubnets> = {}) =>
+    allocateSubnet({ config: network, occupied, publicIp: own, previous, random: 0 });
+
+  test('allocateSubnet() takes a free subnet of each family, whatever the other one’s number', () => {
+    const occupied = [dual('10.3.1.0/24', 'fd00:0:0:2::/64'), dual('10.3.2.0/24', 'fd00:0:0:1::/63')];
+    expect(allocate(occupied)).toEqual({
+      kind: 'create',
+      stale: [],
+      subnets: { subnet: parseIpv4Prefix('10.3.3.0/24'), ipv6Subnet: parseIpv6Prefix('fd00:0:0:3::/64') },
+    });
+  });
+
+  test('allocateSubnet() takes each of the previous subnets that is free', () => {
+    const { subnet, ipv6Subnet } = dual('10.3.77.0/24', 'fd00:0:0:77::/64');
+    const previous = { subnet, ipv6Subnet: ipv6Subnet! };
+    expect(allocate([], previous)).toMatchObject({ subnets: previous });
+    expect(allocate([dual('10.3.77.0/24', 'fd00:0:0:9::/64')], previous)).toMatchObject({
+      subnets: { subnet: parseIpv4Prefix('10.3.1.0/24'), ipv6Subnet },
+    });
+  });
+
+  test('allocateSubnet() leaves a node its subnet when IPv6 is turned on, or off', () => {
+    const before = lease('10.3.9.0/24', own);
+    expect(allocate([before])).toMatchObject({ kind: 'create', stale: [before], subnets: { subnet: before.subnet } });
+    const both = dual('10.3.9.0/24', 'fd00:0:0:9::/64', own);
+    expect(allocate([both])).toMatchObject({ kind: 'reuse', existing: both });
+    expect(allocateSubnet({ config, occupied: [both], publicIp: own, random: 0 })).toEqual({
+      kind: 'create',
+      stale: [both],
+      subnets: { subnet: both.subnet },
+    });
+  });
+
+  test('allocateSubnet() gives nothing when one family has nothing left', () => {
+    expect(allocate([dual('10.3.1.0/24', 'fd00::/48')])).toMatchObject({ kind: 'none' });
+  });
+
+  test('fitsConfig() looks at both families', () => {
+    expect(fitsConfig(network, dual('10.3.1.0/24', 'fd00:0:0:1::/64'))).toBe(true);
+    for (const wrong of ['fd00::/64', 'fd01:0:0:1::/64', 'fd00:0:0:1::/65']) {
+      expect(fitsConfig(network, dual('10.3.1.0/24', wrong))).toBe(false);
+    }
+    expect(fitsConfig(network, lease('10.3.1.0/24'))).toBe(false);
   });
 });
 

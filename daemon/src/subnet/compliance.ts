@@ -1,8 +1,9 @@
 /** What every subnet manager has to do; a test file calls describeSubnetManager() with its own harness. Not part of the daemon. */
 import { setMaxListeners } from 'node:events';
-import type { Lease } from '@flannel-ts/flannel/lease';
+import type { Lease, LeaseSubnets } from '@flannel-ts/flannel/lease';
 import { formatIpv4, type Ipv4, parseIpv4 } from '@flannel-ts/inet/ipv4';
-import { formatIpv4Prefix, type Ipv4Prefix, parseIpv4Prefix } from '@flannel-ts/inet/prefix';
+import { parseIpv6 } from '@flannel-ts/inet/ipv6';
+import { formatIpv4Prefix, parseIpv4Prefix } from '@flannel-ts/inet/prefix';
 import type { AcquireRequest, LeaseEvent, SubnetManager } from './manager.ts';
 import { applyLeaseEvent, EMPTY_LEASE_TABLE, type LeaseTable } from './table.ts';
 
@@ -19,6 +20,8 @@ export interface ManagerHarness {
 }
 
 export const CONFIG = '{"Network":"10.5.0.0/16","Backend":{"Type":"udp"}}';
+export const DUAL_CONFIG =
+  '{"Network":"10.5.0.0/16","EnableIPv6":true,"IPv6Network":"fd00::/48","Backend":{"Type":"udp"}}';
 /** 10.5.0.0/19 in /24: 31 usable subnets, since flannel leaves out the first. */
 export const SMALL_CONFIG = '{"Network":"10.5.0.0/19","SubnetLen":24,"Backend":{"Type":"udp"}}';
 
@@ -26,7 +29,11 @@ export const publicIp = (n: number): Ipv4 => (parseIpv4('192.168.0.0') + n) as I
 export const leaseValue = (n: number, rest = ''): string =>
   `{"PublicIP":"${formatIpv4(publicIp(n))}","PublicIPv6":null${rest}}`;
 
-export async function request(manager: SubnetManager, n: number, previous?: Ipv4Prefix): Promise<AcquireRequest> {
+export async function request(
+  manager: SubnetManager,
+  n: number,
+  previous?: Partial<LeaseSubnets>,
+): Promise<AcquireRequest> {
   const config = await manager.getNetworkConfig(new AbortController().signal);
   return { config, attributes: { publicIp: publicIp(n), backendType: '' }, ...(previous && { previous }) };
 }
@@ -145,6 +152,25 @@ function describeAcquire(context: () => Context): void {
     expect(node.leaseEnd(lease)).toBeGreaterThan(Date.now());
   });
 
+  test('acquireLease() writes a lease of both families as flannel does, and takes it again', async () => {
+    const { harness, manager, never } = context();
+    await harness.putConfig(DUAL_CONFIG);
+    const node = manager();
+    const asked = await request(node, 1);
+    const attributes = { ...asked.attributes, publicIpv6: parseIpv6('fd99::1') };
+    const lease = await node.acquireLease({ ...asked, attributes }, never);
+    const [[name, value]] = [...(await harness.leases())] as [[string, string]];
+    expect(name).toMatch(/^10\.5\.\d+\.0-24&fd00:0:0:[0-9a-f]+::-64$/);
+    expect(value).toBe('{"PublicIP":"192.168.0.1","PublicIPv6":"fd99::1"}');
+    const again = manager();
+    expect(await again.acquireLease({ ...asked, attributes }, never)).toEqual(lease);
+    const follower = new Follower(manager());
+    await follower.until((table) => [...table.values()][0]?.ipv6Subnet !== undefined);
+    await harness.removeLease(name);
+    await follower.until((table) => table.size === 0);
+    await follower.stop();
+  });
+
   test('acquireLease() gives a node the subnet again that is leased to its address', async () => {
     const { harness, manager, never } = context();
     await harness.putConfig(CONFIG);
@@ -170,7 +196,7 @@ function describeAcquire(context: () => Context): void {
   test('acquireLease() takes the previous subnet when it is free, another when it is not', async () => {
     const { harness, manager, never } = context();
     await harness.putConfig(CONFIG);
-    const previous = parseIpv4Prefix('10.5.200.0/24');
+    const previous = { subnet: parseIpv4Prefix('10.5.200.0/24') };
     const [first, second] = [manager(), manager()];
     const kept = await first.acquireLease(await request(first, 1, previous), never);
     const other = await second.acquireLease(await request(second, 2, previous), never);

@@ -2,7 +2,7 @@
  * Where a node's subnet and the list of all nodes' subnets come from. The daemon knows only this interface; etcd/ is one
  * implementation. compliance.ts is what every implementation has to pass.
  */
-import type { Lease, LeaseAttributes } from '@flannel-ts/flannel/lease';
+import type { Lease, LeaseAttributes, LeaseSubnets } from '@flannel-ts/flannel/lease';
 import type { NetworkConfig } from '@flannel-ts/flannel/network-config';
 import type { Ipv4 } from '@flannel-ts/inet/ipv4';
 import type { Ipv4Prefix } from '@flannel-ts/inet/prefix';
@@ -12,13 +12,13 @@ export type LeaseEvent =
   | { readonly type: 'snapshot'; readonly leases: readonly Lease[] }
   /** New, or the same subnet with other attributes. */
   | { readonly type: 'added'; readonly lease: Lease }
-  | { readonly type: 'removed'; readonly subnet: Ipv4Prefix };
+  | { readonly type: 'removed'; readonly subnets: LeaseSubnets };
 
 export interface AcquireRequest {
   readonly config: NetworkConfig;
   readonly attributes: LeaseAttributes;
-  /** The subnet this node had before (subnet.env); taken again when it is free and fits the config. */
-  readonly previous?: Ipv4Prefix;
+  /** The subnets this node had before (subnet.env); each is taken again when it is free and fits the config. */
+  readonly previous?: Partial<LeaseSubnets>;
 }
 
 export interface SubnetManager {

@@ -4,6 +4,7 @@
  */
 import { formatLeaseValue, type Lease, type LeaseAttributes } from '@flannel-ts/flannel/lease';
 import { formatIpv4 } from '@flannel-ts/inet/ipv4';
+import { formatIpv6Prefix } from '@flannel-ts/inet/ipv6-prefix';
 import { formatIpv4Prefix } from '@flannel-ts/inet/prefix';
 import type { Logger } from 'pino';
 import { Backoff, sleep } from '../../abort.ts';
@@ -105,15 +106,15 @@ async function tryAcquire(shop: Shop, grant: Grant, request: AcquireRequest): Pr
   });
   await deleteStale(shop, allocation);
   if (allocation.kind === 'none') {
-    const network = formatIpv4Prefix(config.network);
+    const network = networksOf(config);
     throw new DaemonError(
       'OUT_OF_SUBNETS',
-      `No subnet of length ${config.subnetLength} is free in ${network}, ${occupied.length} are leased: enlarge Network or ` +
+      `No subnet is free in ${network}, ${occupied.length} are leased: enlarge Network or ` +
         'release the leases of nodes that are gone (flanneld release)',
     );
   }
   if (allocation.kind === 'create') {
-    const lease: Lease = { subnet: allocation.subnet, attributes: request.attributes };
+    const lease: Lease = { ...allocation.subnets, attributes: request.attributes };
     return put(shop, grant, { lease, key: layout.keyOf(lease), expected: 'absent', reservation: false });
   }
   return reuse(shop, grant, allocation.existing, request.attributes);
@@ -181,4 +182,10 @@ async function deleteStale(shop: Shop, { stale }: Allocation<LeaseRecord>): Prom
       `Deleted the lease ${formatIpv4Prefix(subnet)} of ${formatIpv4(publicIp)}: it does not fit the network config`,
     );
   }
+}
+
+/** With the length of the subnets in each. */
+function networksOf({ network, subnetLength, ipv6 }: AcquireRequest['config']): string {
+  const ipv4 = `${formatIpv4Prefix(network)} (subnets of length ${subnetLength})`;
+  return ipv6 === undefined ? ipv4 : `${ipv4} or ${formatIpv6Prefix(ipv6.network)} (${ipv6.subnetLength})`;
 }

@@ -1,7 +1,7 @@
 /** The subnet manager on etcd, with flannel's layout (reference 2.1). */
 
 import { SUBNET_TTL_SECONDS } from '@flannel-ts/flannel/defaults';
-import type { Lease } from '@flannel-ts/flannel/lease';
+import type { Lease, LeaseSubnets } from '@flannel-ts/flannel/lease';
 import { type NetworkConfig, parseNetworkConfig } from '@flannel-ts/flannel/network-config';
 import type { Ipv4 } from '@flannel-ts/inet/ipv4';
 import type { Ipv4Prefix } from '@flannel-ts/inet/prefix';
@@ -156,7 +156,7 @@ export class EtcdSubnetManager implements SubnetManager {
     }
   }
 
-  private removed(parsed: { readonly subnet: Ipv4Prefix } | undefined): LeaseEvent | undefined {
-    return parsed && { type: 'removed', subnet: parsed.subnet };
+  private removed(subnets: LeaseSubnets | undefined): LeaseEvent | undefined {
+    return subnets && { type: 'removed', subnets };
   }
 }

@@ -1,7 +1,6 @@
 /** Between etcd's keys and values and leases. */
 import { formatLeaseKey, type Lease, parseLeaseKey, parseLeaseValue } from '@flannel-ts/flannel/lease';
 import type { Ipv4 } from '@flannel-ts/inet/ipv4';
-import type { Ipv4Prefix } from '@flannel-ts/inet/prefix';
 import type { Logger } from 'pino';
 import { messageOf } from '../../errors.ts';
 import type { Occupied } from '../allocate.ts';
@@ -51,7 +50,7 @@ export class RecordReader {
     try {
       const attributes = parseLeaseValue(keyValue.value);
       const lease: Lease = { ...parsed, attributes };
-      return { lease, keyValue, subnet: lease.subnet, publicIp: attributes.publicIp };
+      return { ...parsed, lease, keyValue, publicIp: attributes.publicIp };
     } catch (error) {
       return this.complain(keyValue, messageOf(error));
     }
@@ -80,5 +79,5 @@ export function occupiedBy(layout: Layout, reader: RecordReader, keyValue: KeyVa
   if (record !== undefined || parsed === undefined) return record;
   const publicIp = 0 as Ipv4;
   const lease: Lease = { ...parsed, attributes: { publicIp, backendType: '' } };
-  return { lease, keyValue, subnet: parsed.subnet as Ipv4Prefix, publicIp };
+  return { ...parsed, lease, keyValue, publicIp };
 }
