@@ -176,6 +176,7 @@ class AwsEnvironment extends pulumi.ComponentResource {
         keyArn: this.key.arn,
         artifactsArn: this.artifacts.bucketArn,
         changesOwnCheck: this.changesOwnCheck,
+        waitedFor: aws.nodeMode === 'instances',
       },
       { parent: this },
     );

@@ -7,6 +7,7 @@ const NODE: Grants = {
   keyArn: 'arn:aws:kms:eu-central-1:123456789012:key/1234abcd',
   artifactsArn: 'arn:aws:s3:::artifacts',
   changesOwnCheck: false,
+  waitedFor: false,
 };
 const ETCD: Grants = {
   ...NODE,
@@ -54,6 +55,11 @@ describe('statements()', () => {
     expect(sids(NODE)).not.toContain('SourceDestCheck');
     expect(sids({ ...NODE, changesOwnCheck: true })).toContain('SourceDestCheck');
     expect(sids({ ...ETCD, changesOwnCheck: true })).not.toContain('SourceDestCheck');
+  });
+
+  test('let a node report the end of commands only where an up waits for it', () => {
+    expect(sids(NODE)).not.toContain('RunAssociations');
+    expect(sids({ ...NODE, waitedFor: true })).toContain('RunAssociations');
   });
 
   test('keep to the partition of the key', () => {

@@ -20,6 +20,8 @@ export interface Grants {
   readonly artifactsArn: string;
   /** Where etcd's members put snapshots. */
   readonly snapshots?: { readonly bucketArn: string; readonly prefix: string };
+  /** Whether an `up` waits for a node to be ready, as it does for members of etcd. */
+  readonly waitedFor: boolean;
   /** Whether a node switches off the source and destination check of its own interface. */
   readonly changesOwnCheck: boolean;
 }
@@ -31,7 +33,7 @@ export function statements(grants: Grants): Statement[] {
     ...sessionManager(),
     ...artifacts(grants),
     ...parameters(grants),
-    ...(role === 'etcd' ? associations() : []),
+    ...(role === 'etcd' || grants.waitedFor ? associations() : []),
     ...(role === 'etcd' && snapshots !== undefined ? snapshotStatements(grants.keyArn, snapshots) : []),
     ...(role === 'node' && changesOwnCheck ? [sourceDestCheck(grants)] : []),
   ];
@@ -126,6 +128,7 @@ export interface InstanceRoleArgs {
   readonly artifactsArn: pulumi.Input<string>;
   readonly snapshots?: { readonly bucketArn: pulumi.Input<string>; readonly prefix: ObjectFolder['prefix'] };
   readonly changesOwnCheck?: boolean;
+  readonly waitedFor?: boolean;
 }
 
 export class InstanceRole extends pulumi.ComponentResource {
@@ -134,7 +137,7 @@ export class InstanceRole extends pulumi.ComponentResource {
 
   constructor(name: string, args: InstanceRoleArgs, options?: pulumi.ComponentResourceOptions) {
     super('flannel:aws:InstanceRole', name, {}, options);
-    const { stack, role, snapshots, changesOwnCheck = false } = args;
+    const { stack, role, snapshots, changesOwnCheck = false, waitedFor = false } = args;
     const created = new IamRole(
       name,
       {
@@ -155,6 +158,7 @@ export class InstanceRole extends pulumi.ComponentResource {
             keyArn,
             artifactsArn,
             changesOwnCheck,
+            waitedFor,
             ...(bucketArn !== undefined &&
               snapshots !== undefined && { snapshots: { bucketArn, prefix: snapshots.prefix } }),
           }),

@@ -5,8 +5,10 @@ import { Instance } from '@pulumi/aws/ec2/instance';
 import { LaunchTemplate } from '@pulumi/aws/ec2/launchTemplate';
 import { NetworkInterface } from '@pulumi/aws/ec2/networkInterface';
 import * as pulumi from '@pulumi/pulumi';
+import { nodeBoot } from '../node/files.ts';
 import type { MachineKind, MachinePlace } from './contract.ts';
 import { METADATA_OPTIONS, ROOT_DEVICE, ROOT_VOLUME } from './machine.ts';
+import { runOn } from './run-on.ts';
 import { named, type Tags } from './tags.ts';
 
 interface NodesArgs {
@@ -128,6 +130,14 @@ export class NodeGroup extends pulumi.ComponentResource {
   }
 }
 
+/** flanneld answers when it has a lease and its device is up; the machine may still be installing. */
+const WAIT_UNTIL_READY = `for i in $(seq 180); do
+  if curl --fail --silent --output /dev/null ${nodeBoot({ root: '', etcdEndpoints: [] }).unit.readyUrl}; then exit 0; fi
+  sleep 5
+done
+journalctl --unit flannel-bootstrap --unit flanneld --no-pager --lines 40
+exit 1`;
+
 /** Nodes that keep their addresses, whatever happens to the machines. */
 export class FixedNodes extends pulumi.ComponentResource {
   readonly nodes: readonly NodeOutput[];
@@ -135,16 +145,17 @@ export class FixedNodes extends pulumi.ComponentResource {
   constructor(name: string, args: FixedNodesArgs, options?: pulumi.ComponentResourceOptions) {
     super('flannel:aws:Nodes', name, {}, options);
     const nodes: NodeOutput[] = [];
-    let previous: Instance | undefined;
+    let ready: pulumi.Resource | undefined;
     for (const place of args.places) {
-      previous = this.node(place, args, previous);
-      nodes.push({ name: place.name, address: place.address, instance: previous.id });
+      const instance = this.node(place, args, ready);
+      ready = runOn(`${place.name}-ready`, instance.id, [WAIT_UNTIL_READY], { parent: this });
+      nodes.push({ name: place.name, address: place.address, instance: instance.id });
     }
     this.nodes = nodes;
     this.registerOutputs({ nodes });
   }
 
-  private node(place: MachinePlace, args: FixedNodesArgs, previous: Instance | undefined): Instance {
+  private node(place: MachinePlace, args: FixedNodesArgs, previous: pulumi.Resource | undefined): Instance {
     const { machines, userData, tags, sourceDestCheck } = args;
     const card = new NetworkInterface(
       place.name,
@@ -172,7 +183,7 @@ export class FixedNodes extends pulumi.ComponentResource {
         rootBlockDevice: { ...ROOT_VOLUME, tags: { ...tags, ...named(place.name, machines.role) } },
         tags: named(place.name, machines.role),
       },
-      // The interface can be with one machine at a time, and one node after another is replaced.
+      // The interface can be with one machine at a time, and the next node is replaced when this one is ready.
       { parent: this, deleteBeforeReplace: true, ...(previous && { dependsOn: [previous] }) },
     );
   }

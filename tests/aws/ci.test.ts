@@ -27,13 +27,20 @@ describeLifecycle('ci', {}, (of) => {
     expect(work.names('create', 'Instance')).toEqual(NODES);
     const [, second] = work.of('delete', 'Instance');
     expect(work.notBefore(work.of('create', 'Instance').slice(0, 1), [second!])).toEqual([]);
+    // The next one goes when the one before is ready.
+    const [ready] = work.of('create', 'Association').filter(({ name }) => name === 'node-0-ready');
+    expect(work.notBefore([ready!], [second!])).toEqual([]);
     expect(touched(work)).toEqual([]);
     expect(await stackAddresses(stack)).toEqual(before);
   });
 
   test('one node more is one more machine', async () => {
     const work = await of().stack.change({ nodes: 3 });
-    expect(work.all).toEqual(['create Instance node-2', 'create NetworkInterface node-2']);
+    expect(work.all).toEqual([
+      'create Association node-2-ready',
+      'create Instance node-2',
+      'create NetworkInterface node-2',
+    ]);
   });
 
   test('destroy leaves nothing', async () => {
