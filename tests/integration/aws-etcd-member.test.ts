@@ -19,14 +19,14 @@ const CONFIG = '/coreos.com/network/config';
 const addressOf = (i: number) => `10.64.27.${10 + i}`;
 let artifact: { file: string; sha256: string };
 
-function userDataOf(i: number): EtcdUserData {
+function userDataOf(i: number, count = 3): EtcdUserData {
   const own = `/etcd/etcd-${i}`;
   return {
     stack: 'test',
     region: 'eu-central-1',
     name: `etcd-${i}`,
     address: addressOf(i),
-    members: [0, 1, 2].map((i) => ({ name: `etcd-${i}`, address: addressOf(i) })),
+    members: [0, 1, 2].slice(0, count).map((i) => ({ name: `etcd-${i}`, address: addressOf(i) })),
     artifact: { bucket: 'artifacts', key: 'etcd.tar.gz', sha256: artifact.sha256 },
     parameters: {
       clientCa: '/etcd/client-ca',
@@ -242,6 +242,27 @@ describe('when all data is lost', () => {
     expect(etcdctl('/node/flanneld', 'put', CONFIG, '{}')).toBeUndefined();
     expect(members[2]!.boot()).toMatchObject({ status: 0 });
   });
+});
+
+test('a single member becomes three', () => {
+  for (const member of members) {
+    member.terminate();
+    member.loseVolume();
+  }
+  rmSync(join(cloud, 's3/snapshots'), { recursive: true });
+  const start = (i: number, count: number) => {
+    members[i]!.launch(userDataOf(i, count));
+    expect(members[i]!.boot()).toMatchObject({ status: 0 });
+    expect(members[i]!.flannelEtcd('wait')).toMatchObject({ status: 0 });
+  };
+  start(0, 1);
+  expect(members[0]!.flannelEtcd('settle')).toMatchObject({ status: 0 });
+  const before = idOf('etcd-0');
+  members[0]!.terminate();
+  for (const i of [0, 1, 2]) start(i, 3);
+  expect(idOf('etcd-0')).toBe(before);
+  expect(members[0]!.ctl('member', 'list').match(/started/g)).toHaveLength(3);
+  expect(members[2]!.ctl('get', '--print-value-only', CONFIG)).toBe(configured());
 });
 
 describe('the data volume', () => {
