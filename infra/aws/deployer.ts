@@ -7,8 +7,11 @@ const ROLES = `arn:aws:iam::*:role${IAM_PATH}*`;
 const PROFILES = `arn:aws:iam::*:instance-profile${IAM_PATH}*`;
 const BUCKETS = ['artifacts', 'backup'].map((name) => `arn:aws:s3:::${name}-*`);
 
+/** Each verb with each thing, as service:VerbThing. */
 const crud = (service: string, things: readonly string[], verbs: readonly string[] = ['Create', 'Delete']) =>
   things.flatMap((thing) => verbs.map((verb) => `${service}:${verb}${thing}`));
+
+const actions = (service: string, names: readonly string[]) => names.map((name) => `${service}:${name}`);
 
 export function deployerStatements(): Statement[] {
   return [...network(), ...machines(), ...identity(), ...data()];
@@ -66,18 +69,17 @@ function machines(): Statement[] {
 }
 
 function identity(): Statement[] {
-  const iam = (names: readonly string[]) => names.map((name) => `iam:${name}`);
   return [
     allow(
       'Roles',
-      iam([
-        ...crud('', ['Role', 'InstanceProfile'], ['Create', 'Delete', 'Get', 'Tag', 'Untag']).map((name) =>
-          name.slice(1),
-        ),
-        ...['UpdateAssumeRolePolicy', 'UpdateRole', 'PutRolePolicy', 'GetRolePolicy', 'DeleteRolePolicy'],
-        ...['ListRolePolicies', 'ListAttachedRolePolicies', 'ListInstanceProfilesForRole'],
-        ...['AddRoleToInstanceProfile', 'RemoveRoleFromInstanceProfile'],
-      ]),
+      [
+        ...crud('iam', ['Role', 'InstanceProfile'], ['Create', 'Delete', 'Get', 'Tag', 'Untag']),
+        ...crud('iam', ['RolePolicy'], ['Put', 'Get', 'Delete']),
+        ...crud('iam', ['AssumeRolePolicy', 'Role'], ['Update']),
+        ...crud('iam', ['RolePolicies', 'AttachedRolePolicies', 'InstanceProfilesForRole'], ['List']),
+        'iam:AddRoleToInstanceProfile',
+        'iam:RemoveRoleFromInstanceProfile',
+      ],
       [ROLES, PROFILES],
     ),
     allow('PassRoles', ['iam:PassRole'], [ROLES], {
@@ -95,49 +97,29 @@ function data(): Statement[] {
     allow('Buckets', ['s3:*'], [...BUCKETS, ...BUCKETS.map((arn) => `${arn}/*`)]),
     allow(
       'Parameters',
-      [
-        ...['PutParameter', 'GetParameter', 'GetParameters', 'DeleteParameter', 'AddTagsToResource'],
-        ...['RemoveTagsFromResource', 'ListTagsForResource'],
-      ].map((name) => `ssm:${name}`),
+      actions('ssm', [
+        ...['PutParameter', 'GetParameter', 'GetParameters', 'DeleteParameter'],
+        ...['AddTagsToResource', 'RemoveTagsFromResource', 'ListTagsForResource'],
+      ]),
       ['arn:aws:ssm:*:*:parameter/flannel/*'],
     ),
     allow('DescribeParameters', ['ssm:DescribeParameters'], ['*']),
     allow(
       'Keys',
-      [
-        ...[
-          'CreateKey',
-          'CreateAlias',
-          'DeleteAlias',
-          'UpdateAlias',
-          'ScheduleKeyDeletion',
-          'DescribeKey',
-          'CreateGrant',
-        ],
-        ...[
-          'EnableKeyRotation',
-          'GetKeyRotationStatus',
-          'GetKeyPolicy',
-          'ListResourceTags',
-          'TagResource',
-          'UntagResource',
-        ],
-        ...['UpdateKeyDescription', 'Encrypt', 'Decrypt', 'GenerateDataKey', 'GenerateDataKeyWithoutPlaintext'],
-      ].map((name) => `kms:${name}`),
+      actions('kms', [
+        ...['CreateKey', 'DescribeKey', 'UpdateKeyDescription', 'ScheduleKeyDeletion', 'GetKeyPolicy', 'CreateGrant'],
+        ...['CreateAlias', 'UpdateAlias', 'DeleteAlias', 'EnableKeyRotation', 'GetKeyRotationStatus'],
+        ...['TagResource', 'UntagResource', 'ListResourceTags'],
+        ...['Encrypt', 'Decrypt', 'GenerateDataKey', 'GenerateDataKeyWithoutPlaintext'],
+      ]),
       ['*'],
     ),
     allow(
       'FlowLogs',
-      [
-        ...[
-          'CreateLogGroup',
-          'DeleteLogGroup',
-          'PutRetentionPolicy',
-          'TagResource',
-          'UntagResource',
-          'ListTagsForResource',
-        ],
-      ].map((name) => `logs:${name}`),
+      actions('logs', [
+        ...['CreateLogGroup', 'DeleteLogGroup', 'PutRetentionPolicy'],
+        ...['TagResource', 'UntagResource', 'ListTagsForResource'],
+      ]),
       ['arn:aws:logs:*:*:log-group:network-flow-logs-*'],
     ),
   ];

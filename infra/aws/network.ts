@@ -75,7 +75,8 @@ export class FlannelNetwork extends pulumi.ComponentResource {
     const tables = this.makePrivateRoutes(gateways, made);
     this.s3PrefixListId = this.makeS3Endpoint(tables).prefixListId;
     if (args.flowLogs) new FlowLogs(`${label}-flow-logs`, { vpcId: this.vpcId }, { parent: this });
-    this.registerOutputs({ vpcId: this.vpcId, natAddresses: this.natAddresses });
+    const { vpcId, subnets, s3PrefixListId, natAddresses } = this;
+    this.registerOutputs({ vpcId, subnets, s3PrefixListId, natAddresses });
   }
 
   /** Of one role, in the order of the zones. */
