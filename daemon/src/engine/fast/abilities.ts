@@ -14,10 +14,10 @@ export function acquireAbilities(tunFd: number, socketFd: number, wanted: boolea
   const vnet = hasVnetHeader(tunFd);
   if (!wanted) return { vnet, segment: false, merging: { tcp: false, udp: false } };
   const offloads = vnet ? (LADDER.find((mask) => attempt(() => ioctl(tunFd, tun.TUNSETOFFLOAD, mask))) ?? 0) : 0;
-  attempt(() => setSocketOption(socketFd, SOL_UDP, UDP_GRO, 1));
+  const gro = attempt(() => setSocketOption(socketFd, SOL_UDP, UDP_GRO, 1));
   // 0 says nothing about messages to come, but a kernel without UDP_SEGMENT does not know the option.
   const segment = !isSegmentationBroken(release()) && attempt(() => setSocketOption(socketFd, SOL_UDP, UDP_SEGMENT, 0));
-  return { vnet, segment, merging: { tcp: offloads !== 0, udp: (offloads & USO) !== 0 } };
+  return { vnet, segment, gro, merging: { tcp: offloads !== 0, udp: (offloads & USO) !== 0 } };
 }
 
 /** Leaves device and socket as another engine expects them. */

@@ -1,5 +1,8 @@
-import { type IcmpError, RateLimit, writeIcmpError } from '../icmp.ts';
-import { source } from '../packet.ts';
+import { ipv6ToBytes } from '@flannel-ts/inet/ipv6';
+import { type IcmpError, NET_UNREACHABLE, RateLimit, TIME_EXCEEDED, writeIcmpError } from '../icmp.ts';
+import { HOP_LIMIT_EXCEEDED, MIN_IPV6_MTU, NO_ROUTE_6, packetTooBig, writeIcmpError6 } from '../icmp6.ts';
+import { dontFragment, source } from '../packet.ts';
+import { IPV6_SOURCE } from '../packet6.ts';
 import * as layout from './assembly/layout.ts';
 import type { Ports } from './ports.ts';
 import type { ForwarderConfig, State } from './state.ts';
@@ -16,6 +19,7 @@ export class Answers {
   readonly #answer: Uint8Array;
   readonly #limit: RateLimit;
   #identification = 0;
+  readonly #from6: Uint8Array | undefined;
 
   constructor(
     readonly wasm: Wasm,
@@ -27,12 +31,23 @@ export class Answers {
   ) {
     this.offender = wasm.bytes.subarray(layout.OFFENDER, layout.OFFENDER + layout.OFFENDER_BYTES);
     this.#answer = wasm.bytes.subarray(layout.ANSWER, layout.ANSWER + layout.ANSWER_BYTES);
+    this.#from6 = config.tunAddress6 === undefined ? undefined : ipv6ToBytes(config.tunAddress6);
     this.#limit = new RateLimit(ICMP_PER_SECOND, ICMP_BURST, now());
   }
 
   /** Notes a packet in the memory as the offender. */
   about(packet: number, length: number): void {
     this.wasm.bytes.copyWithin(layout.OFFENDER, packet, packet + Math.min(length, layout.OFFENDER_BYTES));
+  }
+
+  /** Whether the offender must not be cut: by its own wish, or as a packet of IPv6. */
+  get mayNotFragment(): boolean {
+    return this.#isSix || dontFragment(this.offender);
+  }
+
+  /** It would not be here if IPv6 were off. */
+  get #isSix(): boolean {
+    return this.offender[0]! >>> 4 === 6;
   }
 
   /** Answers the offender, which came from the device. */
@@ -46,7 +61,9 @@ export class Answers {
 
   /** Answers the offender, which came from the socket, to the peer that has its source. */
   answerPeer(error: IcmpError): void {
-    const peer = this.state.ownerOf(source(this.offender));
+    const peer = this.#isSix
+      ? this.state.ownerOf6(this.offender, IPV6_SOURCE)
+      : this.state.ownerOf(source(this.offender));
     if (peer === 0) return;
     const length = this.#write(error);
     if (length > 0 && this.ports.sendTo(layout.ANSWER, length, peer) >= 0) this.state.count('icmpSent', 1);
@@ -54,9 +71,18 @@ export class Answers {
 
   #write(error: IcmpError): number {
     this.#identification = (this.#identification + 1) & 0xffff;
-    const length = writeIcmpError(this.#answer, this.offender, error, this.config.tunAddress, this.#identification);
+    const length = this.#isSix
+      ? writeIcmpError6(this.#answer, this.offender, inIpv6(error), this.#from6!)
+      : writeIcmpError(this.#answer, this.offender, error, this.config.tunAddress, this.#identification);
     if (length === 0 || this.#limit.take(this.now())) return length;
     this.state.count('icmpSuppressed', 1);
     return 0;
   }
+}
+
+/** What says the same in ICMPv6. */
+function inIpv6(error: IcmpError): IcmpError {
+  if (error === NET_UNREACHABLE) return NO_ROUTE_6;
+  if (error === TIME_EXCEEDED) return HOP_LIMIT_EXCEEDED;
+  return packetTooBig(Math.max(error.mtu, MIN_IPV6_MTU));
 }

@@ -1,5 +1,4 @@
 import { fragmentationNeeded, NET_UNREACHABLE, plateauBelow, TIME_EXCEEDED } from '../icmp.ts';
-import { dontFragment } from '../packet.ts';
 import { NO_ROUTE, SEND_FAILED, TOO_BIG, TTL_EXPIRED, type Verdict } from '../reasons.ts';
 import { SENT } from '../shared.ts';
 import type { Answers } from './answers.ts';
@@ -61,6 +60,13 @@ export class Egress {
     return more || this.#held !== 0;
   }
 
+  /** Every packet is a message of its own from now on. */
+  stopSegmenting(): void {
+    this.#segmenting = false;
+    this.wasm.setSending(1);
+    this.state.setAbility('udpSegment', 0);
+  }
+
   /** The peers changed: what waits for one that is gone goes nowhere. */
   rerouteWaiting(): void {
     if (!this.#stalled) return;
@@ -113,7 +119,7 @@ export class Egress {
     answers.about(packet, length);
     if (verdict === NO_ROUTE) answers.answerDevice(NET_UNREACHABLE);
     else if (verdict === TTL_EXPIRED) answers.answerDevice(TIME_EXCEEDED);
-    else if (dontFragment(answers.offender)) answers.answerDevice(fragmentationNeeded(this.config.mtu));
+    else if (answers.mayNotFragment) answers.answerDevice(fragmentationNeeded(this.config.mtu));
   }
 
   /** Sends what is planned; false when the socket has no room for all of it. */
@@ -181,8 +187,7 @@ export class Egress {
       }
     }
     if (sent === 0 || !this.#segmenting) return;
-    this.#segmenting = false;
-    this.wasm.setSending(1);
+    this.stopSegmenting();
     this.state.count('offloadFallbacks', 1);
   }
 
@@ -192,7 +197,7 @@ export class Egress {
     this.state.drop(error === EMSGSIZE ? TOO_BIG : SEND_FAILED, 1);
     if (error !== EMSGSIZE) return;
     this.wasm.copySegment(segment, layout.OFFENDER, layout.OFFENDER_BYTES);
-    if (!dontFragment(this.answers.offender)) return;
+    if (!this.answers.mayNotFragment) return;
     // The kernel keeps the path's MTU to itself (it would tell a connected socket): guess as RFC 1191 hosts do.
     const length = this.wasm.words[(layout.SEGMENTS >>> 2) + segment * SEGMENT_WORDS + 2]!;
     this.answers.answerDevice(fragmentationNeeded(Math.min(this.config.mtu, plateauBelow(length))));

@@ -1,8 +1,11 @@
+import { ipv6ToBytes } from '@flannel-ts/inet/ipv6';
 import type { Shared } from '../shared.ts';
 import { Answers } from './answers.ts';
+import * as layout from './assembly/layout.ts';
 import { Egress } from './egress.ts';
 import { Ingress, type Merging } from './ingress.ts';
 import type { Ports } from './ports.ts';
+import { type Outcome, testWrites } from './selftest.ts';
 import { type ForwarderConfig, State } from './state.ts';
 import { instantiate, type Wasm } from './wasm.ts';
 
@@ -12,6 +15,9 @@ export interface Abilities {
   readonly vnet: boolean;
   /** UDP_SEGMENT. */
   readonly segment: boolean;
+  /** UDP_GRO. */
+  readonly gro?: boolean;
+  /** What the device brings as super-packets, it also takes as such. */
   readonly merging: Merging;
 }
 
@@ -23,11 +29,12 @@ export class FastForwarder {
   readonly egress: Egress;
   readonly ingress: Ingress;
   readonly #state: State;
+  readonly #ports: Ports;
 
   constructor(
     openPorts: (wasm: Wasm) => Ports,
-    config: ForwarderConfig,
-    abilities: Abilities,
+    readonly config: ForwarderConfig,
+    readonly abilities: Abilities,
     shared: Shared,
     now: () => number,
   ) {
@@ -35,17 +42,47 @@ export class FastForwarder {
     this.#state = state;
     this.wasm = instantiate({
       ownerOf: (address) => state.ownerOf(address),
+      ownerOf6: (at) => state.ownerOf6(this.wasm.bytes, at),
       isPeer: (address) => (state.isPeer(address) ? 1 : 0),
       refuse: (verdict, packet, length) => this.ingress.refuse(verdict, packet, length),
       makeRoom: () => this.ingress.flush(),
     });
     const { wasm } = this;
     wasm.configure(config.mtu, config.tunAddress, config.port, (config.filterPeers ?? true) ? 1 : 0);
+    if (config.tunAddress6 !== undefined) {
+      wasm.bytes.set(ipv6ToBytes(config.tunAddress6), layout.OWN_ADDRESS6);
+      wasm.enableIpv6();
+    }
     const ports = openPorts(wasm);
+    this.#ports = ports;
     const { vnet, segment, merging } = abilities;
+    state.setAbility('vnetHeader', vnet ? 1 : 0);
+    state.setAbility('udpSegment', segment ? 1 : 0);
+    state.setAbility('udpGro', abilities.gro ? 1 : 0);
+    state.setAbility('deviceTso', vnet && merging.tcp ? 1 : 0);
+    state.setAbility('deviceUso', vnet && merging.udp ? 1 : 0);
+    state.setAbility('busyPollUs', config.busyPollUs ?? 0);
     const answers = new Answers(wasm, ports, state, config, vnet, now);
     this.egress = new Egress(wasm, ports, state, answers, config, vnet, segment);
     this.ingress = new Ingress(wasm, ports, state, answers, config, vnet, merging);
+  }
+
+  /** Tries what the device takes, and keeps to that. False as long as the device is down. */
+  testDevice(): boolean {
+    const { merging } = this.abilities;
+    if (!merging.tcp && !merging.udp) return true;
+    const working = testWrites(this.wasm, this.#ports, this.config.tunAddress, merging);
+    if (working === undefined) return false;
+    const failed = working.tcp !== merging.tcp || working.udp !== merging.udp;
+    if (failed) this.ingress.setMerging(working);
+    this.noteTest(failed ? 'failed' : 'passed');
+    return true;
+  }
+
+  /** The worst of several outcomes stays. */
+  noteTest(outcome: Outcome): void {
+    if (outcome === 'failed') this.#state.count('offloadFallbacks', 1);
+    this.#state.noteTest(outcome);
   }
 
   refreshRoutes(): void {

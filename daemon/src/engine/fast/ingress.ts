@@ -33,8 +33,14 @@ export class Ingress {
     readonly vnet: boolean,
     merging: Merging,
   ) {
-    const verify = config.verifyChecksums ?? true;
-    wasm.setMerging(vnet && merging.tcp ? 1 : 0, vnet && merging.udp ? 1 : 0, verify ? 1 : 0);
+    this.setMerging(merging);
+  }
+
+  setMerging({ tcp, udp }: Merging): void {
+    const verify = this.config.verifyChecksums ?? true;
+    this.wasm.setMerging(this.vnet && tcp ? 1 : 0, this.vnet && udp ? 1 : 0, verify ? 1 : 0);
+    this.state.setAbility('mergeTcp', this.vnet && tcp ? 1 : 0);
+    this.state.setAbility('mergeUdp', this.vnet && udp ? 1 : 0);
   }
 
   /** Forwards what one call receives. True when the socket may have more without being polled. */
@@ -116,7 +122,7 @@ export class Ingress {
 
   /** Kernels 6.6.44 and 6.10 refuse some super-packets whose last part is short: the packets go as they came, from now on. */
   #replay(entry: number, packets: number, sender: number): void {
-    this.wasm.setMerging(0, 0, 0);
+    this.setMerging({ tcp: false, udp: false });
     this.state.count('offloadFallbacks', 1);
     for (let packet = 0; packet < packets; packet++) {
       const length = this.wasm.preparePacket(entry, packet);

@@ -14,6 +14,7 @@ export interface Exports {
   sum(at: number, length: number): bigint;
   setBase(low: number, high: number): void;
   configure(mtu: number, tunAddress: number, port: number, filterPeers: number): void;
+  enableIpv6(): void;
   setSending(maxSegments: number): void;
   setMerging(tcp: number, udp: number, verify: number): void;
   forgetRoutes(): void;
@@ -37,6 +38,8 @@ export interface Exports {
 /** What the module asks of its host; addresses are signed numbers. See assembly/host.ts. */
 export interface Imports {
   ownerOf(address: number): number;
+  /** By the offset of the address in the memory. */
+  ownerOf6(at: number): number;
   isPeer(address: number): number;
   refuse(verdict: number, packet: number, length: number): void;
   makeRoom(): void;

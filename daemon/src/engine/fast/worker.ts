@@ -5,6 +5,7 @@ import { type EngineWorkerData, runEngineWorker } from '../worker-main.ts';
 import { acquireAbilities, releaseAbilities } from './abilities.ts';
 import { FastForwarder } from './forwarder.ts';
 import { descriptorPorts } from './ports.ts';
+import { testSegmentation } from './selftest.ts';
 
 const TUN = 0;
 const SOCKET = 1;
@@ -16,12 +17,15 @@ const MAX_IDLE_WAKEUPS = 10_000;
 /** A batch each way per turn, of descriptors that are ready; a look at the stop word and the routes before every turn. */
 function run(data: EngineWorkerData): void {
   const { tunFd, socketFd, offload } = data.config;
-  const abilities = acquireAbilities(tunFd, socketFd, offload ?? true);
+  const offered = acquireAbilities(tunFd, socketFd, offload ?? true);
   try {
     const shared = sharedOf(data.buffer);
     const open = (wasm: Parameters<typeof descriptorPorts>[0]) =>
       descriptorPorts(wasm, tunFd, socketFd, data.config.port);
+    const outcome = offered.segment ? testSegmentation() : 'unknown';
+    const abilities = outcome === 'failed' ? { ...offered, segment: false } : offered;
     const forwarder = new FastForwarder(open, data.config, abilities, shared, () => performance.now());
+    forwarder.noteTest(outcome);
     loop(data, forwarder);
   } finally {
     releaseAbilities(tunFd, socketFd);
@@ -37,6 +41,9 @@ function loop({ config, buffer, wakeFd, pollTimeoutMs }: EngineWorkerData, forwa
     { fd: config.socketFd, events: POLLIN },
     { fd: wakeFd, events: POLLIN },
   ]);
+  const busyPollMs = (config.busyPollUs ?? 0) / 1000;
+  let awakeUntil = 0;
+  let tested = false;
   let idleWakeups = 0;
   let moreOut = false;
   let moreIn = false;
@@ -46,17 +53,22 @@ function loop({ config, buffer, wakeFd, pollTimeoutMs }: EngineWorkerData, forwa
     // While messages wait for room in the socket, the device's queue holds the others back.
     set.change(TUN, egress.stalled ? -1 : config.tunFd, POLLIN);
     set.change(SOCKET, config.socketFd, egress.stalled ? POLLIN | POLLOUT : POLLIN);
-    set.wait((moreOut && !egress.stalled) || moreIn ? 0 : pollTimeoutMs);
+    const stay = (moreOut && !egress.stalled) || moreIn || (awakeUntil !== 0 && performance.now() < awakeUntil);
+    set.wait(stay ? 0 : pollTimeoutMs);
     if (set.ready(WAKE) !== 0) {
       wake.drain();
       forwarder.refreshRoutes();
     }
+    // The device is brought up some time after the start.
+    if (!tested) tested = forwarder.testDevice();
     const socketEvents = set.ready(SOCKET);
     const tunEvents = set.ready(TUN);
     const before = totals[0]! + totals[2]!;
     if (egress.stalled ? socketEvents !== 0 : moreOut || tunEvents !== 0) moreOut = egress.forward();
     if (moreIn || (socketEvents & ~POLLOUT) !== 0) moreIn = ingress.forward();
-    if ((tunEvents === 0 && socketEvents === 0) || totals[0]! + totals[2]! !== before) idleWakeups = 0;
+    const moved = totals[0]! + totals[2]! !== before;
+    if (moved && busyPollMs !== 0) awakeUntil = performance.now() + busyPollMs;
+    if ((tunEvents === 0 && socketEvents === 0) || moved) idleWakeups = 0;
     else if (++idleWakeups > MAX_IDLE_WAKEUPS) {
       throw new EngineError('DESCRIPTOR_LOST', 'A descriptor of the engine is always ready and never has a packet');
     }

@@ -192,10 +192,14 @@ export class DeviceTap {
     sendTo(this.fd, bytes, 0, sockaddrLl(this.index, this.protocol));
   }
 
-  /** What the engine wrote. */
+  /** What the engine wrote, but for packets to 0.0.0.0, with which it only tries the device (fast/selftest.ts). */
   tryReceive(): Uint8Array | undefined {
-    const length = tryRecvFrom(this.fd, this.#buffer, 0, this.#from);
-    return length < 0 ? undefined : this.#buffer.slice(0, length);
+    for (;;) {
+      const length = tryRecvFrom(this.fd, this.#buffer, 0, this.#from);
+      if (length < 0) return undefined;
+      const toNobody = this.#buffer[0] === 0x45 && this.#buffer.subarray(16, 20).every((byte) => byte === 0);
+      if (!toNobody) return this.#buffer.slice(0, length);
+    }
   }
 
   async receive(): Promise<Uint8Array> {

@@ -5,6 +5,8 @@ export let base: u64 = 0;
 export let mtu: u32 = 0;
 export let tunAddress: u32 = 0;
 export let filterPeers: bool = true;
+/** Whether IPv6 is carried; the own address is then at OWN_ADDRESS6. */
+export let ipv6: bool = false;
 /** Segments in a message; 1 without UDP_SEGMENT. */
 export let maxSegments: u32 = 1;
 /** Whether packets may be merged at all, and those of UDP. */
@@ -23,6 +25,10 @@ export function configure(ownMtu: u32, address: u32, port: u32, filter: bool): v
   filterPeers = filter;
 }
 
+export function enableIpv6(): void {
+  ipv6 = true;
+}
+
 export let peerPort: u32 = 0;
 
 export function setSending(segments: u32): void {
@@ -37,6 +43,8 @@ export function setMerging(tcp: bool, udp: bool, verifyChecksums: bool): void {
 
 /** The peer that has an address, 0 for none. Imported from the host. */
 export declare function ownerOf(address: u32): u32;
+/** The same for the IPv6 address of 16 bytes at `address`. */
+export declare function ownerOf6(address: usize): u32;
 export declare function isPeer(address: u32): bool;
 /** Counts a refused incoming packet and answers it where that is due. */
 export declare function refuse(verdict: i32, packet: usize, length: u32): void;

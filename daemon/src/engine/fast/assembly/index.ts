@@ -1,6 +1,6 @@
 /* What the host calls. */
 export { fold, sum } from './checksum';
-export { configure, forgetRoutes, setBase, setMerging, setSending } from './host';
+export { configure, enableIpv6, forgetRoutes, setBase, setMerging, setSending } from './host';
 export { clearEntries, entryCount, finishEntries, incoming, preparePacket } from './merge';
 export { clearPlan, copySegment, messageCount, prepareSingle, segmentCount } from './plan';
 export { prepareSlots, readSlots } from './slots';

@@ -79,11 +79,13 @@ export const NO_VNET = FLOWS + FLOW_COUNT * 4;
 export const SPARE_IOVECS = NO_VNET + 16;
 /** The packet that an ICMP error is about, as far as it is quoted. */
 export const OFFENDER = SPARE_IOVECS + 32;
-export const OFFENDER_BYTES = 1024;
+export const OFFENDER_BYTES = 1280;
 /** An ICMP error, behind an empty virtio header. */
 export const ANSWER = OFFENDER + OFFENDER_BYTES + 16;
-export const ANSWER_BYTES = 1024;
+export const ANSWER_BYTES = 1280;
 export const SOCKADDR = ANSWER + ANSWER_BYTES;
+/** The device's own IPv6 address. */
+export const OWN_ADDRESS6 = SOCKADDR + 16;
 export const MEMORY_PAGES = 112;
 
 // Fields of an entry

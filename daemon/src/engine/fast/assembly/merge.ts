@@ -8,16 +8,19 @@ import { fold, sum, swap } from './checksum';
 import {
   base,
   filterPeers,
+  ipv6,
   isPeer,
   makeRoom,
   mergeTcp,
   mergeUdp,
+  ownerOf6,
   peerOfSource,
   refuse,
   tunAddress,
   verify,
 } from './host';
 import { checkHeader, decrementTimeToLive, pseudoHeader, sealHeader, totalLength } from './ipv4';
+import { checkHeader6, decrementHopLimit, isIpv6, totalLength6 } from './ipv6';
 import {
   ENTRIES,
   ENTRY_BYTES,
@@ -41,6 +44,7 @@ import {
   MAX_ENTRIES,
   MAX_MERGED,
   NO_VNET,
+  OWN_ADDRESS6,
   SPARE_IOVECS,
   SPOOFED_SOURCE,
   TOO_SHORT,
@@ -85,9 +89,13 @@ export function incoming(data: usize, length: u32, size: u32, sender: u32): void
   do {
     const part = min(step, length - at);
     const packet = data + at;
-    const verdict = known ? judge(packet, part, sender) : UNKNOWN_PEER;
+    const six = ipv6 && isIpv6(packet, part);
+    const verdict = !known ? UNKNOWN_PEER : six ? judge6(packet, part, sender) : judge(packet, part, sender);
     if (verdict < 0) {
       refuse(verdict, packet, part);
+    } else if (six) {
+      decrementHopLimit(packet);
+      take6(packet, sender);
     } else {
       decrementTimeToLive(packet);
       take(packet, sender);
@@ -107,6 +115,17 @@ function judge(packet: usize, length: u32, sender: u32): i32 {
   return load<u8>(packet, 8) <= 1 ? TTL_EXPIRED : 0;
 }
 
+/** judgeIncoming6 of forward.ts, behind the check of the sender. */
+function judge6(packet: usize, length: u32, sender: u32): i32 {
+  const verdict = checkHeader6(packet, length);
+  if (verdict < 0) return verdict;
+  if (load<u64>(packet, 8) === load<u64>(OWN_ADDRESS6) && load<u64>(packet, 16) === load<u64>(OWN_ADDRESS6, 8)) {
+    return SPOOFED_SOURCE;
+  }
+  if (filterPeers && ownerOf6(packet + 8) !== sender) return SPOOFED_SOURCE;
+  return load<u8>(packet, 7) <= 1 ? TTL_EXPIRED : 0;
+}
+
 function take(packet: usize, sender: u32): void {
   const total = totalLength(packet);
   const header = mergeableHeader(packet, total);
@@ -119,6 +138,11 @@ function take(packet: usize, sender: u32): void {
   if (index !== 0 && join(entryAt(index - 1), index - 1, packet, header, total, sender)) return;
   openEntry(packet, header, total, sender);
   store<u32>(flow, entries);
+}
+
+/** Packets of IPv6 are written as they came: none is merged, so none can be overtaken. */
+function take6(packet: usize, sender: u32): void {
+  openEntry(packet, 0, totalLength6(packet), sender);
 }
 
 /** A packet that is written as it came. Later ones must not join entries before it. */

@@ -3,8 +3,9 @@
  * headers of their own, payload where it lies.
  */
 import { fold, sum, swap } from './checksum';
-import { mtu, peerOfDestination } from './host';
+import { ipv6, mtu, peerOfDestination } from './host';
 import { checkHeader, decrementTimeToLive, headerLength, pseudoHeader, totalLength } from './ipv4';
+import { isIpv6 } from './ipv6';
 import {
   HEADER_STRIDE,
   HEADERS,
@@ -17,6 +18,7 @@ import {
   VNET_BYTES,
 } from './layout';
 import { addIovec, addSegment, hasRoom, segmentCount } from './plan';
+import { outgoing6, outgoingSuper6, superBytes, superPackets } from './split6';
 
 /** The largest IPv4 datagram less its IPv4 and UDP headers. */
 const MAX_PAYLOAD: u32 = 65535 - 20 - 8;
@@ -58,6 +60,13 @@ export function outgoing(packet: usize, length: u32, vnet: bool): i32 {
   wireBytes = length;
   if (!hasRoom(1)) return PLAN_FULL;
   const type = vnet ? (load<u8>(packet - VNET_BYTES + 1) as u32) & ~GSO_ECN : 0;
+  if (ipv6 && isIpv6(packet, length)) {
+    if (type === 0) return outgoing6(packet, length, vnet);
+    const verdict6 = outgoingSuper6(packet, length, type);
+    wirePackets = superPackets;
+    wireBytes = superBytes;
+    return verdict6;
+  }
   const verdict = checkHeader(packet, length);
   if (verdict < 0) return verdict;
   if (type !== 0) return outgoingSuper(packet, type, load<u16>(packet - VNET_BYTES + 4) as u32);
