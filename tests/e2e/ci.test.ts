@@ -2,13 +2,26 @@
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { CHECK_SETTINGS, type CheckResult, failures, POD_CHECKS } from '../../tools/ci/conformance/checks.ts';
 import { ciStackName } from '../../tools/ci/names.ts';
 import type { Report } from '../../tools/ci/report.ts';
-import { finish, leftovers, netns, processesIn, REPOSITORY, type Result, run, start, until } from './support.ts';
+import {
+  finish,
+  leftovers,
+  netns,
+  type Outputs,
+  processesIn,
+  REPOSITORY,
+  type Result,
+  run,
+  start,
+  until,
+} from './support.ts';
 
 jest.setTimeout(600_000);
 
 const directory = mkdtempSync(join(tmpdir(), 'flannel-ci-'));
+const PROBE = join(REPOSITORY, 'tools', 'ci', 'conformance', 'probe.mjs');
 const stateDirectory = join(directory, '.pulumi', 'stacks', 'flannel');
 /** A backend of its own: the janitor must find no other test's stacks. */
 const env = { PULUMI_BACKEND_URL: `file://${directory}`, PULUMI_HOME: join(directory, 'home') };
@@ -100,6 +113,39 @@ describe('two branches at the same time', () => {
     expect(stacks()).toContain(kept);
     const again = await tools('conformance', '--stack', kept);
     expect([again.code, again.stdout]).toEqual([0, expect.stringMatching(/masquerade +2 of 2/)]);
+  });
+
+  test('the probe makes a pod by CNI and talks from it, on the Bun inside flanneld: as in AWS', async () => {
+    const { pods, nodes } = JSON.parse((await tools('status', '--stack', kept, '--json')).stdout) as Outputs;
+    const root = `/var/lib/flannel-local/${kept}/nodes/node-0`;
+    const probe = (namespace: string, ...args: string[]) =>
+      start(['nsenter', `--net=${namespace}`, '--', `${root}/opt/flannel/current/flanneld`, PROBE, ...args], {
+        env: { BUN_BE_BUN: '1' },
+      });
+    const name = `fltest-${process.pid}-probe`;
+    const chain = [
+      `/run/netns/${name}`,
+      `${root}/etc/cni/net.d/10-flannel.conflist`,
+      `${root}/opt/flannel/current/cni`,
+    ];
+    const target = pods.find(({ node }) => node === 'node-1')!;
+    const server = probe(target.netns, 'serve', '7412');
+    await run(['ip', 'netns', 'add', name]);
+    try {
+      await new Promise((resolve) => server.stdout!.once('data', resolve));
+      const attached = await finish(probe(netns(kept, 'node-0'), 'attach', ...chain));
+      const self = { name, address: attached.stdout.trim(), nodeAddress: nodes[0]!.address };
+      expect([attached.stderr, self.address]).toEqual(['', expect.stringMatching(/^10\.244\./)]);
+      const targets = [{ name: target.name, address: target.address, checks: POD_CHECKS }];
+      const plan = { ...CHECK_SETTINGS, port: 7412, self, targets };
+      const checked = await finish(probe(`/run/netns/${name}`, 'check', JSON.stringify(plan)));
+      const results = JSON.parse(checked.stdout) as CheckResult[];
+      expect([results.map(({ check }) => check), failures(results)]).toEqual([[...POD_CHECKS], []]);
+      expect((await finish(probe(netns(kept, 'node-0'), 'detach', ...chain))).code).toBe(0);
+    } finally {
+      server.kill('SIGKILL');
+      await run(['ip', 'netns', 'delete', name]);
+    }
   });
 
   test('conformance sees what does not work', async () => {

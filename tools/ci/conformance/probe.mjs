@@ -211,8 +211,11 @@ async function runPlugins(command, [netns = '', conflist = '', plugins = '']) {
     if (status !== 0) throw new Error(`${conf.type} ${command} ended with ${status}: ${stdout}${stderr}`);
     prevResult = command === 'ADD' ? JSON.parse(stdout) : undefined;
   }
-  if (prevResult) console.log(prevResult.ips[0].address.split('/')[0]);
+  for (const { address } of prevResult?.ips.slice(0, 1) ?? []) console.log(address.split('/')[0]);
 }
+
+// The CNI plugin is made with Bun as well, and would take this for itself.
+delete process.env.BUN_BE_BUN;
 
 const [mode, ...args] = process.argv.slice(2);
 if (mode === 'serve') serve(Number(args[0]));
