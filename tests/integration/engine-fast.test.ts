@@ -1,10 +1,10 @@
 import { describeEngine } from '../../daemon/src/engine/compliance.ts';
 import { startFastEngine } from '../../daemon/src/engine/fast/engine.ts';
 
-describeEngine('startFastEngine() with offloads', startFastEngine, { vnetHeader: true });
-describeEngine('startFastEngine() on a plain device', startFastEngine);
+describeEngine('startFastEngine() with offloads', startFastEngine, { vnetHeader: true, ipv6: true });
+describeEngine('startFastEngine() on a plain device', startFastEngine, { ipv6: true });
 describeEngine(
   'startFastEngine() with its offloads turned off',
   (config, signal) => startFastEngine({ ...config, offload: false }, signal),
-  { vnetHeader: true },
+  { vnetHeader: true, ipv6: true },
 );

@@ -3,10 +3,11 @@ import type { EngineChoice, EngineName } from '@flannel-ts/flannel/backend-confi
 import type { Engine, StartEngine } from './engine.ts';
 import { startFastEngine } from './fast/engine.ts';
 import { startReferenceEngine } from './reference/engine.ts';
+import { SELF_TEST } from './shared.ts';
 
 export type EngineSettings = Required<EngineChoice>;
 
-const DEFAULT_ENGINE: EngineName = 'reference';
+const DEFAULT_ENGINE: EngineName = 'fast';
 const WATCH_INTERVAL_MS = 5000;
 
 /** A flag that was given wins over the network config, so that one node can be set apart; both win over the defaults. */
@@ -34,21 +35,20 @@ export function chooseEngine(
   warn: (text: string) => void,
 ): StartEngine {
   if (engine === 'reference') return startReferenceEngine;
-  return async (config, signal) => {
-    if (config.tunAddress6 !== undefined) {
-      warn('The fast engine does not carry IPv6 yet, which the network has: the reference engine takes its place');
-      return startReferenceEngine(config, signal);
-    }
-    return watchFallbacks(await startFastEngine({ ...config, offload, busyPollUs }, signal), warn);
-  };
+  return async (config, signal) =>
+    watchFallbacks(await startFastEngine({ ...config, offload, busyPollUs }, signal), warn);
 }
 
 export function watchFallbacks(engine: Engine, warn: (text: string) => void): Engine {
   const timer = setInterval(() => {
-    const { offloadFallbacks, lastErrno } = engine.counters();
+    const { offloadFallbacks, lastErrno, abilities } = engine.counters();
     if (offloadFallbacks === 0) return;
     clearInterval(timer);
-    warn(`The kernel refused the use of an offload (last errno ${lastErrno}): the engine goes on without it`);
+    const untrue = abilities.selfTest === SELF_TEST.failed;
+    const why = untrue
+      ? 'An offload of the kernel failed its test'
+      : `The kernel refused an offload (errno ${lastErrno})`;
+    warn(`${why}: the engine goes on without it`);
   }, WATCH_INTERVAL_MS).unref();
   const { failed } = engine;
   void failed.then(() => clearInterval(timer));

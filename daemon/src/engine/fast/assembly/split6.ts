@@ -61,14 +61,15 @@ export function outgoingSuper6(packet: usize, length: u32, type: u32): i32 {
   const size = load<u16>(packet - VNET_BYTES + 4) as u32;
   const ip = load<u16>(packet - VNET_BYTES + 6) as u32;
   const total = totalLength6(packet);
-  if (size === 0 || ip < 40 || ip + 20 > total) return MALFORMED;
+  if (size === 0 || ip < 40) return MALFORMED;
   let header = ip;
   if (type === GSO_TCPV6) {
+    if (ip + 20 > total) return MALFORMED;
     header += ((load<u8>(packet + ip, 12) as u32) >>> 4) << 2;
     if (header < ip + 20) return MALFORMED;
   } else if (type === GSO_UDP_L4) header += 8;
   else return MALFORMED;
-  if (header > total || header > HEADER_STRIDE) return MALFORMED;
+  if (header > total || header > (HEADER_STRIDE as u32)) return MALFORMED;
   const payload = total - header;
   const count = payload === 0 ? 1 : (payload + size - 1) / size;
   if (count > MAX_SEGMENTS) return MALFORMED;

@@ -12,7 +12,7 @@ export const PEER = parseIpv4('192.0.2.2');
 export const OTHER_PEER = parseIpv4('192.0.2.3');
 export const ALL: Abilities = { vnet: true, segment: true, merging: { tcp: true, udp: true } };
 
-const CONFIG = { tunAddress: parseIpv4('10.1.0.0'), mtu: 1472, port: parsePort(8285) };
+export const CONFIG = { tunAddress: parseIpv4('10.1.0.0'), mtu: 1472, port: parsePort(8285) };
 const ROUTES: readonly (readonly [string, Ipv4])[] = [
   ['10.2.0.0/24', PEER],
   ['10.3.0.0/24', OTHER_PEER],
