@@ -9,6 +9,9 @@ import * as pulumi from '@pulumi/pulumi';
 import { onlyByTls, policy } from './policy.ts';
 import { named } from './tags.ts';
 
+/** Names of buckets are the whole world's; whoever makes these needs to be allowed no others of the account. */
+export const BUCKET_PREFIX = 'flannel-';
+
 export interface PrivateBucketArgs {
   readonly keyArn: pulumi.Input<string>;
   /** Its objects go with it. */
@@ -27,7 +30,7 @@ export class PrivateBucket extends pulumi.ComponentResource {
     super('flannel:aws:Bucket', name, {}, options);
     const { keyArn, forceDestroy, protect, retain = false } = args;
     const bucket = new Bucket(
-      name,
+      `${BUCKET_PREFIX}${name}`,
       { forceDestroy, tags: named(name) },
       { parent: this, protect, retainOnDelete: retain },
     );

@@ -1,11 +1,12 @@
 /** What whoever runs the program must be allowed to do: for docs/aws.md, and for a role of a CI system. */
+import { BUCKET_PREFIX } from './bucket.ts';
 import { IAM_PATH } from './iam.ts';
 import { allow, type Statement } from './policy.ts';
 
 /** Of all accounts and regions; a real one puts its account in the place of the star. */
 const ROLES = `arn:aws:iam::*:role${IAM_PATH}*`;
 const PROFILES = `arn:aws:iam::*:instance-profile${IAM_PATH}*`;
-const BUCKETS = ['artifacts', 'backup'].map((name) => `arn:aws:s3:::${name}-*`);
+const BUCKETS = `arn:aws:s3:::${BUCKET_PREFIX}*`;
 
 /** Each verb with each thing, as service:VerbThing. */
 const crud = (service: string, things: readonly string[], verbs: readonly string[] = ['Create', 'Delete']) =>
@@ -94,7 +95,7 @@ function identity(): Statement[] {
 
 function data(): Statement[] {
   return [
-    allow('Buckets', ['s3:*'], [...BUCKETS, ...BUCKETS.map((arn) => `${arn}/*`)]),
+    allow('Buckets', ['s3:*'], [BUCKETS, `${BUCKETS}/*`]),
     allow(
       'Parameters',
       actions('ssm', [

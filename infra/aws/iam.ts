@@ -4,7 +4,7 @@ import { Role as IamRole } from '@pulumi/aws/iam/role';
 import { RolePolicy } from '@pulumi/aws/iam/rolePolicy';
 import * as pulumi from '@pulumi/pulumi';
 import { artifactPrefix } from './artifacts.ts';
-import { type ObjectFolder, parameterPath, type Role } from './contract.ts';
+import { parameterPath, type Role } from './contract.ts';
 import { allow, policy, type Statement, trust } from './policy.ts';
 import { named, STACK_TAG } from './tags.ts';
 
@@ -21,7 +21,7 @@ export interface Grants {
   /** Where etcd's members put snapshots. */
   readonly snapshots?: { readonly bucketArn: string; readonly prefix: string };
   /** Whether an `up` waits for a node to be ready, as it does for members of etcd. */
-  readonly waitedFor: boolean;
+  readonly waitedFor?: boolean;
   /** Whether a node switches off the source and destination check of its own interface. */
   readonly changesOwnCheck: boolean;
 }
@@ -126,7 +126,7 @@ export interface InstanceRoleArgs {
   readonly role: Role;
   readonly keyArn: pulumi.Input<string>;
   readonly artifactsArn: pulumi.Input<string>;
-  readonly snapshots?: { readonly bucketArn: pulumi.Input<string>; readonly prefix: ObjectFolder['prefix'] };
+  readonly snapshots?: { readonly bucketArn: pulumi.Input<string>; readonly prefix: string };
   readonly changesOwnCheck?: boolean;
   readonly waitedFor?: boolean;
 }

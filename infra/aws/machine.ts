@@ -15,7 +15,7 @@ export const METADATA_OPTIONS = {
 } as const;
 
 /** In GiB: the image has 8, and artifacts and logs little. */
-export const ROOT_VOLUME_GIB = 10;
+const ROOT_VOLUME_GIB = 10;
 
 /** Encrypted with the account's own key for EBS: nothing on it outlives the machine, and no grant is needed to boot. */
 export const ROOT_VOLUME = {

@@ -36,7 +36,7 @@ describeLifecycle('prod', {}, (of) => {
       'Volume etcd-etcd-1-data',
       'Volume etcd-etcd-2-data',
     ]);
-    expect((await stack.find('Bucket')).map(({ name }) => name)).toEqual(['backup']);
+    expect((await stack.find('Bucket')).map(({ name }) => name)).toEqual(['flannel-backup']);
     expect(await stack.double.machines()).toEqual([]);
   });
 });
