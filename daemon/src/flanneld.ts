@@ -42,7 +42,7 @@ const SETTLED_MS = 1000;
 export interface DaemonParts {
   readonly manager: SubnetManager;
   readonly engineOf: (settings: EngineSettings) => StartEngine;
-  readonly openDevice: (name: string) => TunDevice;
+  readonly openDevice: (name: string, multiQueue: boolean) => TunDevice;
   readonly log: Logger;
 }
 
@@ -128,8 +128,7 @@ async function serve(options: Options, parts: DaemonParts, serving: Serving, sig
   const { subnet, ipv6Subnet } = lease;
   const node = { external, subnet, ...(ipv6Subnet && { ipv6Subnet }) };
   const engines = new EngineSwitch(options.engine, config, log);
-  const startEngine = parts.engineOf(engines.current);
-  const tunnel = openTunnel(options, parts, startEngine, backend.desiredState({ ...node, device: '' }, []), readiness);
+  const tunnel = openTunnel(options, parts, engines, backend.desiredState({ ...node, device: '' }, []), readiness);
   const leases = { table: EMPTY_LEASE_TABLE as LeaseTable };
   const desired = () =>
     backend.desiredState({ ...node, device: tunnel.deviceName } satisfies OwnNode, leases.table.values());
@@ -178,15 +177,20 @@ async function serve(options: Options, parts: DaemonParts, serving: Serving, sig
 
 function openTunnel(
   options: Options,
-  { openDevice, log }: DaemonParts,
-  startEngine: StartEngine,
+  { engineOf, openDevice, log }: DaemonParts,
+  { current }: EngineSwitch,
   { tunnel }: DesiredState,
   readiness: Readiness,
 ): Tunnel {
   if (tunnel === undefined) throw new Error('The backend has no tunnel'); // none of ours
   // A packet from outside the overlay has a foreign source, unless this or another node masquerades it.
   const settings = { ...tunnel, filterPeers: options.ipMasq };
-  return new Tunnel(settings, { startEngine, openDevice, log, report: (why) => readiness.report('engine', why) });
+  return new Tunnel(settings, {
+    startEngine: engineOf(current),
+    openDevice: (name) => openDevice(name, current.queues > 1),
+    log,
+    report: (why) => readiness.report('engine', why),
+  });
 }
 
 async function followConfig(

@@ -50,7 +50,8 @@ async function run(options: Options, log: Logger, signal: AbortSignal): Promise<
     log.info({ version: VERSION, pid: process.pid }, 'Starting flanneld');
     const engineOf = (settings: EngineSettings) => chooseEngine(settings, (text) => log.warn(text));
     // The header costs an engine without offloads nothing, and lets another one take over the device.
-    const openDevice = (name: string) => open({ name, kind: 'tun', exclusive: true, vnetHeader: true });
+    const openDevice = (name: string, multiQueue: boolean) =>
+      open({ name, kind: 'tun', exclusive: true, vnetHeader: true, multiQueue });
     await runDaemon(options, { manager, log, engineOf, openDevice }, signal);
     log.info('Stopped');
   } finally {

@@ -1,5 +1,11 @@
 /** flanneld's command line: flannel's flags and FLANNELD_* variables as one value (flannel main.go). */
-import { ENGINE_NAMES, type EngineChoice, type EngineName, MAX_BUSY_POLL_US } from '@flannel-ts/flannel/backend-config';
+import {
+  ENGINE_NAMES,
+  type EngineChoice,
+  type EngineName,
+  MAX_BUSY_POLL_US,
+  MAX_QUEUES,
+} from '@flannel-ts/flannel/backend-config';
 import { DEFAULT_ETCD_PREFIX, DEFAULT_SUBNET_FILE } from '@flannel-ts/flannel/defaults';
 import { type Ipv4, isIpv4Text, parseIpv4 } from '@flannel-ts/inet/ipv4';
 import { type Ipv6, isIpv6Text, parseIpv6 } from '@flannel-ts/inet/ipv6';
@@ -95,13 +101,14 @@ export const FLAGS = {
   'ip-blackhole-route': boolean(false, 'blackhole route for addresses of the own subnet that no pod has'),
   engine: string(
     '',
-    'what forwards packets of the udp backend: fast, or reference (one packet per system call). This and the next two win over Engine, Offload and BusyPollUs of Backend in the network config',
+    'what forwards packets of the udp backend: fast, or reference (one packet per system call). This and the next three win over Engine, Offload, BusyPollUs and Queues of Backend in the network config',
   ),
   'engine-offload': boolean(true, 'let the fast engine use offloads of the kernel; turn off where they misbehave'),
   'engine-busy-poll': integer(
     0,
     `microseconds (0 to ${MAX_BUSY_POLL_US}) that the fast engine looks for more packets before it sleeps`,
   ),
+  'engine-queues': integer(1, `queues of the device (1 to ${MAX_QUEUES}), each with a thread of the fast engine`),
   version: boolean(false, 'print the version and exit'),
   help: boolean(false, 'print this and exit'),
   h: boolean(false, 'print this and exit'),
@@ -179,6 +186,7 @@ function engineChoice(read: Reader): EngineChoice {
     engine: name === undefined ? undefined : engineName(name),
     offload: read.isGiven('engine-offload') ? read.flag('engine-offload') : undefined,
     busyPollUs: read.isGiven('engine-busy-poll') ? read.integer('engine-busy-poll', 0, MAX_BUSY_POLL_US) : undefined,
+    queues: read.isGiven('engine-queues') ? read.integer('engine-queues', 1, MAX_QUEUES) : undefined,
   });
 }
 

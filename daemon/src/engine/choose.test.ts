@@ -4,22 +4,24 @@ import { startReferenceEngine } from './reference/engine.ts';
 import { SELF_TEST } from './shared.ts';
 
 test('engineSettings() takes a flag, else the network config, else the default, for each setting by itself', () => {
-  expect(engineSettings({}, { engine: 'fast' })).toEqual({ engine: 'fast', offload: true, busyPollUs: 0 });
+  expect(engineSettings({}, { engine: 'fast' })).toEqual({ engine: 'fast', offload: true, busyPollUs: 0, queues: 1 });
   expect(engineSettings({ engine: 'fast' }, { engine: 'reference', offload: false })).toEqual({
     engine: 'fast',
     offload: false,
     busyPollUs: 0,
+    queues: 1,
   });
   expect(
-    engineSettings({ offload: true, busyPollUs: 0 }, { engine: 'fast', offload: false, busyPollUs: 9 }),
+    engineSettings({ offload: true, busyPollUs: 0, queues: 1 }, { engine: 'fast', offload: false, busyPollUs: 9 }),
   ).toMatchObject({
     offload: true,
     busyPollUs: 0,
+    queues: 1,
   });
 });
 
 test('engineSettings() takes the fast engine where nothing else is said', () => {
-  expect(engineSettings({}, {})).toEqual({ engine: 'fast', offload: true, busyPollUs: 0 });
+  expect(engineSettings({}, {})).toEqual({ engine: 'fast', offload: true, busyPollUs: 0, queues: 1 });
 });
 
 test('engineSettings() gives the reference engine no settings to differ in', () => {
@@ -27,6 +29,7 @@ test('engineSettings() gives the reference engine no settings to differ in', () 
     engine: 'reference',
     offload: false,
     busyPollUs: 0,
+    queues: 1,
   });
 });
 

@@ -2,6 +2,7 @@
 import type { EngineChoice, EngineName } from '@flannel-ts/flannel/backend-config';
 import type { Engine, StartEngine } from './engine.ts';
 import { startFastEngine } from './fast/engine.ts';
+import { withQueues } from './queues.ts';
 import { startReferenceEngine } from './reference/engine.ts';
 import { SELF_TEST } from './shared.ts';
 
@@ -14,16 +15,17 @@ const WATCH_INTERVAL_MS = 5000;
 export function engineSettings(flags: EngineChoice, config: EngineChoice): EngineSettings {
   const engine = flags.engine ?? config.engine ?? DEFAULT_ENGINE;
   // The rest is about the fast engine: no reason to start the other one anew.
-  if (engine === 'reference') return { engine, offload: false, busyPollUs: 0 };
+  if (engine === 'reference') return { engine, offload: false, busyPollUs: 0, queues: 1 };
   return {
     engine,
     offload: flags.offload ?? config.offload ?? true,
     busyPollUs: flags.busyPollUs ?? config.busyPollUs ?? 0,
+    queues: flags.queues ?? config.queues ?? 1,
   };
 }
 
 export function sameSettings(a: EngineSettings, b: EngineSettings): boolean {
-  return a.engine === b.engine && a.offload === b.offload && a.busyPollUs === b.busyPollUs;
+  return JSON.stringify(a) === JSON.stringify(b);
 }
 
 /**
@@ -31,12 +33,12 @@ export function sameSettings(a: EngineSettings, b: EngineSettings): boolean {
  * an offload that it had offered.
  */
 export function chooseEngine(
-  { engine, offload, busyPollUs }: EngineSettings,
+  { engine, offload, busyPollUs, queues }: EngineSettings,
   warn: (text: string) => void,
 ): StartEngine {
   if (engine === 'reference') return startReferenceEngine;
-  return async (config, signal) =>
-    watchFallbacks(await startFastEngine({ ...config, offload, busyPollUs }, signal), warn);
+  const start = withQueues(startFastEngine, queues);
+  return async (config, signal) => watchFallbacks(await start({ ...config, offload, busyPollUs }, signal), warn);
 }
 
 export function watchFallbacks(engine: Engine, warn: (text: string) => void): Engine {

@@ -44,8 +44,6 @@ export interface EngineConfig {
   readonly offload?: boolean;
   /** How long an engine that knows how looks for more packets before it sleeps, in microseconds (default 0: not at all). */
   readonly busyPollUs?: number;
-  /** Queues of the device, a worker each, where the engine knows how (default 1). */
-  readonly queues?: number;
   /** Verify the checksums of inner packets before they are merged, since the kernel makes new ones (default true). */
   readonly verifyChecksums?: boolean;
 }

@@ -5,6 +5,7 @@ import {
   AF_INET,
   bind,
   SO_RCVBUFFORCE,
+  SO_REUSEPORT,
   SO_SNDBUFFORCE,
   SOCK_DGRAM,
   SOL_SOCKET,
@@ -16,10 +17,14 @@ import {
 /** Bursts of some thousand packets; as much as wireguard-go asks for. The kernel counts its overhead in, too. */
 const SOCKET_BUFFER_BYTES = 7 * 1024 * 1024;
 
-/** The socket of an engine, bound to the address that peers know this node by. The caller closes it. */
-export function openEngineSocket(listen: Ipv4, port: Port): Fd {
+/**
+ * The socket of an engine, bound to the address that peers know this node by. The caller closes it. `shared`: others of the
+ * same port are there or may come, and the kernel spreads peers over them (socket(7), SO_REUSEPORT).
+ */
+export function openEngineSocket(listen: Ipv4, port: Port, { shared = false } = {}): Fd {
   const fd = socket(AF_INET, SOCK_DGRAM);
   try {
+    if (shared) setSocketOption(fd, SOL_SOCKET, SO_REUSEPORT, 1);
     for (const option of [SO_RCVBUFFORCE, SO_SNDBUFFORCE]) setSocketOption(fd, SOL_SOCKET, option, SOCKET_BUFFER_BYTES);
     bind(fd, sockaddrIn(listen, port));
     return fd;

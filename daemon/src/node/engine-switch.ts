@@ -2,7 +2,7 @@
  * The engine that the flags and the network config ask for, also while the daemon runs: a switch for the whole cluster that
  * needs no restart. Everything else in the config holds from the next start on, as with flannel.
  */
-import type { EngineChoice } from '@flannel-ts/flannel/backend-config';
+import type { EngineChoice, UdpConfig } from '@flannel-ts/flannel/backend-config';
 import { formatNetworkConfig, type NetworkConfig } from '@flannel-ts/flannel/network-config';
 import type { Logger } from 'pino';
 import { type EngineSettings, engineSettings, sameSettings } from '../engine/choose.ts';
@@ -31,7 +31,8 @@ export class EngineSwitch {
     this.rest = rest;
     // Another backend has no engine: not before the restart.
     if (config.backend.type !== 'udp') return undefined;
-    const settings = settingsOf(this.flags, config);
+    // The device is made for one queue or for several.
+    const settings = { ...settingsOf(this.flags, config), queues: this.settings.queues };
     if (sameSettings(settings, this.settings)) return undefined;
     this.settings = settings;
     return settings;
@@ -44,7 +45,9 @@ function settingsOf(flags: EngineChoice, { backend }: NetworkConfig): EngineSett
 
 function withoutEngine(config: NetworkConfig): string {
   const { backend } = config;
-  return formatNetworkConfig(
-    backend.type === 'udp' ? { ...config, backend: { type: 'udp', port: backend.port } } : config,
-  );
+  return formatNetworkConfig(backend.type === 'udp' ? { ...config, backend: withoutSwitches(backend) } : config);
+}
+
+function withoutSwitches({ type, port, queues }: UdpConfig): UdpConfig {
+  return { type, port, ...(queues !== undefined && { queues }) };
 }

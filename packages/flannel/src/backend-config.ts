@@ -17,6 +17,8 @@ export interface EngineChoice {
   readonly offload?: boolean;
   /** How long the fast engine looks for more packets before it sleeps, in microseconds. */
   readonly busyPollUs?: number;
+  /** Queues of the device, each with a thread of the fast engine. */
+  readonly queues?: number;
 }
 
 export interface UdpConfig extends EngineChoice {
@@ -25,6 +27,8 @@ export interface UdpConfig extends EngineChoice {
 }
 
 export const MAX_BUSY_POLL_US = 1000;
+/** Threads: more than this is a mistake. */
+export const MAX_QUEUES = 16;
 
 export interface VxlanConfig {
   readonly type: 'vxlan';
@@ -139,18 +143,21 @@ function parseEngineChoice(fields: FieldReader): EngineChoice {
   const engine = fields.parsed('Engine', engineName);
   const offload = fields.raw('Offload') === undefined ? undefined : fields.boolean('Offload', true);
   const busyPollUs = fields.integer('BusyPollUs', 0, MAX_BUSY_POLL_US);
+  const queues = fields.integer('Queues', 1, MAX_QUEUES);
   return {
     ...(engine !== undefined && { engine }),
     ...(offload !== undefined && { offload }),
     ...(busyPollUs !== undefined && { busyPollUs }),
+    ...(queues !== undefined && { queues }),
   };
 }
 
-function formatEngineChoice({ engine, offload, busyPollUs }: EngineChoice): object {
+function formatEngineChoice({ engine, offload, busyPollUs, queues }: EngineChoice): object {
   return {
     ...(engine !== undefined && { Engine: engine }),
     ...(offload !== undefined && { Offload: offload }),
     ...(busyPollUs !== undefined && { BusyPollUs: busyPollUs }),
+    ...(queues !== undefined && { Queues: queues }),
   };
 }
 

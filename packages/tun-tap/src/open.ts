@@ -66,6 +66,18 @@ export function open(options: OpenOptions = {}): Device {
   }
 }
 
+/**
+ * A further queue of the device that a descriptor is a queue of, as `Device.openQueue`, for who has no more than the number:
+ * another thread, or another process. The device must have been made with `multiQueue`.
+ */
+export function openFurtherQueue(fd: Fd): Device {
+  const ifreq = encodeIfreq('', 0);
+  ioctl(fd, c.TUNGETIFF, ifreq);
+  const flags = new DataView(ifreq.buffer).getUint16(16, true);
+  const kept = flags & (c.IFF_TUN | c.IFF_TAP | c.IFF_NO_PI | c.IFF_VNET_HDR | c.IFF_MULTI_QUEUE);
+  return new Device(ifreqName(ifreq), fd, kept, false).openQueue();
+}
+
 function attach(name: string, flags: number, exclusive: boolean, nonblocking: boolean): Device {
   const ifreq = encodeIfreq(name, flags | (exclusive ? c.IFF_TUN_EXCL : 0));
   const fd = openDriver();

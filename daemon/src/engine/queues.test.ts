@@ -1,0 +1,86 @@
+import { parseIpv4 } from '@flannel-ts/inet/ipv4';
+import { Control } from './control.ts';
+import type { Engine, EngineConfig, EngineCounters } from './engine.ts';
+import { joinEngines, withQueues } from './queues.ts';
+
+interface Fake extends Engine {
+  readonly calls: string[];
+  fail(error: Error): void;
+}
+
+function fake(counters: Partial<EngineCounters> = {}): Fake {
+  const calls: string[] = [];
+  let fail!: (error: Error) => void;
+  const failed = new Promise<Error>((resolve) => {
+    fail = resolve;
+  });
+  return {
+    calls,
+    failed,
+    fail,
+    setRoutes: (routes) => void calls.push(`routes ${routes.length}`),
+    counters: () => ({ ...new Control().counters(), ...counters }),
+    stop: async () => void calls.push('stop'),
+  };
+}
+
+describe('joinEngines()', () => {
+  const peer = (value: string, sentPackets: number) =>
+    [parseIpv4(value), { sentPackets, sentBytes: 10, receivedPackets: 1, receivedBytes: 2 }] as const;
+
+  test('adds up counters, altogether, by reason and by peer', () => {
+    const none = new Control().counters();
+    const a = fake({
+      tunPackets: 2,
+      dropped: { ...none.dropped, no_route: 1 },
+      peers: new Map([peer('192.0.2.1', 3)]),
+    });
+    const b = fake({
+      ...{ tunPackets: 5, dropped: { ...none.dropped, no_route: 2 }, lastErrno: 5, offloadFallbacks: 1 },
+      abilities: { ...none.abilities, udpGro: 1 },
+      peers: new Map([peer('192.0.2.1', 4), peer('192.0.2.2', 1)]),
+    });
+    const sums = joinEngines([a, b], () => {}).counters();
+    expect(sums).toMatchObject({
+      tunPackets: 7,
+      lastErrno: 5,
+      offloadFallbacks: 1,
+      dropped: { no_route: 3, too_big: 0 },
+    });
+    expect(sums.abilities.udpGro).toBe(1);
+    expect(sums.peers).toEqual(
+      new Map([
+        [parseIpv4('192.0.2.1'), { sentPackets: 7, sentBytes: 20, receivedPackets: 2, receivedBytes: 4 }],
+        peer('192.0.2.2', 1),
+      ]),
+    );
+  });
+
+  test('gives routes to all, and stops all once', async () => {
+    const engines = [fake(), fake()];
+    const closed: string[] = [];
+    const joined = joinEngines(engines, () => void closed.push('closed'));
+    joined.setRoutes([]);
+    await Promise.all([joined.stop(), joined.stop()]);
+    expect(engines.map(({ calls }) => calls)).toEqual([
+      ['routes 0', 'stop'],
+      ['routes 0', 'stop'],
+    ]);
+    expect(closed).toEqual(['closed']);
+  });
+
+  test('fails when one fails', async () => {
+    const engines = [fake(), fake()];
+    const error = new Error('The second');
+    engines[1]!.fail(error);
+    expect(await joinEngines(engines, () => {}).failed).toBe(error);
+  });
+});
+
+test('withQueues() stops the engines that run when another does not start', async () => {
+  const first = fake();
+  // Without a device and a socket there is no second queue.
+  const start = withQueues(async () => first, 2);
+  await expect(start({ tunFd: -1, socketFd: -1 } as EngineConfig)).rejects.toThrow('socket -1');
+  expect(first.calls).toEqual(['stop']);
+});
