@@ -1,5 +1,7 @@
+import { type ChildProcess, spawn } from 'node:child_process';
 import { readFileSync, rmSync } from 'node:fs';
 import path from 'node:path';
+import { createInterface } from 'node:readline';
 import { Cluster, type Node, PREFIX, until } from './support/cluster.ts';
 import { compileFlanneld } from './support/flanneld-bundle.ts';
 
@@ -24,6 +26,33 @@ function ping6(from: Node, to: string, ...flags: string[]): string {
   return from.run('sh', '-c', '"$@" 2>&1 || true', 'sh', ...command);
 }
 const canPing6 = (from: Node, to: Node): boolean => ping6(from, podAddress6(to)).includes('1 received');
+
+const SERVER = `
+  const hash = require('crypto').createHash('sha256');
+  require('net').createServer((socket) => {
+    socket.on('data', (data) => hash.update(data));
+    socket.on('end', () => { console.log(hash.digest('hex')); process.exit(); });
+  }).listen(9000, process.argv[1], () => console.log('listening'));
+`;
+const CLIENT = `
+  const bytes = require('crypto').randomBytes(10_000_000);
+  console.log(require('crypto').createHash('sha256').update(bytes).digest('hex'));
+  require('net').connect({ host: process.argv[2], port: 9000, localAddress: process.argv[1] }).end(bytes).resume();
+`;
+
+/** They end by themselves, unless a test fails. */
+const children = new Set<ChildProcess>();
+afterEach(() => {
+  for (const child of children) child.kill('SIGKILL');
+  children.clear();
+});
+
+function script(node: Node, source: string, ...args: string[]): ChildProcess {
+  const command = [`--net=/run/netns/${node.netns}`, process.execPath, '-e', source, ...args];
+  const child = spawn('nsenter', command, { stdio: ['ignore', 'pipe', 'inherit'] });
+  children.add(child);
+  return child;
+}
 
 describe.each(['reference', 'fast'])('two nodes with IPv6 inside and the %s engine', (engine) => {
   let cluster: Cluster;
@@ -69,6 +98,21 @@ describe.each(['reference', 'fast'])('two nodes with IPv6 inside and the %s engi
     expect(a.canPing(b) && b.canPing(a)).toBe(true);
     expect(ping6(a, podAddress6(b))).toContain('ttl=62');
     expect(ping6(a, podAddress6(b), '-s', '1424', '-M', 'do')).toContain('1 received');
+  });
+
+  test('TCP carries megabytes each way unchanged', async () => {
+    for (const [from, to] of [
+      [a, b],
+      [b, a],
+    ] as const) {
+      const server = script(to, SERVER, podAddress6(to));
+      const lines = createInterface({ input: server.stdout! })[Symbol.asyncIterator]();
+      expect((await lines.next()).value).toBe('listening');
+      const client = script(from, CLIENT, podAddress6(from), podAddress6(to));
+      const sent = createInterface({ input: client.stdout! })[Symbol.asyncIterator]();
+      expect((await lines.next()).value).toBe((await sent.next()).value);
+    }
+    if (engine === 'fast') expect(a.probe('metrics')).toMatch(/^flannel_engine_super_packets_total [1-9]/m);
   });
 
   test('errors reach the pods', () => {

@@ -1,7 +1,7 @@
 /** Why a packet or datagram was not passed on. The position is the number used in verdicts and shared memory: append only. */
 export const REASONS = [
-  'too_short', // less than an IPv4 header
-  'not_ipv4', // another version: the kernel's own IPv6 chatter on the device
+  'too_short', // less than a header
+  'not_ipv4', // another version; IPv6, too, where it is off: the kernel's own chatter on the device
   'malformed', // header or total length that does not fit
   'bad_checksum', // RFC 1812 5.2.2
   'no_route', // no peer has the destination
