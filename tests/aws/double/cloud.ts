@@ -1,7 +1,7 @@
 /** An AWS account that exists in memory: what was made in it, who refers to whom, and what it was asked. */
 import { createHash } from 'node:crypto';
 import { ApiError } from './errors.ts';
-import type { Fault, JournalEntry } from './protocol.ts';
+import type { Fault, Hold, JournalEntry } from './protocol.ts';
 import { type Bag, bags, plain, texts, type Value } from './values.ts';
 
 export const ACCOUNT = '123456789012';
@@ -35,6 +35,7 @@ export class Cloud {
   readonly templates = new Map<string, Bag[]>();
   journal: JournalEntry[] = [];
   private faults: { fault: Fault; seen: number }[] = [];
+  private holds: Hold[] = [];
   private clock = 0;
   private ids = 0;
 
@@ -109,7 +110,20 @@ export class Cloud {
     this.faults.push({ fault, seen: 0 });
   }
 
+  hold(hold: Hold): void {
+    this.holds.push(hold);
+  }
+
+  /** Waits as long as it was told for such a request, once. */
+  async waitFor(operation: Fault['operation'], type: string): Promise<void> {
+    const hold = this.holds.find((each) => each.operation === operation && each.type === type);
+    if (hold === undefined) return;
+    this.holds = this.holds.filter((each) => each !== hold);
+    await new Promise((resolve) => setTimeout(resolve, hold.seconds * 1000));
+  }
+
   clearFaults(): void {
+    this.holds = [];
     this.faults = [];
   }
 

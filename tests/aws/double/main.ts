@@ -39,6 +39,7 @@ async function main(): Promise<void> {
 function control(cloud: Cloud): Control {
   return {
     fail: (fault) => cloud.fail(fault),
+    hold: (hold) => cloud.hold(hold),
     clearFaults: () => cloud.clearFaults(),
     journal: () => cloud.journal,
     clearJournal: () => {

@@ -128,6 +128,7 @@ export class DoubledPackage implements Package {
     try {
       const fault = preview ? undefined : cloud.strike(operation, request.type, request.name);
       if (fault !== undefined && !fault.halfMade) throw new Error(fault.message);
+      if (!preview) await cloud.waitFor(operation, request.type);
       return await work(entry, fault);
     } catch (error) {
       entry.error = (error as Error).message;

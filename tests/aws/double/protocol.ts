@@ -47,6 +47,13 @@ export interface Fault {
   readonly halfMade?: boolean;
 }
 
+/** Makes the next such request wait before anything is done. */
+export interface Hold {
+  readonly operation: Fault['operation'];
+  readonly type: string;
+  readonly seconds: number;
+}
+
 export interface ResourceView {
   readonly urn: string;
   readonly type: string;
@@ -66,6 +73,7 @@ export interface MachineView {
 
 export interface Control {
   fail(fault: Fault): void;
+  hold(hold: Hold): void;
   clearFaults(): void;
   journal(): readonly JournalEntry[];
   clearJournal(): void;

@@ -1,4 +1,4 @@
-/** What a stack made in the double, asked for again in the emulation of AWS's API: networks, groups and roles. */
+/** What a stack made in the double, asked for again in the emulation of AWS's API: networks, groups, roles and templates. */
 import type { ResourceView } from '../double/protocol.ts';
 import { field, type Moto, type Parameters, type Service } from './server.ts';
 
@@ -183,6 +183,38 @@ const GROUPS: Readonly<Record<string, Recipe>> = {
   },
 };
 
+const MACHINES: Readonly<Record<string, Recipe>> = {
+  'aws:ebs/volume:Volume': {
+    id: 'volumeId',
+    calls: (inputs) => [
+      {
+        action: 'CreateVolume',
+        parameters: {
+          AvailabilityZone: text(inputs, 'availabilityZone'),
+          Size: text(inputs, 'size'),
+          VolumeType: text(inputs, 'type'),
+          Encrypted: text(inputs, 'encrypted'),
+        },
+      },
+    ],
+  },
+  'aws:ec2/launchTemplate:LaunchTemplate': {
+    id: 'launchTemplateId',
+    calls: (inputs) => [
+      {
+        action: 'CreateLaunchTemplate',
+        parameters: {
+          LaunchTemplateName: text(inputs, 'name'),
+          'LaunchTemplateData.InstanceType': text(inputs, 'instanceType'),
+          'LaunchTemplateData.UserData': text(inputs, 'userData'),
+          'LaunchTemplateData.MetadataOptions.HttpTokens': 'required',
+          ...numbered('LaunchTemplateData.SecurityGroupId', inputs.vpcSecurityGroupIds),
+        },
+      },
+    ],
+  },
+};
+
 const IAM: Readonly<Record<string, Recipe>> = {
   'aws:iam/role:Role': {
     calls: (inputs) => [
@@ -235,7 +267,7 @@ const IAM: Readonly<Record<string, Recipe>> = {
   },
 };
 
-const RECIPES: Readonly<Record<string, Recipe>> = { ...EC2, ...GROUPS, ...IAM };
+const RECIPES: Readonly<Record<string, Recipe>> = { ...EC2, ...GROUPS, ...MACHINES, ...IAM };
 
 /** Asks for these resources in this order; gives how many requests of each kind were made. Throws the first Refusal. */
 export async function replay(moto: Moto, resources: readonly ResourceView[]): Promise<ReadonlyMap<string, number>> {

@@ -7,6 +7,7 @@ import type {
   ControlAnswer,
   ControlRequest,
   Fault,
+  Hold,
   JournalEntry,
   MachineView,
   Operation,
@@ -15,6 +16,8 @@ import type {
 } from '../double/protocol.ts';
 
 export const REPOSITORY = join(__dirname, '..', '..', '..');
+
+const PATIENCE_MS = 60_000;
 
 export class Double {
   private readonly waiting = new Map<number, { resolve(value: unknown): void; reject(error: Error): void }>();
@@ -55,6 +58,19 @@ export class Double {
 
   fail(fault: Fault): Promise<void> {
     return this.call('fail', fault);
+  }
+
+  hold(hold: Hold): Promise<void> {
+    return this.call('hold', hold);
+  }
+
+  /** Resolves when such a request has come. */
+  async until(condition: (entry: JournalEntry) => boolean): Promise<void> {
+    const end = Date.now() + PATIENCE_MS;
+    while (!(await this.journal()).some(condition)) {
+      if (Date.now() > end) throw new Error(`No such request within ${PATIENCE_MS} ms`);
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
   }
 
   clearFaults(): Promise<void> {

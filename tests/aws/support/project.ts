@@ -152,6 +152,16 @@ export class Project {
     return { code: await code, stdout, output: stdout + stderr, seconds: (performance.now() - began) / 1000 };
   }
 
+  /** An `up` that is killed, with all its processes, when `when` says. */
+  async killedUp(stack: string, when: () => Promise<void>): Promise<void> {
+    const args = ['up', '--yes', '--skip-preview', '--suppress-progress', '--stack', stack, '--non-interactive'];
+    const child = spawn('pulumi', args, { cwd: this.directory, env: this.env, stdio: 'ignore', detached: true });
+    const ended = new Promise((resolve, reject) => child.once('error', reject).once('close', resolve));
+    await when();
+    process.kill(-child.pid!, 'SIGKILL');
+    await ended;
+  }
+
   /** The same, and the test fails with all it said when it does not end with 0. */
   async ok(...args: readonly string[]): Promise<Result> {
     const result = await this.run(...args);
