@@ -8,6 +8,7 @@ import { shortType, userDataOf } from '../../aws/support/stack.ts';
 import { Lab, SERVICES_URL, type Zone } from './lab.ts';
 import type { BlockDevice, Machine } from './machine.ts';
 import type { Credentials } from './metadata.ts';
+import type { Volume } from './volume.ts';
 
 type Properties = Readonly<Record<string, unknown>>;
 
@@ -16,31 +17,52 @@ const SIGNATURE = '4dabf18193072939515e22adb298388d';
 
 export class Account {
   readonly machines = new Map<string, Machine>();
+  private resources: readonly StateResource[] = [];
   private readonly credentials = new Map<string, Credentials>();
+  private readonly volumes = new Map<string, Volume>();
+  /** Ids of instances. */
+  private readonly running = new Map<string, string>();
 
   private constructor(
+    private readonly stack: string,
     readonly lab: Lab,
-    private readonly resources: readonly StateResource[],
   ) {}
 
   /** Its machines are off. */
   static async create(stack: string, state: readonly StateResource[]): Promise<Account> {
-    const resources = state.map((each) => reveal(each) as StateResource);
-    const zones = of(resources, 'Subnet').map(({ outputs }) => zoneOf(outputs!));
-    const account = new Account(await Lab.create(zones), resources);
+    const zones = of(state, 'Subnet').map(({ outputs }) => zoneOf(outputs!));
+    const account = new Account(stack, await Lab.create(zones));
     try {
-      account.furnish(stack);
+      await account.follow(state);
+      return account;
     } catch (error) {
       await account.lab.destroy();
       throw error;
     }
-    return account;
   }
 
-  private furnish(stack: string): void {
+  /** What `up` has changed: instances that are gone end, new ones are there and off. Returns the names of the new ones. */
+  async follow(state: readonly StateResource[]): Promise<string[]> {
+    this.resources = state.map((each) => reveal(each) as StateResource);
+    this.furnish();
+    const changed = of(this.resources, 'Instance').filter((each) => this.running.get(nameOf(each)) !== each.id);
+    for (const instance of changed) {
+      const name = nameOf(instance);
+      const old = this.machines.get(name);
+      if (old !== undefined) {
+        await old.shutDown();
+        await this.lab.terminate(old);
+      }
+      this.machines.set(name, this.machine(instance));
+      this.running.set(name, instance.id!);
+    }
+    return changed.map(nameOf).sort();
+  }
+
+  private furnish(): void {
     const { services } = this.lab;
     services.account = String(of(this.resources, 'Key')[0]!.outputs!.arn).split(':')[4]!;
-    services.instanceTags[STACK_TAG] = stack;
+    services.instanceTags[STACK_TAG] = this.stack;
     for (const { inputs } of of(this.resources, 'Parameter')) {
       const { name, type, value, insecureValue } = inputs as Record<string, string>;
       const kind = type === 'SecureString' ? 'SecureString' : 'String';
@@ -52,10 +74,10 @@ export class Account {
     }
     for (const { inputs } of of(this.resources, 'RolePolicy')) {
       const { role, policy } = inputs as { role: string; policy: string };
+      if (this.credentials.has(role)) continue;
       const { Statement } = JSON.parse(policy) as { Statement: Statement[] };
       this.credentials.set(role, services.addRole(role, Statement));
     }
-    for (const instance of of(this.resources, 'Instance')) this.machines.set(nameOf(instance), this.machine(instance));
   }
 
   private machine(instance: StateResource): Machine {
@@ -82,7 +104,9 @@ export class Account {
       ({ inputs }) => inputs!.instanceId === instance.id,
     );
     return attachments.map(({ inputs }) => {
-      const volume = this.lab.volume(String(inputs!.volumeId), 512);
+      const id = String(inputs!.volumeId);
+      const volume = this.volumes.get(id) ?? this.lab.volume(id, 512);
+      this.volumes.set(id, volume);
       return volume.as(String(inputs!.deviceName).replace('/dev/', ''));
     });
   }
