@@ -8,11 +8,11 @@ import { Forwarder } from '../reference/forwarder.ts';
 import { FakePorts } from '../testing/fake-ports.ts';
 import { icmp6Packet, ipv6Packet } from '../testing/packets6.ts';
 import { FastForwarder } from './forwarder.ts';
-import { bytes, FLAGS, udpPacket } from './testing/flows.ts';
+import { bytes, FLAGS, tcpPacket, udpPacket } from './testing/flows.ts';
 import { type Flow6, flow6Packet, plain6, segment6, superPacket6 } from './testing/flows6.ts';
 import { MemoryPorts } from './testing/memory-ports.ts';
 import { ALL, CONFIG, OTHER_PEER, PEER } from './testing/pair.ts';
-import { TCP, UDP } from './testing/segment.ts';
+import { segment, TCP, UDP } from './testing/segment.ts';
 
 const DUAL = { ...CONFIG, tunAddress6: parseIpv6('fd00:0:0:1::') };
 const ROUTES: readonly EngineRoute[] = [
@@ -32,6 +32,18 @@ const whole = (packet: Uint8Array): Read => ({ read: plain6(packet), packets: [p
 function cut(flow: Flow6, size: number, ecn = false): Read {
   const read = superPacket6(flow6Packet(flow), flow.protocol, size, ecn);
   return { read, packets: segment6(read, flow.protocol) };
+}
+
+/** What the kernel makes of a write. */
+function delivered(written: Uint8Array): Uint8Array[] {
+  if (written[0] === 0) return [written.subarray(10)];
+  if (written[10]! >> 4 === 4) return segment(written);
+  const [protocol, size] = [written[16]!, written[4]! | (written[5]! << 8)];
+  const expected = superPacket6(written.subarray(10), protocol, size);
+  expected[2] = 40 + (protocol === TCP ? (written[62]! >> 4) * 4 : 8);
+  expected[3] = 0;
+  expect(written).toEqual(expected);
+  return segment6(written, protocol);
 }
 
 function controlled(): Control {
@@ -64,10 +76,11 @@ function both(reads: readonly Read[], datagrams: readonly (readonly [typeof PEER
   while (fast.ingress.forward());
   while (reference.forwardIncoming());
   expect(fastPorts.sent).toEqual(ports.sent);
-  expect(fastPorts.written.map((bytes) => bytes.subarray(10))).toEqual(ports.written);
+  expect(fastPorts.written.flatMap(delivered)).toEqual(ports.written);
   const { superPackets, segmentedSends, mergedWrites, abilities, ...rest } = controls[0].counters();
   expect(controls[1].counters()).toMatchObject(rest);
-  return { sent: ports.sent, written: ports.written, superPackets, segmentedSends };
+  const runs = fastPorts.written.map((bytes) => delivered(bytes).length);
+  return { sent: ports.sent, written: ports.written, superPackets, segmentedSends, runs };
 }
 
 describe('the fast engine with IPv6', () => {
@@ -122,6 +135,47 @@ describe('the fast engine with IPv6', () => {
       ],
     );
     expect(written).toHaveLength(3);
+  });
+
+  describe('merges what peers send', () => {
+    const there = { from: 'fd00:0:0:2::2', to: 'fd00:0:0:1::2' };
+    const flow = (index: number, fields: Partial<Flow6> = {}): Uint8Array =>
+      flow6Packet({ protocol: TCP, sequence: index * 1000, data: bytes(1000, index * 1000), ...there, ...fields });
+    const arrive = (...packets: Uint8Array[]) =>
+      both(
+        [],
+        packets.map((packet) => [PEER, packet] as const),
+      ).runs;
+
+    test('TCP, up to a short last packet or a PSH', () => {
+      expect(arrive(flow(0), flow(1), flow(2, { data: bytes(7) }), flow(3))).toEqual([3, 1]);
+      expect(arrive(flow(0), flow(1, { flags: FLAGS.ack | FLAGS.psh }), flow(2), flow(3))).toEqual([2, 2]);
+      expect(arrive(flow(0, { tcpOptions: bytes(12) }), flow(1, { tcpOptions: bytes(12) }))).toEqual([2]);
+    });
+
+    test('UDP of one length', () => {
+      const datagram = (length: number) => flow6Packet({ protocol: UDP, data: bytes(length), ...there });
+      expect(arrive(datagram(500), datagram(500), datagram(80), datagram(500))).toEqual([3, 1]);
+    });
+
+    test('but nothing that the kernel could not cut again', () => {
+      expect(arrive(flow(0), flow(2))).toEqual([1, 1]);
+      expect(arrive(flow(0), flow(1, { hopLimit: 9 }))).toEqual([1, 1]);
+      expect(arrive(flow(0), flow(1, { trafficClass: 1 }))).toEqual([1, 1]);
+      expect(arrive(flow(0), flow(1, { to: 'fd00:0:0:1::3' }))).toEqual([1, 1]);
+      expect(arrive(flow(0), flow(1, { flags: FLAGS.ack | FLAGS.fin }))).toEqual([1, 1]);
+      const extensions = Uint8Array.of(TCP, 0, 1, 4, 0, 0, 0, 0);
+      expect(arrive(flow(0, { extensions }), flow(1, { extensions }))).toEqual([1, 1]);
+      const wrong = flow(1);
+      wrong[70]! ^= 1;
+      expect(arrive(flow(0), wrong)).toEqual([1, 1]);
+    });
+
+    test('never into what a packet of another kind has passed', () => {
+      expect(arrive(flow(0), flow(1, { flags: FLAGS.ack | FLAGS.urg }), flow(1))).toEqual([1, 1, 1]);
+      const old = tcpPacket({ from: '10.2.0.2', to: '10.1.0.2', data: bytes(1000) });
+      expect(arrive(old, flow(0), flow(1))).toEqual([1, 2]);
+    });
   });
 
   test('agrees with the reference engine on any sizes', () => {

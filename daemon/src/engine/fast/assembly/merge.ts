@@ -20,7 +20,7 @@ import {
   verify,
 } from './host';
 import { checkHeader, decrementTimeToLive, pseudoHeader, sealHeader, totalLength } from './ipv4';
-import { checkHeader6, decrementHopLimit, isIpv6, totalLength6 } from './ipv6';
+import { checkHeader6, decrementHopLimit, isIpv6, pseudoHeader6, totalLength6 } from './ipv6';
 import {
   ENTRIES,
   ENTRY_BYTES,
@@ -93,12 +93,10 @@ export function incoming(data: usize, length: u32, size: u32, sender: u32): void
     const verdict = !known ? UNKNOWN_PEER : six ? judge6(packet, part, sender) : judge(packet, part, sender);
     if (verdict < 0) {
       refuse(verdict, packet, part);
-    } else if (six) {
-      decrementHopLimit(packet);
-      take6(packet, sender);
     } else {
-      decrementTimeToLive(packet);
-      take(packet, sender);
+      if (six) decrementHopLimit(packet);
+      else decrementTimeToLive(packet);
+      take(packet, sender, six ? totalLength6(packet) : totalLength(packet));
     }
     at += step;
   } while (at < length);
@@ -126,57 +124,69 @@ function judge6(packet: usize, length: u32, sender: u32): i32 {
   return load<u8>(packet, 7) <= 1 ? TTL_EXPIRED : 0;
 }
 
-function take(packet: usize, sender: u32): void {
-  const total = totalLength(packet);
+/** The length of the IP header of a packet that may be merged: no options, no extension headers. */
+function ipLength(packet: usize): u32 {
+  return load<u8>(packet) >>> 4 === 6 ? 40 : 20;
+}
+
+function protocolOf(packet: usize, ip: u32): u32 {
+  return load<u8>(packet + (ip === 40 ? 6 : 9)) as u32;
+}
+
+function take(packet: usize, sender: u32, total: u32): void {
   const header = mergeableHeader(packet, total);
   if (header === 0) {
     openVerbatim(packet, total, sender);
     return;
   }
-  const flow = flowSlot(packet);
+  const flow = flowSlot(packet, ipLength(packet));
   const index = load<u32>(flow);
   if (index !== 0 && join(entryAt(index - 1), index - 1, packet, header, total, sender)) return;
   openEntry(packet, header, total, sender);
   store<u32>(flow, entries);
 }
 
-/** Packets of IPv6 are written as they came: none is merged, so none can be overtaken. */
-function take6(packet: usize, sender: u32): void {
-  openEntry(packet, 0, totalLength6(packet), sender);
-}
-
 /** A packet that is written as it came. Later ones must not join entries before it. */
 function openVerbatim(packet: usize, total: u32, sender: u32): void {
   openEntry(packet, 0, total, sender);
-  const simple = load<u8>(packet) === 0x45 && isWhole(packet) && total >= 24;
-  const protocol = load<u8>(packet, 9) as u32;
-  if (simple && (protocol === TCP || protocol === UDP)) store<u32>(flowSlot(packet), 0);
+  const ip = ipLength(packet);
+  const protocol = protocolOf(packet, ip);
+  const simple = isPlain(packet) && total >= ip + 4;
+  if (simple && (protocol === TCP || protocol === UDP)) store<u32>(flowSlot(packet, ip), 0);
   else if (mergeTcp) memory.fill(FLOWS, 0, FLOW_COUNT * 4); // its flow is not known: a fragment has no ports
 }
 
-function isWhole(packet: usize): bool {
-  return ((load<u16>(packet, 6) as u32) & 0xff3f) === 0;
+/** IPv4 without options that is no fragment, or IPv6: there options and fragments are headers of their own. */
+function isPlain(packet: usize): bool {
+  const first = load<u8>(packet) as u32;
+  return first >>> 4 === 6 || (first === 0x45 && ((load<u16>(packet, 6) as u32) & 0xff3f) === 0);
 }
 
-function flowSlot(packet: usize): usize {
-  const hash = (load<u32>(packet, 12) ^ (load<u32>(packet, 16) * 0x85ebca6b) ^ load<u32>(packet, 20)) * 0x9e3779b1;
-  return FLOWS + (hash >>> 24) * 4;
+function flowSlot(packet: usize, ip: u32): usize {
+  let addresses: u32 = load<u32>(packet, 12) ^ (load<u32>(packet, 16) * 0x85ebca6b);
+  if (ip === 40) {
+    addresses ^= load<u32>(packet, 8) ^ load<u32>(packet, 20);
+    for (let at: usize = 24; at < 40; at += 4) addresses = addresses * 0x85ebca6b + load<u32>(packet + at);
+  }
+  return FLOWS + (((addresses ^ load<u32>(packet + ip)) * 0x9e3779b1) >>> 24) * 4;
 }
 
 /** The length of the headers of a packet that may be merged, 0 for one that may not. */
 function mergeableHeader(packet: usize, total: u32): u32 {
-  if (!mergeTcp || load<u8>(packet) !== 0x45 || !isWhole(packet)) return 0;
-  const protocol = load<u8>(packet, 9) as u32;
+  if (!mergeTcp || !isPlain(packet)) return 0;
+  const ip = ipLength(packet);
+  const protocol = protocolOf(packet, ip);
   if (protocol === TCP) {
-    if (total < 40) return 0;
-    const word = load<u16>(packet, 32) as u32;
-    const header: u32 = 20 + (((word >>> 4) & 0x0f) << 2);
+    if (total < ip + 20) return 0;
+    const word = load<u16>(packet + ip, 12) as u32;
+    const header: u32 = ip + (((word >>> 4) & 0x0f) << 2);
     const allowed = (word & NEVER) === 0 && (word & ACK) !== 0;
-    return allowed && header >= 40 && header < total ? header : 0;
+    return allowed && header >= ip + 20 && header < total ? header : 0;
   }
   if (protocol === UDP && mergeUdp) {
+    if (total <= ip + 8 || swap(load<u16>(packet + ip, 4)) !== total - ip) return 0;
     // A checksum of 0 says that there is none; cutting would make one.
-    return total > 28 && swap(load<u16>(packet, 24)) === total - 20 && load<u16>(packet, 26) !== 0 ? 28 : 0;
+    return load<u16>(packet + ip, 6) !== 0 ? ip + 8 : 0;
   }
   return 0;
 }
@@ -193,9 +203,10 @@ function openEntry(packet: usize, header: u32, total: u32, sender: u32): void {
   store<u32>(entry, 2, ENTRY_IOVEC_COUNT);
   store<u32>(entry, total, ENTRY_PACKET_BYTES);
   let state: u32 = header === 0 ? CLOSED : 0;
-  if (header !== 0 && load<u8>(packet, 9) === (TCP as u8)) {
-    store<u32>(entry, bswap<u32>(load<u32>(packet, 24)) + (total - header), ENTRY_SEQUENCE);
-    if (((load<u16>(packet, 32) as u32) & PSH) !== 0) state |= CLOSED | PUSH;
+  const ip = ipLength(packet);
+  if (header !== 0 && protocolOf(packet, ip) === TCP) {
+    store<u32>(entry, bswap<u32>(load<u32>(packet + ip, 4)) + (total - header), ENTRY_SEQUENCE);
+    if (((load<u16>(packet + ip, 12) as u32) & PSH) !== 0) state |= CLOSED | PUSH;
   }
   store<u32>(entry, state, ENTRY_STATE);
   const iovec: usize = ENTRY_IOVECS + entries * ENTRY_IOVECS_BYTES;
@@ -218,53 +229,73 @@ function join(entry: usize, index: u32, packet: usize, header: u32, total: u32, 
   if ((state & CLOSED) !== 0 || count === MAX_MERGED || payload > size) return false;
   const all = load<u32>(entry, ENTRY_PAYLOAD) + payload;
   if (header + all > 65535 || load<u32>(entry, ENTRY_HEADER) !== header) return false;
-  if (load<u32>(entry, ENTRY_SENDER) !== sender || !sameIpv4(first, packet, count)) return false;
-  const isTcp = load<u8>(packet, 9) === (TCP as u8);
+  if (load<u32>(entry, ENTRY_SENDER) !== sender) return false;
+  const ip = ipLength(packet);
+  const same = ip === 40 ? sameIpv6(first, packet) : sameIpv4(first, packet, count);
+  if (!same || load<u32>(first + ip) !== load<u32>(packet + ip)) return false;
+  const isTcp = protocolOf(packet, ip) === TCP;
   if (isTcp) {
-    if (!sameTcp(first, packet, header)) return false;
-    if (bswap<u32>(load<u32>(packet, 24)) !== load<u32>(entry, ENTRY_SEQUENCE)) return false;
+    if (!sameTcp(first, packet, ip, header)) return false;
+    if (bswap<u32>(load<u32>(packet + ip, 4)) !== load<u32>(entry, ENTRY_SEQUENCE)) return false;
   }
-  if (verify && !verified(entry, first, state, packet, total)) return false;
-  addPacket(entry, index, packet, header, payload, all, isTcp);
+  if (verify && !verified(entry, first, state, packet, ip, total)) return false;
+  addPacket(entry, index, packet, header, payload, all, isTcp ? packet + ip : 0);
   return true;
 }
 
-/** Addresses and ports; TOS with its ECN bits, TTL, protocol, DF. The kernel counts the ids on: they must be in a row or not matter. */
+/** Addresses; TOS with its ECN bits, TTL, protocol, DF. The kernel counts the ids on: they must be in a row or not matter. */
 function sameIpv4(first: usize, packet: usize, count: u32): bool {
-  if (load<u64>(first, 12) !== load<u64>(packet, 12) || load<u32>(first, 20) !== load<u32>(packet, 20)) return false;
+  if (load<u64>(first, 12) !== load<u64>(packet, 12)) return false;
   if (load<u16>(first) !== load<u16>(packet) || load<u32>(first, 6) !== load<u32>(packet, 6)) return false;
   if (((load<u16>(packet, 6) as u32) & DONT_FRAGMENT) !== 0) return true;
   return ((swap(load<u16>(first, 4)) + count) & 0xffff) === swap(load<u16>(packet, 4));
 }
 
+/** Version, traffic class with its ECN bits and flow label; next header and hop limit; addresses. */
+function sameIpv6(first: usize, packet: usize): bool {
+  if (load<u32>(first) !== load<u32>(packet) || load<u16>(first, 6) !== load<u16>(packet, 6)) return false;
+  for (let at: usize = 8; at < 40; at += 8) {
+    if (load<u64>(first + at) !== load<u64>(packet + at)) return false;
+  }
+  return true;
+}
+
 /** Acknowledgement, header length, flags but PSH, window, urgent pointer and options. */
-function sameTcp(first: usize, packet: usize, header: u32): bool {
-  if (load<u32>(first, 28) !== load<u32>(packet, 28)) return false;
-  if (((load<u32>(first, 32) ^ load<u32>(packet, 32)) & ~PSH) !== 0) return false;
-  if (load<u16>(first, 38) !== load<u16>(packet, 38)) return false;
-  for (let at: u32 = 40; at < header; at += 4) {
+function sameTcp(first: usize, packet: usize, ip: u32, header: u32): bool {
+  if (load<u32>(first + ip, 8) !== load<u32>(packet + ip, 8)) return false;
+  if (((load<u32>(first + ip, 12) ^ load<u32>(packet + ip, 12)) & ~PSH) !== 0) return false;
+  if (load<u16>(first + ip, 18) !== load<u16>(packet + ip, 18)) return false;
+  for (let at: u32 = ip + 20; at < header; at += 4) {
     if (load<u32>(first + at) !== load<u32>(packet + at)) return false;
   }
   return true;
 }
 
 /** The kernel will make new checksums: a wrong one must not become a right one on the way. */
-function verified(entry: usize, first: usize, state: u32, packet: usize, total: u32): bool {
+function verified(entry: usize, first: usize, state: u32, packet: usize, ip: u32, total: u32): bool {
   if ((state & VERIFIED) === 0) {
-    if (!hasRightChecksum(first, totalLength(first))) {
+    const length = load<u32>(entry, ENTRY_HEADER) + load<u32>(entry, ENTRY_SIZE);
+    if (!hasRightChecksum(first, ip, length)) {
       store<u32>(entry, state | CLOSED, ENTRY_STATE);
       return false;
     }
     store<u32>(entry, state | VERIFIED, ENTRY_STATE);
   }
-  return hasRightChecksum(packet, total);
+  return hasRightChecksum(packet, ip, total);
 }
 
-function hasRightChecksum(packet: usize, total: u32): bool {
-  return fold(pseudoHeader(packet, total - 20) + sum(packet + 20, total - 20)) === 0xffff;
+function hasRightChecksum(packet: usize, ip: u32, total: u32): bool {
+  return fold(pseudoSum(packet, ip, total - ip) + sum(packet + ip, total - ip)) === 0xffff;
 }
 
-function addPacket(entry: usize, index: u32, packet: usize, header: u32, payload: u32, all: u32, isTcp: bool): void {
+/** `length` is that of all behind the IP header. */
+function pseudoSum(packet: usize, ip: u32, length: u32): u64 {
+  if (ip === 20) return pseudoHeader(packet, length);
+  return pseudoHeader6(packet, protocolOf(packet, ip)) + (swap(length) as u64);
+}
+
+/** `tcp` is where the TCP header begins, 0 for UDP. */
+function addPacket(entry: usize, index: u32, packet: usize, header: u32, payload: u32, all: u32, tcp: usize): void {
   const count = load<u32>(entry, ENTRY_COUNT);
   const iovec: usize = ENTRY_IOVECS + index * ENTRY_IOVECS_BYTES;
   if (count === 1) putIovec(iovec + IOVEC_BYTES, load<u32>(entry, ENTRY_FIRST) + header, load<u32>(entry, ENTRY_SIZE));
@@ -275,9 +306,9 @@ function addPacket(entry: usize, index: u32, packet: usize, header: u32, payload
   store<u32>(entry, load<u32>(entry, ENTRY_PACKET_BYTES) + header + payload, ENTRY_PACKET_BYTES);
   let state = load<u32>(entry, ENTRY_STATE);
   if (payload < load<u32>(entry, ENTRY_SIZE)) state |= CLOSED;
-  if (isTcp) {
+  if (tcp !== 0) {
     store<u32>(entry, load<u32>(entry, ENTRY_SEQUENCE) + payload, ENTRY_SEQUENCE);
-    if (((load<u16>(packet, 32) as u32) & PSH) !== 0) state |= CLOSED | PUSH;
+    if (((load<u16>(tcp, 12) as u32) & PSH) !== 0) state |= CLOSED | PUSH;
   }
   store<u32>(entry, state, ENTRY_STATE);
 }
@@ -295,25 +326,29 @@ function finish(entry: usize, index: u32): void {
   const header = load<u32>(entry, ENTRY_HEADER);
   const total = header + load<u32>(entry, ENTRY_PAYLOAD);
   const first: usize = load<u32>(entry, ENTRY_FIRST);
-  const isTcp = load<u8>(first, 9) === (TCP as u8);
+  const ip = ipLength(first);
+  const isTcp = protocolOf(first, ip) === TCP;
   const vnet: usize = ENTRY_HEADERS + index * HEADER_STRIDE;
   store<u8>(vnet, 1); // VIRTIO_NET_HDR_F_NEEDS_CSUM
-  store<u8>(vnet, isTcp ? 1 : 5, 1); // VIRTIO_NET_HDR_GSO_TCPV4, _UDP_L4
+  store<u8>(vnet, isTcp ? (ip === 20 ? 1 : 4) : 5, 1); // VIRTIO_NET_HDR_GSO_TCPV4, _TCPV6, _UDP_L4
   store<u16>(vnet, header as u16, 2);
   store<u16>(vnet, load<u32>(entry, ENTRY_SIZE) as u16, 4);
-  store<u16>(vnet, 20, 6);
+  store<u16>(vnet, ip as u16, 6);
   store<u16>(vnet, isTcp ? 16 : 6, 8);
   const packet = vnet + VNET_BYTES;
   memory.copy(packet, first, header);
-  store<u16>(packet, swap(total) as u16, 2);
-  sealHeader(packet, 20);
-  const pseudo = fold(pseudoHeader(packet, total - 20)) as u16;
+  if (ip === 20) {
+    store<u16>(packet, swap(total) as u16, 2);
+    sealHeader(packet, 20);
+  } else store<u16>(packet, swap(total - 40) as u16, 4);
+  const transport = packet + ip;
+  const pseudo = fold(pseudoSum(packet, ip, total - ip)) as u16;
   if (isTcp) {
-    if ((load<u32>(entry, ENTRY_STATE) & PUSH) !== 0) store<u8>(packet, load<u8>(packet, 33) | 0x08, 33);
-    store<u16>(packet, pseudo, 36);
+    if ((load<u32>(entry, ENTRY_STATE) & PUSH) !== 0) store<u8>(transport, load<u8>(transport, 13) | 0x08, 13);
+    store<u16>(transport, pseudo, 16);
   } else {
-    store<u16>(packet, swap(total - 20) as u16, 24);
-    store<u16>(packet, pseudo, 26);
+    store<u16>(transport, swap(total - ip) as u16, 4);
+    store<u16>(transport, pseudo, 6);
   }
   putIovec(ENTRY_IOVECS + index * ENTRY_IOVECS_BYTES, vnet, VNET_BYTES + header);
 }
