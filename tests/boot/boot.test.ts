@@ -202,8 +202,9 @@ async function mainPid(machine: Machine, unit: string): Promise<string> {
   return (await machine.exec('systemctl', 'show', '--property=MainPID', '--value', unit)).trim();
 }
 
+/** Nothing, when it has just ended. */
 async function programOf(machine: Machine, unit: string): Promise<string> {
-  return (await machine.exec('readlink', `/proc/${await mainPid(machine, unit)}/exe`)).trim();
+  return (await machine.run('readlink', `/proc/${await mainPid(machine, unit)}/exe`)).stdout.trim();
 }
 
 /** As the kernel sees the process. */
