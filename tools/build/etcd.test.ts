@@ -68,8 +68,8 @@ describe('makeEtcdArtifact()', () => {
   test('finds programs on PATH, and asks for what they do not say', async () => {
     const bin = join(directory, 'path');
     mkdirSync(bin);
-    // A program of this machine, which has a version, and not one of etcd.
-    for (const name of ['etcd', 'etcdctl']) copyFileSync(process.execPath, join(bin, name));
+    // A small program of this machine, which has a version, and not one of etcd.
+    for (const name of ['etcd', 'etcdctl']) copyFileSync('/usr/bin/env', join(bin, name));
     await expect(make({}, { PATH: bin })).rejects.toThrow('etcd does not say its version here: give it with --version');
     await expect(make({ version: '1' }, { PATH: `/nowhere:${bin}` })).resolves.toMatchObject({ version: '1' });
   });
