@@ -15,6 +15,7 @@ export const IPPROTO_IP = 0;
 export const IPPROTO_ICMP = 1;
 export const IPPROTO_UDP = 17;
 export const NETLINK_ROUTE = 0; // linux/netlink.h
+export const NETLINK_NETFILTER = 12;
 
 export const MSG_PEEK = 0x02;
 export const MSG_TRUNC = 0x20;
