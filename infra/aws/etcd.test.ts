@@ -13,8 +13,6 @@ let registered: Registered[];
 let etcd: typeof import('./etcd.ts');
 let backup: typeof import('./backup.ts');
 
-beforeEach(begin);
-
 async function begin() {
   registered = [];
   await pulumi.runtime.setMocks(
@@ -68,20 +66,28 @@ const args: EtcdArgs = {
 };
 
 async function make(changes: Partial<EtcdArgs> = {}) {
+  await begin();
   const made = new etcd.FlannelEtcd('etcd', { ...args, ...changes });
   await pulumi.runtime.disconnect();
   return made;
 }
 
-function all(type: string): Registered[] {
-  return registered.filter((resource) => resource.type === type);
+function all(type: string, among: readonly Registered[] = registered): readonly Registered[] {
+  return among.filter((resource) => resource.type === type);
 }
 
 const userDataOf = ({ inputs }: Registered) => Buffer.from(inputs.userDataBase64, 'base64').toString();
 
 describe('FlannelEtcd', () => {
+  let standard: Awaited<ReturnType<typeof make>>;
+  let ofStandard: readonly Registered[];
+  beforeAll(async () => {
+    standard = await make();
+    ofStandard = registered;
+  });
+
   test('has a card with its fixed address, a volume and an instance for each member', async () => {
-    const { endpoints } = await make();
+    const { endpoints } = standard;
     expect(endpoints).toEqual([27, 28, 29].map((i) => `https://10.64.${i}.10:2379`));
     const cards = all('aws:ec2/networkInterface:NetworkInterface');
     expect(cards.map(({ inputs }) => inputs.privateIps)).toEqual([27, 28, 29].map((i) => [`10.64.${i}.10`]));
@@ -98,7 +104,6 @@ describe('FlannelEtcd', () => {
   });
 
   test('begins with a member only when the one before is healthy', async () => {
-    await make();
     const order = registered
       .filter(({ type }) => /:(Instance|Association)$/.test(type))
       .map(({ name }) => name.replace('etcd-etcd', 'etcd'));
@@ -114,7 +119,6 @@ describe('FlannelEtcd', () => {
   });
 
   test('gives members and clients authorities of their own', async () => {
-    await make();
     const signed = all('tls:index/locallySignedCert:LocallySignedCert');
     const authorities = signed.map(({ name, inputs }) => [name, inputs.caCertPem]);
     expect(Object.fromEntries(authorities)).toEqual({
@@ -132,7 +136,7 @@ describe('FlannelEtcd', () => {
   });
 
   test('keeps every key encrypted in a parameter below the path of its role', async () => {
-    const { nodeParameters } = await make();
+    const { nodeParameters } = standard;
     const parameters = all('aws:ssm/parameter:Parameter').map(({ inputs }) => inputs);
     const keys = parameters.filter(({ name }) => name.endsWith('key'));
     expect(keys.map(({ name }) => name).sort()).toEqual([
@@ -150,7 +154,7 @@ describe('FlannelEtcd', () => {
   });
 
   test('keeps keys out of user-data and commands, and its own client secret', async () => {
-    const { client } = await make();
+    const { client } = standard;
     for (const resource of [...all('aws:ec2/instance:Instance'), ...all('aws:ssm/association:Association')]) {
       expect(JSON.stringify(resource)).not.toMatch(/private key/);
       if (resource.inputs.userDataBase64) expect(userDataOf(resource)).not.toMatch(/private key|PRIVATE KEY/);
@@ -159,17 +163,14 @@ describe('FlannelEtcd', () => {
   });
 
   test('takes another network configuration without another user-data', async () => {
-    await make();
-    const before = registered;
-    await begin();
     await make({ network: parseNetworkConfig('{"Network":"10.244.0.0/16","Backend":{"Type":"vxlan"}}') });
-    const texts = (list: Registered[], type: string) =>
+    const texts = (list: readonly Registered[], type: string) =>
       list.filter((resource) => resource.type === type).map(({ inputs }) => JSON.stringify(inputs));
-    expect(texts(registered, 'aws:ec2/instance:Instance')).toEqual(texts(before, 'aws:ec2/instance:Instance'));
-    const settled = (list: Registered[]) =>
+    expect(texts(registered, 'aws:ec2/instance:Instance')).toEqual(texts(ofStandard, 'aws:ec2/instance:Instance'));
+    const settled = (list: readonly Registered[]) =>
       list.find(({ name }) => name === 'etcd-settled')?.inputs.parameters.commands;
     expect(settled(registered)).toMatch(/systemctl start flannel-settle.service$/);
-    expect(settled(registered)).not.toBe(settled(before));
+    expect(settled(registered)).not.toBe(settled(ofStandard));
   });
 
   test('can be a single member', async () => {
@@ -181,6 +182,7 @@ describe('FlannelEtcd', () => {
 
 describe('EtcdBackup', () => {
   test('lets snapshots expire, and not the mark that there was a cluster', async () => {
+    await begin();
     const { folder } = new backup.EtcdBackup('backup', { stack: 'prod', keyArn: args.keyArn, data: args.data });
     await pulumi.runtime.disconnect();
     const [lifecycle] = all('aws:s3/bucketLifecycleConfiguration:BucketLifecycleConfiguration');
