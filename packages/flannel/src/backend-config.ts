@@ -1,5 +1,13 @@
 import { type Port, parsePort } from '@flannel-ts/inet/port';
-import { UDP_OVERHEAD, UDP_PORT, VXLAN_OVERHEAD, VXLAN_OVERHEAD_IPV6, VXLAN_PORT, VXLAN_VNI } from './defaults.ts';
+import {
+  UDP_OVERHEAD,
+  UDP_OVERHEAD_IPV6,
+  UDP_PORT,
+  VXLAN_OVERHEAD,
+  VXLAN_OVERHEAD_IPV6,
+  VXLAN_PORT,
+  VXLAN_VNI,
+} from './defaults.ts';
 import { FlannelError } from './errors.ts';
 import { FieldReader, isJsonObject, shorten } from './go-json.ts';
 
@@ -131,7 +139,7 @@ export function checkBackendAvailable({ type }: BackendConfig): void {
 export function backendOverhead(type: BackendType, outerFamily: 4 | 6 = 4): number {
   switch (type) {
     case 'udp':
-      return UDP_OVERHEAD;
+      return outerFamily === 4 ? UDP_OVERHEAD : UDP_OVERHEAD_IPV6;
     case 'vxlan':
       return outerFamily === 4 ? VXLAN_OVERHEAD : VXLAN_OVERHEAD_IPV6;
     case 'host-gw':

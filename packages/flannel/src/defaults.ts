@@ -15,6 +15,8 @@ export const VXLAN_VNI = 1;
 
 /** Outer IPv4 header 20, UDP header 8. */
 export const UDP_OVERHEAD = 28;
+/** The same with an outer IPv6 header of 40. */
+export const UDP_OVERHEAD_IPV6 = 48;
 /** Outer IPv4 20, UDP 8, VXLAN 8, inner Ethernet 14 (RFC 7348). */
 export const VXLAN_OVERHEAD = 50;
 /** The same with an outer IPv6 header of 40. flannel takes 50 here too, and full packets get lost. */
