@@ -1,4 +1,7 @@
-import { formatIpv4, parseIpv4 } from '@flannel-ts/inet/ipv4';
+import type { Ip } from '@flannel-ts/inet/ip';
+import { parseIpv4 } from '@flannel-ts/inet/ipv4';
+import { parseIpv6 } from '@flannel-ts/inet/ipv6';
+import { parseIpv6Prefix } from '@flannel-ts/inet/ipv6-prefix';
 import { parseIpv4Prefix } from '@flannel-ts/inet/prefix';
 import fc from 'fast-check';
 import { Control } from './control.ts';
@@ -15,7 +18,7 @@ import {
   sharedOf,
   takeRoutes,
 } from './shared.ts';
-import { PeerSlots } from './slots.ts';
+import { PeerSlots, slotOf } from './slots.ts';
 
 function route(subnet: string, peer: string): EngineRoute {
   return { subnet: parseIpv4Prefix(subnet), peer: parseIpv4(peer) };
@@ -28,11 +31,11 @@ function dataSide(control: Control) {
     shared,
     take() {
       const taken = takeRoutes(shared)!;
-      claimSlots(shared, taken.rows);
+      claimSlots(shared, taken.peers);
       return taken;
     },
-    countSent(slot: number) {
-      shared.peers[slot * PEER_STRIDE + SENT]! += 1;
+    countSent(peer: number) {
+      shared.peers[slotOf(peer) * PEER_STRIDE + SENT]! += 1;
     },
   };
 }
@@ -44,12 +47,24 @@ describe('setRoutes()', () => {
     expect(hasNewRoutes(data.shared, 0)).toBe(false);
     control.setRoutes([route('10.2.0.0/24', '192.0.2.2'), route('200.0.0.0/8', '192.0.2.2')]);
     expect(hasNewRoutes(data.shared, 0)).toBe(true);
-    const { version, rows } = data.take();
+    const { version, rows, peers } = data.take();
     expect(hasNewRoutes(data.shared, version)).toBe(false);
     expect(rows).toEqual([
-      { base: parseIpv4('10.2.0.0'), length: 24, peer: parseIpv4('192.0.2.2'), slot: 0 },
-      { base: parseIpv4('200.0.0.0'), length: 8, peer: parseIpv4('192.0.2.2'), slot: 0 },
+      { base: parseIpv4('10.2.0.0'), length: 24, peer: peers[0]!.peer },
+      { base: parseIpv4('200.0.0.0'), length: 8, peer: peers[0]!.peer },
     ]);
+    expect(peers).toEqual([{ peer: expect.any(Number), address: [0, 0, 0xffff, parseIpv4('192.0.2.2')] }]);
+    expect(slotOf(peers[0]!.peer)).toBe(0);
+  });
+
+  test('hands over subnets and peers of IPv6', () => {
+    const control = new Control();
+    control.setRoutes([{ subnet: parseIpv6Prefix('fd00:1::/64'), peer: parseIpv6('2001:db8::7') }]);
+    const { rows, rows6, peers } = dataSide(control).take();
+    expect(rows).toEqual([]);
+    expect(rows6).toEqual([{ base: [0xfd00_0001, 0, 0, 0], length: 64, peer: peers[0]!.peer }]);
+    expect(peers[0]!.address).toEqual([0x2001_0db8, 0, 0, 7]);
+    expect([...control.counters().peers.keys()]).toEqual([parseIpv6('2001:db8::7')]);
   });
 
   test('replaces the table, down to an empty one', () => {
@@ -66,7 +81,7 @@ describe('setRoutes()', () => {
       peer: parseIpv4(`192.${i >> 8}.${i & 255}.1`),
     }));
     control.setRoutes(routes);
-    expect(dataSide(control).take().rows.at(-1)?.slot).toBe(MAX_ROUTES - 1);
+    expect(slotOf(dataSide(control).take().peers.at(-1)!.peer)).toBe(MAX_ROUTES - 1);
     expect(() => control.setRoutes([...routes, routes[0]!])).toThrow(
       expect.objectContaining({ code: 'TOO_MANY_ROUTES' }),
     );
@@ -89,7 +104,7 @@ describe('counters()', () => {
     const control = new Control();
     const data = dataSide(control);
     control.setRoutes([route('10.2.0.0/24', '192.0.2.2'), route('10.3.0.0/24', '192.0.2.3')]);
-    data.countSent(data.take().rows[1]!.slot);
+    data.countSent(data.take().rows[1]!.peer);
     expect(control.counters().peers.get(parseIpv4('192.0.2.3'))?.sentPackets).toBe(1);
     expect(control.counters().peers.get(parseIpv4('192.0.2.2'))?.sentPackets).toBe(0);
   });
@@ -98,10 +113,10 @@ describe('counters()', () => {
     const control = new Control();
     const data = dataSide(control);
     control.setRoutes([route('10.2.0.0/24', '192.0.2.2')]);
-    data.countSent(data.take().rows[0]!.slot);
+    data.countSent(data.take().rows[0]!.peer);
     control.setRoutes([route('10.2.0.0/24', '192.0.2.9')]);
     expect(control.counters().peers.get(parseIpv4('192.0.2.9'))?.sentPackets).toBe(0);
-    expect(data.take().rows[0]!.slot).toBe(0);
+    expect(slotOf(data.take().rows[0]!.peer)).toBe(0);
     expect(control.counters().peers.get(parseIpv4('192.0.2.9'))?.sentPackets).toBe(0);
     expect(control.counters().peers.size).toBe(1);
   });
@@ -110,7 +125,7 @@ describe('counters()', () => {
     const control = new Control();
     const data = dataSide(control);
     control.setRoutes([route('10.2.0.0/24', '192.0.2.2')]);
-    data.countSent(data.take().rows[0]!.slot);
+    data.countSent(data.take().rows[0]!.peer);
     control.setRoutes([route('10.9.0.0/24', '192.0.2.1'), route('10.8.0.0/24', '192.0.2.2')]);
     data.take();
     expect(control.counters().peers.get(parseIpv4('192.0.2.2'))?.sentPackets).toBe(1);
@@ -126,29 +141,35 @@ describe('setAbility()', () => {
 });
 
 describe('PeerSlots', () => {
-  test('assign() gives distinct slots, keeps those of peers that stay, and stays compact', () => {
-    const set = fc.uniqueArray(fc.integer({ min: 1, max: 12 }));
+  test('assign() gives numbers that no other peer had, keeps those of peers that stay, and slots stay compact', () => {
+    const address = fc.integer({ min: 1, max: 12 }).map((n) => (n % 2 === 0 ? BigInt(n) : n) as Ip);
+    const set = fc.uniqueArray(address);
     fc.assert(
       fc.property(fc.array(set, { maxLength: 20 }), (steps) => {
         const slots = new PeerSlots();
         let largest = 0;
+        const owners = new Map<number, Ip>();
         for (const peers of steps) {
           const before = slots.current;
           const after = slots.assign(new Set(peers));
           largest = Math.max(largest, peers.length);
           expect([...after.keys()].sort()).toEqual([...peers].sort());
-          expect(new Set(after.values()).size).toBe(peers.length);
+          expect(new Set([...after.values()].map(slotOf)).size).toBe(peers.length);
           for (const peer of peers) if (before.has(peer)) expect(after.get(peer)).toBe(before.get(peer));
-          for (const slot of after.values()) expect(slot).toBeLessThan(largest);
+          for (const [peer, number] of after) {
+            expect(slotOf(number)).toBeLessThan(largest);
+            expect(number).toBeGreaterThan(0);
+            expect(owners.get(number) ?? peer).toBe(peer);
+            owners.set(number, peer);
+          }
         }
       }),
     );
   });
 
-  test('assign() works on addresses with the top bit set', () => {
-    const peer = parseIpv4('203.0.113.7');
-    expect([...new PeerSlots().assign(new Set([peer]))].map(([ip]) => formatIpv4(ip as typeof peer))).toEqual([
-      '203.0.113.7',
-    ]);
+  test('assign() goes on after the last generation', () => {
+    const slots = new PeerSlots();
+    for (let times = 0; times < 70_000; times++) slots.assign(new Set([times as Ip]));
+    for (const number of slots.current.values()) expect([number > 0, slotOf(number)]).toEqual([true, 0]);
   });
 });

@@ -1,9 +1,8 @@
-import type { Ipv4 } from '@flannel-ts/inet/ipv4';
-import type { Ipv6 } from '@flannel-ts/inet/ipv6';
+import type { Ip } from '@flannel-ts/inet/ip';
 import type { EngineCounters, EngineRoute, PeerCounters } from './engine.ts';
 import { EngineError } from './errors.ts';
 import type { RouteRow } from './peers.ts';
-import type { RouteRow6, Words6 } from './peers6.ts';
+import type { RouteRow6 } from './peers6.ts';
 import { REASONS, type Reason } from './reasons.ts';
 import {
   ABILITY_NAMES,
@@ -19,13 +18,8 @@ import {
   TOTAL,
   type TotalName,
 } from './shared.ts';
-import { PeerSlots } from './slots.ts';
-
-/** In network order. */
-export function wordsOf(address: Ipv6): Words6 {
-  const word = (shift: bigint): number => Number((address >> shift) & 0xffff_ffffn);
-  return [word(96n), word(64n), word(32n), word(0n)];
-}
+import { PeerSlots, slotOf } from './slots.ts';
+import { peerWords, wordsOf } from './underlay.ts';
 
 /** The control side's hold on the shared memory: routes and the stop request go in, counters and signs of life come out. */
 export class Control {
@@ -39,15 +33,19 @@ export class Control {
     if (most > MAX_ROUTES) {
       throw new EngineError('TOO_MANY_ROUTES', `Cannot use ${most} routes: the limit is ${MAX_ROUTES} of each family`);
     }
-    const slots = this.#slots.assign(peers);
+    const numbers = this.#slots.assign(peers);
     const rows: RouteRow[] = [];
     const rows6: RouteRow6[] = [];
     for (const { subnet, peer } of routes) {
-      const common = { length: subnet.length, peer, slot: slots.get(peer)! };
+      const common = { length: subnet.length, peer: numbers.get(peer)! };
       if (subnet.family === 4) rows.push({ base: subnet.base, ...common });
       else rows6.push({ base: wordsOf(subnet.base), ...common });
     }
-    publishRoutes(this.shared, rows, rows6);
+    publishRoutes(this.shared, {
+      rows,
+      rows6,
+      peers: [...numbers].map(([address, peer]) => ({ peer, address: peerWords(address) })),
+    });
   }
 
   requestStop(): void {
@@ -75,13 +73,14 @@ export class Control {
     const abilities = Object.fromEntries(
       ABILITY_NAMES.map((name, index) => [name, Atomics.load(words, index)]),
     ) as Record<AbilityName, number>;
-    const peers = new Map<Ipv4, PeerCounters>();
-    for (const [peer, slot] of this.#slots.current) peers.set(peer as Ipv4, this.#peerCounters(peer, slot));
+    const peers = new Map<Ip, PeerCounters>();
+    for (const [address, peer] of this.#slots.current) peers.set(address, this.#peerCounters(peer));
     return { ...values, dropped, abilities, peers };
   }
 
-  #peerCounters(peer: number, slot: number): PeerCounters {
+  #peerCounters(peer: number): PeerCounters {
     const { peers, owners } = this.shared;
+    const slot = slotOf(peer);
     // The data side may not have taken the slot over from an earlier peer yet.
     const owned = owners[slot] === peer;
     const at = (field: number): number => (owned ? peers[slot * PEER_STRIDE + field]! : 0);

@@ -1,3 +1,4 @@
+import type { Ip } from '@flannel-ts/inet/ip';
 import type { Ipv4 } from '@flannel-ts/inet/ipv4';
 import type { Ipv6 } from '@flannel-ts/inet/ipv6';
 import type { Ipv6Prefix } from '@flannel-ts/inet/ipv6-prefix';
@@ -11,7 +12,7 @@ import type { AbilityName } from './shared.ts';
  *
  *   packet     an IPv4 or IPv6 packet as it crosses the TUN device, no header before it: the version in its first byte tells
  *   datagram   a UDP datagram between two nodes; its payload is one packet (flannel's `udp` backend has no other framing)
- *   peer       the other node, named by the IPv4 address its datagrams come from
+ *   peer       the other node, named by the address its datagrams come from
  *   route      a subnet and the peer that owns it; the longest prefix wins
  *   outgoing   device -> socket;  incoming: socket -> device
  */
@@ -19,13 +20,14 @@ import type { AbilityName } from './shared.ts';
 export interface EngineConfig {
   /** A TUN queue without packet information (IFF_NO_PI); without virtio header, but for engines that say they take one. Made non-blocking by the engine; the caller closes it. */
   readonly tunFd: number;
-  /** A bound UDP socket. Made non-blocking by the engine; the caller closes it. */
+  /** A bound UDP socket, of the family by which peers are reached. Made non-blocking by the engine; the caller closes it. */
   readonly socketFd: number;
   /**
    * The address of the device, source of the engine's ICMP errors. The kernel takes a packet with one of its own addresses
-   * as source only where `net.ipv4.conf.DEVICE.accept_local` is 1; without that sysctl the errors are martians.
+   * as source only where `net.ipv4.conf.DEVICE.accept_local` is 1; without that sysctl the errors are martians. Absent where
+   * IPv4 is off inside: then nobody is told of a dropped packet of IPv4.
    */
-  readonly tunAddress: Ipv4;
+  readonly tunAddress?: Ipv4;
   /**
    * The IPv6 address of the device. Without it packets of IPv6 are dropped as `not_ipv4` and routes of IPv6 have no effect: so
    * an engine that knows no IPv6 does in any case.
@@ -50,8 +52,8 @@ export interface EngineConfig {
 
 export interface EngineRoute {
   readonly subnet: Ipv4Prefix | Ipv6Prefix;
-  /** Datagrams go over IPv4, whatever is inside. */
-  readonly peer: Ipv4;
+  /** Of the socket's family, whatever is inside; one of the other family is nobody's. */
+  readonly peer: Ip;
 }
 
 export interface PeerCounters {
@@ -94,7 +96,7 @@ export interface EngineCounters {
   /** What the engine makes use of; the words of shared.ts. */
   readonly abilities: Readonly<Record<AbilityName, number>>;
   /** Current peers only. */
-  readonly peers: ReadonlyMap<Ipv4, PeerCounters>;
+  readonly peers: ReadonlyMap<Ip, PeerCounters>;
 }
 
 export interface Engine {

@@ -8,12 +8,12 @@ import { reasonOf } from './reasons.ts';
 import { hex, ipv4Packet, type PacketFields } from './testing/packets.ts';
 
 const ME = parseIpv4('10.1.0.0');
-const PEER = parseIpv4('192.0.2.2');
-const OTHER = parseIpv4('192.0.2.3');
-const STRANGER = parseIpv4('192.0.2.9');
+const PEER = 0x1_0000;
+const OTHER = 0x1_0001;
+const STRANGER = 0;
 const ROUTES = new RouteTable([
-  { ...parseIpv4Prefix('10.2.0.0/24'), peer: PEER, slot: 0 },
-  { ...parseIpv4Prefix('10.3.0.0/24'), peer: OTHER, slot: 1 },
+  { ...parseIpv4Prefix('10.2.0.0/24'), peer: PEER },
+  { ...parseIpv4Prefix('10.3.0.0/24'), peer: OTHER },
 ]);
 
 function outgoing(packet: Uint8Array, mtu = 1472) {

@@ -55,18 +55,18 @@ export function judgeOutgoing6(packet: Uint8Array, length: number, routes: Route
 }
 
 /**
- * Decides on a packet that came in a datagram from `sender`: PASS, with its TTL already decremented, or a drop that leaves
+ * Decides on a packet that came in a datagram from the peer with the number `sender` (0: from a stranger): PASS, with its TTL already decremented, or a drop that leaves
  * it as it came. The second decrement of a packet's way is flannel's (proxy_amd64.c, udp_to_tun), visible in traceroute.
  */
 export function judgeIncoming(
   packet: Uint8Array,
   length: number,
-  sender: Ipv4,
+  sender: number,
   routes: RouteTable,
-  tunAddress: Ipv4,
+  tunAddress: Ipv4 | undefined,
   filterPeers: boolean,
 ): Verdict {
-  if (filterPeers && routes.peerSlot(sender) < 0) return UNKNOWN_PEER;
+  if (filterPeers && sender === 0) return UNKNOWN_PEER;
   const header = checkHeader(packet, length);
   if (header !== PASS) return header;
   const inner = source(packet);
@@ -81,15 +81,16 @@ export function judgeIncoming(
   return PASS;
 }
 
-/** The same for IPv6. `sender` is a peer, or the filter is off. */
+/** The same for IPv6. */
 export function judgeIncoming6(
   packet: Uint8Array,
   length: number,
-  sender: Ipv4,
+  sender: number,
   routes: RouteTable6,
   tunAddress: Uint8Array,
   filterPeers: boolean,
 ): Verdict {
+  if (filterPeers && sender === 0) return UNKNOWN_PEER;
   const header = checkHeader6(packet, length);
   if (header !== PASS) return header;
   if (hasAddress6(packet, IPV6_SOURCE, tunAddress)) return SPOOFED_SOURCE;

@@ -4,17 +4,17 @@ import { ipv4Prefix, parseIpv4Prefix, prefixContains } from '@flannel-ts/inet/pr
 import fc from 'fast-check';
 import { type RouteRow, RouteTable } from './peers.ts';
 
-function row(subnet: string, peer: string, slot = 0): RouteRow {
+function row(subnet: string, peer: string): RouteRow {
   const { base, length } = parseIpv4Prefix(subnet);
-  return { base, length, peer: parseIpv4(peer), slot };
+  return { base, length, peer: parseIpv4(peer) };
 }
 
 describe('RouteTable', () => {
   const table = new RouteTable([
-    row('10.5.0.0/16', '192.0.2.1', 7),
-    row('10.5.72.0/24', '192.0.2.2', 8),
-    row('10.5.72.9/32', '192.0.2.3', 9),
-    row('10.6.0.0/24', '192.0.2.1', 7),
+    row('10.5.0.0/16', '192.0.2.1'),
+    row('10.5.72.0/24', '192.0.2.2'),
+    row('10.5.72.9/32', '192.0.2.3'),
+    row('10.6.0.0/24', '192.0.2.1'),
   ]);
   const peerOf = (ip: string): number | undefined => {
     const found = table.lookup(parseIpv4(ip));
@@ -50,12 +50,6 @@ describe('RouteTable', () => {
     expect(twice.peer(twice.lookup(parseIpv4('10.5.0.1')))).toBe(parseIpv4('192.0.2.2'));
   });
 
-  test('peerSlot() knows the peers and nobody else', () => {
-    expect(table.peerSlot(parseIpv4('192.0.2.3'))).toBe(9);
-    expect(table.peerSlot(parseIpv4('192.0.2.4'))).toBe(-1);
-    expect(table.slot(table.lookup(parseIpv4('10.6.0.1')))).toBe(7);
-  });
-
   test('lookup() agrees with a look at every row', () => {
     // Few distinct bits, so that prefixes nest and collide.
     const ip = fc.tuple(fc.constantFrom(10, 200), fc.integer({ min: 0, max: 3 }), fc.integer({ min: 0, max: 255 }));
@@ -65,7 +59,7 @@ describe('RouteTable', () => {
     });
     fc.assert(
       fc.property(rows, fc.array(ip, { maxLength: 20 }), (list, wanted) => {
-        const routes = list.map(([base, length, peer]) => ({ ...ipv4Prefix(number(base), length), peer, slot: peer }));
+        const routes = list.map(([base, length, peer]) => ({ ...ipv4Prefix(number(base), length), peer }));
         const tested = new RouteTable(routes);
         for (const target of wanted.map(number)) {
           let best: (typeof routes)[number] | undefined;

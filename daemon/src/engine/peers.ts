@@ -5,9 +5,8 @@ import { netmask } from '@flannel-ts/inet/prefix';
 export interface RouteRow {
   readonly base: number;
   readonly length: number;
+  /** The number of the peer: slots.ts. */
   readonly peer: number;
-  /** Where this peer's counters are. */
-  readonly slot: number;
 }
 
 interface Level {
@@ -23,8 +22,6 @@ export class RouteTable {
   /** One level per prefix length in use, longest first. A flannel network has a single one. */
   readonly #levels: readonly Level[];
   readonly #peers: Uint32Array;
-  readonly #slots: Int32Array;
-  readonly #slotOfPeer: ReadonlyMap<number, number>;
 
   /** Of rows with the same subnet the last one holds, as with flannel's `set` command. */
   constructor(rows: readonly RouteRow[]) {
@@ -38,8 +35,6 @@ export class RouteTable {
       .map(([length, level]) => ({ mask: netmask(length) | 0, rows: level }));
     this.size = rows.length;
     this.#peers = Uint32Array.from(rows, (row) => row.peer);
-    this.#slots = Int32Array.from(rows, (row) => row.slot);
-    this.#slotOfPeer = new Map(rows.map((row) => [row.peer, row.slot]));
   }
 
   /** The row of the longest prefix that holds `ip`, -1 when there is none. */
@@ -51,16 +46,7 @@ export class RouteTable {
     return -1;
   }
 
-  peer(row: number): Ipv4 {
-    return this.#peers[row]! as Ipv4;
-  }
-
-  slot(row: number): number {
-    return this.#slots[row]!;
-  }
-
-  /** The counter slot of a peer by its address, -1 when it is none. */
-  peerSlot(peer: Ipv4): number {
-    return this.#slotOfPeer.get(peer) ?? -1;
+  peer(row: number): number {
+    return this.#peers[row]!;
   }
 }

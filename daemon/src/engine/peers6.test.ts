@@ -1,22 +1,21 @@
 import { ipv6ToBytes, parseIpv6 } from '@flannel-ts/inet/ipv6';
 import { ipv6Prefix, ipv6PrefixContains, parseIpv6Prefix } from '@flannel-ts/inet/ipv6-prefix';
 import fc from 'fast-check';
-import { wordsOf } from './control.ts';
 import { type RouteRow6, RouteTable6 } from './peers6.ts';
+import { wordsOf } from './underlay.ts';
 
-function row(subnet: string, peer: number, slot = 0): RouteRow6 {
+function row(subnet: string, peer: number): RouteRow6 {
   const { base, length } = parseIpv6Prefix(subnet);
-  return { base: wordsOf(base), length, peer, slot };
+  return { base: wordsOf(base), length, peer };
 }
 const at = (text: string): Uint8Array => Uint8Array.from([0, ...ipv6ToBytes(parseIpv6(text))]);
 
 describe('RouteTable6', () => {
   test('lookup() takes the longest prefix', () => {
-    const table = new RouteTable6([row('fd00::/16', 1), row('fd00:0:0:2::/64', 2, 9), row('fd00:0:0:2::7/128', 3)]);
+    const table = new RouteTable6([row('fd00::/16', 1), row('fd00:0:0:2::/64', 2), row('fd00:0:0:2::7/128', 3)]);
     const peerOf = (text: string) => table.peer(table.lookup(at(text), 1));
     expect([peerOf('fd00:9::1'), peerOf('fd00:0:0:2::6'), peerOf('fd00:0:0:2::7')]).toEqual([1, 2, 3]);
     expect(table.lookup(at('fe80::1'), 1)).toBe(-1);
-    expect(table.slot(table.lookup(at('fd00:0:0:2::6'), 1))).toBe(9);
   });
 
   test('lookup() takes the last of equal subnets, and of a default route everything', () => {
@@ -42,7 +41,7 @@ describe('RouteTable6', () => {
     fc.assert(
       fc.property(fc.array(near, { maxLength: 30 }), fc.array(address, { maxLength: 10 }), (subnets, others) => {
         const prefixes = subnets.map(([ip, length]) => ipv6Prefix(ip as never, length));
-        const rows = prefixes.map(({ base, length }, i) => ({ base: wordsOf(base), length, peer: i + 1, slot: i }));
+        const rows = prefixes.map(({ base, length }, i) => ({ base: wordsOf(base), length, peer: i + 1 }));
         const table = new RouteTable6(rows);
         for (const ip of [...subnets.map(([inside]) => inside ^ 1n), ...others]) {
           const holding = prefixes

@@ -1,14 +1,11 @@
-import type { Ipv4 } from '@flannel-ts/inet/ipv4';
-
 /** Of an IPv6 address, as numbers in network order. */
 export type Words6 = readonly [number, number, number, number];
 
-/** The IPv6 side of RouteRow. The peer is reached by IPv4. */
+/** The IPv6 side of RouteRow. */
 export interface RouteRow6 {
   readonly base: Words6;
   readonly length: number;
   readonly peer: number;
-  readonly slot: number;
 }
 
 const EMPTY = -1;
@@ -29,14 +26,12 @@ export class RouteTable6 {
   readonly #levels: readonly Level[];
   readonly #bases: Uint32Array;
   readonly #peers: Uint32Array;
-  readonly #slots: Int32Array;
 
   /** Of rows with the same subnet the last one holds. */
   constructor(rows: readonly RouteRow6[]) {
     this.size = rows.length;
     this.#bases = Uint32Array.from(rows.flatMap(({ base }) => base));
     this.#peers = Uint32Array.from(rows, ({ peer }) => peer);
-    this.#slots = Int32Array.from(rows, ({ slot }) => slot);
     const byLength = new Map<number, number[]>();
     for (const [row, { length }] of rows.entries()) {
       const level = byLength.get(length);
@@ -59,12 +54,8 @@ export class RouteTable6 {
     return -1;
   }
 
-  peer(row: number): Ipv4 {
-    return this.#peers[row]! as Ipv4;
-  }
-
-  slot(row: number): number {
-    return this.#slots[row]!;
+  peer(row: number): number {
+    return this.#peers[row]!;
   }
 
   #level(length: number, rows: readonly number[]): Level {

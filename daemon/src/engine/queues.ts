@@ -5,20 +5,13 @@
  * flow to that one (tun_flow_update): only there a datagram may overtake another.
  */
 
-import type { Ipv4 } from '@flannel-ts/inet/ipv4';
 import { parsePort } from '@flannel-ts/inet/port';
 import { closeFd, type Fd } from '@flannel-ts/linux/files';
-import {
-  getSockName,
-  SO_REUSEPORT,
-  SOL_SOCKET,
-  setSocketOption,
-  sockaddrInAddress,
-  sockaddrInPort,
-} from '@flannel-ts/linux/socket';
+import { getSockName, SO_REUSEPORT, SOL_SOCKET, setSocketOption, sockaddrInPort } from '@flannel-ts/linux/socket';
 import { openFurtherQueue } from 'tun-tap/open';
 import type { Engine, EngineConfig, EngineCounters, StartEngine } from './engine.ts';
 import { openEngineSocket } from './socket.ts';
+import { addressOfName } from './underlay.ts';
 
 /** An engine of `queues` engines; the caller's descriptors are the first queue, the others are opened and closed here. */
 export function withQueues(start: StartEngine, queues: number): StartEngine {
@@ -43,11 +36,11 @@ export function withQueues(start: StartEngine, queues: number): StartEngine {
 }
 
 function furtherQueue(config: EngineConfig, opened: Fd[]): EngineConfig {
-  const address = getSockName(config.socketFd);
+  const name = getSockName(config.socketFd);
   // Asked of a bound socket, too: only from now on another may have the same port.
   setSocketOption(config.socketFd, SOL_SOCKET, SO_REUSEPORT, 1);
-  const port = parsePort(String(sockaddrInPort(address)));
-  const socketFd = openEngineSocket(sockaddrInAddress(address) as Ipv4, port, { shared: true });
+  const port = parsePort(String(sockaddrInPort(name)));
+  const socketFd = openEngineSocket(addressOfName(name), port, { shared: true });
   opened.push(socketFd);
   const tunFd = openFurtherQueue(config.tunFd).fd;
   opened.push(tunFd);

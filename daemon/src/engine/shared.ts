@@ -1,12 +1,14 @@
 import type { RouteRow } from './peers.ts';
 import type { RouteRow6 } from './peers6.ts';
 import { REASONS } from './reasons.ts';
+import { slotOf } from './slots.ts';
+import type { PeerRow } from './underlay.ts';
 
 /*
  * The memory that the control side (main thread) and the data side (worker) share. Nobody waits for anybody:
  *
  *   state     words that one side writes and the other polls: phase, stop, heartbeat, versions
- *   routes    two tables; the control side fills the one not announced, then announces it. A sequence number per table, odd
+ *   tables    two of each kind (routes of both families, peers); the control side fills the one not announced, then announces it. A sequence number per table, odd
  *             while it is written, tells a reader that was overtaken by two updates to come again (a seqlock)
  *   abilities words that the data side writes when it starts, or gives something up: what it makes use of
  *   totals    counters with the data side as their single writer. Float64: one 8-byte store each, exact up to 2^53
@@ -25,6 +27,7 @@ export const STATE = {
   sequence: 4, // and 5
   count: 6, // and 7
   count6: 8, // and 9
+  countPeers: 10, // and 11
 } as const;
 const STATE_WORDS = 16;
 
@@ -82,8 +85,9 @@ export const PEER_STRIDE = PEER_FIELDS.length;
 export const SENT = 0;
 export const RECEIVED = 2;
 
-const ROW_WORDS = 4;
-const ROW6_WORDS = 7;
+const ROW_WORDS = 3;
+const ROW6_WORDS = 6;
+const PEER_WORDS = 5;
 const STATE_BYTES = STATE_WORDS * 4;
 const ABILITY_WORDS = 16;
 const ABILITIES_BYTES = ABILITY_WORDS * 4;
@@ -92,9 +96,15 @@ const PEERS_BYTES = MAX_PEERS * PEER_STRIDE * 8;
 const OWNERS_BYTES = MAX_PEERS * 4;
 const TABLE_BYTES = MAX_ROUTES * ROW_WORDS * 4;
 const TABLE6_BYTES = MAX_ROUTES * ROW6_WORDS * 4;
+const PEER_TABLE_BYTES = MAX_PEERS * PEER_WORDS * 4;
 
 const BYTES =
-  STATE_BYTES + ABILITIES_BYTES + TOTALS_BYTES + PEERS_BYTES + OWNERS_BYTES + 2 * (TABLE_BYTES + TABLE6_BYTES);
+  STATE_BYTES +
+  ABILITIES_BYTES +
+  TOTALS_BYTES +
+  PEERS_BYTES +
+  OWNERS_BYTES +
+  2 * (TABLE_BYTES + TABLE6_BYTES + PEER_TABLE_BYTES);
 
 /** Views over the shared memory; each thread makes its own. */
 export interface Shared {
@@ -103,13 +113,14 @@ export interface Shared {
   readonly abilities: Int32Array;
   readonly totals: Float64Array;
   readonly peers: Float64Array;
-  /** The peer address whose counters a slot holds, 0 for none. Written by the data side. */
+  /** The number of the peer whose counters a slot holds, 0 for none. Written by the data side. */
   readonly owners: Uint32Array;
   readonly tables: readonly [Uint32Array, Uint32Array];
   readonly tables6: readonly [Uint32Array, Uint32Array];
+  readonly peerTables: readonly [Uint32Array, Uint32Array];
 }
 
-/** Untouched pages cost nothing: a node with few peers uses some of the 8 MB. */
+/** Untouched pages cost nothing: a node with few peers uses little of these 10 MB. */
 export function createShared(): Shared {
   return sharedOf(new SharedArrayBuffer(BYTES));
 }
@@ -122,6 +133,7 @@ export function sharedOf(buffer: SharedArrayBuffer): Shared {
   };
   const table = () => new Uint32Array(buffer, take(TABLE_BYTES), MAX_ROUTES * ROW_WORDS);
   const table6 = () => new Uint32Array(buffer, take(TABLE6_BYTES), MAX_ROUTES * ROW6_WORDS);
+  const peerTable = () => new Uint32Array(buffer, take(PEER_TABLE_BYTES), MAX_PEERS * PEER_WORDS);
   return {
     buffer,
     state: new Int32Array(buffer, take(STATE_BYTES), STATE_WORDS),
@@ -131,69 +143,71 @@ export function sharedOf(buffer: SharedArrayBuffer): Shared {
     owners: new Uint32Array(buffer, take(OWNERS_BYTES), MAX_PEERS),
     tables: [table(), table()],
     tables6: [table6(), table6()],
+    peerTables: [peerTable(), peerTable()],
   };
 }
 
-/** Control side: announces a new table. */
-export function publishRoutes(shared: Shared, rows: readonly RouteRow[], rows6: readonly RouteRow6[] = []): void {
+/** What is announced: routes of each family, and the peers they lead to. */
+export interface Rows {
+  readonly rows: readonly RouteRow[];
+  readonly rows6: readonly RouteRow6[];
+  readonly peers: readonly PeerRow[];
+}
+
+/** Control side: announces new tables. */
+export function publishRoutes(shared: Shared, { rows, rows6, peers }: Rows): void {
   const { state } = shared;
   const version = (Atomics.load(state, STATE.version) + 1) | 0;
-  const side = version & 1;
-  const table = shared.tables[side as 0 | 1];
+  const side = (version & 1) as 0 | 1;
   Atomics.add(state, STATE.sequence + side, 1);
-  for (const [index, row] of rows.entries()) {
-    const at = index * ROW_WORDS;
-    table[at] = row.base;
-    table[at + 1] = row.length;
-    table[at + 2] = row.peer;
-    table[at + 3] = row.slot;
-  }
-  const table6 = shared.tables6[side as 0 | 1];
-  for (const [index, row] of rows6.entries()) {
-    table6.set([...row.base, row.length, row.peer, row.slot], index * ROW6_WORDS);
-  }
+  const table = shared.tables[side];
+  for (const [index, row] of rows.entries()) table.set([row.base, row.length, row.peer], index * ROW_WORDS);
+  const table6 = shared.tables6[side];
+  for (const [index, row] of rows6.entries()) table6.set([...row.base, row.length, row.peer], index * ROW6_WORDS);
+  const peerTable = shared.peerTables[side];
+  for (const [index, row] of peers.entries()) peerTable.set([row.peer, ...row.address], index * PEER_WORDS);
   Atomics.store(state, STATE.count + side, rows.length);
   Atomics.store(state, STATE.count6 + side, rows6.length);
+  Atomics.store(state, STATE.countPeers + side, peers.length);
   Atomics.add(state, STATE.sequence + side, 1);
   Atomics.store(state, STATE.version, version);
 }
 
-/** Data side: whether a table newer than `have` is announced. */
+/** Data side: whether tables newer than `have` are announced. */
 export function hasNewRoutes(shared: Shared, have: number): boolean {
   return Atomics.load(shared.state, STATE.version) !== have;
 }
 
-/** What is announced: a table for each family. */
-export interface Taken {
+export interface Taken extends Rows {
   readonly version: number;
-  readonly rows: readonly RouteRow[];
-  readonly rows6: readonly RouteRow6[];
 }
 
-type Row6Words = readonly [number, number, number, number, number, number, number];
-
-/** Data side: the announced table and its version, or undefined when it is being overwritten: keep the old, come again. */
+/** Data side: the announced tables and their version, or undefined when they are being overwritten: keep the old, come again. */
 export function takeRoutes(shared: Shared): Taken | undefined {
   const { state } = shared;
   const version = Atomics.load(state, STATE.version);
-  const side = version & 1;
+  const side = (version & 1) as 0 | 1;
   const sequence = Atomics.load(state, STATE.sequence + side);
   if ((sequence & 1) !== 0) return undefined;
-  const count = Atomics.load(state, STATE.count + side);
-  const count6 = Atomics.load(state, STATE.count6 + side);
-  const words = shared.tables[side as 0 | 1].slice(0, count * ROW_WORDS);
-  const words6 = shared.tables6[side as 0 | 1].slice(0, count6 * ROW6_WORDS);
+  const count = (which: number): number => Atomics.load(state, which + side);
+  const words = shared.tables[side].slice(0, count(STATE.count) * ROW_WORDS);
+  const words6 = shared.tables6[side].slice(0, count(STATE.count6) * ROW6_WORDS);
+  const peerWords = shared.peerTables[side].slice(0, count(STATE.countPeers) * PEER_WORDS);
   if (Atomics.load(state, STATE.sequence + side) !== sequence) return undefined;
-  const rows: RouteRow[] = [];
-  for (let at = 0; at < words.length; at += ROW_WORDS) {
-    rows.push({ base: words[at]!, length: words[at + 1]!, peer: words[at + 2]!, slot: words[at + 3]! });
-  }
-  const rows6: RouteRow6[] = [];
-  for (let at = 0; at < words6.length; at += ROW6_WORDS) {
-    const [a, b, c, d, length, peer, slot] = words6.subarray(at, at + ROW6_WORDS) as unknown as Row6Words;
-    rows6.push({ base: [a, b, c, d], length, peer, slot });
-  }
-  return { version, rows, rows6 };
+  return {
+    version,
+    rows: rowsOf(words, ROW_WORDS, ([base, length, peer]) => ({ base: base!, length: length!, peer: peer! })),
+    rows6: rowsOf(words6, ROW6_WORDS, ([a, b, c, d, length, peer]) => {
+      return { base: [a!, b!, c!, d!], length: length!, peer: peer! };
+    }),
+    peers: rowsOf(peerWords, PEER_WORDS, ([peer, a, b, c, d]) => ({ peer: peer!, address: [a!, b!, c!, d!] })),
+  };
+}
+
+function rowsOf<T>(words: Uint32Array, size: number, read: (row: readonly number[]) => T): T[] {
+  return Array.from({ length: words.length / size }, (_, row) =>
+    read([...words.subarray(row * size, (row + 1) * size)]),
+  );
 }
 
 /** Data side: says what it makes use of. */
@@ -202,8 +216,9 @@ export function setAbility(shared: Shared, name: AbilityName, value: number): vo
 }
 
 /** Data side: makes the counters of each slot those of its present peer. */
-export function claimSlots(shared: Shared, rows: readonly Pick<RouteRow, 'slot' | 'peer'>[]): void {
-  for (const { slot, peer } of rows) {
+export function claimSlots(shared: Shared, peers: readonly PeerRow[]): void {
+  for (const { peer } of peers) {
+    const slot = slotOf(peer);
     if (shared.owners[slot] === peer) continue;
     shared.peers.fill(0, slot * PEER_STRIDE, (slot + 1) * PEER_STRIDE);
     shared.owners[slot] = peer;

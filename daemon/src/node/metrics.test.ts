@@ -1,9 +1,11 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
+import { parseLeaseKey, parseLeaseValue } from '@flannel-ts/flannel/lease';
 import { parseIpv4 } from '@flannel-ts/inet/ipv4';
 import { parseIpv4Prefix } from '@flannel-ts/inet/prefix';
 import { Control } from '../engine/control.ts';
-import { PEER_STRIDE, setAbility, TOTAL, takeRoutes } from '../engine/shared.ts';
+import { claimSlots, PEER_STRIDE, setAbility, TOTAL, takeRoutes } from '../engine/shared.ts';
+import { slotOf } from '../engine/slots.ts';
 import { type Facts, METRICS, renderMetrics } from './metrics.ts';
 
 const PAGE = path.resolve(__dirname, '../../../docs/metrics.md');
@@ -23,9 +25,9 @@ function serving(): Facts {
   const control = new Control();
   const peer = parseIpv4('192.0.2.2');
   control.setRoutes([{ subnet: parseIpv4Prefix('10.2.0.0/24'), peer }]);
-  const [row] = takeRoutes(control.shared)!.rows;
-  control.shared.owners[row!.slot] = row!.peer;
-  control.shared.peers[row!.slot * PEER_STRIDE] = 7;
+  const [row] = takeRoutes(control.shared)!.peers;
+  claimSlots(control.shared, [row!]);
+  control.shared.peers[slotOf(row!.peer) * PEER_STRIDE] = 7;
   control.shared.totals[TOTAL.sentPackets] = 2 ** 40;
   setAbility(control.shared, 'udpGro', 1);
   return {
@@ -82,6 +84,22 @@ process_cpu_seconds_total 0.25
         'flannel_lease_end_timestamp_seconds 1700000000',
         'flannel_reconcile_failed_passes_total 1',
       ]),
+    );
+  });
+
+  test('tells of the lease of a node that has both families, or IPv6 alone', () => {
+    const facts = serving();
+    const info = (key: string, value: string) => {
+      const lease = { ...parseLeaseKey(key)!, attributes: parseLeaseValue(value) };
+      const text = renderMetrics({ ...facts, serving: { ...facts.serving!, lease } });
+      return text.split('\n').find((line) => line.startsWith('flannel_lease_info'));
+    };
+    const outer = '"BackendV6Data":{"Inner":"IPv6","Outer":"IPv6"}';
+    expect(info('10.1.0.0-24&fd00::-64', '{"PublicIP":"192.0.2.1","PublicIPv6":"2001:db8::1"}')).toBe(
+      'flannel_lease_info{subnet="10.1.0.0/24,fd00::/64",public_ip="192.0.2.1"} 1',
+    );
+    expect(info('0.0.0.0-0&fd00::-64', `{"PublicIP":"0.0.0.0","PublicIPv6":"2001:db8::1",${outer}}`)).toBe(
+      'flannel_lease_info{subnet="fd00::/64",public_ip="2001:db8::1"} 1',
     );
   });
 

@@ -3,9 +3,9 @@
  * takes 16 MB of resident memory and 20 ms of the start, a fifth of what the whole daemon may have (docs/metrics.md is made
  * of the table below, and a test compares them).
  */
-import type { Lease } from '@flannel-ts/flannel/lease';
-import { formatIpv4 } from '@flannel-ts/inet/ipv4';
-import { formatIpv4Prefix } from '@flannel-ts/inet/prefix';
+import { formatLeaseSubnets, type Lease, type LeaseAttributes } from '@flannel-ts/flannel/lease';
+import { outerModeOf } from '@flannel-ts/flannel/udp-data';
+import { formatIp } from '@flannel-ts/inet/ip';
 import type { EngineCounters, PeerCounters } from '../engine/engine.ts';
 import type { AbilityName } from '../engine/shared.ts';
 import type { ReconcileStatistics } from '../state/reconcile.ts';
@@ -69,8 +69,14 @@ function total(name: string, help: string, field: keyof EngineCounters): Metric 
 
 function peer(name: string, help: string, field: keyof PeerCounters): Metric {
   const read: Metric['read'] = ({ serving }) =>
-    [...(serving?.tunnel.counters?.peers ?? [])].map(([ip, counters]) => [[formatIpv4(ip)], counters[field]]);
+    [...(serving?.tunnel.counters?.peers ?? [])].map(([ip, counters]) => [[formatIp(ip)], counters[field]]);
   return { name: `flannel_engine_peer_${name}_total`, type: 'counter', help, labels: ['peer'], read };
+}
+
+/** Empty only for a lease of no use. */
+function formatPublicAddress(attributes: LeaseAttributes): string {
+  const address = outerModeOf(attributes) === 'ipv6' ? attributes.publicIpv6 : attributes.publicIp;
+  return address === undefined ? '' : formatIp(address);
 }
 
 /** Those that are on or off; their names as labels. */
@@ -113,12 +119,12 @@ const CONTROL: readonly Metric[] = [
   {
     name: 'flannel_lease_info',
     type: 'gauge',
-    help: 'Always 1; the lease of this node as labels.',
+    help: 'Always 1; the lease of this node as labels: its subnets (of IPv4 and IPv6 with a comma), and where peers reach it.',
     labels: ['subnet', 'public_ip'],
     read: ({ serving }) =>
       serving === undefined
         ? []
-        : [[[formatIpv4Prefix(serving.lease.subnet), formatIpv4(serving.lease.attributes.publicIp)], 1]],
+        : [[[formatLeaseSubnets(serving.lease), formatPublicAddress(serving.lease.attributes)], 1]],
   },
   single(
     'gauge',

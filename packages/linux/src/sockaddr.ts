@@ -1,4 +1,6 @@
-import { AF_INET, AF_NETLINK } from './socket-constants.ts';
+import { AF_INET, AF_INET6, AF_NETLINK } from './socket-constants.ts';
+
+export const SOCKADDR_IN_BYTES = 16;
 
 /** `struct sockaddr_in` (16 bytes): the address is a uint32 in host order, as `Ipv4` of @flannel-ts/inet. */
 export function sockaddrIn(ip: number, port: number): Uint8Array {
@@ -19,12 +21,31 @@ export function setSockaddrIn(sockaddr: Uint8Array, ip: number, port: number): v
   sockaddr[7] = ip;
 }
 
+/** `struct sockaddr_in6`, without flow and scope: for addresses that are no link's. */
+export const SOCKADDR_IN6_BYTES = 28;
+/** Where its address is, in network order. */
+export const SOCKADDR_IN6_ADDRESS = 8;
+
+export function sockaddrIn6(address: Uint8Array, port: number): Uint8Array {
+  const sockaddr = new Uint8Array(SOCKADDR_IN6_BYTES);
+  sockaddr[0] = AF_INET6;
+  sockaddr[2] = port >>> 8;
+  sockaddr[3] = port;
+  sockaddr.set(address, SOCKADDR_IN6_ADDRESS);
+  return sockaddr;
+}
+
+/** AF_INET or AF_INET6, of any sockaddr. */
+export function sockaddrFamily(sockaddr: Uint8Array): number {
+  return sockaddr[0]! | (sockaddr[1]! << 8);
+}
+
 /** The address of a `struct sockaddr_in`, uint32 in host order. */
 export function sockaddrInAddress(sockaddr: Uint8Array): number {
   return ((sockaddr[4]! << 24) | (sockaddr[5]! << 16) | (sockaddr[6]! << 8) | sockaddr[7]!) >>> 0;
 }
 
-/** The port of a `struct sockaddr_in`. */
+/** The port of a `struct sockaddr_in` or `sockaddr_in6`. */
 export function sockaddrInPort(sockaddr: Uint8Array): number {
   return (sockaddr[2]! << 8) | sockaddr[3]!;
 }

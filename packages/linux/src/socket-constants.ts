@@ -14,6 +14,7 @@ export const SOCK_CLOEXEC = 0o2000000;
 export const IPPROTO_IP = 0;
 export const IPPROTO_ICMP = 1;
 export const IPPROTO_UDP = 17;
+export const IPPROTO_IPV6 = 41;
 export const NETLINK_ROUTE = 0; // linux/netlink.h
 export const NETLINK_NETFILTER = 12;
 
@@ -46,6 +47,9 @@ export const IP_PKTINFO = 8;
 export const IP_MTU_DISCOVER = 10;
 export const IP_PMTUDISC_DONT = 0;
 export const IP_PMTUDISC_DO = 2;
+
+// linux/in6.h
+export const IPV6_V6ONLY = 26;
 
 // linux/udp.h
 export const SOL_UDP = 17;

@@ -9,7 +9,7 @@ import { EAGAIN } from './errno.ts';
 import { FastForwarder } from './forwarder.ts';
 import type { Ports } from './ports.ts';
 import { bytes, tcpPacket } from './testing/flows.ts';
-import { ALL, PEER } from './testing/pair.ts';
+import { ALL, PEER, tablesOf } from './testing/pair.ts';
 import { superPacket } from './testing/segment.ts';
 import type { Wasm } from './wasm.ts';
 
@@ -80,7 +80,7 @@ test('for a million packets each way the garbage collector never runs', async ()
   const control = new Control();
   control.setRoutes([{ subnet: parseIpv4Prefix('10.2.0.0/24'), peer: PEER }]);
   const config = { tunAddress: parseIpv4('10.1.0.0'), mtu: 1472, port: parsePort(8285) };
-  const forwarder = new FastForwarder(endlessPorts, config, ALL, control.shared, () => 0);
+  const forwarder = new FastForwarder(endlessPorts, config, ALL, tablesOf(control), () => 0);
   forwarder.refreshRoutes();
   const run = (packets: number): void => {
     for (let i = 0; i < packets / SEGMENTS / 4; i++) {

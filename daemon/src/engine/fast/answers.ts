@@ -66,17 +66,24 @@ export class Answers {
       : this.state.ownerOf(source(this.offender));
     if (peer === 0) return;
     const length = this.#write(error);
-    if (length > 0 && this.ports.sendTo(layout.ANSWER, length, peer) >= 0) this.state.count('icmpSent', 1);
+    if (length === 0) return;
+    this.state.tables.underlay.writeName(this.wasm.bytes, layout.ANSWER_NAME, peer);
+    if (this.ports.sendTo(layout.ANSWER, length, layout.ANSWER_NAME) >= 0) this.state.count('icmpSent', 1);
   }
 
   #write(error: IcmpError): number {
     this.#identification = (this.#identification + 1) & 0xffff;
-    const length = this.#isSix
-      ? writeIcmpError6(this.#answer, this.offender, inIpv6(error), this.#from6!)
-      : writeIcmpError(this.#answer, this.offender, error, this.config.tunAddress, this.#identification);
+    const length = this.#put(error);
     if (length === 0 || this.#limit.take(this.now())) return length;
     this.state.count('icmpSuppressed', 1);
     return 0;
+  }
+
+  #put(error: IcmpError): number {
+    if (this.#isSix) return writeIcmpError6(this.#answer, this.offender, inIpv6(error), this.#from6!);
+    const { tunAddress } = this.config;
+    if (tunAddress === undefined) return 0;
+    return writeIcmpError(this.#answer, this.offender, error, tunAddress, this.#identification);
   }
 }
 

@@ -17,6 +17,9 @@ const FACTS = layout.MESSAGE_FACTS >>> 2;
 const FACTS_WORDS = layout.MESSAGE_FACTS_BYTES >>> 2;
 const SEGMENT_WORDS = layout.SEGMENT_BYTES >>> 2;
 
+/** Of a message: its first segment, their number, bytes, peer. */
+type Facts = readonly [number, number, number, number];
+
 /** Device -> socket: a batch of reads, one sendmmsg. */
 export class Egress {
   /** Messages of the plan that are out. */
@@ -72,7 +75,7 @@ export class Egress {
     if (!this.#stalled) return;
     const { words } = this.wasm;
     const facts = FACTS + this.#sent * FACTS_WORDS;
-    if (this.state.isPeer(words[facts + 3]!)) return;
+    if (this.state.tables.underlay.has(words[facts + 3]!)) return;
     this.state.drop(NO_ROUTE, words[facts + 1]!);
     this.#sent++;
   }
@@ -163,7 +166,7 @@ export class Egress {
     const facts = FACTS + message * FACTS_WORDS;
     const packets = words[facts + 1]!;
     const replayed = packets > 1 && (error === EIO || error === EINVAL || error === EMSGSIZE);
-    if (replayed) this.#replay(words[facts]!, packets, words[facts + 3]!);
+    if (replayed) this.#replay(message);
     else for (let i = 0; i < packets; i++) this.#lose(words[facts]! + i, error);
   }
 
@@ -171,10 +174,11 @@ export class Egress {
    * The kernel or the interface cannot cut this message (EIO without checksum offload before Linux 6.11), or the path's MTU is
    * too small for its packets: only in the second case they fail one by one, too.
    */
-  #replay(first: number, packets: number, peer: number): void {
+  #replay(message: number): void {
+    const [first, packets, , peer] = this.wasm.words.subarray(FACTS + message * FACTS_WORDS) as unknown as Facts;
     let sent = 0;
     for (let segment = first; segment < first + packets; segment++) {
-      const length = this.wasm.prepareSingle(segment, peer);
+      const length = this.wasm.prepareSingle(segment, message);
       let result = this.ports.sendOne(layout.SPARE_MESSAGE);
       while (result === EINTR) result = this.ports.sendOne(layout.SPARE_MESSAGE);
       if (result >= 0) {

@@ -1,5 +1,6 @@
+import { parseIpv4 } from '@flannel-ts/inet/ipv4';
 import { ipv6ToBytes } from '@flannel-ts/inet/ipv6';
-import type { Shared } from '../shared.ts';
+import type { Tables } from '../tables.ts';
 import { Answers } from './answers.ts';
 import * as layout from './assembly/layout.ts';
 import { Egress } from './egress.ts';
@@ -23,6 +24,9 @@ export interface Abilities {
 
 export const NO_ABILITIES: Abilities = { vnet: false, segment: false, merging: { tcp: false, udp: false } };
 
+/** A source where there is none, RFC 7600. */
+const IPV4_DUMMY = parseIpv4('192.0.0.8');
+
 /** Both directions over one memory. */
 export class FastForwarder {
   readonly wasm: Wasm;
@@ -35,20 +39,22 @@ export class FastForwarder {
     openPorts: (wasm: Wasm) => Ports,
     readonly config: ForwarderConfig,
     readonly abilities: Abilities,
-    shared: Shared,
+    tables: Tables,
     now: () => number,
   ) {
-    const state = new State(shared);
+    const { underlay } = tables;
+    const state = new State(tables);
     this.#state = state;
     this.wasm = instantiate({
       ownerOf: (address) => state.ownerOf(address),
       ownerOf6: (at) => state.ownerOf6(this.wasm.bytes, at),
-      isPeer: (address) => (state.isPeer(address) ? 1 : 0),
+      peerAt: (name) => underlay.peerAt(this.wasm.bytes, name),
+      writeName: (at, peer) => underlay.writeName(this.wasm.bytes, at, peer >>> 0),
       refuse: (verdict, packet, length) => this.ingress.refuse(verdict, packet, length),
       makeRoom: () => this.ingress.flush(),
     });
     const { wasm } = this;
-    wasm.configure(config.mtu, config.tunAddress, config.port, (config.filterPeers ?? true) ? 1 : 0);
+    wasm.configure(config.mtu, config.tunAddress ?? 0, underlay.nameBytes, (config.filterPeers ?? true) ? 1 : 0);
     if (config.tunAddress6 !== undefined) {
       wasm.bytes.set(ipv6ToBytes(config.tunAddress6), layout.OWN_ADDRESS6);
       wasm.enableIpv6();
@@ -71,7 +77,7 @@ export class FastForwarder {
   testDevice(): boolean {
     const { merging } = this.abilities;
     if (!merging.tcp && !merging.udp) return true;
-    const working = testWrites(this.wasm, this.#ports, this.config.tunAddress, merging);
+    const working = testWrites(this.wasm, this.#ports, this.config.tunAddress ?? IPV4_DUMMY, merging);
     if (working === undefined) return false;
     const failed = working.tcp !== merging.tcp || working.udp !== merging.udp;
     if (failed) this.ingress.setMerging(working);
@@ -86,7 +92,7 @@ export class FastForwarder {
   }
 
   refreshRoutes(): void {
-    if (!this.#state.refreshRoutes()) return;
+    if (!this.#state.tables.refresh()) return;
     this.wasm.forgetRoutes();
     this.egress.rerouteWaiting();
   }

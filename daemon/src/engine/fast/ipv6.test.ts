@@ -11,7 +11,7 @@ import { FastForwarder } from './forwarder.ts';
 import { bytes, FLAGS, tcpPacket, udpPacket } from './testing/flows.ts';
 import { type Flow6, flow6Packet, plain6, segment6, superPacket6 } from './testing/flows6.ts';
 import { MemoryPorts } from './testing/memory-ports.ts';
-import { ALL, CONFIG, OTHER_PEER, PEER } from './testing/pair.ts';
+import { ALL, CONFIG, OTHER_PEER, PEER, tablesOf, underlay } from './testing/pair.ts';
 import { segment, TCP, UDP } from './testing/segment.ts';
 
 const DUAL = { ...CONFIG, tunAddress6: parseIpv6('fd00:0:0:1::') };
@@ -60,9 +60,9 @@ function both(reads: readonly Read[], datagrams: readonly (readonly [typeof PEER
     fastPorts = new MemoryPorts(wasm);
     return fastPorts;
   };
-  const fast = new FastForwarder(open, DUAL, ALL, controls[0].shared, () => 0);
+  const fast = new FastForwarder(open, DUAL, ALL, tablesOf(controls[0]), () => 0);
   const ports = new FakePorts();
-  const reference = new Forwarder(ports, DUAL, controls[1].shared, () => 0);
+  const reference = new Forwarder(ports, DUAL, controls[1].shared, underlay(), () => 0);
   fast.refreshRoutes();
   reference.refreshRoutes();
   fastPorts.tun.push(...reads.map(({ read }) => read.slice()));

@@ -1,12 +1,5 @@
 import { tryReadAt, tryWriteAt, tryWritev } from '@flannel-ts/linux/files';
-import {
-  MSG_DONTWAIT,
-  setSockaddrIn,
-  tryRecvmmsg,
-  trySendmmsg,
-  trySendmsg,
-  trySendToAt,
-} from '@flannel-ts/linux/socket';
+import { MSG_DONTWAIT, tryRecvmmsg, trySendmmsg, trySendmsg, trySendToAt } from '@flannel-ts/linux/socket';
 import * as layout from './assembly/layout.ts';
 import type { Wasm } from './wasm.ts';
 
@@ -19,26 +12,23 @@ export interface Ports {
   send(first: number, count: number): number;
   /** One message of the plan, or the spare one. */
   sendOne(message: number): number;
-  sendTo(at: number, length: number, peer: number): number;
+  /** Where `name`, a sockaddr in the memory, says. */
+  sendTo(at: number, length: number, name: number): number;
   /** Into the first `count` slots. */
   receive(count: number): number;
 }
 
-export function descriptorPorts(wasm: Wasm, tunFd: number, socketFd: number, port: number): Ports {
+export function descriptorPorts(wasm: Wasm, tunFd: number, socketFd: number, nameBytes: number): Ports {
   const { base } = wasm;
   const messages = base + layout.MESSAGES;
   const slots = base + layout.RECEIVE_MESSAGES;
-  const sockaddr = wasm.bytes.subarray(layout.SOCKADDR, layout.SOCKADDR + 16);
   return {
     readTun: (at, length) => tryReadAt(tunFd, base + at, length),
     writeTun: (at, length) => tryWriteAt(tunFd, base + at, length),
     writeTunVector: (iovecs, count) => tryWritev(tunFd, base + iovecs, count),
     send: (first, count) => trySendmmsg(socketFd, messages + first * layout.MMSGHDR_BYTES, count, MSG_DONTWAIT),
     sendOne: (message) => trySendmsg(socketFd, messages + message * layout.MMSGHDR_BYTES, MSG_DONTWAIT),
-    sendTo(at, length, peer) {
-      setSockaddrIn(sockaddr, peer, port);
-      return trySendToAt(socketFd, base + at, length, MSG_DONTWAIT, base + layout.SOCKADDR, 16);
-    },
+    sendTo: (at, length, name) => trySendToAt(socketFd, base + at, length, MSG_DONTWAIT, base + name, nameBytes),
     receive: (count) => tryRecvmmsg(socketFd, slots, count, MSG_DONTWAIT),
   };
 }

@@ -1,63 +1,45 @@
 import type { Ipv4 } from '@flannel-ts/inet/ipv4';
 import type { EngineConfig } from '../engine.ts';
-import { RouteTable } from '../peers.ts';
-import { RouteTable6 } from '../peers6.ts';
 import { reasonIndex, type Verdict } from '../reasons.ts';
 import {
   ABILITY,
   type AbilityName,
-  claimSlots,
   FIRST_DROP,
-  hasNewRoutes,
   PEER_STRIDE,
   SELF_TEST,
   type Shared,
   setAbility,
   TOTAL,
   type TotalName,
-  takeRoutes,
 } from '../shared.ts';
+import { slotOf } from '../slots.ts';
+import type { Tables } from '../tables.ts';
 
 export type ForwarderConfig = Pick<
   EngineConfig,
   'tunAddress' | 'tunAddress6' | 'mtu' | 'port' | 'filterPeers' | 'verifyChecksums' | 'busyPollUs'
 >;
 
-/** What both directions have in common: the routes in force, and the counters, of which this thread is the only writer. */
+/** What both directions have in common: the tables in force, and the counters, of which this thread is the only writer. */
 export class State {
-  routes = RouteTable.EMPTY;
-  routes6 = RouteTable6.EMPTY;
-  #version = 0;
+  readonly shared: Shared;
 
-  constructor(readonly shared: Shared) {}
-
-  /** Takes over a newly announced table, if there is one that is not being written at this moment. */
-  refreshRoutes(): boolean {
-    if (!hasNewRoutes(this.shared, this.#version)) return false;
-    const taken = takeRoutes(this.shared);
-    if (taken === undefined) return false;
-    claimSlots(this.shared, taken.rows);
-    claimSlots(this.shared, taken.rows6);
-    this.routes = new RouteTable(taken.rows);
-    this.routes6 = new RouteTable6(taken.rows6);
-    this.#version = taken.version;
-    return true;
+  constructor(readonly tables: Tables) {
+    this.shared = tables.shared;
   }
 
   /** The peer that has an address, 0 for none. */
   ownerOf(address: number): number {
-    const row = this.routes.lookup((address >>> 0) as Ipv4);
-    return row < 0 ? 0 : this.routes.peer(row);
+    const { routes } = this.tables;
+    const row = routes.lookup((address >>> 0) as Ipv4);
+    return row < 0 ? 0 : routes.peer(row);
   }
 
   /** The same for the IPv6 address in the 16 bytes at `offset`. */
   ownerOf6(bytes: Uint8Array, offset: number): number {
-    const row = this.routes6.lookup(bytes, offset);
-    return row < 0 ? 0 : this.routes6.peer(row);
-  }
-
-  isPeer(address: number): boolean {
-    return this.routes.peerSlot((address >>> 0) as Ipv4) >= 0;
+    const { routes6 } = this.tables;
+    const row = routes6.lookup(bytes, offset);
+    return row < 0 ? 0 : routes6.peer(row);
   }
 
   count(name: TotalName, by: number): void {
@@ -83,10 +65,10 @@ export class State {
     this.shared.totals[TOTAL.lastErrno] = -error;
   }
 
-  /** `field` is SENT or RECEIVED. */
+  /** `field` is SENT or RECEIVED. A stranger, or a peer that went meanwhile, has no counters. */
   countPeer(peer: number, field: number, packets: number, bytes: number): void {
-    const slot = this.routes.peerSlot(peer as Ipv4);
-    if (slot < 0) return;
+    const slot = slotOf(peer);
+    if (this.shared.owners[slot] !== peer) return;
     const at = slot * PEER_STRIDE + field;
     this.shared.peers[at]! += packets;
     this.shared.peers[at + 1]! += bytes;

@@ -14,7 +14,7 @@ test('the verdicts of the module are those of reasons.ts', () => {
 });
 
 test('the layout fits its memory, and every table starts on its alignment', () => {
-  expect(layout.SOCKADDR + 16).toBeLessThanOrEqual(layout.MEMORY_PAGES * 65536);
+  expect(layout.OWN_ADDRESS6 + 16).toBeLessThanOrEqual(layout.MEMORY_PAGES * 65536);
   const { MESSAGES, SEGMENTS, SEND_IOVECS, RECEIVE_MESSAGES, RECEIVE_IOVECS, ENTRIES, ENTRY_IOVECS, FLOWS } = layout;
   for (const at of [MESSAGES, SEGMENTS, SEND_IOVECS, RECEIVE_MESSAGES, RECEIVE_IOVECS, ENTRIES, ENTRY_IOVECS, FLOWS]) {
     expect(at % 8).toBe(0);

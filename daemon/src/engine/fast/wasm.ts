@@ -9,11 +9,11 @@ interface WebAssemblyApi {
   Memory: new (size: { initial: number; maximum: number }) => { buffer: ArrayBuffer };
 }
 
-/** What assembly/index.ts exports; bools are numbers here. Addresses of peers come out as signed numbers. */
+/** What assembly/index.ts exports; bools are numbers here. */
 export interface Exports {
   sum(at: number, length: number): bigint;
   setBase(low: number, high: number): void;
-  configure(mtu: number, tunAddress: number, port: number, filterPeers: number): void;
+  configure(mtu: number, tunAddress: number, nameBytes: number, filterPeers: number): void;
   enableIpv6(): void;
   setSending(maxSegments: number): void;
   setMerging(tcp: number, udp: number, verify: number): void;
@@ -24,7 +24,7 @@ export interface Exports {
   clearPlan(): void;
   messageCount(): number;
   segmentCount(): number;
-  prepareSingle(segment: number, peer: number): number;
+  prepareSingle(segment: number, message: number): number;
   copySegment(segment: number, to: number, most: number): number;
   prepareSlots(): void;
   readSlots(count: number): void;
@@ -40,7 +40,9 @@ export interface Imports {
   ownerOf(address: number): number;
   /** By the offset of the address in the memory. */
   ownerOf6(at: number): number;
-  isPeer(address: number): number;
+  /** By the offset of its name. */
+  peerAt(name: number): number;
+  writeName(at: number, peer: number): void;
   refuse(verdict: number, packet: number, length: number): void;
   makeRoom(): void;
 }

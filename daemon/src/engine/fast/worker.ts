@@ -1,6 +1,8 @@
 import { eventFdOf, POLLIN, POLLOUT, PollSet } from '@flannel-ts/linux/poll';
 import { EngineError } from '../errors.ts';
 import { STATE, sharedOf } from '../shared.ts';
+import { Tables } from '../tables.ts';
+import { familyOf, Underlay } from '../underlay.ts';
 import { type EngineWorkerData, runEngineWorker } from '../worker-main.ts';
 import { acquireAbilities, releaseAbilities } from './abilities.ts';
 import { FastForwarder } from './forwarder.ts';
@@ -20,11 +22,13 @@ function run(data: EngineWorkerData): void {
   const offered = acquireAbilities(tunFd, socketFd, offload ?? true);
   try {
     const shared = sharedOf(data.buffer);
+    const underlay = new Underlay(familyOf(socketFd), data.config.port);
     const open = (wasm: Parameters<typeof descriptorPorts>[0]) =>
-      descriptorPorts(wasm, tunFd, socketFd, data.config.port);
+      descriptorPorts(wasm, tunFd, socketFd, underlay.nameBytes);
     const outcome = offered.segment ? testSegmentation() : 'unknown';
     const abilities = outcome === 'failed' ? { ...offered, segment: false } : offered;
-    const forwarder = new FastForwarder(open, data.config, abilities, shared, () => performance.now());
+    const tables = new Tables(shared, underlay);
+    const forwarder = new FastForwarder(open, data.config, abilities, tables, () => performance.now());
     forwarder.noteTest(outcome);
     loop(data, forwarder);
   } finally {
@@ -49,16 +53,13 @@ function loop({ config, buffer, wakeFd, pollTimeoutMs }: EngineWorkerData, forwa
   let moreIn = false;
   while (Atomics.load(state, STATE.stop) === 0) {
     Atomics.add(state, STATE.heartbeat, 1);
-    forwarder.refreshRoutes();
     // While messages wait for room in the socket, the device's queue holds the others back.
     set.change(TUN, egress.stalled ? -1 : config.tunFd, POLLIN);
     set.change(SOCKET, config.socketFd, egress.stalled ? POLLIN | POLLOUT : POLLIN);
     const stay = (moreOut && !egress.stalled) || moreIn || (awakeUntil !== 0 && performance.now() < awakeUntil);
     set.wait(stay ? 0 : pollTimeoutMs);
-    if (set.ready(WAKE) !== 0) {
-      wake.drain();
-      forwarder.refreshRoutes();
-    }
+    if (set.ready(WAKE) !== 0) wake.drain();
+    forwarder.refreshRoutes();
     // The device is brought up some time after the start.
     if (!tested) tested = forwarder.testDevice();
     const socketEvents = set.ready(SOCKET);

@@ -4,6 +4,7 @@ import { Control } from '../control.ts';
 import { address, timeToLive, word } from '../packet.ts';
 import { FakePorts } from '../testing/fake-ports.ts';
 import { icmpMessage, ipv4Packet, type PacketFields } from '../testing/packets.ts';
+import { Underlay } from '../underlay.ts';
 import { Forwarder, type ForwarderConfig } from './forwarder.ts';
 
 const PEER = parseIpv4('192.0.2.2');
@@ -14,7 +15,9 @@ function setUp(config: Partial<ForwarderConfig> = {}) {
   const control = new Control();
   const ports = new FakePorts();
   const clock = { now: 0 };
-  const forwarder = new Forwarder(ports, { tunAddress: ME, mtu: 1472, ...config }, control.shared, () => clock.now);
+  const underlay = new Underlay(4, 8285);
+  const settings = { tunAddress: ME, mtu: 1472, ...config };
+  const forwarder = new Forwarder(ports, settings, control.shared, underlay, () => clock.now);
   const route = (subnet: string, peer = PEER) => ({ subnet: parseIpv4Prefix(subnet), peer });
   const setRoutes = (...routes: ReturnType<typeof route>[]): void => {
     control.setRoutes(routes);

@@ -1,4 +1,3 @@
-import type { Ipv4 } from '@flannel-ts/inet/ipv4';
 import { ipv6ToBytes } from '@flannel-ts/inet/ipv6';
 import { errnoName } from '@flannel-ts/linux/errors';
 import { packetBuffer } from '../device.ts';
@@ -17,8 +16,6 @@ import {
 import { HOP_LIMIT_EXCEEDED, MIN_IPV6_MTU, NO_ROUTE_6, packetTooBig, writeIcmpError6 } from '../icmp6.ts';
 import { destination, dontFragment, source, totalLength } from '../packet.ts';
 import { IPV6_DESTINATION, IPV6_SOURCE, isIpv6, totalLength6 } from '../packet6.ts';
-import { RouteTable } from '../peers.ts';
-import { RouteTable6 } from '../peers6.ts';
 import {
   NO_ROUTE,
   reasonIndex,
@@ -26,32 +23,21 @@ import {
   TOO_BIG,
   TRUNCATED,
   TTL_EXPIRED,
-  UNKNOWN_PEER,
   type Verdict,
   WRITE_FAILED,
 } from '../reasons.ts';
-import {
-  claimSlots,
-  FIRST_DROP,
-  hasNewRoutes,
-  PEER_STRIDE,
-  RECEIVED,
-  SENT,
-  type Shared,
-  TOTAL,
-  type TotalName,
-  takeRoutes,
-} from '../shared.ts';
+import { FIRST_DROP, PEER_STRIDE, RECEIVED, SENT, type Shared, TOTAL, type TotalName } from '../shared.ts';
+import { slotOf } from '../slots.ts';
+import { Tables } from '../tables.ts';
+import type { Underlay } from '../underlay.ts';
 
 /** Where packets come from and go to; buffers of the device are of packetBuffer(). Each returns a length, or a negative errno; none blocks. */
 export interface Ports {
   readTun(buffer: Uint8Array): number;
   writeTun(buffer: Uint8Array, length: number): number;
-  /** The datagram's real length, which may be more than the buffer holds. */
-  receive(buffer: Uint8Array): number;
-  /** The address that the last received datagram came from. */
-  sender(): Ipv4;
-  send(buffer: Uint8Array, length: number, peer: Ipv4): number;
+  /** The datagram's real length, which may be more than the buffer holds; `from` becomes the name of its sender. */
+  receive(buffer: Uint8Array, from: Uint8Array): number;
+  send(buffer: Uint8Array, length: number, to: Uint8Array): number;
 }
 
 // asm-generic/errno-base.h, errno.h
@@ -82,9 +68,7 @@ type Errors = readonly [IcmpError, IcmpError];
 
 /** One packet per call, in each direction. */
 export class Forwarder {
-  #routes = RouteTable.EMPTY;
-  #routes6 = RouteTable6.EMPTY;
-  #version = 0;
+  readonly #tables: Tables;
   readonly #filterPeers: boolean;
   /** Absent where IPv6 is off. */
   readonly #tunAddress6: Uint8Array | undefined;
@@ -93,8 +77,10 @@ export class Forwarder {
   readonly #icmp = packetBuffer(MIN_IPV6_MTU);
   readonly #limit: RateLimit;
   #identification = 0;
+  readonly #from: Uint8Array;
+  readonly #to: Uint8Array;
   /** The peer of the packet in #outgoing that waits for room in the socket, 0 when none waits. */
-  #waiting = 0 as Ipv4;
+  #waiting = 0;
   /** In a row, without a datagram between them. */
   #receiveFailures = 0;
 
@@ -102,8 +88,12 @@ export class Forwarder {
     readonly ports: Ports,
     readonly config: ForwarderConfig,
     readonly shared: Shared,
+    readonly underlay: Underlay,
     readonly now: () => number,
   ) {
+    this.#tables = new Tables(shared, underlay);
+    this.#from = new Uint8Array(underlay.nameBytes);
+    this.#to = new Uint8Array(underlay.nameBytes);
     this.#filterPeers = config.filterPeers ?? true;
     this.#tunAddress6 = config.tunAddress6 === undefined ? undefined : ipv6ToBytes(config.tunAddress6);
     this.#limit = new RateLimit(ICMP_PER_SECOND, ICMP_BURST, now());
@@ -116,15 +106,7 @@ export class Forwarder {
 
   /** Takes over a newly announced route table, if there is one that is not being written at this moment. */
   refreshRoutes(): void {
-    if (!hasNewRoutes(this.shared, this.#version)) return;
-    const taken = takeRoutes(this.shared);
-    if (taken === undefined) return;
-    claimSlots(this.shared, taken.rows);
-    claimSlots(this.shared, taken.rows6);
-    this.#routes = new RouteTable(taken.rows);
-    this.#routes6 = new RouteTable6(taken.rows6);
-    this.#version = taken.version;
-    if (this.stalled) this.#rerouteWaiting();
+    if (this.#tables.refresh() && this.stalled) this.#rerouteWaiting();
   }
 
   /**
@@ -148,11 +130,10 @@ export class Forwarder {
     this.#count('tunPackets', 1);
     this.#count('tunBytes', length);
     const { mtu } = this.config;
+    const { routes, routes6 } = this.#tables;
     const six = this.#isSix(packet, length);
-    const verdict = six
-      ? judgeOutgoing6(packet, length, this.#routes6, mtu)
-      : judgeOutgoing(packet, length, this.#routes, mtu);
-    if (verdict >= 0) return this.#sendOutgoing((six ? this.#routes6 : this.#routes).peer(verdict));
+    const verdict = six ? judgeOutgoing6(packet, length, routes6, mtu) : judgeOutgoing(packet, length, routes, mtu);
+    if (verdict >= 0) return this.#sendOutgoing((six ? routes6 : routes).peer(verdict));
     this.#drop(verdict);
     if (verdict === NO_ROUTE) this.#answerDevice(ABOUT_NO_ROUTE);
     else if (verdict === TTL_EXPIRED) this.#answerDevice(ABOUT_TIME);
@@ -163,7 +144,7 @@ export class Forwarder {
   /** Moves one packet from the socket to the device; false when there is none. */
   forwardIncoming(): boolean {
     const packet = this.#incoming;
-    const length = this.ports.receive(packet);
+    const length = this.ports.receive(packet, this.#from);
     if (length === EAGAIN || length === EINTR) return false;
     if (length < 0) return this.#receiveFailed(length);
     this.#receiveFailures = 0;
@@ -173,7 +154,7 @@ export class Forwarder {
       this.#drop(TRUNCATED);
       return true;
     }
-    const sender = this.ports.sender();
+    const sender = this.underlay.peerAt(this.#from, 0);
     const verdict = this.#judgeIncoming(packet, length, sender);
     if (verdict >= 0) {
       this.#deliver(lengthOf(packet), sender);
@@ -184,14 +165,12 @@ export class Forwarder {
     return true;
   }
 
-  #judgeIncoming(packet: Uint8Array, length: number, sender: Ipv4): Verdict {
-    const { tunAddress } = this.config;
+  #judgeIncoming(packet: Uint8Array, length: number, sender: number): Verdict {
+    const { routes, routes6 } = this.#tables;
     const filter = this.#filterPeers;
-    if (!this.#isSix(packet, length)) {
-      return judgeIncoming(packet, length, sender, this.#routes, tunAddress, filter);
-    }
-    if (filter && this.#slotOf(sender) < 0) return UNKNOWN_PEER;
-    return judgeIncoming6(packet, length, sender, this.#routes6, this.#tunAddress6!, filter);
+    return this.#isSix(packet, length)
+      ? judgeIncoming6(packet, length, sender, routes6, this.#tunAddress6!, filter)
+      : judgeIncoming(packet, length, sender, routes, this.config.tunAddress, filter);
   }
 
   /** Where IPv6 is off, its packets are what is no IPv4. */
@@ -199,14 +178,9 @@ export class Forwarder {
     return this.#tunAddress6 !== undefined && isIpv6(packet, length);
   }
 
-  /** A peer of routes of IPv6 has one of IPv4, too: they come from one lease. */
-  #slotOf(peer: Ipv4): number {
-    return this.#routes.peerSlot(peer);
-  }
-
-  #sendOutgoing(peer: Ipv4): boolean {
+  #sendOutgoing(peer: number): boolean {
     const length = lengthOf(this.#outgoing);
-    const result = this.ports.send(this.#outgoing, length, peer);
+    const result = this.#send(this.#outgoing, length, peer);
     if (result === EAGAIN) {
       if (!this.stalled) this.#count('sendStalls', 1);
       this.#waiting = peer;
@@ -216,16 +190,20 @@ export class Forwarder {
       this.#waiting = peer;
       return true;
     }
-    this.#waiting = 0 as Ipv4;
+    this.#waiting = 0;
     if (result >= 0) {
       this.#count('sentPackets', 1);
       this.#count('sentBytes', length);
-      const slot = this.#slotOf(peer);
-      if (slot >= 0) this.#countPeer(slot * PEER_STRIDE + SENT, length);
+      this.#countPeer(peer, SENT, length);
       return true;
     }
     this.#sendFailed(result, length);
     return true;
+  }
+
+  #send(packet: Uint8Array, length: number, peer: number): number {
+    this.underlay.writeName(this.#to, 0, peer);
+    return this.ports.send(packet, length, this.#to);
   }
 
   #sendFailed(error: number, length: number): void {
@@ -236,7 +214,7 @@ export class Forwarder {
     if (error === EMSGSIZE) this.#answerTooBig(Math.min(this.config.mtu, plateauBelow(length)));
   }
 
-  #deliver(length: number, sender: Ipv4): void {
+  #deliver(length: number, sender: number): void {
     const result = this.ports.writeTun(this.#incoming, length);
     if (result < 0) {
       if (isLost(result)) throw lost('write to the TUN device', result);
@@ -246,8 +224,7 @@ export class Forwarder {
     }
     this.#count('deliveredPackets', 1);
     this.#count('deliveredBytes', length);
-    const slot = this.#slotOf(sender);
-    if (slot >= 0) this.#countPeer(slot * PEER_STRIDE + RECEIVED, length);
+    if (sender !== 0) this.#countPeer(sender, RECEIVED, length);
   }
 
   /** An ICMP error about the outgoing packet goes back through the device. */
@@ -265,22 +242,27 @@ export class Forwarder {
   #answerPeer(errors: Errors): void {
     const packet = this.#incoming;
     const six = versionOf(packet) === 6;
-    const table = six ? this.#routes6 : this.#routes;
-    const row = six ? this.#routes6.lookup(packet, IPV6_SOURCE) : this.#routes.lookup(source(packet));
+    const { routes, routes6 } = this.#tables;
+    const row = six ? routes6.lookup(packet, IPV6_SOURCE) : routes.lookup(source(packet));
     if (row < 0) return;
     const length = this.#writeIcmp(packet, errors);
-    if (length > 0 && this.ports.send(this.#icmp, length, table.peer(row)) >= 0) this.#count('icmpSent', 1);
+    const peer = (six ? routes6 : routes).peer(row);
+    if (length > 0 && this.#send(this.#icmp, length, peer) >= 0) this.#count('icmpSent', 1);
   }
 
   #writeIcmp(offender: Uint8Array, [error, error6]: Errors): number {
     this.#identification = (this.#identification + 1) & 0xffff;
-    const length =
-      versionOf(offender) === 6
-        ? writeIcmpError6(this.#icmp, offender, error6, this.#tunAddress6!)
-        : writeIcmpError(this.#icmp, offender, error, this.config.tunAddress, this.#identification);
+    const length = this.#putIcmp(offender, error, error6);
     if (length === 0 || this.#limit.take(this.now())) return length;
     this.#count('icmpSuppressed', 1);
     return 0;
+  }
+
+  #putIcmp(offender: Uint8Array, error: IcmpError, error6: IcmpError): number {
+    if (versionOf(offender) === 6) return writeIcmpError6(this.#icmp, offender, error6, this.#tunAddress6!);
+    const { tunAddress } = this.config;
+    if (tunAddress === undefined) return 0;
+    return writeIcmpError(this.#icmp, offender, error, tunAddress, this.#identification);
   }
 
   /** Errors of earlier sends, such as ECONNREFUSED, also surface on receiving: the socket stays good. */
@@ -295,8 +277,9 @@ export class Forwarder {
   #rerouteWaiting(): void {
     const packet = this.#outgoing;
     const six = versionOf(packet) === 6;
-    const row = six ? this.#routes6.lookup(packet, IPV6_DESTINATION) : this.#routes.lookup(destination(packet));
-    this.#waiting = row < 0 ? (0 as Ipv4) : (six ? this.#routes6 : this.#routes).peer(row);
+    const { routes, routes6 } = this.#tables;
+    const row = six ? routes6.lookup(packet, IPV6_DESTINATION) : routes.lookup(destination(packet));
+    this.#waiting = row < 0 ? 0 : (six ? routes6 : routes).peer(row);
     if (!this.stalled) this.#drop(NO_ROUTE);
   }
 
@@ -304,7 +287,9 @@ export class Forwarder {
     this.shared.totals[TOTAL[name]]! += by;
   }
 
-  #countPeer(at: number, bytes: number): void {
+  /** `field` is SENT or RECEIVED, `peer` a present one. */
+  #countPeer(peer: number, field: number, bytes: number): void {
+    const at = slotOf(peer) * PEER_STRIDE + field;
     this.shared.peers[at]! += 1;
     this.shared.peers[at + 1]! += bytes;
   }

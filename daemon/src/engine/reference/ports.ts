@@ -1,20 +1,10 @@
-import type { Ipv4 } from '@flannel-ts/inet/ipv4';
 import { tryRead, tryWrite } from '@flannel-ts/linux/files';
-import {
-  MSG_DONTWAIT,
-  MSG_TRUNC,
-  setSockaddrIn,
-  sockaddrInAddress,
-  tryRecvFrom,
-  trySendTo,
-} from '@flannel-ts/linux/socket';
+import { MSG_DONTWAIT, MSG_TRUNC, tryRecvFrom, trySendTo } from '@flannel-ts/linux/socket';
 import { headerBytesOf, refuseOffloads } from '../device.ts';
 import type { Ports } from './forwarder.ts';
 
 /** The forwarder's ports on real descriptors: one system call per packet, nothing allocated. */
-export function descriptorPorts(tunFd: number, socketFd: number, port: number): Ports {
-  const from = new Uint8Array(16);
-  const to = new Uint8Array(16);
+export function descriptorPorts(tunFd: number, socketFd: number): Ports {
   const header = headerBytesOf(tunFd);
   if (header > 0) refuseOffloads(tunFd);
   const frames = new Map<Uint8Array, Uint8Array>();
@@ -32,11 +22,7 @@ export function descriptorPorts(tunFd: number, socketFd: number, port: number): 
   return {
     readTun: (buffer) => withoutHeader(tryRead(tunFd, frameOf(buffer))),
     writeTun: (buffer, length) => withoutHeader(tryWrite(tunFd, frameOf(buffer), header + length)),
-    receive: (buffer) => tryRecvFrom(socketFd, buffer, MSG_DONTWAIT | MSG_TRUNC, from),
-    sender: () => sockaddrInAddress(from) as Ipv4,
-    send(buffer, length, peer) {
-      setSockaddrIn(to, peer, port);
-      return trySendTo(socketFd, buffer, length, MSG_DONTWAIT, to);
-    },
+    receive: (buffer, from) => tryRecvFrom(socketFd, buffer, MSG_DONTWAIT | MSG_TRUNC, from),
+    send: (buffer, length, to) => trySendTo(socketFd, buffer, length, MSG_DONTWAIT, to),
   };
 }

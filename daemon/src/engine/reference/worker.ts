@@ -1,6 +1,7 @@
 import { eventFdOf, POLLIN, POLLOUT, PollSet } from '@flannel-ts/linux/poll';
 import { EngineError } from '../errors.ts';
 import { STATE, sharedOf } from '../shared.ts';
+import { familyOf, Underlay } from '../underlay.ts';
 import { type EngineWorkerData, runEngineWorker } from '../worker-main.ts';
 import { Forwarder } from './forwarder.ts';
 import { descriptorPorts } from './ports.ts';
@@ -16,8 +17,9 @@ const MAX_IDLE_WAKEUPS = 10_000;
 function run({ config, buffer, wakeFd, pollTimeoutMs }: EngineWorkerData): void {
   const shared = sharedOf(buffer);
   const { state } = shared;
-  const ports = descriptorPorts(config.tunFd, config.socketFd, config.port);
-  const forwarder = new Forwarder(ports, config, shared, () => performance.now());
+  const ports = descriptorPorts(config.tunFd, config.socketFd);
+  const underlay = new Underlay(familyOf(config.socketFd), config.port);
+  const forwarder = new Forwarder(ports, config, shared, underlay, () => performance.now());
   const wake = eventFdOf(wakeFd);
   const set = new PollSet([
     { fd: config.tunFd, events: POLLIN },

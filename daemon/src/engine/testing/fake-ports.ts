@@ -1,23 +1,25 @@
-import type { Ipv4 } from '@flannel-ts/inet/ipv4';
+import type { Ip } from '@flannel-ts/inet/ip';
 import type { Ports } from '../reference/forwarder.ts';
+import { addressOfName, sockaddrOf } from '../underlay.ts';
 
 const EAGAIN = -11;
+/** Engines do not look at the port of a sender. */
+const ANY_PORT = 40_000;
 
 export interface Sent {
-  readonly peer: Ipv4;
+  readonly peer: Ip;
   readonly packet: Uint8Array;
 }
 
 /** A device and a socket in memory: queues to read from, lists of what was written, and errors to give back. */
 export class FakePorts implements Ports {
   readonly tun: (Uint8Array | number)[] = [];
-  readonly socket: (readonly [Ipv4, Uint8Array] | number)[] = [];
+  readonly socket: (readonly [Ip, Uint8Array] | number)[] = [];
   readonly written: Uint8Array[] = [];
   readonly sent: Sent[] = [];
   /** Results of the next sends and writes, before they succeed. */
   readonly sendErrors: number[] = [];
   readonly writeErrors: number[] = [];
-  #sender = 0 as Ipv4;
 
   readTun(buffer: Uint8Array): number {
     const next = this.tun.shift() ?? EAGAIN;
@@ -31,21 +33,17 @@ export class FakePorts implements Ports {
     return length;
   }
 
-  receive(buffer: Uint8Array): number {
+  receive(buffer: Uint8Array, from: Uint8Array): number {
     const next = this.socket.shift() ?? EAGAIN;
     if (typeof next === 'number') return next;
-    this.#sender = next[0];
+    from.set(sockaddrOf(next[0], ANY_PORT));
     return copy(buffer, next[1]);
   }
 
-  sender(): Ipv4 {
-    return this.#sender;
-  }
-
-  send(buffer: Uint8Array, length: number, peer: Ipv4): number {
+  send(buffer: Uint8Array, length: number, to: Uint8Array): number {
     const error = this.sendErrors.shift();
     if (error !== undefined) return error;
-    this.sent.push({ peer, packet: buffer.slice(0, length) });
+    this.sent.push({ peer: addressOfName(to), packet: buffer.slice(0, length) });
     return length;
   }
 }

@@ -2,7 +2,8 @@
  * The fast engine beside the reference engine, without descriptors: the same random packets for both, in both directions and with
  * the same changes of routes, until the time is over or a difference is found. A case's seed brings it back.
  */
-import { type Ipv4, parseIpv4 } from '@flannel-ts/inet/ipv4';
+import type { Ip } from '@flannel-ts/inet/ip';
+import { parseIpv4 } from '@flannel-ts/inet/ipv4';
 import { parseIpv4Prefix } from '@flannel-ts/inet/prefix';
 import { EAGAIN } from '../fast/errno.ts';
 import type { ForwarderConfig } from '../fast/state.ts';
@@ -164,7 +165,7 @@ class Case {
 }
 
 /** As UDP_GRO puts datagrams together: of one length, but for a shorter last one; now and then it does not. */
-function messages(random: Random, packets: readonly Uint8Array[], sender: Ipv4): Message[] {
+function messages(random: Random, packets: readonly Uint8Array[], sender: Ip): Message[] {
   const groups: Uint8Array[][] = [];
   for (const packet of packets) {
     const group = groups.at(-1);
@@ -187,7 +188,7 @@ function messages(random: Random, packets: readonly Uint8Array[], sender: Ipv4):
   }));
 }
 
-function textOf({ peer, packet }: { readonly peer: Ipv4; readonly packet: Uint8Array }): string {
+function textOf({ peer, packet }: { readonly peer: Ip; readonly packet: Uint8Array }): string {
   return `${peer} ${hexOf(packet)}`;
 }
 

@@ -1,9 +1,13 @@
 /* What the host lends: the start of the memory, settings, and questions that need its tables. */
+import { LAST_SENDER, LAST_TARGET, NAME_STRIDE } from './layout';
 
 /** The address of the memory's first byte, for iovecs and message headers. */
 export let base: u64 = 0;
 export let mtu: u32 = 0;
+/** 0 where IPv4 is off inside. */
 export let tunAddress: u32 = 0;
+/** Of the sockaddrs of the socket's family. */
+export let nameBytes: u32 = 0;
 export let filterPeers: bool = true;
 /** Whether IPv6 is carried; the own address is then at OWN_ADDRESS6. */
 export let ipv6: bool = false;
@@ -18,18 +22,16 @@ export function setBase(low: u32, high: u32): void {
   base = ((high as u64) << 32) | (low as u64);
 }
 
-export function configure(ownMtu: u32, address: u32, port: u32, filter: bool): void {
+export function configure(ownMtu: u32, address: u32, bytes: u32, filter: bool): void {
   mtu = ownMtu;
   tunAddress = address;
-  peerPort = port;
+  nameBytes = bytes;
   filterPeers = filter;
 }
 
 export function enableIpv6(): void {
   ipv6 = true;
 }
-
-export let peerPort: u32 = 0;
 
 export function setSending(segments: u32): void {
   maxSegments = segments;
@@ -45,7 +47,10 @@ export function setMerging(tcp: bool, udp: bool, verifyChecksums: bool): void {
 export declare function ownerOf(address: u32): u32;
 /** The same for the IPv6 address of 16 bytes at `address`. */
 export declare function ownerOf6(address: usize): u32;
-export declare function isPeer(address: u32): bool;
+/** The peer with the name (sockaddr) at `name`, 0 for a stranger. */
+declare function peerAt(name: usize): u32;
+/** Writes a peer's name to `at`. */
+declare function writeName(at: usize, peer: u32): void;
 /** Counts a refused incoming packet and answers it where that is due. */
 export declare function refuse(verdict: i32, packet: usize, length: u32): void;
 /** Writes out all entries and forgets them. */
@@ -56,6 +61,8 @@ let lastDestination: u32 = 0;
 let lastDestinationPeer: u32 = 0;
 let lastSource: u32 = 0;
 let lastSourcePeer: u32 = 0;
+let lastTarget: u32 = 0;
+let lastSender: u32 = 0;
 
 /** The host has other tables from now on. */
 export function forgetRoutes(): void {
@@ -63,6 +70,29 @@ export function forgetRoutes(): void {
   lastDestinationPeer = 0;
   lastSource = 0;
   lastSourcePeer = 0;
+  lastTarget = 0;
+  memory.fill(LAST_SENDER, 0, NAME_STRIDE);
+}
+
+/** Where a peer's name is, until the next question. */
+export function nameOf(peer: u32): usize {
+  if (peer !== lastTarget) {
+    writeName(LAST_TARGET, peer);
+    lastTarget = peer;
+  }
+  return LAST_TARGET;
+}
+
+/** The peer that a received name is of, 0 for a stranger. */
+export function senderOf(name: usize): u32 {
+  const low = v128.xor(v128.load(name), v128.load(LAST_SENDER));
+  const high = v128.xor(v128.load(name, 16), v128.load(LAST_SENDER, 16));
+  if (v128.any_true(v128.or(low, high))) {
+    v128.store(LAST_SENDER, v128.load(name));
+    v128.store(LAST_SENDER, v128.load(name, 16), 16);
+    lastSender = peerAt(name);
+  }
+  return lastSender;
 }
 
 export function peerOfDestination(address: u32): u32 {

@@ -37,9 +37,10 @@ export const MESSAGE_FACTS_BYTES = 16;
 export const SEGMENTS = MESSAGE_FACTS + (MAX_SEGMENTS + 1) * MESSAGE_FACTS_BYTES;
 export const SEGMENT_BYTES = 12;
 export const SEND_NAMES = SEGMENTS + MAX_SEGMENTS * 16;
-export const NAME_BYTES = 16;
+/** Room for a sockaddr of either family; what it does not fill is zero. */
+export const NAME_STRIDE = 32;
 /** CMSG_SPACE of a u16 is 24. */
-export const SEND_CONTROLS = SEND_NAMES + (MAX_SEGMENTS + 1) * NAME_BYTES;
+export const SEND_CONTROLS = SEND_NAMES + (MAX_SEGMENTS + 1) * NAME_STRIDE;
 export const CONTROL_BYTES = 32;
 /** The mmsghdr, name and control behind the last ones: for a segment that is sent again alone. */
 export const SPARE_MESSAGE = MAX_SEGMENTS;
@@ -54,7 +55,7 @@ export const RECEIVE_SLOTS = SEND_CONTROLS + (MAX_SEGMENTS + 1) * CONTROL_BYTES;
 export const RECEIVE_MESSAGES = RECEIVE_SLOTS + SLOTS * SLOT_STRIDE;
 export const RECEIVE_IOVECS = RECEIVE_MESSAGES + SLOTS * MMSGHDR_BYTES;
 export const RECEIVE_NAMES = RECEIVE_IOVECS + SLOTS * IOVEC_BYTES;
-export const RECEIVE_CONTROLS = RECEIVE_NAMES + SLOTS * NAME_BYTES;
+export const RECEIVE_CONTROLS = RECEIVE_NAMES + SLOTS * NAME_STRIDE;
 /** Per slot, for TypeScript to read: length, GRO size or 0, sender, 1 when it did not fit the slot. */
 export const RECEIVED = RECEIVE_CONTROLS + SLOTS * CONTROL_BYTES;
 export const RECEIVED_BYTES = 16;
@@ -83,9 +84,13 @@ export const OFFENDER_BYTES = 1280;
 /** An ICMP error, behind an empty virtio header. */
 export const ANSWER = OFFENDER + OFFENDER_BYTES + 16;
 export const ANSWER_BYTES = 1280;
-export const SOCKADDR = ANSWER + ANSWER_BYTES;
+/** Where it goes. */
+export const ANSWER_NAME = ANSWER + ANSWER_BYTES;
+/** The last name written and the last one met: packets come in bursts of one flow. */
+export const LAST_TARGET = ANSWER_NAME + NAME_STRIDE;
+export const LAST_SENDER = LAST_TARGET + NAME_STRIDE;
 /** The device's own IPv6 address. */
-export const OWN_ADDRESS6 = SOCKADDR + 16;
+export const OWN_ADDRESS6 = LAST_SENDER + NAME_STRIDE;
 export const MEMORY_PAGES = 112;
 
 // Fields of an entry

@@ -2,8 +2,7 @@
  * Which segments go out in which message. Segments of one length in a row for one peer, the last of which may be shorter, are
  * one message with UDP_SEGMENT: the kernel cuts it again (man 7 udp). Nothing is reordered.
  */
-import { swap } from './checksum';
-import { base, maxSegments, mtu, peerPort } from './host';
+import { base, maxSegments, mtu, nameBytes, nameOf } from './host';
 import {
   CONTROL_BYTES,
   IOVEC_BYTES,
@@ -12,7 +11,7 @@ import {
   MESSAGE_FACTS_BYTES,
   MESSAGES,
   MMSGHDR_BYTES,
-  NAME_BYTES,
+  NAME_STRIDE,
   SEGMENT_BYTES,
   SEGMENTS,
   SEND_CONTROLS,
@@ -84,7 +83,7 @@ function join(length: u32, count: u32): bool {
 }
 
 function openMessage(peer: u32, length: u32, count: u32): void {
-  writeMessage(messages, peer, iovecs - count, count, length);
+  writeMessage(messages, nameOf(peer), iovecs - count, count, length);
   const facts = MESSAGE_FACTS + messages * MESSAGE_FACTS_BYTES;
   store<u32>(facts, segments);
   store<u32>(facts, 1, 4);
@@ -97,31 +96,30 @@ function openMessage(peer: u32, length: u32, count: u32): void {
   openPeer = peer;
 }
 
-/** struct mmsghdr with its sockaddr_in, and a control message that counts only once msg_controllen is set. */
-function writeMessage(index: u32, peer: u32, iovec: u32, count: u32, size: u32): void {
+/** struct mmsghdr with a copy of the name at `target`, and a control message that counts only once msg_controllen is set. */
+function writeMessage(index: u32, target: usize, iovec: u32, count: u32, size: u32): void {
   const message = MESSAGES + index * MMSGHDR_BYTES;
-  const name = SEND_NAMES + index * NAME_BYTES;
+  const name = SEND_NAMES + index * NAME_STRIDE;
   const control = SEND_CONTROLS + index * CONTROL_BYTES;
   store<u64>(message, base + (name as u64));
-  store<u64>(message, NAME_BYTES, 8);
+  store<u64>(message, nameBytes as u64, 8);
   store<u64>(message, base + ((SEND_IOVECS + iovec * IOVEC_BYTES) as u64), 16);
   store<u64>(message, count as u64, 24);
   store<u64>(message, base + (control as u64), 32);
   store<u64>(message, 0, 40);
   store<u64>(message, 0, 48);
-  store<u16>(name, 2); // AF_INET
-  store<u16>(name, swap(peerPort) as u16, 2);
-  store<u32>(name, bswap<u32>(peer), 4);
+  v128.store(name, v128.load(target));
+  v128.store(name, v128.load(target, 16), 16);
   store<u64>(control, 18); // CMSG_LEN(2)
   store<u32>(control, 17, 8); // SOL_UDP
   store<u32>(control, 103, 12); // UDP_SEGMENT
   store<u16>(control, size as u16, 16);
 }
 
-/** Makes the spare message that of one segment alone. Returns the segment's length. */
-export function prepareSingle(index: u32, peer: u32): u32 {
+/** Makes the spare message that of one segment of `message` alone. Returns the segment's length. */
+export function prepareSingle(index: u32, message: u32): u32 {
   const segment = SEGMENTS + index * SEGMENT_BYTES;
-  writeMessage(SPARE_MESSAGE, peer, load<u32>(segment), load<u32>(segment, 4), 0);
+  writeMessage(SPARE_MESSAGE, SEND_NAMES + message * NAME_STRIDE, load<u32>(segment), load<u32>(segment, 4), 0);
   return load<u32>(segment, 8);
 }
 

@@ -1,10 +1,10 @@
 /* The message headers of recvmmsg, and what it filled in. */
-import { base } from './host';
+import { base, senderOf } from './host';
 import {
   CONTROL_BYTES,
   IOVEC_BYTES,
   MMSGHDR_BYTES,
-  NAME_BYTES,
+  NAME_STRIDE,
   RECEIVE_CONTROLS,
   RECEIVE_IOVECS,
   RECEIVE_MESSAGES,
@@ -23,7 +23,7 @@ export function prepareSlots(): void {
   for (let slot: u32 = 0; slot < (SLOTS as u32); slot++) {
     const message: usize = RECEIVE_MESSAGES + slot * MMSGHDR_BYTES;
     const iovec: usize = RECEIVE_IOVECS + slot * IOVEC_BYTES;
-    store<u64>(message, base + ((RECEIVE_NAMES + slot * NAME_BYTES) as u64));
+    store<u64>(message, base + ((RECEIVE_NAMES + slot * NAME_STRIDE) as u64));
     store<u64>(message, base + (iovec as u64), 16);
     store<u64>(message, 1, 24);
     store<u64>(message, base + ((RECEIVE_CONTROLS + slot * CONTROL_BYTES) as u64), 32);
@@ -35,7 +35,7 @@ export function prepareSlots(): void {
 
 /** The kernel shortens these to what it wrote. */
 function arm(message: usize): void {
-  store<u32>(message, NAME_BYTES, 8);
+  store<u32>(message, NAME_STRIDE, 8);
   store<u64>(message, CONTROL_BYTES, 40);
   store<u32>(message, 0, 48);
 }
@@ -44,11 +44,11 @@ function arm(message: usize): void {
 export function readSlots(count: u32): void {
   for (let slot: u32 = 0; slot < count; slot++) {
     const message: usize = RECEIVE_MESSAGES + slot * MMSGHDR_BYTES;
-    const name: usize = RECEIVE_NAMES + slot * NAME_BYTES;
+    const name: usize = RECEIVE_NAMES + slot * NAME_STRIDE;
     const received: usize = RECEIVED + slot * RECEIVED_BYTES;
     store<u32>(received, load<u32>(message, 56));
     store<u32>(received, groSize(slot, load<u32>(message, 40)), 4);
-    store<u32>(received, bswap<u32>(load<u32>(name, 4)), 8);
+    store<u32>(received, senderOf(name), 8);
     store<u32>(received, load<u32>(message, 48) & MSG_TRUNC, 12);
     arm(message);
   }

@@ -1,18 +1,21 @@
-import type { Ipv4 } from '@flannel-ts/inet/ipv4';
-import { address } from '../../packet.ts';
+import type { Ip } from '@flannel-ts/inet/ip';
+import { addressOfName, sockaddrOf } from '../../underlay.ts';
 import * as layout from '../assembly/layout.ts';
 import { EAGAIN } from '../errno.ts';
 import type { Ports } from '../ports.ts';
 import type { Wasm } from '../wasm.ts';
 
+/** Engines do not look at the port of a sender. */
+const ANY_PORT = 40_000;
+
 export interface Datagram {
-  readonly peer: Ipv4;
+  readonly peer: Ip;
   readonly packet: Uint8Array;
 }
 
 /** A received message: what UDP_GRO put together, and the size of its parts (0: a single datagram). */
 export interface Message {
-  readonly sender: Ipv4;
+  readonly sender: Ip;
   readonly bytes: Uint8Array;
   readonly size: number;
 }
@@ -64,8 +67,8 @@ export class MemoryPorts implements Ports {
     return error ?? this.#sendMessage(message);
   }
 
-  sendTo(at: number, length: number, peer: number): number {
-    this.sent.push({ peer: (peer >>> 0) as Ipv4, packet: this.wasm.bytes.slice(at, at + length) });
+  sendTo(at: number, length: number, name: number): number {
+    this.sent.push({ peer: this.#address(name), packet: this.wasm.bytes.slice(at, at + length) });
     return length;
   }
 
@@ -86,7 +89,7 @@ export class MemoryPorts implements Ports {
   #sendMessage(index: number): number {
     const at = layout.MESSAGES + index * layout.MMSGHDR_BYTES;
     const bytes = this.#gather(this.#offset(at + 16), this.#number(at + 24));
-    const peer = address(this.wasm.bytes, this.#offset(at) + 4);
+    const peer = this.#address(this.#offset(at));
     const hasControl = this.#number(at + 40) !== 0;
     const size = hasControl ? this.#view.getUint16(this.#offset(at + 32) + 16, true) : bytes.length;
     let packets = 0;
@@ -102,13 +105,18 @@ export class MemoryPorts implements Ports {
     const control = layout.RECEIVE_CONTROLS + slot * layout.CONTROL_BYTES;
     const view = this.#view;
     this.wasm.bytes.set(bytes, this.#offset(this.#offset(message + 16)));
-    view.setUint32(this.#offset(message) + 4, sender);
+    this.wasm.bytes.set(sockaddrOf(sender, ANY_PORT), this.#offset(message));
     view.setUint32(message + 56, bytes.length, true);
     view.setUint32(message + 40, size === 0 ? 0 : 24, true);
     if (size === 0) return;
     view.setUint32(control + 8, 17, true);
     view.setUint32(control + 12, 104, true);
     view.setUint32(control + 16, size, true);
+  }
+
+  /** Of a sockaddr. */
+  #address(name: number): Ip {
+    return addressOfName(this.wasm.bytes.subarray(name, name + layout.NAME_STRIDE));
   }
 
   #gather(iovecs: number, count: number): Uint8Array {

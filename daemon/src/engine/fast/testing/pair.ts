@@ -4,7 +4,9 @@ import { parseIpv4Prefix } from '@flannel-ts/inet/prefix';
 import { Control } from '../../control.ts';
 import type { EngineCounters } from '../../engine.ts';
 import { Forwarder } from '../../reference/forwarder.ts';
+import { Tables } from '../../tables.ts';
 import { FakePorts } from '../../testing/fake-ports.ts';
+import { Underlay } from '../../underlay.ts';
 import { type Abilities, FastForwarder } from '../forwarder.ts';
 import { MemoryPorts } from './memory-ports.ts';
 
@@ -24,6 +26,14 @@ function control(): Control {
   return made;
 }
 
+export function underlay(): Underlay {
+  return new Underlay(4, CONFIG.port);
+}
+
+export function tablesOf({ shared }: Control): Tables {
+  return new Tables(shared, underlay());
+}
+
 /** The fast engine without descriptors. */
 export class Fast {
   ports!: MemoryPorts;
@@ -35,7 +45,7 @@ export class Fast {
       this.ports = new MemoryPorts(wasm);
       return this.ports;
     };
-    this.forwarder = new FastForwarder(open, { ...CONFIG, ...config }, abilities, this.control.shared, () => 0);
+    this.forwarder = new FastForwarder(open, { ...CONFIG, ...config }, abilities, tablesOf(this.control), () => 0);
     this.forwarder.refreshRoutes();
   }
 
@@ -57,7 +67,7 @@ export class Fast {
 export class Reference {
   readonly ports = new FakePorts();
   readonly control = control();
-  readonly forwarder = new Forwarder(this.ports, CONFIG, this.control.shared, () => 0);
+  readonly forwarder = new Forwarder(this.ports, CONFIG, this.control.shared, underlay(), () => 0);
 
   constructor() {
     this.forwarder.refreshRoutes();

@@ -1,0 +1,45 @@
+import { parseIp } from '@flannel-ts/inet/ip';
+import fc from 'fast-check';
+import { addressOfName, type Family, peerWords, sockaddrOf, Underlay } from './underlay.ts';
+
+const ADDRESSES = { 4: ['192.0.2.2', '203.0.113.9'], 6: ['2001:db8::2', 'fd00::ffff:0:1'] } as const;
+
+function underlay(family: Family): Underlay {
+  const made = new Underlay(family, 8285);
+  const all = [...ADDRESSES[4], ...ADDRESSES[6]];
+  made.setPeers(all.map((text, index) => ({ peer: index + 1, address: peerWords(parseIp(text)) })));
+  return made;
+}
+
+describe.each([4, 6] as const)('Underlay of IPv%i', (family) => {
+  test('writeName() makes the sockaddr that the kernel takes', () => {
+    const made = underlay(family);
+    const bytes = new Uint8Array(100).fill(0xff);
+    for (const [index, text] of ADDRESSES[family].entries()) {
+      made.writeName(bytes, 8, index + (family === 4 ? 1 : 3));
+      expect(bytes.subarray(8, 8 + made.nameBytes)).toEqual(sockaddrOf(parseIp(text), 8285));
+      expect([bytes[7], bytes[8 + made.nameBytes]]).toEqual([0xff, 0xff]);
+    }
+  });
+
+  test('peerAt() finds a peer by its name from any port, and nobody by another', () => {
+    const made = underlay(family);
+    const at = (text: string): number => made.peerAt(Uint8Array.from([0, ...sockaddrOf(parseIp(text), 40_000)]), 1);
+    expect(ADDRESSES[family].map(at)).toEqual(family === 4 ? [1, 2] : [3, 4]);
+    expect(at(family === 4 ? '192.0.2.3' : '2001:db8::3')).toBe(0);
+  });
+
+  test('has() knows present peers of its family only', () => {
+    const made = underlay(family);
+    expect([1, 2, 3, 4, 5].map((peer) => made.has(peer))).toEqual(
+      family === 4 ? [true, true, false, false, false] : [false, false, true, true, false],
+    );
+    made.setPeers([]);
+    expect(made.has(1) || made.has(3)).toBe(false);
+  });
+});
+
+test('addressOfName() reads what sockaddrOf() wrote', () => {
+  const ip = fc.oneof(fc.ipV4(), fc.ipV6()).map(parseIp);
+  fc.assert(fc.property(ip, (address) => expect(addressOfName(sockaddrOf(address, 1))).toBe(address)));
+});
