@@ -2,7 +2,7 @@ import { setMaxListeners } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { formatIpv4Prefix } from '@flannel-ts/inet/prefix';
+import { formatLeaseKey, type LeaseSubnets } from '@flannel-ts/flannel/lease';
 import { pino } from 'pino';
 import {
   CONFIG,
@@ -65,8 +65,7 @@ describe('EtcdSubnetManager', () => {
   });
   afterEach(() => server.destroy());
 
-  const keyOf = (lease: { subnet: Parameters<typeof formatIpv4Prefix>[0] }) =>
-    `${PREFIX}/subnets/${formatIpv4Prefix(lease.subnet).replace('/', '-')}`;
+  const keyOf = (lease: LeaseSubnets) => `${PREFIX}/subnets/${formatLeaseKey(lease)}`;
   const leaseIdOf = (key: string): string => {
     const json = server.etcdctl('get', key, '-w', 'json').replace(/"lease":(\d+)/, '"lease":"$1"');
     return JSON.parse(json).kvs?.[0]?.lease ?? '0';
@@ -97,7 +96,7 @@ describe('EtcdSubnetManager', () => {
     server.put(`${PREFIX}/subnets/10.5.9.0-24`, leaseValue(1));
     const node = managerOn(server);
     const lease = await node.acquireLease(await request(node, 1), never);
-    expect(formatIpv4Prefix(lease.subnet)).toBe('10.5.9.0/24');
+    expect(formatLeaseKey(lease)).toBe('10.5.9.0-24');
     expect(leaseIdOf(keyOf(lease))).toBe('0');
     expect(await node.releaseLeases(publicIp(1), never)).toEqual([]);
   });

@@ -1,25 +1,26 @@
-import type { LeaseSubnets } from '@flannel-ts/flannel/lease';
+import type { LeaseSubnets, NodeAddresses } from '@flannel-ts/flannel/lease';
 import { parseNetworkConfig } from '@flannel-ts/flannel/network-config';
 import { parseIpv4 } from '@flannel-ts/inet/ipv4';
+import { parseIpv6 } from '@flannel-ts/inet/ipv6';
 import { parseIpv6Prefix } from '@flannel-ts/inet/ipv6-prefix';
 import { formatIpv4Prefix, parseIpv4Prefix, prefixesOverlap } from '@flannel-ts/inet/prefix';
 import fc from 'fast-check';
 import { allocateSubnet, fitsConfig, freeSubnets, type Occupied, type SubnetRange } from './allocate.ts';
 
 const config: SubnetRange = {
-  network: parseIpv4Prefix('10.3.0.0/16'),
+  enableIpv4: true,
   subnetLength: 24,
   subnetMin: parseIpv4('10.3.1.0'),
   subnetMax: parseIpv4('10.3.255.0'),
 };
-const own = parseIpv4('192.168.0.1');
-const other = parseIpv4('192.168.0.2');
-const lease = (subnet: string, publicIp = other): Occupied => ({ subnet: parseIpv4Prefix(subnet), publicIp });
+const own = { publicIp: parseIpv4('192.168.0.1') };
+const other = { publicIp: parseIpv4('192.168.0.2') };
+const lease = (subnet: string, node = other): Occupied => ({ subnet: parseIpv4Prefix(subnet), node });
 
 describe('allocateSubnet()', () => {
   test('allocateSubnet() reuses the lease of the same public address', () => {
     const mine = lease('10.3.9.0/24', own);
-    expect(allocateSubnet({ config, occupied: [lease('10.3.1.0/24'), mine], publicIp: own, random: 0 })).toEqual({
+    expect(allocateSubnet({ config, occupied: [lease('10.3.1.0/24'), mine], node: own, random: 0 })).toEqual({
       kind: 'reuse',
       existing: mine,
       stale: [],
@@ -29,7 +30,7 @@ describe('allocateSubnet()', () => {
   test('allocateSubnet() prefers the subnet used last when the node has two leases', () => {
     const occupied = [lease('10.3.8.0/24', own), lease('10.3.9.0/24', own)];
     const previous = { subnet: parseIpv4Prefix('10.3.9.0/24') };
-    expect(allocateSubnet({ config, occupied, publicIp: own, previous, random: 0 })).toMatchObject({
+    expect(allocateSubnet({ config, occupied, node: own, previous, random: 0 })).toMatchObject({
       existing: occupied[1],
     });
   });
@@ -37,7 +38,7 @@ describe('allocateSubnet()', () => {
   test('allocateSubnet() drops an own lease that does not fit the config any more', () => {
     const outside = lease('10.4.1.0/24', own);
     const otherLength = lease('10.3.1.0/25', own);
-    const result = allocateSubnet({ config, occupied: [outside, otherLength], publicIp: own, random: 0 });
+    const result = allocateSubnet({ config, occupied: [outside, otherLength], node: own, random: 0 });
     expect(result).toMatchObject({
       kind: 'create',
       subnets: { subnet: parseIpv4Prefix('10.3.1.0/24') },
@@ -48,26 +49,26 @@ describe('allocateSubnet()', () => {
   test('allocateSubnet() takes the previous subnet when it is free, and not when it is leased or outside', () => {
     const previous = { subnet: parseIpv4Prefix('10.3.77.0/24') };
     const occupied = [lease('10.3.77.0/24')];
-    expect(allocateSubnet({ config, occupied: [], publicIp: own, previous, random: 0 })).toMatchObject({
+    expect(allocateSubnet({ config, occupied: [], node: own, previous, random: 0 })).toMatchObject({
       subnets: previous,
     });
-    expect(allocateSubnet({ config, occupied, publicIp: own, previous, random: 0 })).toMatchObject({
+    expect(allocateSubnet({ config, occupied, node: own, previous, random: 0 })).toMatchObject({
       subnets: { subnet: parseIpv4Prefix('10.3.1.0/24') },
     });
     const outside = { subnet: parseIpv4Prefix('10.4.77.0/24') };
-    expect(allocateSubnet({ config, occupied: [], publicIp: own, previous: outside, random: 0 })).toMatchObject({
+    expect(allocateSubnet({ config, occupied: [], node: own, previous: outside, random: 0 })).toMatchObject({
       subnets: { subnet: parseIpv4Prefix('10.3.1.0/24') },
     });
   });
 
   test('allocateSubnet() finds the last free subnet, and none when all are taken', () => {
-    const all = freeSubnets(config, [], 1000).map((subnet) => ({ subnet, publicIp: other }));
+    const all = freeSubnets(config, [], 1000).map((subnet) => ({ subnet, node: other }));
     expect(all).toHaveLength(255);
     const last = all.pop()!;
-    expect(allocateSubnet({ config, occupied: all, publicIp: own, random: 0.99 })).toMatchObject({
+    expect(allocateSubnet({ config, occupied: all, node: own, random: 0.99 })).toMatchObject({
       subnets: { subnet: last.subnet },
     });
-    expect(allocateSubnet({ config, occupied: [...all, last], publicIp: own, random: 0 })).toMatchObject({
+    expect(allocateSubnet({ config, occupied: [...all, last], node: own, random: 0 })).toMatchObject({
       kind: 'none',
     });
   });
@@ -81,13 +82,13 @@ describe('allocateSubnet()', () => {
       fc.property(occupied, fc.double({ min: 0, max: 0.999, noNaN: true }), (blocks, random) => {
         const leases = blocks.map(({ base, length }) => {
           const size = 2 ** (32 - length);
-          return { subnet: { family: 4, base: base - (base % size), length }, publicIp: other } as Occupied;
+          return { subnet: { family: 4, base: base - (base % size), length }, node: other } as Occupied;
         });
-        const result = allocateSubnet({ config, occupied: leases, publicIp: own, random });
+        const result = allocateSubnet({ config, occupied: leases, node: own, random });
         if (result.kind !== 'create') return result.kind === 'none';
-        const clash = leases.find((taken) => prefixesOverlap(taken.subnet, result.subnets.subnet));
+        const clash = leases.find((taken) => prefixesOverlap(taken.subnet!, result.subnets.subnet!));
         if (clash)
-          throw new Error(`${formatIpv4Prefix(result.subnets.subnet)} overlaps ${formatIpv4Prefix(clash.subnet)}`);
+          throw new Error(`${formatIpv4Prefix(result.subnets.subnet!)} overlaps ${formatIpv4Prefix(clash.subnet!)}`);
         return fitsConfig(config, result.subnets);
       }),
     );
@@ -96,11 +97,11 @@ describe('allocateSubnet()', () => {
 
 describe('with IPv6', () => {
   const network = parseNetworkConfig('{"Network":"10.3.0.0/16","EnableIPv6":true,"IPv6Network":"fd00::/48"}');
-  const dual = (subnet: string, ipv6: string, publicIp = other): Occupied => {
-    return { subnet: parseIpv4Prefix(subnet), ipv6Subnet: parseIpv6Prefix(ipv6), publicIp };
+  const dual = (subnet: string, ipv6: string, node = other): Occupied => {
+    return { subnet: parseIpv4Prefix(subnet), ipv6Subnet: parseIpv6Prefix(ipv6), node };
   };
   const allocate = (occupied: Occupied[], previous: Partial<LeaseSubnets> = {}) =>
-    allocateSubnet({ config: network, occupied, publicIp: own, previous, random: 0 });
+    allocateSubnet({ config: network, occupied, node: own, previous, random: 0 });
 
   test('allocateSubnet() takes a free subnet of each family, whatever the other one’s number', () => {
     const occupied = [dual('10.3.1.0/24', 'fd00:0:0:2::/64'), dual('10.3.2.0/24', 'fd00:0:0:1::/63')];
@@ -113,7 +114,7 @@ describe('with IPv6', () => {
 
   test('allocateSubnet() takes each of the previous subnets that is free', () => {
     const { subnet, ipv6Subnet } = dual('10.3.77.0/24', 'fd00:0:0:77::/64');
-    const previous = { subnet, ipv6Subnet: ipv6Subnet! };
+    const previous = { subnet: subnet!, ipv6Subnet: ipv6Subnet! };
     expect(allocate([], previous)).toMatchObject({ subnets: previous });
     expect(allocate([dual('10.3.77.0/24', 'fd00:0:0:9::/64')], previous)).toMatchObject({
       subnets: { subnet: parseIpv4Prefix('10.3.1.0/24'), ipv6Subnet },
@@ -125,7 +126,7 @@ describe('with IPv6', () => {
     expect(allocate([before])).toMatchObject({ kind: 'create', stale: [before], subnets: { subnet: before.subnet } });
     const both = dual('10.3.9.0/24', 'fd00:0:0:9::/64', own);
     expect(allocate([both])).toMatchObject({ kind: 'reuse', existing: both });
-    expect(allocateSubnet({ config, occupied: [both], publicIp: own, random: 0 })).toEqual({
+    expect(allocateSubnet({ config, occupied: [both], node: own, random: 0 })).toEqual({
       kind: 'create',
       stale: [both],
       subnets: { subnet: both.subnet },
@@ -145,9 +146,55 @@ describe('with IPv6', () => {
   });
 });
 
+describe('with IPv6 alone', () => {
+  const network = parseNetworkConfig('{"EnableIPv4":false,"EnableIPv6":true,"IPv6Network":"fd00::/48"}');
+  const [self, another] = [{ publicIpv6: parseIpv6('2001:db8::1') }, { publicIpv6: parseIpv6('2001:db8::2') }];
+  const alone = (ipv6: string, node: NodeAddresses = another): Occupied => {
+    return { ipv6Subnet: parseIpv6Prefix(ipv6), node };
+  };
+  const allocate = (occupied: Occupied[], previous: Partial<LeaseSubnets> = {}) =>
+    allocateSubnet({ config: network, occupied, node: self, previous, random: 0 });
+
+  test('allocateSubnet() takes a free subnet and none of IPv4', () => {
+    const occupied = [alone('fd00:0:0:1::/64'), lease('10.3.1.0/24')];
+    const subnets = { ipv6Subnet: parseIpv6Prefix('fd00:0:0:2::/64') };
+    expect(allocate(occupied)).toEqual({ kind: 'create', stale: [], subnets });
+    expect(allocate([alone('fd00::/48')])).toMatchObject({ kind: 'none' });
+  });
+
+  test('allocateSubnet() reuses the lease of the same IPv6 address, of two the one used last', () => {
+    const [first, second] = [alone('fd00:0:0:8::/64', self), alone('fd00:0:0:9::/64', self)];
+    expect(allocate([alone('fd00:0:0:1::/64'), first])).toEqual({ kind: 'reuse', stale: [], existing: first });
+    expect(allocate([first, second], { ipv6Subnet: second.ipv6Subnet! })).toMatchObject({ existing: second });
+  });
+
+  test('allocateSubnet() leaves a node its subnet when IPv4 is turned off, or on again', () => {
+    const node = { ...self, publicIp: parseIpv4('192.168.0.1') };
+    const { ipv6Subnet } = alone('fd00:0:0:9::/64');
+    const both: Occupied = { subnet: parseIpv4Prefix('10.3.9.0/24'), ipv6Subnet: ipv6Subnet!, node };
+    const subnets = { ipv6Subnet };
+    expect(allocate([both])).toEqual({ kind: 'create', stale: [both], subnets });
+    const before = alone('fd00:0:0:9::/64', self);
+    const config = parseNetworkConfig('{"Network":"10.3.0.0/16","EnableIPv6":true,"IPv6Network":"fd00::/48"}');
+    expect(allocateSubnet({ config, occupied: [before], node, random: 0 })).toEqual({
+      kind: 'create',
+      stale: [before],
+      subnets: { subnet: parseIpv4Prefix('10.3.1.0/24'), ipv6Subnet },
+    });
+  });
+
+  test('fitsConfig() wants no subnet of IPv4', () => {
+    expect(fitsConfig(network, alone('fd00:0:0:1::/64'))).toBe(true);
+    expect(
+      fitsConfig(network, { ...alone('fd00:0:0:1::/64'), subnet: parseIpv4Prefix('10.3.1.0/24') } as Occupied),
+    ).toBe(false);
+    expect(fitsConfig(config, alone('fd00:0:0:1::/64'))).toBe(false);
+  });
+});
+
 test('freeSubnets() ends at 255.255.255.0 without wrapping around', () => {
   const top: SubnetRange = {
-    network: parseIpv4Prefix('255.255.252.0/22'),
+    enableIpv4: true,
     subnetLength: 24,
     subnetMin: parseIpv4('255.255.253.0'),
     subnetMax: parseIpv4('255.255.255.0'),

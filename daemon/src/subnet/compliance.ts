@@ -1,6 +1,6 @@
 /** What every subnet manager has to do; a test file calls describeSubnetManager() with its own harness. Not part of the daemon. */
 import { setMaxListeners } from 'node:events';
-import type { Lease, LeaseSubnets } from '@flannel-ts/flannel/lease';
+import { formatLeaseSubnets, type Lease, type LeaseSubnets } from '@flannel-ts/flannel/lease';
 import { formatIpv4, type Ipv4, parseIpv4 } from '@flannel-ts/inet/ipv4';
 import { parseIpv6 } from '@flannel-ts/inet/ipv6';
 import { formatIpv4Prefix, parseIpv4Prefix } from '@flannel-ts/inet/prefix';
@@ -22,6 +22,7 @@ export interface ManagerHarness {
 export const CONFIG = '{"Network":"10.5.0.0/16","Backend":{"Type":"udp"}}';
 export const DUAL_CONFIG =
   '{"Network":"10.5.0.0/16","EnableIPv6":true,"IPv6Network":"fd00::/48","Backend":{"Type":"udp"}}';
+export const IPV6_CONFIG = '{"EnableIPv4":false,"EnableIPv6":true,"IPv6Network":"fd00::/48","Backend":{"Type":"udp"}}';
 /** 10.5.0.0/19 in /24: 31 usable subnets, since flannel leaves out the first. */
 export const SMALL_CONFIG = '{"Network":"10.5.0.0/19","SubnetLen":24,"Backend":{"Type":"udp"}}';
 
@@ -72,8 +73,7 @@ export class Follower {
   }
 }
 
-export const subnets = (leases: Iterable<Lease>): string[] =>
-  [...leases].map((lease) => formatIpv4Prefix(lease.subnet)).sort();
+export const subnets = (leases: Iterable<Lease>): string[] => [...leases].map(formatLeaseSubnets).sort();
 
 export function describeSubnetManager(name: string, makeHarness: () => Promise<ManagerHarness>): void {
   describe(`subnet manager: ${name}`, () => {
@@ -97,6 +97,7 @@ export function describeSubnetManager(name: string, makeHarness: () => Promise<M
 
     describeConfig(() => ({ harness, manager, never }));
     describeAcquire(() => ({ harness, manager, never }));
+    describeIpv6Alone(() => ({ harness, manager, never }));
     describeScarcity(() => ({ harness, manager, never }));
     describeWatch(() => ({ harness, manager, never }));
     describeHold(() => ({ harness, manager, never }));
@@ -146,7 +147,7 @@ function describeAcquire(context: () => Context): void {
     await harness.putConfig(CONFIG);
     const node = manager();
     const lease = await node.acquireLease(await request(node, 1), never);
-    const name = formatIpv4Prefix(lease.subnet).replace('/', '-');
+    const name = formatLeaseSubnets(lease).replace('/', '-');
     expect(await harness.leases()).toEqual(new Map([[name, leaseValue(1)]]));
     expect(name).toMatch(/^10\.5\.([1-9]|[1-9]\d|100)\.0-24$/);
     expect(node.leaseEnd(lease)).toBeGreaterThan(Date.now());
@@ -178,7 +179,7 @@ function describeAcquire(context: () => Context): void {
     await harness.putLease('10.5.78.0-24', leaseValue(2));
     const node = manager();
     const lease = await node.acquireLease(await request(node, 1), never);
-    expect(formatIpv4Prefix(lease.subnet)).toBe('10.5.77.0/24');
+    expect(formatLeaseSubnets(lease)).toBe('10.5.77.0/24');
     expect((await harness.leases()).size).toBe(2);
   });
 
@@ -200,8 +201,58 @@ function describeAcquire(context: () => Context): void {
     const [first, second] = [manager(), manager()];
     const kept = await first.acquireLease(await request(first, 1, previous), never);
     const other = await second.acquireLease(await request(second, 2, previous), never);
-    expect(formatIpv4Prefix(kept.subnet)).toBe('10.5.200.0/24');
-    expect(formatIpv4Prefix(other.subnet)).not.toBe('10.5.200.0/24');
+    expect(formatLeaseSubnets(kept)).toBe('10.5.200.0/24');
+    expect(formatLeaseSubnets(other)).not.toBe('10.5.200.0/24');
+  });
+}
+
+function describeIpv6Alone(context: () => Context): void {
+  const attributes = (n: number) => ({ publicIpv6: parseIpv6(`fd99::${n}`), backendType: '' });
+  const value = (n: number) => `{"PublicIP":"0.0.0.0","PublicIPv6":"fd99::${n}"}`;
+
+  test('acquireLease() writes a lease of IPv6 alone, takes it again, holds it and gives it back', async () => {
+    const { harness, manager, never } = context();
+    await harness.putConfig(IPV6_CONFIG);
+    await harness.putLease('0.0.0.0-0&fd00:0:0:77::-64', value(2));
+    const node = manager();
+    const asked = { ...(await request(node, 1)), attributes: attributes(1) };
+    const lease = await node.acquireLease(asked, never);
+    const name = `0.0.0.0-0&${formatLeaseSubnets(lease).replace('/', '-')}`;
+    expect(name).toMatch(/^0\.0\.0\.0-0&fd00:0:0:[0-9a-f]+::-64$/);
+    expect((await harness.leases()).get(name)).toBe(value(1));
+    expect(await manager().acquireLease(asked, never)).toEqual(lease);
+
+    const follower = new Follower(manager());
+    await follower.until((table) => table.size === 2);
+    expect(follower.table.get(formatLeaseSubnets(lease))).toEqual(lease);
+    const controller = new AbortController();
+    const holding = node.holdLease(lease, controller.signal);
+    await harness.removeLease(name);
+    await follower.until((table) => table.size === 1 || follower.events.length > 1);
+    await follower.until((table) => table.size === 2);
+    controller.abort();
+    await holding;
+    await follower.stop();
+
+    expect(await node.releaseLeases(attributes(1).publicIpv6, never)).toEqual([lease]);
+    expect([...(await harness.leases()).keys()]).toEqual(['0.0.0.0-0&fd00:0:0:77::-64']);
+  });
+
+  test('acquireLease() leaves a node its subnet when the network loses IPv4, and when it gets it back', async () => {
+    const { harness, manager, never } = context();
+    await harness.putConfig(DUAL_CONFIG);
+    const node = manager();
+    const both = await request(node, 1);
+    const dual = { ...both, attributes: { ...both.attributes, ...attributes(1) } };
+    const first = await node.acquireLease(dual, never);
+    await harness.putConfig(IPV6_CONFIG);
+    const config = await node.getNetworkConfig(never);
+    const alone = await node.acquireLease({ config, attributes: attributes(1) }, never);
+    expect(alone).toEqual({ ipv6Subnet: first.ipv6Subnet, attributes: attributes(1) });
+    expect((await harness.leases()).size).toBe(1);
+    const again = await node.acquireLease({ ...dual, previous: { subnet: first.subnet! } }, never);
+    expect(again).toEqual(first);
+    expect((await harness.leases()).size).toBe(1);
   });
 }
 
@@ -213,7 +264,7 @@ function describeScarcity(context: () => Context): void {
     await harness.putLease('10.5.0.32-28', leaseValue(2));
     const node = manager();
     const lease = await node.acquireLease(await request(node, 1), never);
-    expect(formatIpv4Prefix(lease.subnet)).toBe('10.5.0.48/28');
+    expect(formatLeaseSubnets(lease)).toBe('10.5.0.48/28');
   });
 
   test('acquireLease() gives 31 nodes that start at once the 31 free subnets, and the next one a clear refusal', async () => {
@@ -234,7 +285,7 @@ function describeScarcity(context: () => Context): void {
     await harness.putLease('10.5.78.0-24', leaseValue(2));
     const node = manager();
     const lease = await node.acquireLease(await request(node, 1), never);
-    expect(await node.releaseLeases(publicIp(1), never)).toEqual([lease.subnet]);
+    expect(await node.releaseLeases(publicIp(1), never)).toMatchObject([{ subnet: lease.subnet }]);
     expect([...(await harness.leases()).keys()]).toEqual(['10.5.78.0-24']);
     expect(await node.releaseLeases(publicIp(1), never)).toEqual([]);
   });
@@ -292,7 +343,7 @@ function describeHold(context: () => Context): void {
     const holding = node.holdLease(lease, controller.signal);
     const follower = new Follower(manager());
     await follower.until((table) => table.size === 1);
-    await harness.removeLease(formatIpv4Prefix(lease.subnet).replace('/', '-'));
+    await harness.removeLease(formatLeaseSubnets(lease).replace('/', '-'));
     await follower.until((table) => table.size === 0 || follower.events.length > 1);
     await follower.until((table) => table.size === 1);
     controller.abort();
@@ -306,7 +357,7 @@ function describeHold(context: () => Context): void {
     const node = manager();
     const lease = await node.acquireLease(await request(node, 1), never);
     const holding = node.holdLease(lease, never);
-    await harness.putLease(formatIpv4Prefix(lease.subnet).replace('/', '-'), leaseValue(9));
+    await harness.putLease(formatLeaseSubnets(lease).replace('/', '-'), leaseValue(9));
     await expect(holding).rejects.toMatchObject({ code: 'LEASE_TAKEN' });
     await expect(holding).rejects.toThrow('192.168.0.9');
   });

@@ -4,8 +4,7 @@
  */
 import type { Lease, LeaseAttributes, LeaseSubnets } from '@flannel-ts/flannel/lease';
 import type { NetworkConfig } from '@flannel-ts/flannel/network-config';
-import type { Ipv4 } from '@flannel-ts/inet/ipv4';
-import type { Ipv4Prefix } from '@flannel-ts/inet/prefix';
+import type { Ip } from '@flannel-ts/inet/ip';
 
 export type LeaseEvent =
   /** The whole truth at one moment: what is not in it is gone. */
@@ -37,7 +36,7 @@ export interface SubnetManager {
   leaseEnd(lease: Lease): number | undefined;
   /** Starts with a snapshot, goes on through outages, ends only with the signal. */
   watchLeases(signal: AbortSignal): AsyncIterable<LeaseEvent>;
-  /** Gives back the subnets leased to this address; resolves with them. A reservation (a lease without an end) stays. */
-  releaseLeases(publicIp: Ipv4, signal: AbortSignal): Promise<readonly Ipv4Prefix[]>;
+  /** Gives back what is leased to this address; resolves with it. A reservation (a lease without an end) stays. */
+  releaseLeases(address: Ip, signal: AbortSignal): Promise<readonly LeaseSubnets[]>;
   close(): void;
 }

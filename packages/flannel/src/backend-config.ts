@@ -29,9 +29,15 @@ export interface EngineChoice {
   readonly queues?: number;
 }
 
+/** Which addresses of the nodes the tunnels run between. */
+export const OUTER_MODES = ['ipv4', 'ipv6'] as const;
+export type OuterMode = (typeof OUTER_MODES)[number];
+
 export interface UdpConfig extends EngineChoice {
   readonly type: 'udp';
   readonly port: Port;
+  /** Ours, with the key and the words of flannel's wireguard backend; outerMode() of network-config.ts has the default. */
+  readonly mode?: OuterMode;
 }
 
 export const MAX_BUSY_POLL_US = 1000;
@@ -68,8 +74,13 @@ interface Codec<C> {
 
 const CODECS: { readonly [T in BackendType]: Codec<Extract<BackendConfig, { type: T }>> } = {
   udp: {
-    parse: (fields) => ({ type: 'udp', port: port(fields, UDP_PORT), ...parseEngineChoice(fields) }),
-    format: (config) => ({ Type: 'udp', Port: config.port, ...formatEngineChoice(config) }),
+    parse: parseUdp,
+    format: (config) => ({
+      Type: 'udp',
+      Port: config.port,
+      ...(config.mode !== undefined && { Mode: config.mode }),
+      ...formatEngineChoice(config),
+    }),
   },
   vxlan: {
     parse: parseVxlan,
@@ -136,15 +147,32 @@ export function checkBackendAvailable({ type }: BackendConfig): void {
 }
 
 /** What the backend adds to each packet on its way. */
-export function backendOverhead(type: BackendType, outerFamily: 4 | 6 = 4): number {
+export function backendOverhead(type: BackendType, outer: OuterMode = 'ipv4'): number {
   switch (type) {
     case 'udp':
-      return outerFamily === 4 ? UDP_OVERHEAD : UDP_OVERHEAD_IPV6;
+      return outer === 'ipv4' ? UDP_OVERHEAD : UDP_OVERHEAD_IPV6;
     case 'vxlan':
-      return outerFamily === 4 ? VXLAN_OVERHEAD : VXLAN_OVERHEAD_IPV6;
+      return outer === 'ipv4' ? VXLAN_OVERHEAD : VXLAN_OVERHEAD_IPV6;
     case 'host-gw':
       return 0;
   }
+}
+
+function parseUdp(fields: FieldReader): UdpConfig {
+  const mode = fields.parsed('Mode', outerModeFrom);
+  return {
+    type: 'udp',
+    port: port(fields, UDP_PORT),
+    ...(mode !== undefined && { mode }),
+    ...parseEngineChoice(fields),
+  };
+}
+
+function outerModeFrom(text: string): OuterMode {
+  const mode = OUTER_MODES.find((known) => known === text);
+  if (mode === undefined)
+    throw new RangeError(`${shorten(text)} is no mode of udp, use one of ${OUTER_MODES.join(', ')}`);
+  return mode;
 }
 
 function parseEngineChoice(fields: FieldReader): EngineChoice {

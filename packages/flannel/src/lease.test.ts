@@ -4,23 +4,39 @@ import { formatIpv6Prefix, ipv6Prefix } from '@flannel-ts/inet/ipv6-prefix';
 import { formatIpv4Prefix, ipv4Prefix, parseIpv4Prefix } from '@flannel-ts/inet/prefix';
 import fc from 'fast-check';
 import { FlannelError } from './errors.ts';
-import { formatLeaseKey, formatLeaseValue, type LeaseAttributes, parseLeaseKey, parseLeaseValue } from './lease.ts';
+import {
+  formatLeaseKey,
+  formatLeaseSubnets,
+  formatLeaseValue,
+  isSameNode,
+  type LeaseAttributes,
+  parseLeaseKey,
+  parseLeaseValue,
+} from './lease.ts';
 import { formatVxlanData, parseVxlanData } from './vxlan-data.ts';
 
-const anyIpv4 = fc.integer({ min: 0, max: 0xffff_ffff }).map((n) => n as Ipv4);
+const anyIpv4 = fc.integer({ min: 1, max: 0xffff_ffff }).map((n) => n as Ipv4);
 const anyIpv6 = fc.bigInt({ min: 1n << 100n, max: (1n << 128n) - 1n }).map((n) => n as Ipv6);
 
 describe('lease key', () => {
   test('formatLeaseKey() writes flannel keys', () => {
-    expect(formatLeaseKey(parseIpv4Prefix('10.5.52.0/24'))).toBe('10.5.52.0-24');
-    expect(formatLeaseKey(parseIpv4Prefix('10.5.52.0/24'), ipv6Prefix(parseIpv6('fc00:0:0:1::'), 64))).toBe(
-      '10.5.52.0-24&fc00:0:0:1::-64',
-    );
+    const subnet = parseIpv4Prefix('10.5.52.0/24');
+    const ipv6Subnet = ipv6Prefix(parseIpv6('fc00:0:0:1::'), 64);
+    expect(formatLeaseKey({ subnet })).toBe('10.5.52.0-24');
+    expect(formatLeaseKey({ subnet, ipv6Subnet })).toBe('10.5.52.0-24&fc00:0:0:1::-64');
+    expect(formatLeaseKey({ ipv6Subnet })).toBe('0.0.0.0-0&fc00:0:0:1::-64');
+  });
+
+  test('formatLeaseSubnets() writes the subnets that there are', () => {
+    const text = (key: string) => formatLeaseSubnets(parseLeaseKey(key)!);
+    expect(text('10.5.52.0-24')).toBe('10.5.52.0/24');
+    expect(text('10.5.52.0-24&fc00:0:0:1::-64')).toBe('10.5.52.0/24,fc00:0:0:1::/64');
+    expect(text('0.0.0.0-0&fc00:0:0:1::-64')).toBe('fc00:0:0:1::/64');
   });
 
   test('parseLeaseKey() reads both families', () => {
     const parsed = parseLeaseKey('10.12.13.0-24&fd00:12:13::-56');
-    expect(formatIpv4Prefix(parsed!.subnet)).toBe('10.12.13.0/24');
+    expect(formatIpv4Prefix(parsed!.subnet!)).toBe('10.12.13.0/24');
     expect(formatIpv6Prefix(parsed!.ipv6Subnet!)).toBe('fd00:12:13::/56');
     expect(parseLeaseKey('10.12.13.0-24')).toEqual({ subnet: parseIpv4Prefix('10.12.13.0/24') });
   });
@@ -29,14 +45,15 @@ describe('lease key', () => {
     fc.assert(
       fc.property(
         anyIpv4,
-        fc.integer({ min: 0, max: 31 }),
+        fc.integer({ min: 1, max: 31 }),
         anyIpv6,
         fc.integer({ min: 29, max: 127 }),
         (a, l, a6, l6) => {
           const subnet = ipv4Prefix(a, l);
           const ipv6Subnet = ipv6Prefix(a6, l6);
-          expect(parseLeaseKey(formatLeaseKey(subnet))).toEqual({ subnet });
-          expect(parseLeaseKey(formatLeaseKey(subnet, ipv6Subnet))).toEqual({ subnet, ipv6Subnet });
+          for (const subnets of [{ subnet }, { subnet, ipv6Subnet }, { ipv6Subnet }]) {
+            expect(parseLeaseKey(formatLeaseKey(subnets))).toEqual(subnets);
+          }
         },
       ),
     );
@@ -56,6 +73,8 @@ describe('lease key', () => {
     '10.12.13.0-24&2001::',
     '10.12.13.0-24&2001::-56hi',
     '',
+    '0.0.0.0-0',
+    '10.12.13.0-0&2001::-56',
     '10.12.13.0-32',
     '10.12.13.0-99999999999',
     '10.12.13.1-24',
@@ -130,16 +149,16 @@ describe('lease value', () => {
   });
 
   test('parseLeaseValue() reads the lease of an IPv6-only node', () => {
-    expect(parseLeaseValue('{"PublicIP":"0.0.0.0","PublicIPv6":"fd00::1"}')).toMatchObject({
-      publicIp: 0,
-      publicIpv6: parseIpv6('fd00::1'),
-    });
+    const text = '{"PublicIP":"0.0.0.0","PublicIPv6":"fd00::1"}';
+    expect(parseLeaseValue(text)).toEqual({ publicIpv6: parseIpv6('fd00::1'), backendType: '' });
+    expect(formatLeaseValue(parseLeaseValue(text))).toBe(text);
   });
 
   test.each([
     ['', 'not valid JSON'],
     ['[]', 'no JSON object but []'],
     ['{}', 'it has no PublicIP'],
+    ['{"PublicIP":"0.0.0.0","PublicIPv6":"::"}', 'it has no PublicIP'],
     ['{"PublicIP":"1.2.3"}', 'PublicIP: Invalid IPv4 address "1.2.3"'],
     ['{"PublicIP":16909060}', 'PublicIP is 16909060'],
     ['{"PublicIP":"1.2.3.4","PublicIPv6":"x"}', 'PublicIPv6: Invalid IPv6 address "x"'],
@@ -147,6 +166,24 @@ describe('lease value', () => {
   ])('parseLeaseValue() refuses %j', (text, message) => {
     expect(() => parseLeaseValue(text)).toThrow(FlannelError);
     expect(() => parseLeaseValue(text)).toThrow(message);
+  });
+});
+
+describe('isSameNode()', () => {
+  const [a, b] = [parseIpv4('10.0.0.1'), parseIpv4('10.0.0.2')];
+  const [a6, b6] = [parseIpv6('fd00::1'), parseIpv6('fd00::2')];
+  test.each([
+    [{ publicIp: a }, { publicIp: a }, true],
+    [{ publicIp: a, publicIpv6: a6 }, { publicIp: a, publicIpv6: b6 }, true],
+    [{ publicIp: a, publicIpv6: a6 }, { publicIp: b, publicIpv6: a6 }, false],
+    [{ publicIp: a, publicIpv6: a6 }, { publicIpv6: a6 }, true],
+    [{ publicIpv6: a6 }, { publicIpv6: a6 }, true],
+    [{ publicIpv6: a6 }, { publicIpv6: b6 }, false],
+    [{ publicIp: a }, { publicIpv6: a6 }, false],
+    [{}, {}, false],
+  ])('of %o and %o is %s', (one, other, same) => {
+    expect(isSameNode(one, other)).toBe(same);
+    expect(isSameNode(other, one)).toBe(same);
   });
 });
 

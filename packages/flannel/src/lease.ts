@@ -1,13 +1,18 @@
 import { formatIpv4, IPV4_ANY, type Ipv4, isIpv4Text, parseIpv4 } from '@flannel-ts/inet/ipv4';
 import { formatIpv6, type Ipv6, isIpv6Text, parseIpv6 } from '@flannel-ts/inet/ipv6';
-import { type Ipv6Prefix, ipv6Prefix } from '@flannel-ts/inet/ipv6-prefix';
-import { type Ipv4Prefix, ipv4Prefix } from '@flannel-ts/inet/prefix';
+import { formatIpv6Prefix, type Ipv6Prefix, ipv6Prefix } from '@flannel-ts/inet/ipv6-prefix';
+import { formatIpv4Prefix, type Ipv4Prefix, ipv4Prefix } from '@flannel-ts/inet/prefix';
 import { FlannelError } from './errors.ts';
 import { FieldReader, goStringify, parseJsonObject } from './go-json.ts';
 
-export interface LeaseAttributes {
-  readonly publicIp: Ipv4;
+/** What a node is known by; one of the two, or both. */
+export interface NodeAddresses {
+  /** Absent where flannel writes 0.0.0.0: a node of a network without IPv4. */
+  readonly publicIp?: Ipv4;
   readonly publicIpv6?: Ipv6;
+}
+
+export interface LeaseAttributes extends NodeAddresses {
   /** '' for udp and alloc: flannel writes no type for them. */
   readonly backendType: string;
   /** What the backend tells its peers, like vxlan's {"VNI":1,"VtepMAC":"..."}; any JSON. */
@@ -15,23 +20,47 @@ export interface LeaseAttributes {
   readonly backendV6Data?: unknown;
 }
 
-export interface LeaseSubnets {
-  readonly subnet: Ipv4Prefix;
-  readonly ipv6Subnet?: Ipv6Prefix;
-}
+/** A subnet of each family that the network has. */
+export type LeaseSubnets =
+  | { readonly subnet: Ipv4Prefix; readonly ipv6Subnet?: Ipv6Prefix }
+  | { readonly subnet?: never; readonly ipv6Subnet: Ipv6Prefix };
 
-export interface Lease extends LeaseSubnets {
-  readonly attributes: LeaseAttributes;
-}
+export type Lease = LeaseSubnets & { readonly attributes: LeaseAttributes };
 
 // flannel: subnet/subnet.go, subnetRegex; ParseUint takes 5 bits for the IPv4 length and 7 for the IPv6 one.
 const KEY = /^([\d.]+)-(\d+)(?:&([a-f\d:]+)-(\d+))?$/;
 const MAX_IPV4_LENGTH = 31;
 const MAX_IPV6_LENGTH = 127;
 
-/** The last part of a lease's key in etcd: 10.5.52.0-24, or 10.5.52.0-24&fc00:0:0:1::-64. */
-export function formatLeaseKey(subnet: Ipv4Prefix, ipv6Subnet?: Ipv6Prefix): string {
-  const key = `${formatIpv4(subnet.base)}-${subnet.length}`;
+/** What flannel writes for no subnet of IPv4 (ip.IP4Net's zero value). */
+const NO_SUBNET = '0.0.0.0-0';
+
+/** Undefined without any subnet. */
+export function leaseSubnets(
+  subnet: Ipv4Prefix | undefined,
+  ipv6Subnet: Ipv6Prefix | undefined,
+): LeaseSubnets | undefined {
+  if (subnet === undefined) return ipv6Subnet && { ipv6Subnet };
+  return { subnet, ...(ipv6Subnet && { ipv6Subnet }) };
+}
+
+/** For people: 10.5.52.0/24, or fc00:0:0:1::/64, or both with a comma. */
+export function formatLeaseSubnets({ subnet, ipv6Subnet }: LeaseSubnets): string {
+  return [...(subnet ? [formatIpv4Prefix(subnet)] : []), ...(ipv6Subnet ? [formatIpv6Prefix(ipv6Subnet)] : [])].join();
+}
+
+/**
+ * Whether the addresses are those of one node: by IPv4 where both have it, else by IPv6, so that a node whose network
+ * gets or loses IPv4 is known again.
+ */
+export function isSameNode(a: NodeAddresses, b: NodeAddresses): boolean {
+  if (a.publicIp !== undefined && b.publicIp !== undefined) return a.publicIp === b.publicIp;
+  return a.publicIpv6 !== undefined && a.publicIpv6 === b.publicIpv6;
+}
+
+/** The last part of a lease's key in etcd: 10.5.52.0-24, 10.5.52.0-24&fc00:0:0:1::-64, or 0.0.0.0-0&fc00:0:0:1::-64. */
+export function formatLeaseKey({ subnet, ipv6Subnet }: LeaseSubnets): string {
+  const key = subnet === undefined ? NO_SUBNET : `${formatIpv4(subnet.base)}-${subnet.length}`;
   return ipv6Subnet === undefined ? key : `${key}&${formatIpv6(ipv6Subnet.base)}-${ipv6Subnet.length}`;
 }
 
@@ -44,16 +73,17 @@ export function parseLeaseKey(text: string): LeaseSubnets | undefined {
   if (match === null) return undefined;
   const [, address, length, address6, length6] = match;
   if (!isIpv4Text(address!) || Number(length) > MAX_IPV4_LENGTH) return undefined;
-  const subnet = ipv4Prefix(parseIpv4(address!), Number(length));
-  if (address6 === undefined) return sameKey(text, { subnet });
+  // Nobody has all addresses there are.
+  const subnet = Number(length) === 0 ? undefined : ipv4Prefix(parseIpv4(address!), Number(length));
+  if (address6 === undefined) return sameKey(text, leaseSubnets(subnet, undefined));
   if (!isIpv6Text(address6) || Number(length6) > MAX_IPV6_LENGTH) return undefined;
-  return sameKey(text, { subnet, ipv6Subnet: ipv6Prefix(parseIpv6(address6), Number(length6)) });
+  return sameKey(text, leaseSubnets(subnet, ipv6Prefix(parseIpv6(address6), Number(length6))));
 }
 
 /** Byte for byte what Go's json.Marshal makes of flannel's LeaseAttrs (lease/lease.go). */
 export function formatLeaseValue(attributes: LeaseAttributes): string {
   return goStringify({
-    PublicIP: formatIpv4(attributes.publicIp),
+    PublicIP: formatIpv4(attributes.publicIp ?? IPV4_ANY),
     PublicIPv6: attributes.publicIpv6 === undefined ? null : formatIpv6(attributes.publicIpv6),
     ...(attributes.backendType !== '' && { BackendType: attributes.backendType }),
     ...(attributes.backendData !== undefined && { BackendData: attributes.backendData }),
@@ -67,15 +97,15 @@ export function parseLeaseValue(text: string): LeaseAttributes {
     parseJsonObject(text, (reason) => invalid(`the value is ${reason}`)),
     invalid,
   );
-  const publicIp = fields.parsed('PublicIP', parseIpv4);
-  const publicIpv6 = fields.parsed('PublicIPv6', parseIpv6);
+  // An IPv6-only flannel writes 0.0.0.0.
+  const publicIp = fields.parsed('PublicIP', parseIpv4) || undefined;
+  const publicIpv6 = fields.parsed('PublicIPv6', parseIpv6) || undefined;
   // flannel takes a lease without any address and routes to 0.0.0.0.
   if (publicIp === undefined && publicIpv6 === undefined) throw invalid('it has no PublicIP');
   const backendData = fields.raw('BackendData');
   const backendV6Data = fields.raw('BackendV6Data');
   return {
-    // An IPv6-only flannel writes 0.0.0.0.
-    publicIp: publicIp ?? IPV4_ANY,
+    ...(publicIp !== undefined && { publicIp }),
     ...(publicIpv6 !== undefined && { publicIpv6 }),
     backendType: fields.string('BackendType') ?? '',
     ...(backendData !== undefined && { backendData }),
@@ -84,8 +114,8 @@ export function parseLeaseValue(text: string): LeaseAttributes {
 }
 
 /** Refuses other spellings of the same subnet: two keys would then be one lease. */
-function sameKey(text: string, subnets: LeaseSubnets): LeaseSubnets | undefined {
-  return formatLeaseKey(subnets.subnet, subnets.ipv6Subnet) === text ? subnets : undefined;
+function sameKey(text: string, subnets: LeaseSubnets | undefined): LeaseSubnets | undefined {
+  return subnets !== undefined && formatLeaseKey(subnets) === text ? subnets : undefined;
 }
 
 function invalid(message: string): FlannelError {

@@ -4,7 +4,13 @@ import { formatIpv6Prefix } from '@flannel-ts/inet/ipv6-prefix';
 import { formatIpv4Prefix, ipv4Prefix, prefixContains } from '@flannel-ts/inet/prefix';
 import fc from 'fast-check';
 import { FlannelError } from './errors.ts';
-import { formatNetworkConfig, KNOWN_BACKENDS, NO_IPV4_NETWORK, parseNetworkConfig } from './network-config.ts';
+import {
+  formatNetworkConfig,
+  KNOWN_BACKENDS,
+  NO_IPV4_NETWORK,
+  outerMode,
+  parseNetworkConfig,
+} from './network-config.ts';
 
 const parse = (config: object) => parseNetworkConfig(JSON.stringify(config));
 
@@ -168,12 +174,36 @@ describe('network config', () => {
     { Network: '10.3.0.0/16' },
     { Network: '10.3.0.0/16', Backend: { Type: 'host-gw' }, EnableNFTables: true },
     { Network: '10.3.0.0/16', Backend: { Type: 'udp', Engine: 'reference', Offload: false, BusyPollUs: 0 } },
+    { EnableIPv4: false, EnableIPv6: true, IPv6Network: 'fc00::/48', Backend: { Type: 'udp', Mode: 'ipv4' } },
     { Network: '10.3.0.0/16', Backend: { Type: 'vxlan', VNI: 7, DirectRouting: true, MTU: 1400 } },
     { Network: '10.3.0.0/16', EnableIPv6: true, IPv6Network: 'fc00::/48', Backend: { Type: 'vxlan' } },
     { EnableIPv4: false, EnableIPv6: true, IPv6Network: 'fc00::/48', Backend: { Type: 'vxlan' } },
   ])('formatNetworkConfig() and parseNetworkConfig() are inverse for %j', (input) => {
     const config = parse(input);
     expect(parseNetworkConfig(formatNetworkConfig(config))).toEqual(config);
+  });
+
+  const IPV6 = { EnableIPv6: true, IPv6Network: 'fc00::/48' };
+  test.each([
+    [{ Network: '10.3.0.0/16' }, undefined, 'ipv4'],
+    [{ Network: '10.3.0.0/16', ...IPV6 }, undefined, 'ipv4'],
+    [{ Network: '10.3.0.0/16', ...IPV6 }, 'ipv6', 'ipv6'],
+    [{ EnableIPv4: false, ...IPV6 }, undefined, 'ipv6'],
+    [{ EnableIPv4: false, ...IPV6 }, 'ipv4', 'ipv4'],
+  ])('outerMode() of %j with Mode %s is %s', (network, Mode, expected) => {
+    expect(outerMode(parse({ ...network, Backend: { Type: 'udp', Mode } }))).toBe(expected);
+  });
+
+  test('parseNetworkConfig() refuses IPv4 alone over IPv6, where no lease could say so', () => {
+    expect(() => parse({ Network: '10.3.0.0/16', Backend: { Type: 'udp', Mode: 'ipv6' } })).toThrow(
+      'Mode "ipv6" of the udp backend needs EnableIPv6: set EnableIPv6 to true with an IPv6Network, or Mode to "ipv4"',
+    );
+  });
+
+  test('formatNetworkConfig() writes Mode when it was given, and only then', () => {
+    const text = (backend: object) => formatNetworkConfig(parse({ Network: '10.3.0.0/16', ...IPV6, Backend: backend }));
+    expect(text({ Type: 'udp', Mode: 'ipv6' })).toContain('"Backend":{"Type":"udp","Port":8285,"Mode":"ipv6"}');
+    expect(text({ Type: 'udp' })).toContain('"Backend":{"Type":"udp","Port":8285}');
   });
 
   test('formatNetworkConfig() writes the defaults out', () => {
@@ -231,6 +261,8 @@ describe('backend config', () => {
     [{ Type: 'udp', Port: 65536 }, 'Port is 65536: write a whole number from 0 to 65535'],
     [{ Type: 'udp', Port: '8285' }, 'Port is "8285"'],
     [{ Type: 'udp', Engine: 'slow' }, 'Engine: "slow" is no engine, use one of fast, reference'],
+    [{ Type: 'udp', Mode: 'separate' }, 'Mode: "separate" is no mode of udp, use one of ipv4, ipv6'],
+    [{ Type: 'udp', Mode: 6 }, 'Mode is 6: write a string'],
     [{ Type: 'udp', Offload: 'false' }, 'Offload is "false": write true or false, without quotes'],
     [{ Type: 'udp', BusyPollUs: 1001 }, 'BusyPollUs is 1001: write a whole number from 0 to 1000'],
     [{ Type: 'vxlan', VNI: 0 }, 'VNI is 0'],

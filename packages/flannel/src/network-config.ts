@@ -2,7 +2,13 @@ import { formatIpv4, IPV4_ANY, type Ipv4, parseIpv4 } from '@flannel-ts/inet/ipv
 import { formatIpv6, type Ipv6, parseIpv6 } from '@flannel-ts/inet/ipv6';
 import { formatIpv6Prefix, type Ipv6Prefix, parseIpv6Prefix } from '@flannel-ts/inet/ipv6-prefix';
 import { formatIpv4Prefix, type Ipv4Prefix, ipv4Prefix, parseIpv4Prefix } from '@flannel-ts/inet/prefix';
-import { type BackendConfig, formatBackendConfig, KNOWN_BACKENDS, parseBackendConfig } from './backend-config.ts';
+import {
+  type BackendConfig,
+  formatBackendConfig,
+  KNOWN_BACKENDS,
+  type OuterMode,
+  parseBackendConfig,
+} from './backend-config.ts';
 import { invalidNetworkConfig as invalid } from './errors.ts';
 import { FieldReader, goStringify, parseJsonObject } from './go-json.ts';
 import { type FamilyRules, subnetRange } from './subnet-range.ts';
@@ -57,7 +63,7 @@ export function parseNetworkConfig(json: string): NetworkConfig {
   const enableIpv6 = fields.boolean('EnableIPv6', false);
   if (!enableIpv4 && !enableIpv6)
     throw invalid('EnableIPv4 and EnableIPv6 are both false: enable at least one of them');
-  return {
+  const config: NetworkConfig = {
     enableIpv4,
     enableIpv6,
     enableNftables: fields.boolean('EnableNFTables', false),
@@ -65,6 +71,14 @@ export function parseNetworkConfig(json: string): NetworkConfig {
     ...(enableIpv6 && { ipv6: parseIpv6Part(fields) }),
     backend: parseBackendConfig(fields.raw('Backend')),
   };
+  checkOuterMode(config);
+  return config;
+}
+
+/** What nodes reach each other by: what the backend's Mode says, else IPv4 unless the network has none. */
+export function outerMode({ enableIpv4, backend }: Pick<NetworkConfig, 'enableIpv4' | 'backend'>): OuterMode {
+  const asked = backend.type === 'udp' ? backend.mode : undefined;
+  return asked ?? (enableIpv4 ? 'ipv4' : 'ipv6');
 }
 
 /** JSON for etcd that flannel reads, too. Defaults are written out: they then hold whoever reads it. */
@@ -88,6 +102,14 @@ export function formatNetworkConfig(config: NetworkConfig): string {
     ...(config.enableNftables && { EnableNFTables: true }),
     Backend: formatBackendConfig(config.backend),
   });
+}
+
+/** Nodes that are reached by IPv6 say so in a part of their lease that only networks with IPv6 have (udp-data.ts). */
+function checkOuterMode(config: NetworkConfig): void {
+  if (config.enableIpv6 || outerMode(config) === 'ipv4') return;
+  throw invalid(
+    'Mode "ipv6" of the udp backend needs EnableIPv6: set EnableIPv6 to true with an IPv6Network, or Mode to "ipv4"',
+  );
 }
 
 type Ipv4Part = Pick<NetworkConfig, 'network' | 'subnetLength' | 'subnetMin' | 'subnetMax'>;

@@ -27,7 +27,7 @@ describe('subnet.env', () => {
 
   test('formatSubnetEnv() leaves IPv4 out of an IPv6-only node', () => {
     const config = parseNetworkConfig('{"EnableIPv4":false,"EnableIPv6":true,"IPv6Network":"fc00::/48"}');
-    const lease = { subnet: config.network, ipv6Subnet: parseIpv6Prefix('fc00:0:0:1::/64') };
+    const lease = { ipv6Subnet: parseIpv6Prefix('fc00:0:0:1::/64') };
     expect(formatSubnetEnv(subnetEnvOf(config, lease, 1450, false))).toBe(
       'FLANNEL_IPV6_NETWORK=fc00::/48\nFLANNEL_IPV6_SUBNET=fc00:0:0:1::1/64\nFLANNEL_MTU=1450\nFLANNEL_IPMASQ=false\n',
     );

@@ -55,7 +55,7 @@ export function subnetEnvOf(
   const { subnet, ipv6Subnet } = lease;
   return {
     networks: config.enableIpv4 ? [config.network] : [],
-    ...(config.enableIpv4 && { subnet: { address: addressAt(subnet, 1), length: subnet.length } }),
+    ...(config.enableIpv4 && subnet && { subnet: { address: addressAt(subnet, 1), length: subnet.length } }),
     ipv6Networks: config.ipv6 ? [config.ipv6.network] : [],
     ...(config.ipv6 &&
       ipv6Subnet && { ipv6Subnet: { address: ipv6AddressAt(ipv6Subnet, 1n), length: ipv6Subnet.length } }),

@@ -7,6 +7,7 @@ declare const ipv6Brand: unique symbol;
 export type Ipv6 = bigint & { readonly [ipv6Brand]: true };
 
 export const IPV6_ANY = 0n as Ipv6;
+export const IPV6_LOOPBACK = 1n as Ipv6;
 
 const IPV6_MAX = (1n << 128n) - 1n;
 const HEXTET = /^[0-9a-fA-F]{1,4}$/;

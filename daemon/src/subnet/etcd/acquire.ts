@@ -2,8 +2,7 @@
  * Taking a subnet by compare-and-swap. Who loses a race lists again and tries again: flannel means to do that, but looks for
  * an error that never comes, so of 31 daemons started at once 10 exited (reference: local_manager.go, ErrDuplicateKey).
  */
-import { formatLeaseValue, type Lease, type LeaseAttributes } from '@flannel-ts/flannel/lease';
-import { formatIpv4 } from '@flannel-ts/inet/ipv4';
+import { formatLeaseSubnets, formatLeaseValue, type Lease, type LeaseAttributes } from '@flannel-ts/flannel/lease';
 import { formatIpv6Prefix } from '@flannel-ts/inet/ipv6-prefix';
 import { formatIpv4Prefix } from '@flannel-ts/inet/prefix';
 import type { Logger } from 'pino';
@@ -90,7 +89,6 @@ export async function acquire(shop: Shop, request: AcquireRequest, signal: Abort
 /** Undefined when somebody else was faster. */
 async function tryAcquire(shop: Shop, grant: Grant, request: AcquireRequest): Promise<Held | undefined> {
   const { client, layout } = shop;
-  const { publicIp } = request.attributes;
   const { key, rangeEnd } = layout.subnets;
   const listed = await client.range(key, rangeEnd);
   const occupied = listed.keyValues
@@ -100,7 +98,7 @@ async function tryAcquire(shop: Shop, grant: Grant, request: AcquireRequest): Pr
   const allocation = allocateSubnet({
     config,
     occupied,
-    publicIp,
+    node: request.attributes,
     random: shop.random(),
     ...(previous && { previous }),
   });
@@ -109,8 +107,8 @@ async function tryAcquire(shop: Shop, grant: Grant, request: AcquireRequest): Pr
     const network = networksOf(config);
     throw new DaemonError(
       'OUT_OF_SUBNETS',
-      `No subnet is free in ${network}, ${occupied.length} are leased: enlarge Network or ` +
-        'release the leases of nodes that are gone (flanneld release)',
+      `No subnet is free in ${network}, ${occupied.length} are leased: enlarge ` +
+        `${config.enableIpv4 ? 'Network' : 'IPv6Network'} or release the leases of nodes that are gone (flanneld release)`,
     );
   }
   if (allocation.kind === 'create') {
@@ -175,17 +173,16 @@ export async function putOnce(shop: Shop, request: PutRequest): Promise<Held | u
 }
 
 async function deleteStale(shop: Shop, { stale }: Allocation<LeaseRecord>): Promise<void> {
-  for (const { keyValue, subnet, publicIp } of stale) {
+  for (const { keyValue, lease } of stale) {
     const deleted = await shop.client.deleteIf(keyValue.key, { modRevision: keyValue.modRevision });
     if (deleted === undefined) continue;
-    shop.log.info(
-      `Deleted the lease ${formatIpv4Prefix(subnet)} of ${formatIpv4(publicIp)}: it does not fit the network config`,
-    );
+    shop.log.info(`Deleted the lease ${formatLeaseSubnets(lease)} of this node: it does not fit the network config`);
   }
 }
 
 /** With the length of the subnets in each. */
-function networksOf({ network, subnetLength, ipv6 }: AcquireRequest['config']): string {
-  const ipv4 = `${formatIpv4Prefix(network)} (subnets of length ${subnetLength})`;
-  return ipv6 === undefined ? ipv4 : `${ipv4} or ${formatIpv6Prefix(ipv6.network)} (${ipv6.subnetLength})`;
+function networksOf({ enableIpv4, network, subnetLength, ipv6 }: AcquireRequest['config']): string {
+  const ipv4 = enableIpv4 ? [`${formatIpv4Prefix(network)} (subnets of length ${subnetLength})`] : [];
+  const both = ipv6 ? [...ipv4, `${formatIpv6Prefix(ipv6.network)} (subnets of length ${ipv6.subnetLength})`] : ipv4;
+  return both.join(' or ');
 }

@@ -3,8 +3,8 @@
  * watch on the own key ends for good with the first error (reference 1.5). Here a renewal compares the revision, the watch
  * goes on through outages, and a lost lease is taken again while its subnet is free.
  */
-import { formatIpv4 } from '@flannel-ts/inet/ipv4';
-import { formatIpv4Prefix } from '@flannel-ts/inet/prefix';
+import { formatLeaseSubnets, isSameNode, type NodeAddresses } from '@flannel-ts/flannel/lease';
+import { formatIp } from '@flannel-ts/inet/ip';
 import { Backoff, Bell, childSignal } from '../../abort.ts';
 import { DaemonError, messageOf } from '../../errors.ts';
 import { type Held, putOnce, type Shop } from './acquire.ts';
@@ -94,7 +94,7 @@ async function keep(
     } catch (error) {
       if (!(error instanceof DaemonError) || error.code !== 'ETCD') throw error;
       shop.log.warn(
-        `Cannot renew the lease of ${formatIpv4Prefix(held.lease.subnet)} yet, trying again: ${messageOf(error)}`,
+        `Cannot renew the lease of ${formatLeaseSubnets(held.lease)} yet, trying again: ${messageOf(error)}`,
       );
       retryAt = Date.now() + backoff.take();
     }
@@ -120,7 +120,7 @@ async function renew(shop: Shop, held: Held): Promise<Held> {
   const { lease, key, modRevision, leaseId } = held;
   const renewed = await putOnce(shop, { lease, key, expected: { modRevision }, reservation: false });
   if (renewed === undefined) return lookUp(shop, held);
-  shop.log.info({ subnet: formatIpv4Prefix(lease.subnet) }, 'Renewed the lease');
+  shop.log.info({ subnet: formatLeaseSubnets(lease) }, 'Renewed the lease');
   // The key has left its old etcd lease, which would stay for an hour more.
   await shop.client.revokeLease(leaseId).catch(() => undefined);
   return renewed;
@@ -137,7 +137,7 @@ async function lookUp(shop: Shop, held: Held): Promise<Held> {
   if (present === undefined) return takeAgain(shop, held);
   if (present.modRevision === held.modRevision) return held;
   const record = shop.reader.read(present);
-  if (record?.publicIp !== held.lease.attributes.publicIp) throw taken(held, record && formatIpv4(record.publicIp));
+  if (record === undefined || !isSameNode(record.node, held.lease.attributes)) throw taken(held, record?.node);
   const left = present.leaseId === '0' ? undefined : await shop.client.leaseTimeToLive(present.leaseId);
   return {
     ...held,
@@ -151,14 +151,15 @@ async function takeAgain(shop: Shop, held: Held): Promise<Held> {
   const { lease, key } = held;
   const again = await putOnce(shop, { lease, key, expected: 'absent', reservation: false });
   if (again === undefined) return lookUp(shop, held);
-  shop.log.warn(`The lease of ${formatIpv4Prefix(lease.subnet)} was gone from etcd: took the same subnet again`);
+  shop.log.warn(`The lease of ${formatLeaseSubnets(lease)} was gone from etcd: took the same subnet again`);
   return again;
 }
 
-function taken(held: Held, by: string | undefined): DaemonError {
-  const subnet = formatIpv4Prefix(held.lease.subnet);
+function taken(held: Held, by: NodeAddresses = {}): DaemonError {
+  const address = by.publicIp ?? by.publicIpv6;
+  const owner = address === undefined ? 'somebody unknown' : formatIp(address);
   return new DaemonError(
     'LEASE_TAKEN',
-    `The lease of ${subnet} was lost and now is that of ${by ?? 'somebody unknown'}: restart flanneld and this node's pods to get another subnet`,
+    `The lease of ${formatLeaseSubnets(held.lease)} was lost and now is that of ${owner}: restart flanneld and this node's pods to get another subnet`,
   );
 }

@@ -3,8 +3,7 @@
 import { SUBNET_TTL_SECONDS } from '@flannel-ts/flannel/defaults';
 import type { Lease, LeaseSubnets } from '@flannel-ts/flannel/lease';
 import { type NetworkConfig, parseNetworkConfig } from '@flannel-ts/flannel/network-config';
-import type { Ipv4 } from '@flannel-ts/inet/ipv4';
-import type { Ipv4Prefix } from '@flannel-ts/inet/prefix';
+import type { Ip } from '@flannel-ts/inet/ip';
 import type { Logger } from 'pino';
 import { sleep } from '../../abort.ts';
 import { messageOf } from '../../errors.ts';
@@ -107,19 +106,20 @@ export class EtcdSubnetManager implements SubnetManager {
     }
   }
 
-  async releaseLeases(publicIp: Ipv4, signal: AbortSignal): Promise<readonly Ipv4Prefix[]> {
+  async releaseLeases(address: Ip, signal: AbortSignal): Promise<readonly LeaseSubnets[]> {
     const { key, rangeEnd } = this.shop.layout.subnets;
-    const released: Ipv4Prefix[] = [];
+    const released: LeaseSubnets[] = [];
     // Once more when a key changed under our hands, by a renewal of the daemon on this node.
     for (let again = true; again && !signal.aborted; ) {
       again = false;
       const listed = await this.client.range(key, rangeEnd);
       for (const record of this.shop.reader.readAll(listed.keyValues)) {
-        const { keyValue } = record;
-        if (record.publicIp !== publicIp || keyValue.leaseId === '0') continue;
+        const { keyValue, lease, node } = record;
+        const isIts = node.publicIp === address || node.publicIpv6 === address;
+        if (!isIts || keyValue.leaseId === '0') continue;
         const deleted = await this.client.deleteIf(keyValue.key, { modRevision: keyValue.modRevision });
         if (deleted === undefined) again = true;
-        else released.push(record.subnet);
+        else released.push(lease);
       }
     }
     return released;

@@ -1,6 +1,11 @@
 /** Between etcd's keys and values and leases. */
-import { formatLeaseKey, type Lease, parseLeaseKey, parseLeaseValue } from '@flannel-ts/flannel/lease';
-import type { Ipv4 } from '@flannel-ts/inet/ipv4';
+import {
+  formatLeaseKey,
+  type Lease,
+  type LeaseSubnets,
+  parseLeaseKey,
+  parseLeaseValue,
+} from '@flannel-ts/flannel/lease';
 import type { Logger } from 'pino';
 import { messageOf } from '../../errors.ts';
 import type { Occupied } from '../allocate.ts';
@@ -8,10 +13,7 @@ import { type KeyValue, prefixRangeEnd } from './client.ts';
 import type { WatchRange } from './watch.ts';
 
 /** A lease as it stands in etcd. */
-export interface LeaseRecord extends Occupied {
-  readonly lease: Lease;
-  readonly keyValue: KeyValue;
-}
+export type LeaseRecord = Occupied & { readonly lease: Lease; readonly keyValue: KeyValue };
 
 export class Layout {
   constructor(private readonly prefix: string) {}
@@ -25,8 +27,8 @@ export class Layout {
     return { key: `${this.prefix}/subnets/`, rangeEnd: prefixRangeEnd(`${this.prefix}/subnets/`) };
   }
 
-  keyOf(lease: Pick<Lease, 'subnet' | 'ipv6Subnet'>): string {
-    return `${this.prefix}/subnets/${formatLeaseKey(lease.subnet, lease.ipv6Subnet)}`;
+  keyOf(subnets: LeaseSubnets): string {
+    return `${this.prefix}/subnets/${formatLeaseKey(subnets)}`;
   }
 
   subnetOf(key: string): ReturnType<typeof parseLeaseKey> {
@@ -50,7 +52,7 @@ export class RecordReader {
     try {
       const attributes = parseLeaseValue(keyValue.value);
       const lease: Lease = { ...parsed, attributes };
-      return { ...parsed, lease, keyValue, publicIp: attributes.publicIp };
+      return { ...parsed, lease, keyValue, node: attributes };
     } catch (error) {
       return this.complain(keyValue, messageOf(error));
     }
@@ -70,14 +72,12 @@ export class RecordReader {
 }
 
 /**
- * A subnet with an unreadable value is in use all the same, by whoever wrote it: allocation must not give it away. No node
- * has the address 0.0.0.0, so nobody takes it for its own.
+ * A subnet with an unreadable value is in use all the same, by whoever wrote it: allocation must not give it away. Without
+ * an address nobody takes it for its own.
  */
 export function occupiedBy(layout: Layout, reader: RecordReader, keyValue: KeyValue): LeaseRecord | undefined {
   const record = reader.read(keyValue);
   const parsed = layout.subnetOf(keyValue.key);
   if (record !== undefined || parsed === undefined) return record;
-  const publicIp = 0 as Ipv4;
-  const lease: Lease = { ...parsed, attributes: { publicIp, backendType: '' } };
-  return { ...parsed, lease, keyValue, publicIp };
+  return { ...parsed, lease: { ...parsed, attributes: { backendType: '' } }, keyValue, node: {} };
 }
