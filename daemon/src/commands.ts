@@ -1,8 +1,9 @@
 /** The subcommands that do one thing and end: release and cleanup. */
 import { rmSync } from 'node:fs';
+import { OUTER_MODES } from '@flannel-ts/flannel/backend-config';
 import { RTPROT_FLANNEL } from '@flannel-ts/flannel/defaults';
-import { formatIpv4 } from '@flannel-ts/inet/ipv4';
-import { formatIpv4Prefix } from '@flannel-ts/inet/prefix';
+import { formatLeaseSubnets } from '@flannel-ts/flannel/lease';
+import { formatIp, type Ip } from '@flannel-ts/inet/ip';
 import { withNetlink } from '@flannel-ts/rtnetlink/connection';
 import { ensureLinkAbsent, listLinks } from '@flannel-ts/rtnetlink/link';
 import { ensureRouteAbsent, formatDestination, listRoutes } from '@flannel-ts/rtnetlink/route';
@@ -20,12 +21,37 @@ export async function release(
   log: Logger,
   signal: AbortSignal,
 ): Promise<void> {
-  const publicIp =
-    options.interface.publicIp ??
-    withNetlink({}, (nl) => selectInterface(options.interface, readNodeFacts(nl, options.interface.canReach))).publicIp;
-  const released = await manager.releaseLeases(publicIp, signal);
-  for (const subnet of released) log.info(`Released the lease of ${formatIpv4Prefix(subnet)}`);
-  if (released.length === 0) log.info(`There is no lease of ${formatIpv4(publicIp)}`);
+  const addresses = ownAddresses(options);
+  let count = 0;
+  for (const address of addresses) {
+    for (const lease of await manager.releaseLeases(address, signal)) {
+      count++;
+      log.info(`Released the lease of ${formatLeaseSubnets(lease)}`);
+    }
+  }
+  if (count === 0) log.info(`There is no lease of ${addresses.map(formatIp).join(' or ')}`);
+}
+
+/**
+ * By which the lease may be found, as flanneld would publish them: which of the two it was, only the network config knows, and
+ * that may have changed since.
+ */
+function ownAddresses({ interface: choice }: Options): Ip[] {
+  const { publicIp, publicIpv6 } = choice;
+  const given = [publicIp, publicIpv6].filter((address) => address !== undefined);
+  if (given.length > 0) return given;
+  const facts = withNetlink({}, (nl) => readNodeFacts(nl, choice.canReach));
+  const failures: unknown[] = [];
+  const found = OUTER_MODES.flatMap((mode) => {
+    try {
+      return [selectInterface(choice, mode, facts).address];
+    } catch (error) {
+      failures.push(error);
+      return [];
+    }
+  });
+  if (found.length === 0) throw failures[0];
+  return found;
 }
 
 /** Removes from this node what flanneld made on it. To be called when flanneld does not run: it would make it again. */

@@ -1,10 +1,10 @@
 /** The daemon: the one place where its parts are put together. Each part is a task that ends with the signal. */
 
 import { setMaxListeners } from 'node:events';
-import type { Lease } from '@flannel-ts/flannel/lease';
+import { formatLeaseSubnets, type Lease } from '@flannel-ts/flannel/lease';
 import type { NetworkConfig } from '@flannel-ts/flannel/network-config';
 import { formatSubnetEnv, subnetEnvOf } from '@flannel-ts/flannel/subnet-env';
-import { formatIpv4 } from '@flannel-ts/inet/ipv4';
+import { formatIp } from '@flannel-ts/inet/ip';
 import { formatIpv6Prefix } from '@flannel-ts/inet/ipv6-prefix';
 import { formatIpv4Prefix } from '@flannel-ts/inet/prefix';
 import { releaseOwnCode } from '@flannel-ts/linux/own-pages';
@@ -89,13 +89,15 @@ async function joinNetwork(options: Options, parts: DaemonParts, nl: Netlink, si
   const { manager, log } = parts;
   const config = await manager.getNetworkConfig(signal);
   const backend = createBackend(config);
-  const external = selectInterface(options.interface, readNodeFacts(nl, options.interface.canReach));
+  const external = selectInterface(options.interface, backend.mode, readNodeFacts(nl, options.interface.canReach));
   log.info(
     {
       interface: external.name,
-      address: formatIpv4(external.address),
-      publicIp: formatIpv4(external.publicIp),
-      network: formatIpv4Prefix(config.network),
+      address: formatIp(external.address),
+      ...(external.publicIp && { publicIp: formatIp(external.publicIp) }),
+      ...(external.publicIpv6 && { publicIpv6: formatIp(external.publicIpv6) }),
+      ...(config.enableIpv4 && { network: formatIpv4Prefix(config.network) }),
+      ...(config.ipv6 && { ipv6Network: formatIpv6Prefix(config.ipv6.network) }),
       backend: config.backend.type,
     },
     'Joining the network',
@@ -103,9 +105,7 @@ async function joinNetwork(options: Options, parts: DaemonParts, nl: Netlink, si
   const previous = readPreviousSubnets(options.subnetFile, log);
   const attributes = backend.attributes(external);
   const lease = await manager.acquireLease({ config, attributes, ...(previous && { previous }) }, signal);
-  const { subnet, ipv6Subnet } = lease;
-  const texts = { subnet: formatIpv4Prefix(subnet), ...(ipv6Subnet && { ipv6Subnet: formatIpv6Prefix(ipv6Subnet) }) };
-  log.info(texts, 'Acquired a lease');
+  log.info({ subnet: formatLeaseSubnets(lease) }, 'Acquired a lease');
   return { config, backend, external, lease };
 }
 
@@ -123,10 +123,9 @@ interface ServingFactsHolder {
 async function serve(options: Options, parts: DaemonParts, serving: Serving, signal: AbortSignal): Promise<void> {
   const { manager, log } = parts;
   const { config, backend, external, lease, nl, readiness } = serving;
-  enableForwarding('net/ipv4/ip_forward', log);
+  if (lease.subnet) enableForwarding('net/ipv4/ip_forward', log);
   if (lease.ipv6Subnet) enableIpv6Forwarding(external.name, log);
-  const { subnet, ipv6Subnet } = lease;
-  const node = { external, subnet, ...(ipv6Subnet && { ipv6Subnet }) };
+  const node = { ...lease, external };
   const engines = new EngineSwitch(options.engine, config, log);
   const tunnel = openTunnel(options, parts, engines, backend.desiredState({ ...node, device: '' }, []), readiness);
   const leases = { table: EMPTY_LEASE_TABLE as LeaseTable };

@@ -36,6 +36,11 @@ describe('parseOptions()', () => {
     expect(parse(['-iface=eth1', '-iface', '10.0.0.1']).interface.names).toEqual(['eth1', '10.0.0.1']);
   });
 
+  test('parseOptions() takes -iface-can-reach of either family', () => {
+    expect(parse(['-iface-can-reach=10.0.0.1']).interface.canReach).toBe(0x0a000001);
+    expect(parse(['-iface-can-reach=::2']).interface.canReach).toBe(2n);
+  });
+
   test('parseOptions() prefers the command line to the environment', () => {
     const environment = { FLANNELD_ETCD_PREFIX: '/env', FLANNELD_SUBNET_FILE: '/env/subnet.env', FLANNELD_IP_MASQ: '' };
     expect(parse(['-etcd-prefix=/flag'], environment)).toMatchObject({
@@ -67,6 +72,9 @@ describe('parseOptions()', () => {
     [['-ip-masq=maybe'], 'write true or false'],
     [['-subnet-lease-renew-margin=1440'], 'from 1 to 1439'],
     [['-public-ip=1.2.3'], 'IPv4 address'],
+    [['-public-ipv6=10.0.0.1'], 'IPv6 address'],
+    [['-public-ipv6=fe80::1'], 'link-local'],
+    [['-iface-can-reach=eth0'], 'write an IPv4 or IPv6 address'],
     [['-iface-regex=('], 'regular expression'],
     [['-etcd-endpoints='], 'No etcd endpoint'],
     [['-etcd-endpoints=10.0.0.1:2379'], 'write it like'],

@@ -7,8 +7,9 @@ import {
   MAX_QUEUES,
 } from '@flannel-ts/flannel/backend-config';
 import { DEFAULT_ETCD_PREFIX, DEFAULT_SUBNET_FILE } from '@flannel-ts/flannel/defaults';
+import { type Ip, parseIp } from '@flannel-ts/inet/ip';
 import { type Ipv4, isIpv4Text, parseIpv4 } from '@flannel-ts/inet/ipv4';
-import { type Ipv6, isIpv6Text, parseIpv6 } from '@flannel-ts/inet/ipv6';
+import { type Ipv6, isIpv6Text, isLinkLocalIpv6, parseIpv6 } from '@flannel-ts/inet/ipv6';
 import { defined } from './defined.ts';
 import { messageOf } from './errors.ts';
 import {
@@ -36,7 +37,7 @@ export interface EtcdOptions {
 export interface InterfaceOptions {
   readonly names: readonly string[];
   readonly patterns: readonly RegExp[];
-  readonly canReach?: Ipv4;
+  readonly canReach?: Ip;
   readonly publicIp?: Ipv4;
   readonly publicIpv6?: Ipv6;
 }
@@ -81,10 +82,13 @@ export const FLAGS = {
   'iface-regex': list(
     'regular expression for the address or name of the interface, tried after -iface; may be repeated',
   ),
-  'iface-can-reach': string('', 'choose the interface by which this address is reached'),
+  'iface-can-reach': string('', 'choose the interface by which this address, of IPv4 or IPv6, is reached'),
   'subnet-file': string(DEFAULT_SUBNET_FILE, 'file to write subnet, MTU and masquerading to'),
   'public-ip': string('', 'address that other nodes reach this one by'),
-  'public-ipv6': string('', 'IPv6 address to publish beside it, where EnableIPv6 is set in the network config'),
+  'public-ipv6': string(
+    '',
+    'the same for IPv6: to publish beside it, or alone where nodes reach each other by IPv6 only',
+  ),
   'subnet-lease-renew-margin': integer(60, 'minutes before the end of the lease at which it is renewed (1 to 1439)'),
   'ip-masq': boolean(false, 'masquerade traffic that leaves the overlay network'),
   'ip-masq-fully-random-disable': boolean(false, 'masquerade without fully random source ports'),
@@ -249,7 +253,7 @@ function interfaceOptions(read: Reader): InterfaceOptions {
     names,
     patterns,
     ...defined({
-      canReach: read.address('iface-can-reach'),
+      canReach: read.anyAddress('iface-can-reach'),
       publicIp: read.address('public-ip'),
       publicIpv6: read.address6('public-ipv6'),
     }),
@@ -300,7 +304,23 @@ class Reader {
     if (text === undefined) return undefined;
     if (!isIpv6Text(text))
       throw usage(`Invalid value ${JSON.stringify(text)} for flag -${name}: write an IPv6 address`);
-    return parseIpv6(text);
+    const address = parseIpv6(text);
+    if (isLinkLocalIpv6(address)) {
+      throw usage(
+        `Invalid value ${JSON.stringify(text)} for flag -${name}: a link-local address is known on its link only`,
+      );
+    }
+    return address;
+  }
+
+  anyAddress(name: FlagName): Ip | undefined {
+    const text = this.optional(name);
+    if (text === undefined) return undefined;
+    try {
+      return parseIp(text);
+    } catch {
+      throw usage(`Invalid value ${JSON.stringify(text)} for flag -${name}: write an IPv4 or IPv6 address`);
+    }
   }
 }
 

@@ -1,7 +1,7 @@
 import { AVAILABLE_BACKENDS as PREVIEWED_BACKENDS } from '@flannel-ts/flannel/backend-config';
-import type { Lease } from '@flannel-ts/flannel/lease';
+import { type Lease, parseLeaseKey, parseLeaseValue } from '@flannel-ts/flannel/lease';
 import { parseNetworkConfig } from '@flannel-ts/flannel/network-config';
-import { UDP_V6_DATA } from '@flannel-ts/flannel/udp-data';
+import { udpV6Data } from '@flannel-ts/flannel/udp-data';
 import { parseIpv4 } from '@flannel-ts/inet/ipv4';
 import { parseIpv6 } from '@flannel-ts/inet/ipv6';
 import { parseIpv6Prefix } from '@flannel-ts/inet/ipv6-prefix';
@@ -28,11 +28,6 @@ describe('createBackend()', () => {
     expect(() => createBackend(config({ Type: type }))).toThrow(
       `Backend type ${type} is not available in this flanneld: set Backend.Type in the network config to udp`,
     );
-  });
-
-  test('createBackend() refuses udp without IPv4: nodes reach each other by it', () => {
-    const alone = { EnableIPv4: false, EnableIPv6: true, IPv6Network: 'fd00::/48', Backend: { Type: 'udp' } };
-    expect(() => createBackend(parseNetworkConfig(JSON.stringify(alone)))).toThrow('set EnableIPv4 to true');
   });
 });
 
@@ -71,7 +66,7 @@ describe('udp', () => {
       lease('10.5.1.128/25', '10.0.0.2'),
       lease('10.5.0.0/20', '10.0.0.3'),
       lease('10.5.77.0/24', '203.0.113.1'),
-      lease('10.5.78.0/24', '0.0.0.0'),
+      { subnet: parseIpv4Prefix('10.5.78.0/24'), attributes: { publicIpv6: parseIpv6('fd00::78'), backendType: '' } },
     ];
     expect(backend.desiredState(node, leases).tunnel?.peers).toEqual([]);
   });
@@ -110,9 +105,9 @@ describe('udp with IPv6', () => {
 
   test('desiredState() sends IPv6 only to those that say they carry it, and to nobody in the own subnet', () => {
     const leases = [
-      dualLease(2, 'fd00:0:0:2::/64', UDP_V6_DATA),
+      dualLease(2, 'fd00:0:0:2::/64', udpV6Data('ipv4')),
       dualLease(3, 'fd00:0:0:3::/64'),
-      dualLease(4, 'fd00:0:0:1:8000::/65', UDP_V6_DATA),
+      dualLease(4, 'fd00:0:0:1:8000::/65', udpV6Data('ipv4')),
       lease('10.5.5.0/24', '10.0.0.5'),
     ];
     const peers = backend.desiredState(dualNode, leases).tunnel!.peers;
@@ -124,5 +119,93 @@ describe('udp with IPv6', () => {
 
   test('mtu() refuses an underlay that leaves too little for IPv6', () => {
     expect(() => backend.mtu({ ...node.external, mtu: 1300 })).toThrow('set it to 1308 or more');
+  });
+});
+
+describe('udp over IPv6', () => {
+  const IPV6 = '"EnableIPv6":true,"IPv6Network":"fd00::/48"';
+  const alone = createBackend(parseNetworkConfig(`{"EnableIPv4":false,${IPV6},"Backend":{"Type":"udp"}}`));
+  const dual = createBackend(
+    parseNetworkConfig(`{"Network":"10.5.0.0/16",${IPV6},"Backend":{"Type":"udp","Mode":"ipv6"}}`),
+  );
+  const publicIpv6 = parseIpv6('2001:db8::1');
+  const external = { name: 'eth0', index: 2, mtu: 1500, address: publicIpv6, publicIpv6 };
+  const ipv6Subnet = parseIpv6Prefix('fd00:0:0:1::/64');
+  const leaseOf = (key: string, value: string): Lease => ({
+    ...parseLeaseKey(key)!,
+    attributes: parseLeaseValue(value),
+  });
+  const OUTER = ',"BackendV6Data":{"Inner":"IPv6","Outer":"IPv6"}';
+  const leases = [
+    leaseOf('10.5.2.0-24&fd00:0:0:2::-64', `{"PublicIP":"10.0.0.2","PublicIPv6":"2001:db8::2"${OUTER}}`),
+    leaseOf('10.5.3.0-24&fd00:0:0:3::-64', '{"PublicIP":"10.0.0.3","PublicIPv6":"2001:db8::3"}'),
+    leaseOf(
+      '10.5.4.0-24&fd00:0:0:4::-64',
+      '{"PublicIP":"10.0.0.4","PublicIPv6":"2001:db8::4","BackendV6Data":{"Inner":"IPv6"}}',
+    ),
+    leaseOf('0.0.0.0-0&fd00:0:0:5::-64', `{"PublicIP":"0.0.0.0","PublicIPv6":"2001:db8::5"${OUTER}}`),
+    leaseOf('10.5.6.0-24&fd00:0:0:6::-64', `{"PublicIP":"10.0.0.6","PublicIPv6":null${OUTER}}`),
+    leaseOf('10.5.7.0-24&fd00:0:0:7::-64', `{"PublicIP":"10.0.0.7","PublicIPv6":"2001:db8::1"${OUTER}}`),
+  ];
+
+  test('attributes() has the mark, and an address of IPv4 only where the network has it', () => {
+    const backendV6Data = { Inner: 'IPv6', Outer: 'IPv6' };
+    const publicIp = parseIpv4('10.0.0.1');
+    expect(alone.attributes({ ...external, publicIp })).toEqual({ publicIpv6, backendType: '', backendV6Data });
+    expect(dual.attributes({ ...external, publicIp })).toEqual({
+      publicIp,
+      publicIpv6,
+      backendType: '',
+      backendV6Data,
+    });
+    expect(dual.attributes(external)).toEqual({ publicIpv6, backendType: '', backendV6Data });
+  });
+
+  test('mtu() takes an outer header of IPv6 off, and refuses an underlay that leaves too little', () => {
+    expect(alone.mtu(external)).toBe(1452);
+    expect(alone.mtu({ ...external, mtu: 1328 })).toBe(1280);
+    expect(() => alone.mtu({ ...external, mtu: 1327 })).toThrow(/leaves 1279 bytes .* set it to 1328 or more$/);
+    expect(() => dual.mtu({ ...external, mtu: 1327 })).toThrow('set it to 1328 or more, or EnableIPv6 to false');
+  });
+
+  test('desiredState() without IPv4 has nothing of it', () => {
+    const state = alone.desiredState({ external, ipv6Subnet, device: 'flannel0' }, leases);
+    expect(state).toEqual({
+      links: [{ name: 'flannel0', kind: 'tun', mtu: 1452, addresses: [{ address: ipv6Subnet.base, length: 128 }] }],
+      routes: [{ dst: parseIpv6Prefix('fd00::/48'), link: 'flannel0' }],
+      tunnel: {
+        mtu: 1452,
+        address6: ipv6Subnet.base,
+        listen: publicIpv6,
+        port: 8285,
+        peers: [
+          { subnet: parseIpv6Prefix('fd00:0:0:2::/64'), peer: parseIpv6('2001:db8::2') },
+          { subnet: parseIpv6Prefix('fd00:0:0:5::/64'), peer: parseIpv6('2001:db8::5') },
+        ],
+      },
+    });
+  });
+
+  test('desiredState() has routes of both families to those that say they are reached by IPv6, and to nobody else', () => {
+    const own = { external, subnet: parseIpv4Prefix('10.5.1.0/24'), ipv6Subnet, device: 'flannel0' };
+    expect(dual.desiredState(own, leases).tunnel!.peers).toEqual([
+      { subnet: parseIpv4Prefix('10.5.2.0/24'), peer: parseIpv6('2001:db8::2') },
+      { subnet: parseIpv6Prefix('fd00:0:0:2::/64'), peer: parseIpv6('2001:db8::2') },
+      { subnet: parseIpv6Prefix('fd00:0:0:5::/64'), peer: parseIpv6('2001:db8::5') },
+    ]);
+  });
+
+  test('desiredState() over IPv4 reaches nobody who has no socket of IPv4', () => {
+    const over4 = createBackend(
+      parseNetworkConfig(`{"EnableIPv4":false,${IPV6},"Backend":{"Type":"udp","Mode":"ipv4"}}`),
+    );
+    const state = over4.desiredState({ external: node.external, ipv6Subnet, device: 'flannel0' }, leases);
+    expect(state.tunnel).toMatchObject({ mtu: 1472, listen: parseIpv4('10.0.0.1') });
+    expect(state.tunnel!.peers).toEqual([{ subnet: parseIpv6Prefix('fd00:0:0:4::/64'), peer: parseIpv4('10.0.0.4') }]);
+    expect(over4.attributes(node.external)).toEqual({
+      publicIp: parseIpv4('203.0.113.1'),
+      backendType: '',
+      backendV6Data: { Inner: 'IPv6' },
+    });
   });
 });

@@ -63,9 +63,10 @@ export function overlayOf(
   lease: LeaseSubnets,
 ): Overlay {
   return {
-    ...(config.enableIpv4 && {
-      ipv4: { network: formatIpv4Prefix(config.network), subnet: formatIpv4Prefix(lease.subnet) },
-    }),
+    ...(config.enableIpv4 &&
+      lease.subnet && {
+        ipv4: { network: formatIpv4Prefix(config.network), subnet: formatIpv4Prefix(lease.subnet) },
+      }),
     ...(config.ipv6 &&
       lease.ipv6Subnet && {
         ipv6: { network: formatIpv6Prefix(config.ipv6.network), subnet: formatIpv6Prefix(lease.ipv6Subnet) },

@@ -1,12 +1,13 @@
 /**
  * flannel's udp backend: a TUN device with the route to the whole network, and a table of who has which subnet for the
- * engine (pkg/backend/udp/udp_network_amd64.go). IPv6 inside is ours: flannel's has none, and a node of flannel's gets none.
+ * engine (pkg/backend/udp/udp_network_amd64.go). IPv6 is ours, inside and outside: flannel's has none, and a node of flannel's
+ * gets none.
  */
-import type { UdpConfig } from '@flannel-ts/flannel/backend-config';
-import { UDP_OVERHEAD } from '@flannel-ts/flannel/defaults';
-import type { Lease, LeaseAttributes } from '@flannel-ts/flannel/lease';
-import type { NetworkConfig } from '@flannel-ts/flannel/network-config';
-import { carriesIpv6, UDP_V6_DATA } from '@flannel-ts/flannel/udp-data';
+import { backendOverhead, type OuterMode, type UdpConfig } from '@flannel-ts/flannel/backend-config';
+import type { Lease, LeaseAttributes, NodeAddresses } from '@flannel-ts/flannel/lease';
+import { type NetworkConfig, outerMode } from '@flannel-ts/flannel/network-config';
+import { carriesIpv6, outerModeOf, udpV6Data } from '@flannel-ts/flannel/udp-data';
+import type { Ip } from '@flannel-ts/inet/ip';
 import { compareIpv6Prefixes, ipv6PrefixesOverlap } from '@flannel-ts/inet/ipv6-prefix';
 import { comparePrefixes, prefixesOverlap } from '@flannel-ts/inet/prefix';
 import type { EngineRoute } from '../engine/engine.ts';
@@ -17,30 +18,41 @@ import type { DesiredState } from '../state/desired.ts';
 import type { Backend, OwnNode } from './backend.ts';
 
 export function createUdpBackend(config: NetworkConfig, { port }: UdpConfig): Backend {
+  const mode = outerMode(config);
   return {
-    attributes: (external) => attributesOf(config, external),
-    mtu: (external) => mtuOf(config, external),
-    desiredState: (node, leases) => udpState(config, port, node, leases),
+    mode,
+    attributes: (external) => attributesOf(config, mode, external),
+    mtu: (external) => mtuOf(config, mode, external),
+    desiredState: (node, leases) => udpState(config, mode, port, node, leases),
   };
 }
 
-/** No backend type and no data: flannel writes the lease of udp like that. */
-function attributesOf(config: NetworkConfig, { publicIp, publicIpv6 }: ExternalInterface): LeaseAttributes {
+/**
+ * No backend type, and no data but that for IPv6: flannel writes the lease of udp like that. Addresses are told of the families
+ * that the network has, and of the one that nodes are reached by.
+ */
+function attributesOf(
+  { enableIpv4, enableIpv6 }: NetworkConfig,
+  mode: OuterMode,
+  { publicIp, publicIpv6 }: ExternalInterface,
+): LeaseAttributes {
   return {
-    publicIp,
+    ...((enableIpv4 || mode === 'ipv4') && publicIp !== undefined && { publicIp }),
+    ...(enableIpv6 && publicIpv6 !== undefined && { publicIpv6 }),
     backendType: '',
-    ...(config.ipv6 && { ...(publicIpv6 !== undefined && { publicIpv6 }), backendV6Data: UDP_V6_DATA }),
+    ...(enableIpv6 && { backendV6Data: udpV6Data(mode) }),
   };
 }
 
-function mtuOf(config: NetworkConfig, external: ExternalInterface): number {
-  const mtu = external.mtu - UDP_OVERHEAD;
+function mtuOf(config: NetworkConfig, mode: OuterMode, external: ExternalInterface): number {
+  const overhead = backendOverhead('udp', mode);
+  const mtu = external.mtu - overhead;
   // The kernel takes IPv6 off a device whose MTU is smaller.
   if (config.ipv6 && mtu < MIN_IPV6_MTU) {
     throw new DaemonError(
       'INVALID_CONFIG',
       `The MTU ${external.mtu} of ${external.name} leaves ${mtu} bytes inside the overlay, IPv6 needs ${MIN_IPV6_MTU}: ` +
-        `set it to ${MIN_IPV6_MTU + UDP_OVERHEAD} or more, or EnableIPv6 to false`,
+        `set it to ${MIN_IPV6_MTU + overhead} or more${config.enableIpv4 ? ', or EnableIPv6 to false' : ''}`,
     );
   }
   return mtu;
@@ -48,48 +60,61 @@ function mtuOf(config: NetworkConfig, external: ExternalInterface): number {
 
 function udpState(
   config: NetworkConfig,
+  mode: OuterMode,
   port: UdpConfig['port'],
   node: OwnNode,
   leases: Iterable<Lease>,
 ): DesiredState {
-  const mtu = mtuOf(config, node.external);
+  const mtu = mtuOf(config, mode, node.external);
   const { ipv6 } = config;
-  const address = node.subnet.base;
+  const address = config.enableIpv4 ? node.subnet?.base : undefined;
   const address6 = ipv6 && node.ipv6Subnet?.base;
-  const addresses = [{ address, length: 32 }, ...(address6 === undefined ? [] : [{ address: address6, length: 128 }])];
   const link = node.device;
+  const families = [
+    ...(address === undefined ? [] : [{ address: { address, length: 32 }, route: { dst: config.network, link } }]),
+    ...(ipv6 === undefined || address6 === undefined
+      ? []
+      : [{ address: { address: address6, length: 128 }, route: { dst: ipv6.network, link } }]),
+  ];
   return {
-    links: [{ name: link, kind: 'tun', mtu, addresses }],
-    routes: [{ dst: config.network, link }, ...(ipv6 && address6 !== undefined ? [{ dst: ipv6.network, link }] : [])],
+    links: [{ name: link, kind: 'tun', mtu, addresses: families.map((family) => family.address) }],
+    routes: families.map(({ route }) => route),
     tunnel: {
       mtu,
-      address,
+      ...(address !== undefined && { address }),
       ...(address6 !== undefined && { address6 }),
       listen: node.external.address,
       port,
-      peers: peersOf(node, [...leases]),
+      peers: peersOf(node, mode, [...leases]),
     },
   };
 }
 
 /**
- * Every lease but the own, whatever its BackendType: flannel does not look at it either. Nobody can be reached at the own
- * address or at 0.0.0.0 (an IPv6-only node), and a lease over the own subnet is a mistake that must not take its packets.
+ * Every lease but the own, whatever its BackendType: flannel does not look at it either. A node that is reached by the other
+ * family only has no socket for ours. Nobody can be reached at the own address or at none, and a lease over the own subnet is
+ * a mistake that must not take its packets.
  */
-function peersOf(node: OwnNode, leases: readonly Lease[]): EngineRoute[] {
+function peersOf(node: OwnNode, mode: OuterMode, leases: readonly Lease[]): EngineRoute[] {
+  const own = node.subnet;
+  const own6 = node.ipv6Subnet;
   const others = leases
-    .filter(({ attributes: { publicIp } }) => publicIp !== node.external.publicIp && publicIp !== 0)
-    .filter(({ subnet }) => !prefixesOverlap(subnet, node.subnet));
+    .filter(({ attributes }) => outerModeOf(attributes) === mode)
+    .map((lease) => ({ lease, peer: addressOf(lease.attributes, mode) }))
+    .filter((other): other is { lease: Lease; peer: Ip } => other.peer !== undefined)
+    .filter(({ peer }) => peer !== addressOf(node.external, mode))
+    .filter(({ lease: { subnet } }) => !(own && subnet && prefixesOverlap(subnet, own)));
   const ipv4 = others
-    .map(({ subnet, attributes }) => ({ subnet, peer: attributes.publicIp }))
+    .flatMap(({ lease: { subnet }, peer }) => (own && subnet ? [{ subnet, peer }] : []))
     .sort((a, b) => comparePrefixes(a.subnet, b.subnet));
-  const own = node.ipv6Subnet;
-  if (own === undefined) return ipv4;
   const ipv6 = others
-    .flatMap(({ ipv6Subnet, attributes }) =>
-      ipv6Subnet === undefined || !carriesIpv6(attributes) ? [] : [{ subnet: ipv6Subnet, peer: attributes.publicIp }],
-    )
-    .filter(({ subnet }) => !ipv6PrefixesOverlap(subnet, own))
+    .filter(({ lease: { attributes } }) => carriesIpv6(attributes))
+    .flatMap(({ lease: { ipv6Subnet: subnet }, peer }) => (own6 && subnet ? [{ subnet, peer }] : []))
+    .filter(({ subnet }) => !(own6 && ipv6PrefixesOverlap(subnet, own6)))
     .sort((a, b) => compareIpv6Prefixes(a.subnet, b.subnet));
   return [...ipv4, ...ipv6];
+}
+
+function addressOf({ publicIp, publicIpv6 }: NodeAddresses, mode: OuterMode): Ip | undefined {
+  return mode === 'ipv4' ? publicIp : publicIpv6;
 }

@@ -32,8 +32,11 @@ test('take() leaves a setting alone that a flag has made', () => {
   });
 });
 
-test('take() says once that any other change waits for a restart', () => {
+test.each([
+  ['the network', config({}, '10.6.0.0/16')],
+  ['Mode', config({ Mode: 'ipv4' })],
+])('take() says once that a change of %s waits for a restart', (_, changed) => {
   const { engines, lines } = made();
-  for (let times = 0; times < 2; times++) expect(engines.take(config({}, '10.6.0.0/16'))).toBeUndefined();
+  for (let times = 0; times < 2; times++) expect(engines.take(changed)).toBeUndefined();
   expect(lines).toEqual(['The network config has changed: it takes effect when flanneld is restarted']);
 });

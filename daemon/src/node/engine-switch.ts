@@ -48,6 +48,6 @@ function withoutEngine(config: NetworkConfig): string {
   return formatNetworkConfig(backend.type === 'udp' ? { ...config, backend: withoutSwitches(backend) } : config);
 }
 
-function withoutSwitches({ type, port, queues }: UdpConfig): UdpConfig {
-  return { type, port, ...(queues !== undefined && { queues }) };
+function withoutSwitches({ type, port, mode, queues }: UdpConfig): UdpConfig {
+  return { type, port, ...(mode !== undefined && { mode }), ...(queues !== undefined && { queues }) };
 }

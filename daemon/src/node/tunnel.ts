@@ -3,7 +3,8 @@
  * makes them, makes them again when they are lost, and lets go of them in the right order (a descriptor is closed when no
  * thread uses it any more).
  */
-import { formatIpv4, type Ipv4 } from '@flannel-ts/inet/ipv4';
+import { formatIp, type Ip, isIpv6 } from '@flannel-ts/inet/ip';
+import type { Ipv4 } from '@flannel-ts/inet/ipv4';
 import type { Ipv6 } from '@flannel-ts/inet/ipv6';
 import type { Port } from '@flannel-ts/inet/port';
 import { isErrno } from '@flannel-ts/linux/errors';
@@ -17,11 +18,11 @@ import { openEngineSocket } from '../engine/socket.ts';
 import { DaemonError, messageOf } from '../errors.ts';
 
 export interface TunnelSettings {
-  readonly listen: Ipv4;
+  readonly listen: Ip;
   readonly port: Port;
   readonly mtu: number;
-  /** Source of ICMP errors. */
-  readonly address: Ipv4;
+  /** Source of ICMP errors; absent where IPv4 is off inside. */
+  readonly address?: Ipv4;
   /** Source of ICMPv6 errors; absent where IPv6 is off. */
   readonly address6?: Ipv6;
   readonly filterPeers: boolean;
@@ -144,7 +145,7 @@ export class Tunnel {
     const config = {
       tunFd: this.device.fd,
       socketFd: this.socketFd,
-      tunAddress: address,
+      ...(address !== undefined && { tunAddress: address }),
       ...(address6 !== undefined && { tunAddress6: address6 }),
       mtu,
       port,
@@ -249,7 +250,8 @@ function openSocket({ listen, port }: TunnelSettings): Fd {
     return openEngineSocket(listen, port);
   } catch (error) {
     const hint = isErrno(error, 'EADDRINUSE') ? ': does another flanneld run here?' : '';
-    throw new DaemonError('KERNEL', `Cannot listen on UDP ${formatIpv4(listen)}:${port}: ${messageOf(error)}${hint}`, {
+    const where = isIpv6(listen) ? `[${formatIp(listen)}]` : formatIp(listen);
+    throw new DaemonError('KERNEL', `Cannot listen on UDP ${where}:${port}: ${messageOf(error)}${hint}`, {
       cause: error,
     });
   }

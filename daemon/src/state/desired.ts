@@ -2,6 +2,7 @@
  * What this node's kernel and engine should look like, as a value. A backend computes it from the leases; diff.ts compares
  * it with what is there; nothing here knows how it comes about.
  */
+import type { Ip } from '@flannel-ts/inet/ip';
 import type { Ipv4 } from '@flannel-ts/inet/ipv4';
 import type { Ipv6 } from '@flannel-ts/inet/ipv6';
 import type { Ipv6Interface, Ipv6Prefix } from '@flannel-ts/inet/ipv6-prefix';
@@ -23,18 +24,18 @@ export interface DesiredRoute {
   readonly dst: Ipv4Prefix | Ipv6Prefix;
   /** Name of the device. */
   readonly link: string;
-  readonly gateway?: Ipv4 | Ipv6;
+  readonly gateway?: Ip;
 }
 
 /** The overlay in user space: a TUN device, a socket, and who has which subnet. */
 export interface DesiredTunnel {
   readonly mtu: number;
-  /** Source of ICMP errors. */
-  readonly address: Ipv4;
-  /** The same for IPv6; absent where IPv6 is off. */
+  /** Source of ICMP errors; absent where IPv4 is off inside. */
+  readonly address?: Ipv4;
+  /** The same for IPv6. */
   readonly address6?: Ipv6;
-  /** The socket's own address. */
-  readonly listen: Ipv4;
+  /** The socket's own address, of the family by which peers are reached. */
+  readonly listen: Ip;
   readonly port: Port;
   readonly peers: readonly EngineRoute[];
 }
