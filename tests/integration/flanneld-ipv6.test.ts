@@ -1,58 +1,14 @@
-import { type ChildProcess, spawn } from 'node:child_process';
 import { readFileSync, rmSync } from 'node:fs';
 import path from 'node:path';
-import { createInterface } from 'node:readline';
 import { Cluster, type Node, PREFIX, until } from './support/cluster.ts';
 import { compileFlanneld } from './support/flanneld-bundle.ts';
+import { addPod, canPing6, endStreams, ipv6Subnet, ping6, podAddress6, tcpStream, untilPing6 } from './support/ipv6.ts';
 
 jest.setTimeout(120_000);
 
 const CONFIG = '{"Network":"10.5.0.0/16","EnableIPv6":true,"IPv6Network":"fd00:5::/48","Backend":{"Type":"udp"}}';
 
-/** The node's IPv6 subnet as in subnet.env: its first address and the length. */
-function ipv6Subnet(node: Node): string {
-  return /FLANNEL_IPV6_SUBNET=(.*)/.exec(readFileSync(node.subnetFile, 'utf8'))![1]!;
-}
-
-function addPod(node: Node): void {
-  node.addPodAddress();
-  node.ip('address', 'add', ipv6Subnet(node), 'dev', 'cni0', 'nodad');
-}
-
-const podAddress6 = (node: Node): string => ipv6Subnet(node).split('/')[0]!;
-
-function ping6(from: Node, to: string, ...flags: string[]): string {
-  const command = ['ping', '-6', '-n', '-c', '1', '-W', '2', '-I', podAddress6(from), ...flags, to];
-  return from.run('sh', '-c', '"$@" 2>&1 || true', 'sh', ...command);
-}
-const canPing6 = (from: Node, to: Node): boolean => ping6(from, podAddress6(to)).includes('1 received');
-
-const SERVER = `
-  const hash = require('crypto').createHash('sha256');
-  require('net').createServer((socket) => {
-    socket.on('data', (data) => hash.update(data));
-    socket.on('end', () => { console.log(hash.digest('hex')); process.exit(); });
-  }).listen(9000, process.argv[1], () => console.log('listening'));
-`;
-const CLIENT = `
-  const bytes = require('crypto').randomBytes(10_000_000);
-  console.log(require('crypto').createHash('sha256').update(bytes).digest('hex'));
-  require('net').connect({ host: process.argv[2], port: 9000, localAddress: process.argv[1] }).end(bytes).resume();
-`;
-
-/** They end by themselves, unless a test fails. */
-const children = new Set<ChildProcess>();
-afterEach(() => {
-  for (const child of children) child.kill('SIGKILL');
-  children.clear();
-});
-
-function script(node: Node, source: string, ...args: string[]): ChildProcess {
-  const command = [`--net=/run/netns/${node.netns}`, process.execPath, '-e', source, ...args];
-  const child = spawn('nsenter', command, { stdio: ['ignore', 'pipe', 'inherit'] });
-  children.add(child);
-  return child;
-}
+afterEach(endStreams);
 
 describe.each(['reference', 'fast'])('two nodes with IPv6 inside and the %s engine', (engine) => {
   let cluster: Cluster;
@@ -94,7 +50,7 @@ describe.each(['reference', 'fast'])('two nodes with IPv6 inside and the %s engi
   });
 
   test('pods reach each other by both', async () => {
-    await until(() => canPing6(a, b) && canPing6(b, a));
+    await untilPing6(a, b);
     expect(a.canPing(b) && b.canPing(a)).toBe(true);
     expect(ping6(a, podAddress6(b))).toContain('ttl=62');
     expect(ping6(a, podAddress6(b), '-s', '1424', '-M', 'do')).toContain('1 received');
@@ -105,12 +61,8 @@ describe.each(['reference', 'fast'])('two nodes with IPv6 inside and the %s engi
       [a, b],
       [b, a],
     ] as const) {
-      const server = script(to, SERVER, podAddress6(to));
-      const lines = createInterface({ input: server.stdout! })[Symbol.asyncIterator]();
-      expect((await lines.next()).value).toBe('listening');
-      const client = script(from, CLIENT, podAddress6(from), podAddress6(to));
-      const sent = createInterface({ input: client.stdout! })[Symbol.asyncIterator]();
-      expect((await lines.next()).value).toBe((await sent.next()).value);
+      const { sent, arrived } = await tcpStream([from, podAddress6(from)], [to, podAddress6(to)]);
+      expect(arrived).toBe(sent);
     }
     if (engine === 'fast') expect(a.probe('metrics')).toMatch(/^flannel_engine_super_packets_total [1-9]/m);
   });
@@ -123,7 +75,7 @@ describe.each(['reference', 'fast'])('two nodes with IPv6 inside and the %s engi
   test('a removed address and route come back', async () => {
     a.ip('-6', 'address', 'flush', 'dev', 'flannel0');
     a.ip('-6', 'route', 'flush', 'proto', '241');
-    await until(() => canPing6(a, b) && canPing6(b, a));
+    await untilPing6(a, b);
   });
 
   test('a node of flannel’s gets no IPv6: its lease does not ask for any', async () => {

@@ -8,6 +8,16 @@ import { EtcdServer, type EtcdSetup } from './etcd-server.ts';
 export const PREFIX = '/coreos.com/network';
 const ROOT = path.resolve(__dirname, '../../..');
 export const GATEWAY = '10.64.0.1';
+export const GATEWAY6 = '2001:db8:64::1';
+
+/** The addresses that nodes have. */
+export type UnderlayFamilies = 'ipv4' | 'ipv6' | 'both';
+
+export interface ClusterOptions {
+  /** With `false` etcd is started later, by startEtcd(). */
+  readonly etcd?: boolean;
+  readonly underlay?: UnderlayFamilies;
+}
 
 let count = 0;
 
@@ -18,20 +28,23 @@ export class Cluster {
   private readonly vpc = `${this.id}-vpc`;
   etcd!: EtcdServer;
 
-  private constructor(readonly program: string) {
+  private constructor(
+    readonly program: string,
+    readonly underlay: UnderlayFamilies,
+  ) {
     sh('ip', 'netns', 'add', this.vpc);
     inside(this.vpc, 'ip', 'link', 'set', 'lo', 'up');
     inside(this.vpc, 'ip', 'link', 'add', 'vpc0', 'type', 'bridge');
-    inside(this.vpc, 'ip', 'address', 'add', `${GATEWAY}/24`, 'dev', 'vpc0');
+    if (underlay !== 'ipv6') inside(this.vpc, 'ip', 'address', 'add', `${GATEWAY}/24`, 'dev', 'vpc0');
+    if (underlay !== 'ipv4') inside(this.vpc, 'ip', 'address', 'add', `${GATEWAY6}/64`, 'dev', 'vpc0', 'nodad');
     inside(this.vpc, 'ip', 'link', 'set', 'vpc0', 'up');
   }
 
-  /** With `etcd: false` it is started later, by startEtcd(). */
-  static async create(program: string, nodes: number, options = { etcd: true }): Promise<Cluster> {
-    const cluster = new Cluster(program);
+  static async create(program: string, nodes: number, options: ClusterOptions = {}): Promise<Cluster> {
+    const cluster = new Cluster(program, options.underlay ?? 'ipv4');
     try {
       for (let i = 0; i < nodes; i++) cluster.addNode();
-      if (options.etcd) await cluster.startEtcd();
+      if (options.etcd ?? true) await cluster.startEtcd();
       return cluster;
     } catch (error) {
       await cluster.destroy();
@@ -40,27 +53,38 @@ export class Cluster {
   }
 
   async startEtcd(tls?: EtcdSetup['tls'], ctlFlags: readonly string[] = []): Promise<void> {
-    const setup = { netns: `/run/netns/${this.vpc}`, host: GATEWAY, clientPort: 2379 };
+    const setup = { netns: `/run/netns/${this.vpc}`, host: this.gateway, clientPort: 2379 };
     this.etcd = await EtcdServer.start({ ...setup, ctlFlags, ...(tls && { tls }) });
   }
 
   get endpoint(): string {
-    return this.etcd?.endpoint ?? `http://${GATEWAY}:2379`;
+    return this.etcd?.endpoint ?? `http://${this.gateway}:2379`;
+  }
+
+  /** As it stands in a URL. */
+  private get gateway(): string {
+    return this.underlay === 'ipv6' ? `[${GATEWAY6}]` : GATEWAY;
   }
 
   addNode(): Node {
     const number = this.nodes.length;
     const netns = `${this.id}-node-${number}`;
-    const node = new Node(this, netns, `10.64.0.${16 + number}`, path.join(this.directory, `node-${number}`));
+    const node = new Node(this, netns, number, path.join(this.directory, `node-${number}`));
     this.nodes.push(node);
     sh('ip', 'netns', 'add', netns);
     inside(netns, 'ip', 'link', 'set', 'lo', 'up');
     const peer = `p${number}`;
     inside(netns, 'ip', 'link', 'add', 'eth0', 'type', 'veth', 'peer', 'name', peer, 'netns', this.vpc);
     inside(this.vpc, 'ip', 'link', 'set', peer, 'master', 'vpc0', 'up');
-    node.ip('address', 'add', `${node.address}/24`, 'dev', 'eth0');
     node.ip('link', 'set', 'eth0', 'up');
-    node.ip('route', 'add', 'default', 'via', GATEWAY);
+    if (this.underlay !== 'ipv6') {
+      node.ip('address', 'add', `${node.address}/24`, 'dev', 'eth0');
+      node.ip('route', 'add', 'default', 'via', GATEWAY);
+    }
+    if (this.underlay !== 'ipv4') {
+      node.ip('address', 'add', `${node.address6}/64`, 'dev', 'eth0', 'nodad');
+      node.ip('-6', 'route', 'add', 'default', 'via', GATEWAY6);
+    }
     return node;
   }
 
@@ -86,9 +110,17 @@ export class Node {
   constructor(
     private readonly cluster: Cluster,
     readonly netns: string,
-    readonly address: string,
+    private readonly number: number,
     readonly directory: string,
   ) {}
+
+  get address(): string {
+    return `10.64.0.${16 + this.number}`;
+  }
+
+  get address6(): string {
+    return `2001:db8:64::${(16 + this.number).toString(16)}`;
+  }
 
   get subnetFile(): string {
     return path.join(this.directory, 'subnet.env');

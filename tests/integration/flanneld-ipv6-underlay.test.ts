@@ -1,0 +1,223 @@
+import { readFileSync, rmSync } from 'node:fs';
+import path from 'node:path';
+import { Cluster, type ClusterOptions, type Node, PREFIX, until } from './support/cluster.ts';
+import { compileFlanneld } from './support/flanneld-bundle.ts';
+import { addPod, canPing6, endStreams, ipv6Subnet, ping6, podAddress6, tcpStream, untilPing6 } from './support/ipv6.ts';
+
+jest.setTimeout(120_000);
+
+const INSIDE = '"EnableIPv6":true,"IPv6Network":"fd00:5::/48"';
+const ALONE = (backend = '') => `{"EnableIPv4":false,${INSIDE},"Backend":{"Type":"udp"${backend}}}`;
+const DUAL = (backend = '') => `{"Network":"10.5.0.0/16",${INSIDE},"Backend":{"Type":"udp"${backend}}}`;
+const MODE6 = ',"Mode":"ipv6"';
+const OUTER = '"BackendV6Data":{"Inner":"IPv6","Outer":"IPv6"}';
+
+let program: string;
+beforeAll(() => {
+  program = compileFlanneld();
+});
+afterAll(() => rmSync(path.dirname(program), { recursive: true, force: true }));
+afterEach(endStreams);
+
+let cluster: Cluster;
+let [a, b] = [] as unknown as [Node, Node];
+
+async function start(config: string, flags: string[], options: ClusterOptions): Promise<void> {
+  cluster = await Cluster.create(program, 2, options);
+  cluster.etcd.put(`${PREFIX}/config`, config);
+  [a, b] = cluster.nodes as [Node, Node];
+  for (const node of cluster.nodes) node.start(flags);
+  for (const node of cluster.nodes) {
+    await node.untilReady();
+    addPod(node);
+  }
+}
+
+const base6 = (node: Node): string => ipv6Subnet(node).replace('::1/64', '::');
+const leaseAt = (name: string): string | undefined => cluster.etcd.get(`${PREFIX}/subnets/${name}`);
+const aloneName = (node: Node): string => `0.0.0.0-0&${base6(node)}-64`;
+const dualName = (node: Node): string => `${node.subnet.replace('.1/24', '.0-24')}&${base6(node)}-64`;
+
+async function expectStreams(address: (node: Node) => string): Promise<void> {
+  for (const [from, to] of [
+    [a, b],
+    [b, a],
+  ] as const) {
+    const { sent, arrived } = await tcpStream([from, address(from)], [to, address(to)]);
+    expect(arrived).toBe(sent);
+  }
+}
+
+describe.each(['reference', 'fast'])('IPv6 alone between nodes that have no IPv4, with the %s engine', (engine) => {
+  const flags = [`-engine=${engine}`, '-ip-masq'];
+  beforeAll(() => start(ALONE(), flags, { underlay: 'ipv6' }));
+  afterAll(() => cluster.destroy());
+
+  test('subnet.env, the lease, the device, the routes and the rules know of IPv6 alone', () => {
+    const subnet6 = ipv6Subnet(a);
+    expect(subnet6).toMatch(/^fd00:5:0:[0-9a-f]+::1\/64$/);
+    expect(readFileSync(a.subnetFile, 'utf8')).toBe(
+      `FLANNEL_IPV6_NETWORK=fd00:5::/48\nFLANNEL_IPV6_SUBNET=${subnet6}\nFLANNEL_MTU=1452\nFLANNEL_IPMASQ=true\n`,
+    );
+    expect(leaseAt(aloneName(a))).toBe(`{"PublicIP":"0.0.0.0","PublicIPv6":"${a.address6}",${OUTER}}`);
+    expect(a.ip('-o', 'address', 'show', 'flannel0')).toMatch(new RegExp(`^[^\n]*inet6 ${base6(a)}/128 [^\n]*\n$`));
+    expect(a.ip('-4', 'route', 'show')).toBe('');
+    expect(a.ip('-6', 'route', 'show', 'fd00:5::/48')).toMatch(/^fd00:5::\/48 dev flannel0 proto 241 metric 1024/);
+    expect(a.run('nft', 'list', 'tables')).toBe('table ip6 flannel-ipv6\n');
+    expect(a.run('cat', '/proc/sys/net/ipv6/conf/all/forwarding')).toBe('1\n');
+    expect(a.logged('ip_forward')).toBe(0);
+    expect(a.run('ss', '-Hnlu', 'sport', '=', ':8285')).toContain(`[${a.address6}]:8285`);
+  });
+
+  test('pods reach each other, by packets as large as they may be', async () => {
+    await untilPing6(a, b);
+    expect(ping6(a, podAddress6(b))).toContain('ttl=62');
+    expect(ping6(a, podAddress6(b), '-s', '1404', '-M', 'do')).toContain('1 received');
+    expect(a.probe('metrics')).toMatch(
+      new RegExp(`^flannel_engine_peer_received_packets_total{peer="${b.address6}"} [1-9]`, 'm'),
+    );
+    expect(a.probe('metrics')).toContain(`flannel_lease_info{subnet="${base6(a)}/64",public_ip="${a.address6}"} 1`);
+  });
+
+  test('TCP carries megabytes each way unchanged', async () => {
+    await expectStreams(podAddress6);
+    if (engine === 'fast') expect(a.probe('metrics')).toMatch(/^flannel_engine_super_packets_total [1-9]/m);
+  });
+
+  test('errors reach the pods', () => {
+    expect(ping6(a, 'fd00:5:0:fff0::1')).toMatch(/From fd00:5:0:[0-9a-f]+:: .*(No route|Destination unreachable)/);
+    expect(ping6(a, podAddress6(b), '-t', '2')).toMatch(/From fd00:5:0:[0-9a-f]+:: .*(Time exceeded|Hop limit)/);
+  });
+
+  test('a lease as flannel writes it, or of the other mode, is sent nothing', async () => {
+    const known = Number(/flannel_leases (\d+)/.exec(a.probe('metrics'))![1]);
+    const address = '2001:db8:64::99';
+    const value = (rest = '') => `{"PublicIP":"0.0.0.0","PublicIPv6":"${address}"${rest}}`;
+    cluster.etcd.put(`${PREFIX}/subnets/0.0.0.0-0&fd00:5:0:fa::-64`, value());
+    cluster.etcd.put(`${PREFIX}/subnets/0.0.0.0-0&fd00:5:0:fb::-64`, value(',"BackendV6Data":{"Inner":"IPv6"}'));
+    await until(() => a.probe('metrics').includes(`flannel_leases ${known + 2}`));
+    for (const target of ['fd00:5:0:fa::1', 'fd00:5:0:fb::1']) {
+      expect(ping6(a, target)).toMatch(/No route|Destination unreachable/);
+    }
+    expect(a.probe('metrics')).not.toContain(address);
+    cluster.etcd.put(`${PREFIX}/subnets/0.0.0.0-0&fd00:5:0:fb::-64`, value(`,${OUTER}`));
+    await until(() => a.probe('metrics').includes(`peer="${address}"`));
+  });
+
+  test('a node says that its address is gone, and goes on when it is back', async () => {
+    a.ip('address', 'del', `${a.address6}/64`, 'dev', 'eth0');
+    await until(() => a.probe('readyz').includes(`the address ${a.address6} is gone from this node`));
+    a.ip('address', 'add', `${a.address6}/64`, 'dev', 'eth0', 'nodad');
+    await until(() => a.probe('readyz').startsWith('200'));
+    await untilPing6(a, b);
+  });
+
+  test('a restart takes the same subnet again, also without subnet.env', async () => {
+    const before = ipv6Subnet(a);
+    await a.stop();
+    rmSync(a.subnetFile);
+    await a.startReady(flags);
+    expect(ipv6Subnet(a)).toBe(before);
+    await untilPing6(a, b);
+  });
+
+  test('release gives back the own lease alone', async () => {
+    const [own, other] = [aloneName(a), aloneName(b)];
+    await a.stop();
+    expect(a.command('release', ...a.flags())).toMatchObject({ code: 0 });
+    expect([leaseAt(own), leaseAt(other) === undefined]).toEqual([undefined, false]);
+  });
+});
+
+describe.each(['reference', 'fast'])('both families between nodes that have no IPv4, with the %s engine', (engine) => {
+  beforeAll(() => start(DUAL(MODE6), [`-engine=${engine}`], { underlay: 'ipv6' }));
+  afterAll(() => cluster.destroy());
+
+  test('the lease has both subnets, and no address of IPv4', () => {
+    expect(leaseAt(dualName(a))).toBe(`{"PublicIP":"0.0.0.0","PublicIPv6":"${a.address6}",${OUTER}}`);
+    expect(readFileSync(a.subnetFile, 'utf8')).toContain('FLANNEL_MTU=1452\n');
+  });
+
+  test('pods reach each other by both, by packets as large as they may be', async () => {
+    await untilPing6(a, b);
+    await until(() => a.canPing(b) && b.canPing(a));
+    expect(ping6(a, podAddress6(b), '-s', '1404', '-M', 'do')).toContain('1 received');
+    expect(a.run('ping', '-c', '1', '-W', '2', '-s', '1424', '-M', 'do', '-I', a.podAddress, b.podAddress)).toContain(
+      '1 received',
+    );
+  });
+
+  test('TCP of each family carries megabytes each way unchanged', async () => {
+    await expectStreams((node) => node.podAddress);
+    await expectStreams(podAddress6);
+    if (engine === 'fast') expect(a.probe('metrics')).toMatch(/^flannel_engine_super_packets_total [1-9]/m);
+  });
+});
+
+describe('IPv6 alone between nodes of IPv4', () => {
+  beforeAll(() => start(ALONE(',"Mode":"ipv4"'), [], { underlay: 'ipv4' }));
+  afterAll(() => cluster.destroy());
+
+  test('the lease tells the address of IPv4, and pods reach each other', async () => {
+    expect(leaseAt(aloneName(a))).toBe(
+      `{"PublicIP":"${a.address}","PublicIPv6":null,"BackendV6Data":{"Inner":"IPv6"}}`,
+    );
+    expect(readFileSync(a.subnetFile, 'utf8')).toContain('FLANNEL_MTU=1472\n');
+    await untilPing6(a, b);
+    expect(ping6(a, podAddress6(b), '-s', '1424', '-M', 'do')).toContain('1 received');
+    await expectStreams(podAddress6);
+  });
+});
+
+describe('a network that changes while it is used', () => {
+  beforeAll(() => start(DUAL(), [], { underlay: 'both' }));
+  afterAll(() => cluster.destroy());
+
+  test('Mode holds from the next start on, and nodes of both modes have no routes to each other', async () => {
+    await untilPing6(a, b);
+    const before = [dualName(a), dualName(b)];
+    cluster.etcd.put(`${PREFIX}/config`, DUAL(MODE6));
+    await until(() => a.logged('it takes effect when flanneld is restarted') === 1);
+    expect(canPing6(a, b)).toBe(true);
+
+    await a.stop();
+    await a.startReady();
+    await until(() => /No route|Destination unreachable/.test(ping6(b, podAddress6(a))));
+    expect(ping6(a, podAddress6(b))).toMatch(/No route|Destination unreachable/);
+
+    await b.stop();
+    await b.startReady();
+    await untilPing6(a, b);
+    expect(a.canPing(b) && b.canPing(a)).toBe(true);
+    expect([dualName(a), dualName(b)]).toEqual(before);
+    expect(leaseAt(dualName(a))).toBe(`{"PublicIP":"${a.address}","PublicIPv6":"${a.address6}",${OUTER}}`);
+  });
+
+  test('a network that loses IPv4 leaves nodes their subnets of IPv6, and no old lease', async () => {
+    const before = [ipv6Subnet(a), ipv6Subnet(b)];
+    cluster.etcd.put(`${PREFIX}/config`, ALONE());
+    for (const node of cluster.nodes) {
+      await node.stop();
+      await node.startReady();
+    }
+    await untilPing6(a, b);
+    expect([ipv6Subnet(a), ipv6Subnet(b)]).toEqual(before);
+    expect(cluster.etcd.keys(`${PREFIX}/subnets/`).sort()).toEqual(
+      [aloneName(a), aloneName(b)].map((name) => `${PREFIX}/subnets/${name}`).sort(),
+    );
+    expect(a.ip('-4', 'address', 'show', 'flannel0')).toBe('');
+  });
+});
+
+test('a node without an address of IPv6 says what it lacks', async () => {
+  cluster = await Cluster.create(program, 1, { underlay: 'ipv4' });
+  try {
+    cluster.etcd.put(`${PREFIX}/config`, ALONE());
+    const node = cluster.nodes[0]!;
+    node.start(['-iface=eth0']);
+    expect(await node.untilEnded()).toMatchObject({ code: 1 });
+    expect(node.logged('-iface=eth0: interface eth0 has no usable IPv6 address')).toBe(1);
+  } finally {
+    await cluster.destroy();
+  }
+});
