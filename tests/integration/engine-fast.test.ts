@@ -8,3 +8,4 @@ describeEngine(
   (config, signal) => startFastEngine({ ...config, offload: false }, signal),
   { vnetHeader: true, ipv6: true },
 );
+describeEngine('startFastEngine() over IPv6', startFastEngine, { vnetHeader: true, ipv6: true, underlay: 6 });

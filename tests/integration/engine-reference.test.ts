@@ -3,3 +3,4 @@ import { startReferenceEngine } from '../../daemon/src/engine/reference/engine.t
 
 describeEngine('startReferenceEngine()', startReferenceEngine, { ipv6: true });
 describeEngine('startReferenceEngine() behind a virtio header', startReferenceEngine, { vnetHeader: true, ipv6: true });
+describeEngine('startReferenceEngine() over IPv6', startReferenceEngine, { ipv6: true, underlay: 6 });

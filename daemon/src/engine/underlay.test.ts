@@ -1,5 +1,9 @@
 import { parseIp } from '@flannel-ts/inet/ip';
+import { parseIpv4 } from '@flannel-ts/inet/ipv4';
+import { parseIpv4Prefix } from '@flannel-ts/inet/prefix';
 import fc from 'fast-check';
+import { Control } from './control.ts';
+import { Tables } from './tables.ts';
 import { addressOfName, type Family, peerWords, sockaddrOf, Underlay } from './underlay.ts';
 
 const ADDRESSES = { 4: ['192.0.2.2', '203.0.113.9'], 6: ['2001:db8::2', 'fd00::ffff:0:1'] } as const;
@@ -42,4 +46,17 @@ describe.each([4, 6] as const)('Underlay of IPv%i', (family) => {
 test('addressOfName() reads what sockaddrOf() wrote', () => {
   const ip = fc.oneof(fc.ipV4(), fc.ipV6()).map(parseIp);
   fc.assert(fc.property(ip, (address) => expect(addressOfName(sockaddrOf(address, 1))).toBe(address)));
+});
+
+test('Tables.refresh() has no routes to peers that the socket cannot reach', () => {
+  const control = new Control();
+  control.setRoutes([
+    { subnet: parseIpv4Prefix('10.2.0.0/24'), peer: parseIp('192.0.2.2') },
+    { subnet: parseIpv4Prefix('10.3.0.0/24'), peer: parseIp('2001:db8::2') },
+  ]);
+  const tables = new Tables(control.shared, new Underlay(6, 8285));
+  expect([tables.refresh(), tables.refresh()]).toEqual([true, false]);
+  expect(tables.routes.lookup(parseIpv4('10.2.0.1'))).toBe(-1);
+  const row = tables.routes.lookup(parseIpv4('10.3.0.1'));
+  expect(tables.underlay.has(tables.routes.peer(row))).toBe(true);
 });

@@ -1,4 +1,4 @@
-import { type Ipv4, parseIpv4 } from '@flannel-ts/inet/ipv4';
+import { type Ip, parseIp } from '@flannel-ts/inet/ip';
 import { parseIpv4Prefix } from '@flannel-ts/inet/prefix';
 import type { Engine, EngineConfig, EngineRoute, StartEngine } from '../engine.ts';
 import { source, word } from '../packet.ts';
@@ -9,14 +9,14 @@ import {
   type LabOptions,
   MTU,
   type Node,
+  OTHER_PEER_NUMBER,
   PORT,
+  STRANGER_NUMBER,
   type UdpSocket,
+  underlayAddress,
   until,
 } from '../testing/lab.ts';
 import { ipv4Packet, type PacketFields } from '../testing/packets.ts';
-
-export const PEER = parseIpv4('192.0.2.2');
-export const OTHER_PEER = parseIpv4('192.0.2.3');
 
 let labs = 0;
 
@@ -24,7 +24,7 @@ export function newLab(options?: LabOptions): Lab {
   return new Lab(`fltest-${process.pid}-engine${++labs}`, options);
 }
 
-export function route(subnet: string, peer: Ipv4): EngineRoute {
+export function route(subnet: string, peer: Ip): EngineRoute {
   return { subnet: parseIpv4Prefix(subnet), peer };
 }
 
@@ -64,9 +64,22 @@ export class Bench {
 
   constructor(
     readonly start: StartEngine,
-    options?: LabOptions,
+    readonly options?: LabOptions,
   ) {
     this.lab = newLab(options);
+  }
+
+  /** The address that `peer` sends from. */
+  get peerAddress(): Ip {
+    return this.addressOf(2);
+  }
+
+  get otherPeerAddress(): Ip {
+    return this.addressOf(OTHER_PEER_NUMBER);
+  }
+
+  addressOf(n: number): Ip {
+    return parseIp(underlayAddress(this.options, n));
   }
 
   setUp(): void {
@@ -75,8 +88,8 @@ export class Bench {
     this.other = other;
     this.device = this.lab.device(node);
     this.peer = this.lab.udpOn(other.socketFd);
-    this.otherPeer = this.lab.udp(other, '192.0.2.3', PORT);
-    this.stranger = this.lab.udp(other, '192.0.2.9', PORT);
+    this.otherPeer = this.lab.udp(other, underlayAddress(this.options, OTHER_PEER_NUMBER), PORT);
+    this.stranger = this.lab.udp(other, underlayAddress(this.options, STRANGER_NUMBER), PORT);
   }
 
   tearDown(): void {
@@ -89,7 +102,7 @@ export class Bench {
     drainFd(this.node.tunFd);
     drainFd(this.node.socketFd);
     this.engine = await this.start(configOf(this.node, more));
-    await this.setRoutes(route('10.2.0.0/24', PEER), route('10.3.0.0/24', OTHER_PEER));
+    await this.setRoutes(route('10.2.0.0/24', this.peerAddress), route('10.3.0.0/24', this.otherPeerAddress));
     return this.engine;
   }
 

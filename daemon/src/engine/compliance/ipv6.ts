@@ -6,15 +6,11 @@ import { IPV6_DESTINATION, IPV6_SOURCE } from '../packet6.ts';
 import type { Reason } from '../reasons.ts';
 import { type DeviceTap, drainFd, ETH_P_IPV6, type LabOptions, MTU } from '../testing/lab.ts';
 import { aged6, icmp6Packet, ipv6Packet, type PacketFields6 } from '../testing/packets6.ts';
-import { Bench, OTHER_PEER, PEER, route } from './bench.ts';
+import { Bench, route } from './bench.ts';
 
 const OWN = parseIpv6('fd00:0:0:1::');
 
-function route6(subnet: string, peer = PEER): EngineRoute {
-  return { subnet: parseIpv6Prefix(subnet), peer };
-}
-
-/** IPv6 inside datagrams over IPv4. */
+/** IPv6 inside. */
 export function describeIpv6(start: StartEngine, options?: LabOptions): void {
   describe('with IPv6 inside', () => {
     const bench = new Bench(start, options);
@@ -27,7 +23,7 @@ export function describeIpv6(start: StartEngine, options?: LabOptions): void {
     beforeEach(async () => {
       drainFd(six.device.fd);
       await bench.run({ tunAddress6: OWN });
-      await six.setRoutes(route6('fd00:0:0:2::/64'), route6('fd00:0:0:3::/64', OTHER_PEER));
+      await six.setRoutes(six.route('fd00:0:0:2::/64'), six.route('fd00:0:0:3::/64', true));
     });
     afterEach(() => bench.stop());
 
@@ -43,8 +39,15 @@ class Six {
 
   constructor(readonly bench: Bench) {}
 
+  /** To the peer, or the other one. */
+  route(subnet: string, other = false): EngineRoute {
+    const { peerAddress, otherPeerAddress } = this.bench;
+    return { subnet: parseIpv6Prefix(subnet), peer: other ? otherPeerAddress : peerAddress };
+  }
+
   setRoutes(...routes: EngineRoute[]): Promise<void> {
-    return this.bench.setRoutes(route('10.2.0.0/24', PEER), route('10.3.0.0/24', OTHER_PEER), ...routes);
+    const { peerAddress, otherPeerAddress } = this.bench;
+    return this.bench.setRoutes(route('10.2.0.0/24', peerAddress), route('10.3.0.0/24', otherPeerAddress), ...routes);
   }
 
   emit(packet = ipv6Packet()): Uint8Array {
@@ -87,19 +90,19 @@ function describeForwarding(bench: Bench, six: Six): void {
   });
 
   test('takes the longest prefix, and follows a subnet to another peer', async () => {
-    await six.setRoutes(route6('fd00::/48', OTHER_PEER), route6('fd00:0:0:2::/64'));
+    await six.setRoutes(six.route('fd00::/48', true), six.route('fd00:0:0:2::/64'));
     six.emit(ipv6Packet({ to: 'fd00:0:0:9::1' }));
     expect((await bench.otherPeer.receive()).bytes[7]).toBe(63);
     six.emit();
     await bench.peer.receive();
-    await six.setRoutes(route6('fd00:0:0:2::/64', OTHER_PEER));
+    await six.setRoutes(six.route('fd00:0:0:2::/64', true));
     six.emit();
     await bench.otherPeer.receive();
     six.inject();
     const moved = six.inject({}, bench.otherPeer);
     expect(await six.device.receive()).toEqual(aged6(moved));
     expect(bench.engine!.counters().dropped.spoofed_source).toBe(1);
-    await six.setRoutes(route6('fd00:0:0:2::/64'));
+    await six.setRoutes(six.route('fd00:0:0:2::/64'));
     await six.nothingElse();
   });
 
@@ -114,7 +117,7 @@ function describeForwarding(bench: Bench, six: Six): void {
     await bench.peer.receive();
     six.inject({ payload: new Uint8Array(160) });
     await six.device.receive();
-    expect(bench.engine!.counters().peers.get(PEER)).toEqual({
+    expect(bench.engine!.counters().peers.get(bench.peerAddress)).toEqual({
       sentPackets: 1,
       sentBytes: 100,
       receivedPackets: 1,

@@ -2,7 +2,7 @@ import { tryRead } from '@flannel-ts/linux/files';
 import type { StartEngine } from '../engine.ts';
 import { type LabOptions, until } from '../testing/lab.ts';
 import { ipv4Packet } from '../testing/packets.ts';
-import { aged, Bench, configOf, PEER, route } from './bench.ts';
+import { aged, Bench, configOf, route } from './bench.ts';
 
 /** How an engine starts, ends, fails, and what it survives. */
 export function describeLife(start: StartEngine, options?: LabOptions): void {
@@ -73,7 +73,7 @@ function describeStop(bench: Bench): void {
     bench.emit();
     await bench.peer.receive();
     await engine.stop();
-    engine.setRoutes([route('10.7.0.0/24', PEER)]);
+    engine.setRoutes([route('10.7.0.0/24', bench.peerAddress)]);
     expect(engine.counters().sentPackets).toBe(1);
   });
 
@@ -157,8 +157,8 @@ function describeSurvival(bench: Bench): void {
 
   test('goes on after datagrams to a port where nobody listens', async () => {
     await bench.run();
-    bench.other.run('ip', 'addr', 'add', '192.0.2.66/24', 'dev', 'eth0');
-    await bench.setRoutes(route('10.2.0.0/24', PEER), route('10.6.0.0/24', (PEER + 64) as typeof PEER));
+    bench.lab.addAddress(bench.other.netns, 66);
+    await bench.setRoutes(route('10.2.0.0/24', bench.peerAddress), route('10.6.0.0/24', bench.addressOf(66)));
     for (let i = 0; i < 5; i++) bench.emit({ to: '10.6.0.1' });
     await bench.nothingElse();
   });

@@ -2,9 +2,9 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import type { Engine, StartEngine } from '../engine.ts';
-import { type LabOptions, MTU, type Node, PORT, until } from '../testing/lab.ts';
+import { type LabOptions, MTU, type Node, PORT, underlayAddress, until } from '../testing/lab.ts';
 import { ipv4Packet } from '../testing/packets.ts';
-import { aged, Bench, configOf, newLab, OTHER_PEER, PEER, route } from './bench.ts';
+import { aged, Bench, configOf, newLab, route } from './bench.ts';
 
 /** Two nodes with an engine each and the kernel's own traffic between them, and floods. */
 export function describeTraffic(start: StartEngine, options?: LabOptions): void {
@@ -60,6 +60,7 @@ function describeKernel(start: StartEngine, options?: LabOptions): void {
   ])('TCP carries megabytes %s unchanged, over a device whose MTU is larger', async (_, from, to) => {
     const { sent, received } = await transfer(nodes[from]!, nodes[to]!, 3_000_000);
     expect(received).toBe(sent);
+    expect(engines.map((engine) => engine.counters().offloadFallbacks)).toEqual([0, 0]);
   });
 }
 
@@ -116,7 +117,7 @@ async function* linesOf(child: ChildProcess): AsyncGenerator<string> {
 /** Sends without end, from a process of its own. */
 const FLOOD = `
   const [address, to, port, payload] = process.argv.slice(1);
-  const socket = require('dgram').createSocket('udp4');
+  const socket = require('dgram').createSocket(to.includes(':') ? 'udp6' : 'udp4');
   const bytes = Buffer.from(payload, 'hex');
   const burst = () => { let left = 64; for (let i = 0; i < 64; i++) socket.send(bytes, +port, to, () => { if (--left === 0) setImmediate(burst); }); };
   socket.bind({ address, port: 0, exclusive: true }, burst);
@@ -135,7 +136,14 @@ function describeFlood(start: StartEngine, options?: LabOptions): void {
   const floodFromPeer = async (): Promise<void> => {
     const packet = ipv4Packet({ from: '10.2.0.2', to: '10.1.0.77', payload: new Uint8Array(1000) });
     const { addressText } = bench.node;
-    script(bench.other, FLOOD, '192.0.2.2', addressText, String(PORT), Buffer.from(packet).toString('hex'));
+    script(
+      bench.other,
+      FLOOD,
+      underlayAddress(options, 2),
+      addressText,
+      String(PORT),
+      Buffer.from(packet).toString('hex'),
+    );
     await until(() => bench.engine!.counters().socketPackets > 5000, 'the flood');
   };
 
@@ -166,10 +174,10 @@ function describeFlood(start: StartEngine, options?: LabOptions): void {
   ])('of %s packets, routes change and the engine stops', async (_, start) => {
     await start();
     const engine = bench.engine!;
-    engine.setRoutes([route('10.2.0.0/24', OTHER_PEER), route('10.3.0.0/24', PEER)]);
+    engine.setRoutes([route('10.2.0.0/24', bench.otherPeerAddress), route('10.3.0.0/24', bench.peerAddress)]);
     const changed = (): boolean => {
       const { dropped, peers } = engine.counters();
-      return dropped.unknown_peer + dropped.spoofed_source > 0 || peers.get(PEER)!.sentPackets > 0;
+      return dropped.unknown_peer + dropped.spoofed_source > 0 || peers.get(bench.peerAddress)!.sentPackets > 0;
     };
     await until(changed, 'the new routes');
     await engine.stop();

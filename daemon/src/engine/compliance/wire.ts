@@ -3,9 +3,9 @@ import { internetChecksum } from '../checksum.ts';
 import type { StartEngine } from '../engine.ts';
 import { checkHeader, destination, putWord } from '../packet.ts';
 import type { Reason } from '../reasons.ts';
-import { type LabOptions, MTU, PORT } from '../testing/lab.ts';
+import { type LabOptions, MTU, PORT, underlayAddress } from '../testing/lab.ts';
 import { hex, icmpMessage, ipv4Packet, type PacketFields, sealed } from '../testing/packets.ts';
-import { aged, Bench, icmpError, OTHER_PEER, PEER, route } from './bench.ts';
+import { aged, Bench, icmpError, route } from './bench.ts';
 
 /** What goes in at one end and comes out at the other, byte for byte. */
 export function describeWire(start: StartEngine, options?: LabOptions): void {
@@ -75,7 +75,7 @@ function describeForwarding(bench: Bench): void {
   });
 
   test('takes datagrams of a peer from any of its ports', async () => {
-    const elsewhere = bench.lab.udp(bench.other, '192.0.2.2', 40000);
+    const elsewhere = bench.lab.udp(bench.other, underlayAddress(bench.options, 2), 40000);
     const packet = bench.inject({}, elsewhere);
     expect(await bench.device.receive()).toEqual(aged(packet));
   });
@@ -107,9 +107,9 @@ function describeForwarding(bench: Bench): void {
 function describeRoutes(bench: Bench): void {
   test('takes the longest prefix', async () => {
     await bench.setRoutes(
-      route('10.2.0.0/16', OTHER_PEER),
-      route('10.2.0.0/24', PEER),
-      route('10.2.0.9/32', OTHER_PEER),
+      route('10.2.0.0/16', bench.otherPeerAddress),
+      route('10.2.0.0/24', bench.peerAddress),
+      route('10.2.0.9/32', bench.otherPeerAddress),
     );
     bench.emit({ to: '10.2.9.9' });
     bench.emit({ to: '10.2.0.9' });
@@ -121,13 +121,13 @@ function describeRoutes(bench: Bench): void {
   });
 
   test('follows a subnet to another peer, out and in', async () => {
-    await bench.setRoutes(route('10.2.0.0/24', OTHER_PEER));
+    await bench.setRoutes(route('10.2.0.0/24', bench.otherPeerAddress));
     bench.emit();
     await bench.otherPeer.receive();
     bench.inject();
     const packet = bench.inject({}, bench.otherPeer);
     expect(await bench.device.receive()).toEqual(aged(packet));
-    await bench.setRoutes(route('10.2.0.0/24', PEER));
+    await bench.setRoutes(route('10.2.0.0/24', bench.peerAddress));
     await bench.nothingElse();
     expect(bench.engine!.counters().dropped.unknown_peer).toBe(1);
   });
@@ -136,15 +136,15 @@ function describeRoutes(bench: Bench): void {
     await bench.setRoutes();
     bench.emit();
     expect(icmpError(await bench.device.receive())).toMatchObject({ type: 3, code: 0 });
-    await bench.setRoutes(route('10.2.0.0/24', PEER));
+    await bench.setRoutes(route('10.2.0.0/24', bench.peerAddress));
     await bench.nothingElse();
   });
 
   test('takes a table of thousands of routes', async () => {
     const many = Array.from({ length: 5000 }, (_, i) =>
-      route(`100.${i >> 8}.${i & 255}.0/24`, (PEER + 256 + i) as typeof PEER),
+      route(`100.${i >> 8}.${i & 255}.0/24`, bench.addressOf(1000 + i)),
     );
-    await bench.setRoutes(...many, route('10.2.0.0/24', PEER));
+    await bench.setRoutes(...many, route('10.2.0.0/24', bench.peerAddress));
     await bench.nothingElse();
     expect(bench.engine!.counters().peers.size).toBe(5001);
   });
@@ -285,9 +285,11 @@ function describeDrops(bench: Bench): void {
       deliveredBytes: 200,
       dropped: { too_short: 2, no_route: 1 },
     });
-    expect(Object.fromEntries(counters.peers)).toEqual({
-      [PEER]: { sentPackets: 1, sentBytes: 100, receivedPackets: 1, receivedBytes: 200 },
-      [OTHER_PEER]: { sentPackets: 1, sentBytes: 28, receivedPackets: 0, receivedBytes: 0 },
-    });
+    expect(counters.peers).toEqual(
+      new Map([
+        [bench.peerAddress, { sentPackets: 1, sentBytes: 100, receivedPackets: 1, receivedBytes: 200 }],
+        [bench.otherPeerAddress, { sentPackets: 1, sentBytes: 28, receivedPackets: 0, receivedBytes: 0 }],
+      ]),
+    );
   });
 }

@@ -8,6 +8,7 @@ import { Forwarder } from '../reference/forwarder.ts';
 import { FakePorts } from '../testing/fake-ports.ts';
 import { icmp6Packet, ipv6Packet } from '../testing/packets6.ts';
 import { FastForwarder } from './forwarder.ts';
+import type { ForwarderConfig } from './state.ts';
 import { bytes, FLAGS, tcpPacket, udpPacket } from './testing/flows.ts';
 import { type Flow6, flow6Packet, plain6, segment6, superPacket6 } from './testing/flows6.ts';
 import { MemoryPorts } from './testing/memory-ports.ts';
@@ -53,16 +54,20 @@ function controlled(): Control {
 }
 
 /** What both engines send, write and count after the same packets from the device and from peers. */
-function both(reads: readonly Read[], datagrams: readonly (readonly [typeof PEER, Uint8Array])[] = []) {
+function both(
+  reads: readonly Read[],
+  datagrams: readonly (readonly [typeof PEER, Uint8Array])[] = [],
+  config: ForwarderConfig = DUAL,
+) {
   const controls = [controlled(), controlled()] as const;
   let fastPorts!: MemoryPorts;
   const open = (wasm: ConstructorParameters<typeof MemoryPorts>[0]) => {
     fastPorts = new MemoryPorts(wasm);
     return fastPorts;
   };
-  const fast = new FastForwarder(open, DUAL, ALL, tablesOf(controls[0]), () => 0);
+  const fast = new FastForwarder(open, config, ALL, tablesOf(controls[0]), () => 0);
   const ports = new FakePorts();
-  const reference = new Forwarder(ports, DUAL, controls[1].shared, underlay(), () => 0);
+  const reference = new Forwarder(ports, config, controls[1].shared, underlay(), () => 0);
   fast.refreshRoutes();
   reference.refreshRoutes();
   fastPorts.tun.push(...reads.map(({ read }) => read.slice()));
@@ -135,6 +140,14 @@ describe('the fast engine with IPv6', () => {
       ],
     );
     expect(written).toHaveLength(3);
+  });
+
+  test('tells nobody of dropped packets of IPv4 where it is off inside, and goes on with IPv6', () => {
+    const { tunAddress, ...six } = DUAL;
+    const lost = [{ to: '10.9.0.1' }, { to: '10.2.0.1', ttl: 1 }].map((fields) => whole(udpPacket(fields)));
+    const expired = udpPacket({ from: '10.2.0.2', to: '10.1.0.2', ttl: 1 });
+    const { sent, written } = both([...lost, whole(ipv6Packet())], [[PEER, expired]], six);
+    expect([sent.length, written.length]).toEqual([1, 0]);
   });
 
   describe('merges what peers send', () => {

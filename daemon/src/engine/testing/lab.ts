@@ -1,18 +1,18 @@
 import { execFileSync } from 'node:child_process';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { type Ip, isIpv6, parseIp } from '@flannel-ts/inet/ip';
 import { type Ipv4, parseIpv4 } from '@flannel-ts/inet/ipv4';
 import { parsePort } from '@flannel-ts/inet/port';
 import { closeFd, type Fd, tryRead } from '@flannel-ts/linux/files';
 import { createNetns, deleteNetns, withNetns } from '@flannel-ts/linux/netns';
 import {
   AF_INET,
+  AF_INET6,
   AF_PACKET,
   bind,
   SOCK_DGRAM,
   SOCK_NONBLOCK,
   sendTo,
-  sockaddrIn,
-  sockaddrInAddress,
   sockaddrInPort,
   socket,
   tryRecvFrom,
@@ -20,6 +20,7 @@ import {
 import { writeSysctl } from '@flannel-ts/linux/sysctl';
 import { VNET_HEADER_BYTES } from 'tun-tap/constants';
 import { open } from 'tun-tap/open';
+import { addressOfName, type Family, sockaddrOf } from '../underlay.ts';
 
 /** The UDP port of every node here. */
 export const PORT = parsePort(8285);
@@ -27,8 +28,12 @@ export const PORT = parsePort(8285);
 export const MTU = 1472;
 const DEVICE_MTU = 9000;
 
-/** Addresses of the second node beside 192.0.2.2, to play further peers and a stranger from. */
-const MORE_ADDRESSES = ['192.0.2.3', '192.0.2.9'];
+/** Of the underlay, for a whole device packet in a datagram over IPv6. */
+const UNDERLAY_MTU = MTU + 48;
+
+/** Numbers of further addresses of the second node, to play further peers and a stranger from. */
+export const OTHER_PEER_NUMBER = 3;
+export const STRANGER_NUMBER = 9;
 
 /** What the engine under test asks for. */
 export interface LabOptions {
@@ -36,12 +41,19 @@ export interface LabOptions {
   readonly vnetHeader?: boolean;
   /** The engine carries IPv6, too. */
   readonly ipv6?: boolean;
+  /** By which nodes reach each other (default: IPv4). */
+  readonly underlay?: Family;
+}
+
+/** An address of the network between the nodes (numbers up to 255), or elsewhere: of a node, 1 or 2, or a further one. */
+export function underlayAddress(options: LabOptions | undefined, n: number): string {
+  return options?.underlay === 6 ? `2001:db8::${n.toString(16)}` : `192.0.${2 + (n >> 8)}.${n & 255}`;
 }
 
 /** A node: a namespace with an underlay address on `eth0` and a TUN device `flannel0` in front of a pod address. */
 export interface Node {
   readonly netns: string;
-  readonly address: Ipv4;
+  readonly address: Ip;
   readonly addressText: string;
   /** The device's address: the base of the node's /24, as flannel's. */
   readonly tunAddress: Ipv4;
@@ -68,7 +80,7 @@ export class Lab {
   /** `closers` run in reverse order, so that a failed set-up leaves nothing either. */
   setUp(): readonly [Node, Node] {
     const [a, b] = [this.#namespace('a'), this.#namespace('b')];
-    ip(a, 'link', 'add', 'eth0', 'mtu', '1500', 'type', 'veth', 'peer', 'name', 'eth0', 'netns', b.split('/').at(-1)!);
+    ip(a, 'link', 'add', 'eth0', 'type', 'veth', 'peer', 'name', 'eth0', 'netns', b.split('/').at(-1)!);
     return [this.#node(a, 1), this.#node(b, 2)];
   }
 
@@ -78,7 +90,7 @@ export class Lab {
 
   /** Adds a UDP socket in a node's namespace; closed at tearDown. */
   udp(node: Node, address: string, port: number): UdpSocket {
-    const fd = withNetns(node.netns, () => boundSocket(parseIpv4(address), port));
+    const fd = withNetns(node.netns, () => boundSocket(parseIp(address), port));
     this.#closers.push(() => closeFd(fd));
     return new UdpSocket(fd);
   }
@@ -100,6 +112,13 @@ export class Lab {
     return new DeviceTap(fd, index, protocol);
   }
 
+  /** An address of a node's eth0. */
+  addAddress(netns: string, n: number): void {
+    const text = underlayAddress(this.options, n);
+    const args = this.options.underlay === 6 ? [`${text}/64`, 'nodad'] : [`${text}/24`];
+    ip(netns, 'addr', 'add', args[0]!, 'dev', 'eth0', ...args.slice(1));
+  }
+
   #namespace(suffix: string): string {
     const path = `/run/netns/${this.name}-${suffix}`;
     createNetns(path);
@@ -108,13 +127,13 @@ export class Lab {
   }
 
   #node(netns: string, n: number): Node {
-    const addressText = `192.0.2.${n}`;
+    const addressText = underlayAddress(this.options, n);
     const podText = `10.${n}.0.2`;
-    withNetns(netns, quieten);
+    withNetns(netns, () => quieten(this.options));
     ip(netns, 'link', 'set', 'lo', 'up');
-    ip(netns, 'addr', 'add', `${addressText}/24`, 'dev', 'eth0');
-    for (const more of n === 2 ? MORE_ADDRESSES : []) ip(netns, 'addr', 'add', `${more}/24`, 'dev', 'eth0');
-    ip(netns, 'link', 'set', 'eth0', 'up');
+    this.addAddress(netns, n);
+    for (const more of n === 2 ? [OTHER_PEER_NUMBER, STRANGER_NUMBER] : []) this.addAddress(netns, more);
+    ip(netns, 'link', 'set', 'eth0', 'mtu', `${UNDERLAY_MTU}`, 'up');
     const device = withNetns(netns, () =>
       open({ name: 'flannel0', nonblocking: true, vnetHeader: this.options.vnetHeader ?? false }),
     );
@@ -125,7 +144,7 @@ export class Lab {
     ip(netns, 'route', 'add', '10.0.0.0/8', 'dev', 'flannel0', 'src', podText);
     // For the engine's ICMP errors, which come from the device's own address.
     withNetns(netns, () => void writeSysctl('net/ipv4/conf/flannel0/accept_local', 1));
-    const address = parseIpv4(addressText);
+    const address = parseIp(addressText);
     const socketFd = withNetns(netns, () => boundSocket(address, PORT));
     this.#closers.push(() => closeFd(socketFd));
     return {
@@ -146,24 +165,24 @@ export class Lab {
 /** A datagram, and where it came from. */
 export interface Datagram {
   readonly bytes: Uint8Array;
-  readonly address: Ipv4;
+  readonly address: Ip;
   readonly port: number;
 }
 
 export class UdpSocket {
   readonly #buffer = new Uint8Array(65536);
-  readonly #from = new Uint8Array(16);
+  readonly #from = new Uint8Array(28);
 
   constructor(readonly fd: Fd) {}
 
-  send(bytes: Uint8Array, to: Ipv4, port: number = PORT): void {
-    sendTo(this.fd, bytes, 0, sockaddrIn(to, port));
+  send(bytes: Uint8Array, to: Ip, port: number = PORT): void {
+    sendTo(this.fd, bytes, 0, sockaddrOf(to, port));
   }
 
   tryReceive(): Datagram | undefined {
     const length = tryRecvFrom(this.fd, this.#buffer, 0, this.#from);
     if (length < 0) return undefined;
-    const address = sockaddrInAddress(this.#from) as Ipv4;
+    const address = addressOfName(this.#from);
     return { bytes: this.#buffer.slice(0, length), address, port: sockaddrInPort(this.#from) };
   }
 
@@ -223,9 +242,9 @@ export function drainFd(fd: Fd): void {
   while (tryRead(fd, buffer) >= 0);
 }
 
-function boundSocket(address: Ipv4, port: number): Fd {
-  const fd = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK);
-  bind(fd, sockaddrIn(address, port));
+function boundSocket(address: Ip, port: number): Fd {
+  const fd = socket(isIpv6(address) ? AF_INET6 : AF_INET, SOCK_DGRAM | SOCK_NONBLOCK);
+  bind(fd, sockaddrOf(address, port));
   return fd;
 }
 
@@ -240,9 +259,13 @@ function sockaddrLl(index: number, protocol: number): Uint8Array {
 }
 
 /** No packets but those of the tests: no IPv6 discovery, and no forwarding of what is for nobody here. */
-function quieten(): void {
+function quieten({ underlay }: LabOptions): void {
   writeSysctl('net/ipv6/conf/all/disable_ipv6', 1);
   writeSysctl('net/ipv6/conf/default/disable_ipv6', 1);
+  if (underlay === 6) {
+    writeSysctl('net/ipv6/conf/eth0/disable_ipv6', 0);
+    writeSysctl('net/ipv6/conf/eth0/keep_addr_on_down', 1);
+  }
   writeSysctl('net/ipv4/ip_forward', 0);
 }
 
