@@ -18,10 +18,10 @@ import type { EngineSettings } from './engine/choose.ts';
 import type { StartEngine } from './engine/engine.ts';
 import { messageOf } from './errors.ts';
 import { EngineSwitch } from './node/engine-switch.ts';
-import { readNodeFacts } from './node/facts.ts';
+import { findInterface } from './node/facts.ts';
 import { keepRules } from './node/firewall.ts';
 import { type HealthServer, startHealth } from './node/health.ts';
-import { type ExternalInterface, selectInterface } from './node/interface.ts';
+import type { ExternalInterface } from './node/interface.ts';
 import { daemonFacts, renderMetrics, type ServingFacts } from './node/metrics.ts';
 import { notifySystemd } from './node/notify.ts';
 import { Readiness } from './node/readiness.ts';
@@ -89,7 +89,7 @@ async function joinNetwork(options: Options, parts: DaemonParts, nl: Netlink, si
   const { manager, log } = parts;
   const config = await manager.getNetworkConfig(signal);
   const backend = createBackend(config);
-  const external = selectInterface(options.interface, backend.mode, readNodeFacts(nl, options.interface.canReach));
+  const external = await findInterface(nl, options.interface, backend.mode, signal);
   log.info(
     {
       interface: external.name,

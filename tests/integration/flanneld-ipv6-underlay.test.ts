@@ -129,13 +129,22 @@ describe.each(['reference', 'fast'])('IPv6 alone between nodes that have no IPv4
   });
 });
 
-describe.each(['reference', 'fast'])('both families between nodes that have no IPv4, with the %s engine', (engine) => {
-  beforeAll(() => start(DUAL(MODE6), [`-engine=${engine}`], { underlay: 'ipv6' }));
+describe.each([
+  ['reference', 1],
+  ['fast', 1],
+  ['fast', 2],
+])('both families between nodes that have no IPv4, with the %s engine and queues: %d', (engine, queues) => {
+  const flags = [`-engine=${engine}`, `-engine-queues=${queues}`, '-healthz-ip=::'];
+  beforeAll(() => start(DUAL(MODE6), flags, { underlay: 'ipv6' }));
   afterAll(() => cluster.destroy());
 
   test('the lease has both subnets, and no address of IPv4', () => {
     expect(leaseAt(dualName(a))).toBe(`{"PublicIP":"0.0.0.0","PublicIPv6":"${a.address6}",${OUTER}}`);
     expect(readFileSync(a.subnetFile, 'utf8')).toContain('FLANNEL_MTU=1452\n');
+  });
+
+  test('another machine may ask for the health', () => {
+    expect(b.run('curl', '-sgm', '2', `http://[${a.address6}]:8081/readyz`)).toBe('flanneld is ready\n');
   });
 
   test('pods reach each other by both, by packets as large as they may be', async () => {
@@ -207,6 +216,21 @@ describe('a network that changes while it is used', () => {
     );
     expect(a.ip('-4', 'address', 'show', 'flannel0')).toBe('');
   });
+});
+
+test('a node waits for its address while the kernel still looks whether another has it', async () => {
+  cluster = await Cluster.create(program, 1, { underlay: 'ipv6' });
+  try {
+    cluster.etcd.put(`${PREFIX}/config`, ALONE());
+    const node = cluster.nodes[0]!;
+    node.run('sysctl', '-qw', 'net.ipv6.conf.eth0.dad_transmits=4');
+    node.ip('address', 'add', '2001:db8:64::d/64', 'dev', 'eth0');
+    node.start(['-iface=2001:db8:64::d']);
+    await node.untilReady();
+    expect(node.run('ss', '-Hnlu', 'sport', '=', ':8285')).toContain('[2001:db8:64::d]:8285');
+  } finally {
+    await cluster.destroy();
+  }
 });
 
 test('a node without an address of IPv6 says what it lacks', async () => {

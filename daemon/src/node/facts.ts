@@ -1,4 +1,5 @@
 /** Reads what interface.ts chooses from. */
+import type { OuterMode } from '@flannel-ts/flannel/backend-config';
 import type { Ip } from '@flannel-ts/inet/ip';
 import { isErrno } from '@flannel-ts/linux/errors';
 import { readSysctl } from '@flannel-ts/linux/sysctl';
@@ -8,7 +9,32 @@ import { IFA_F_DEPRECATED, IFA_F_PERMANENT, IFA_F_TEMPORARY, RTN_UNICAST } from 
 import { isNetlinkError } from '@flannel-ts/rtnetlink/errors';
 import { listLinks } from '@flannel-ts/rtnetlink/link';
 import { listRoutes, lookUpRoute } from '@flannel-ts/rtnetlink/route';
-import type { AddressFacts, NodeFacts } from './interface.ts';
+import { sleep } from '../abort.ts';
+import type { InterfaceOptions } from '../options.ts';
+import { type AddressFacts, type ExternalInterface, isSettling, type NodeFacts, selectInterface } from './interface.ts';
+
+/** As long as addresses of IPv6 are commonly checked, and some more. */
+const SETTLED_WITHIN_MS = 10_000;
+const LOOK_AGAIN_MS = 250;
+
+/** selectInterface() of this node; while no interface is found, addresses that are still being checked are waited for. */
+export async function findInterface(
+  nl: Netlink,
+  options: InterfaceOptions,
+  mode: OuterMode,
+  signal: AbortSignal,
+): Promise<ExternalInterface> {
+  for (const end = Date.now() + SETTLED_WITHIN_MS; ; ) {
+    const facts = readNodeFacts(nl, options.canReach);
+    try {
+      return selectInterface(options, mode, facts);
+    } catch (error) {
+      signal.throwIfAborted();
+      if (!isSettling(facts) || Date.now() > end) throw error;
+    }
+    await sleep(LOOK_AGAIN_MS, signal);
+  }
+}
 
 export function readNodeFacts(nl: Netlink, canReach: Ip | undefined): NodeFacts {
   const addresses = [...listAddresses(nl), ...listAddresses<6>(nl, { family: 6 })];
@@ -29,6 +55,7 @@ function addressFacts({ family, address, flags, tentative, duplicate }: Address<
     address: address.address,
     permanent: (flags & IFA_F_PERMANENT) !== 0,
     unfit: (flags & IFA_F_DEPRECATED) !== 0 || tentative || duplicate,
+    tentative: tentative && !duplicate,
     // The same bit as IFA_F_SECONDARY of IPv4.
     temporary: family === 6 && (flags & IFA_F_TEMPORARY) !== 0,
   };

@@ -49,7 +49,11 @@ function listen(server: Server, ip: string, port: number): Promise<void> {
   return new Promise((resolve, reject) => {
     server.once('error', (error) =>
       reject(
-        new DaemonError('KERNEL', `Cannot serve /healthz on ${ip}:${port}: ${messageOf(error)}`, { cause: error }),
+        new DaemonError(
+          'KERNEL',
+          `Cannot serve /healthz on ${ip.includes(':') ? `[${ip}]` : ip}:${port}: ${messageOf(error)}`,
+          { cause: error },
+        ),
       ),
     );
     server.listen(port, ip, resolve);

@@ -2,7 +2,7 @@ import { formatIp, parseIp } from '@flannel-ts/inet/ip';
 import { parseIpv4 } from '@flannel-ts/inet/ipv4';
 import { parseIpv6 } from '@flannel-ts/inet/ipv6';
 import type { InterfaceOptions } from '../options.ts';
-import { type LinkFacts, type NodeFacts, selectInterface } from './interface.ts';
+import { isSettling, type LinkFacts, type NodeFacts, selectInterface } from './interface.ts';
 
 const address = (text: string, permanent = true, more = {}): LinkFacts['addresses'][number] => ({
   address: parseIp(text),
@@ -119,6 +119,17 @@ describe('selectInterface() over IPv6', () => {
     expect(select6({ publicIpv6: parseIpv6('fd00:6::6') })).toBe('eth6 fd00:6::6 fd00:6::6');
     expect(() => select6({ publicIpv6: parseIpv6('fd00:6::7') })).toThrow('-public-ipv6=fd00:6::7: no interface has');
     expect(select6({ publicIpv6: parseIpv6('fd00:6::7'), names: ['eth5'] })).toBe('eth5 2001:db8::5 fd00:6::7');
+  });
+
+  test('selectInterface() takes no address that is still checked, and isSettling() says that there is one', () => {
+    const links = [link('eth7', 7, address('fd00:7::7', true, { unfit: true, tentative: true }))];
+    for (const [options, reason] of [
+      [{ names: ['eth7'] }, 'has no usable IPv6 address'],
+      [{ names: ['fd00:7::7'] }, 'still looks whether another host has it'],
+    ] as const) {
+      expect(() => select6(options, { links })).toThrow(reason);
+    }
+    expect([isSettling({ ...facts, links }), isSettling(facts)]).toEqual([true, false]);
   });
 
   test('selectInterface() has the MTU that a router asks for, for IPv6 alone', () => {

@@ -37,6 +37,8 @@ export interface AddressFacts {
   readonly unfit: boolean;
   /** One of those that IPv6 hosts change every day, lest they be known again (RFC 8981). */
   readonly temporary?: boolean;
+  /** The kernel still asks whether another host has it (RFC 4862 5.4). */
+  readonly tentative?: boolean;
 }
 
 /** What selection needs to know of the node. */
@@ -62,6 +64,11 @@ export function selectInterface(options: InterfaceOptions, mode: OuterMode, fact
     reasons.push(`${what}: ${usable}`);
   }
   throw new DaemonError('NO_INTERFACE', `Found no interface for the traffic between nodes (${reasons.join('; ')})`);
+}
+
+/** Whether selection may find more in a moment: a node that has just come up, or got an address. */
+export function isSettling({ links }: NodeFacts): boolean {
+  return links.some(({ addresses }) => addresses.some(({ tentative }) => tentative));
 }
 
 interface Match {
@@ -95,8 +102,12 @@ function byName(name: string, facts: NodeFacts): Match | string {
 }
 
 function byAddress(address: Ip, facts: NodeFacts): Match | string {
-  const link = facts.links.find((candidate) => candidate.addresses.some((other) => other.address === address));
-  return link === undefined ? 'no interface has this address' : { link, address };
+  for (const link of facts.links) {
+    const found = link.addresses.find((other) => other.address === address);
+    if (found?.tentative) return 'the kernel still looks whether another host has it';
+    if (found !== undefined) return { link, address };
+  }
+  return 'no interface has this address';
 }
 
 /** First the addresses of all interfaces, then their names, then the addresses of the other family. */
