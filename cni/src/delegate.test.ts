@@ -39,6 +39,14 @@ describe('renderDelegate()', () => {
     });
   });
 
+  test('takes IPv6 alone where the node has no subnet of IPv4', () => {
+    const env = `${V6}FLANNEL_MTU=1452\nFLANNEL_IPMASQ=true\n`;
+    expect(render({}, env)).toMatchObject({
+      mtu: 1452,
+      ipam: { ranges: [[{ subnet: 'fd00:10:0:1::/64' }]], routes: [{ dst: 'fd00:10::/48' }] },
+    });
+  });
+
   test('asks for masquerading exactly when the daemon does not do it (#21)', () => {
     expect(render({}).ipMasq).toBe(false);
     expect(render({}, ENV.replace('=true', '=false')).ipMasq).toBe(true);

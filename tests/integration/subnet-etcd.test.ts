@@ -274,6 +274,18 @@ describe('EtcdSubnetManager over TLS', () => {
     await follower.stop();
   });
 
+  test('works over IPv6', async () => {
+    const own = makeCertificates(mkdtempSync(path.join(directory, 'ipv6-')), '::1');
+    server = await EtcdServer.start({ host: '[::1]', tls: { ...own, clientAuth: true } });
+    server.put(`${PREFIX}/config`, CONFIG);
+    const node = managerOn(server, {}, { caFile: own.ca, keyFile: own.key, certFile: own.cert });
+    const lease = await node.acquireLease(await request(node, 1), never);
+    const follower = new Follower(node);
+    await follower.until((table) => table.size === 1);
+    expect([...follower.table.values()]).toEqual([lease]);
+    await follower.stop();
+  });
+
   test('refuses an etcd of another authority', async () => {
     server = await EtcdServer.start({ tls: { ...files, clientAuth: false } });
     const stop = new AbortController();
