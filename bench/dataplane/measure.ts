@@ -37,14 +37,29 @@ export interface UdpRate {
   readonly received: number;
   /** Percent of those that were sent. */
   readonly lost: number;
+  /** Percent of those that were sent: arrived, but the buffer of the receiving program was full. */
+  readonly unread: number;
 }
 
 /** Datagrams of `bytes` at so many thousand a second, or as fast as the sender can (0). */
 export async function udpRate(lab: Lab, bytes: number, seconds: number, thousands = 0): Promise<UdpRate> {
   const bitrate = Math.round(thousands * 1000 * bytes * 8);
+  const before = fullBuffers(lab.sides[1].pod);
   const { end } = await iperf(lab, ['-u', '-b', String(bitrate), '-l', String(bytes), '-t', String(seconds)]);
   const { packets, lost_packets: lost } = end.sum;
-  return { received: (packets - lost) / end.sum.seconds / 1000, lost: (100 * lost) / packets };
+  const unread = fullBuffers(lab.sides[1].pod) - before;
+  return {
+    received: (packets - lost) / end.sum.seconds / 1000,
+    lost: (100 * lost) / packets,
+    unread: (100 * unread) / packets,
+  };
+}
+
+/** Datagrams that a socket in this place had no room for, so far: RcvbufErrors of /proc/net/snmp. */
+function fullBuffers(place: Place): number {
+  const lines = inside(place, 'cat', '/proc/net/snmp').split('\n');
+  const [names, values] = lines.filter((line) => line.startsWith('Udp: ')).map((line) => line.split(' '));
+  return Number(values![names!.indexOf('RcvbufErrors')]);
 }
 
 /** Milliseconds. */

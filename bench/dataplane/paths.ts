@@ -1,5 +1,6 @@
 /** The ways from pod to pod that are compared. Each is laid before a measurement and taken away after it. */
 import { execFileSync } from 'node:child_process';
+import { DEFAULT_BUSY_POLL_US } from '@flannel-ts/flannel/backend-config';
 import { EngineProcess, type Program } from './engine-process.ts';
 import { ip, type Lab, type Side } from './lab.ts';
 
@@ -13,7 +14,7 @@ export interface Path {
 const UDP_OVERHEAD = 28;
 const VXLAN_OVERHEAD = 50;
 
-/** `settings`: further properties of an engine's configuration. */
+/** `settings`: properties of an engine's configuration that differ from what flanneld gives it by default. */
 export async function layPath(name: PathName, lab: Lab, program: Program, settings: object = {}): Promise<Path> {
   if (name === 'vxlan') return layVxlan(lab);
   if (name === 'host-gw') return layHostGw(lab);
@@ -31,7 +32,7 @@ async function layEngines(name: PathName, lab: Lab, program: Program, settings: 
   const [a, b] = lab.sides;
   const start = (from: Side, to: Side): EngineProcess => {
     const args = [name, from.node.address, from.device, String(mtu), `${to.subnet}=${to.node.address}`];
-    return new EngineProcess(program, from.node.netns, args, settings);
+    return new EngineProcess(program, from.node.netns, args, { busyPollUs: DEFAULT_BUSY_POLL_US, ...settings });
   };
   const engines = [start(a, b), start(b, a)];
   const takeAway = async (): Promise<void> => void (await Promise.all(engines.map((engine) => engine.stop())));

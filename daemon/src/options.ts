@@ -1,5 +1,6 @@
 /** flanneld's command line: flannel's flags and FLANNELD_* variables as one value (flannel main.go). */
 import {
+  DEFAULT_BUSY_POLL_US,
   ENGINE_NAMES,
   type EngineChoice,
   type EngineName,
@@ -109,8 +110,8 @@ export const FLAGS = {
   ),
   'engine-offload': boolean(true, 'let the fast engine use offloads of the kernel; turn off where they misbehave'),
   'engine-busy-poll': integer(
-    0,
-    `microseconds (0 to ${MAX_BUSY_POLL_US}) that the fast engine looks for more packets before it sleeps`,
+    DEFAULT_BUSY_POLL_US,
+    `microseconds (0 to ${MAX_BUSY_POLL_US}) that the fast engine looks for more packets before it sleeps, while that pays`,
   ),
   'engine-queues': integer(1, `queues of the device (1 to ${MAX_QUEUES}), each with a thread of the fast engine`),
   version: boolean(false, 'print the version and exit'),

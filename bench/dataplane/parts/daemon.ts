@@ -7,9 +7,9 @@ import { tcpRate, warmUp } from '../measure.ts';
 import type { Session } from '../session.ts';
 
 const ENGINES = ['fast', 'reference'] as const;
-/** Code that ran at the start is compiled by then. */
-const SETTLE_SECONDS = 10;
-const IDLE_SECONDS = 10;
+/** Code that ran at the start is compiled by then, and what the start has left is collected. */
+const SETTLE_SECONDS = 30;
+const IDLE_SECONDS = 20;
 
 export async function measureDaemon(session: Session): Promise<void> {
   for (const engine of ENGINES.filter((name) => session.settings.paths.includes(name))) {

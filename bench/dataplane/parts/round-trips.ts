@@ -1,15 +1,19 @@
 /** How long an answer takes on a path with nothing else on it. */
+import { MAX_BUSY_POLL_US } from '@flannel-ts/flannel/backend-config';
 import { spentBy } from '../cpu.ts';
 import { pingTime, tcpRoundTrips } from '../measure.ts';
-import type { Session } from '../session.ts';
+import type { Series, Session } from '../session.ts';
 
 const PINGS = 200;
-const BUSY_POLL_US = 50;
+
+const BUSY_POLLING: readonly Series[] = [
+  { name: 'fast, no busy polling', path: 'fast', engineSettings: { busyPollUs: 0 } },
+  { name: 'fast, busy polling', path: 'fast', engineSettings: { busyPollUs: MAX_BUSY_POLL_US } },
+];
 
 export async function measureRoundTrips(session: Session): Promise<void> {
   const { record, settings } = session;
-  const busy = { name: 'fast, busy polling', path: 'fast', engineSettings: { busyPollUs: BUSY_POLL_US } } as const;
-  const series = [...session.paths, ...(settings.paths.includes('fast') ? [busy] : [])];
+  const series = [...session.paths, ...(settings.paths.includes('fast') ? BUSY_POLLING : [])];
   await session.withLab(1500, async (lab) => {
     lab.setVariant('wire');
     await session.eachRound(lab, series, async ({ series: { name }, path: { engines } }) => {

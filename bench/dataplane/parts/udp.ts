@@ -21,6 +21,12 @@ export async function measureUdp(session: Session): Promise<void> {
         const full = await settled(() => udpRate(lab, size, settings.seconds));
         record.note(`UDP of ${size} bytes at full speed, received`, 'thousand/s', name, full.received);
         record.note(`UDP of ${size} bytes at full speed, lost`, '%', name, full.lost);
+        record.note(
+          `UDP of ${size} bytes at full speed, lost to a full buffer of the receiver`,
+          '%',
+          name,
+          full.unread,
+        );
         const best = await highestRate(lab, size, settings.seconds, full);
         record.note(`UDP of ${size} bytes, highest rate with under 1 % lost`, 'thousand/s', name, best);
       }

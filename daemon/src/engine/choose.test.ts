@@ -4,11 +4,11 @@ import { startReferenceEngine } from './reference/engine.ts';
 import { SELF_TEST } from './shared.ts';
 
 test('engineSettings() takes a flag, else the network config, else the default, for each setting by itself', () => {
-  expect(engineSettings({}, { engine: 'fast' })).toEqual({ engine: 'fast', offload: true, busyPollUs: 0, queues: 1 });
+  expect(engineSettings({}, { engine: 'fast' })).toEqual({ engine: 'fast', offload: true, busyPollUs: 50, queues: 1 });
   expect(engineSettings({ engine: 'fast' }, { engine: 'reference', offload: false })).toEqual({
     engine: 'fast',
     offload: false,
-    busyPollUs: 0,
+    busyPollUs: 50,
     queues: 1,
   });
   expect(
@@ -21,7 +21,7 @@ test('engineSettings() takes a flag, else the network config, else the default, 
 });
 
 test('engineSettings() takes the fast engine where nothing else is said', () => {
-  expect(engineSettings({}, {})).toEqual({ engine: 'fast', offload: true, busyPollUs: 0, queues: 1 });
+  expect(engineSettings({}, {})).toEqual({ engine: 'fast', offload: true, busyPollUs: 50, queues: 1 });
 });
 
 test('engineSettings() gives the reference engine no settings to differ in', () => {

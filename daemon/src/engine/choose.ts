@@ -1,5 +1,5 @@
 /** The engines by the names that flanneld's options and the network config give them. */
-import type { EngineChoice, EngineName } from '@flannel-ts/flannel/backend-config';
+import { DEFAULT_BUSY_POLL_US, type EngineChoice, type EngineName } from '@flannel-ts/flannel/backend-config';
 import type { Engine, StartEngine } from './engine.ts';
 import { startFastEngine } from './fast/engine.ts';
 import { withQueues } from './queues.ts';
@@ -19,7 +19,7 @@ export function engineSettings(flags: EngineChoice, config: EngineChoice): Engin
   return {
     engine,
     offload: flags.offload ?? config.offload ?? true,
-    busyPollUs: flags.busyPollUs ?? config.busyPollUs ?? 0,
+    busyPollUs: flags.busyPollUs ?? config.busyPollUs ?? DEFAULT_BUSY_POLL_US,
     queues: flags.queues ?? config.queues ?? 1,
   };
 }

@@ -44,7 +44,7 @@ export interface EngineConfig {
   readonly filterPeers?: boolean;
   /** Offloads of the device and the socket, where the engine knows any (default true). */
   readonly offload?: boolean;
-  /** How long an engine that knows how looks for more packets before it sleeps, in microseconds (default 0: not at all). */
+  /** How long an engine that knows how looks for more packets before it sleeps, while that pays, in microseconds (default 0: not at all). */
   readonly busyPollUs?: number;
   /** Verify the checksums of inner packets before they are merged, since the kernel makes new ones (default true). */
   readonly verifyChecksums?: boolean;

@@ -13,7 +13,7 @@ function made(flags = {}, first = config({})) {
 
 test('take() gives the settings of a config that changes them, and only then', () => {
   const { engines, lines } = made({}, config({ Engine: 'fast' }));
-  expect(engines.current).toEqual({ engine: 'fast', offload: true, busyPollUs: 0, queues: 1 });
+  expect(engines.current).toEqual({ engine: 'fast', offload: true, busyPollUs: 50, queues: 1 });
   expect(engines.take(config({ Engine: 'fast', Offload: true }))).toBeUndefined();
   expect(engines.take(config({ Engine: 'reference' }))).toMatchObject({ engine: 'reference' });
   expect(engines.current).toMatchObject({ engine: 'reference' });
@@ -27,7 +27,7 @@ test('take() leaves a setting alone that a flag has made', () => {
   expect(engines.take(config({ Engine: 'reference', Offload: false }))).toEqual({
     engine: 'fast',
     offload: false,
-    busyPollUs: 0,
+    busyPollUs: 50,
     queues: 1,
   });
 });

@@ -178,7 +178,7 @@ const ENGINE: readonly Metric[] = [
   single(
     'gauge',
     'flannel_engine_busy_poll_microseconds',
-    'How long the engine looks for more before it sleeps.',
+    'How long the engine looks for more before it sleeps, while that pays.',
     (facts) => {
       return facts.serving?.tunnel.counters?.abilities.busyPollUs;
     },

@@ -23,7 +23,7 @@ export interface EngineChoice {
   readonly engine?: EngineName;
   /** Whether the fast engine may use offloads of the kernel. */
   readonly offload?: boolean;
-  /** How long the fast engine looks for more packets before it sleeps, in microseconds. */
+  /** How long the fast engine looks for more packets before it sleeps, while that pays, in microseconds. */
   readonly busyPollUs?: number;
   /** Queues of the device, each with a thread of the fast engine. */
   readonly queues?: number;
@@ -41,6 +41,7 @@ export interface UdpConfig extends EngineChoice {
 }
 
 export const MAX_BUSY_POLL_US = 1000;
+export const DEFAULT_BUSY_POLL_US = 50;
 /** Threads: more than this is a mistake. */
 export const MAX_QUEUES = 16;
 

@@ -1,4 +1,5 @@
 import { eventFdOf, POLLIN, POLLOUT, PollSet } from '@flannel-ts/linux/poll';
+import { yieldProcessor } from '@flannel-ts/linux/thread';
 import { EngineError } from '../errors.ts';
 import { STATE, sharedOf } from '../shared.ts';
 import { Tables } from '../tables.ts';
@@ -6,12 +7,15 @@ import { familyOf, Underlay } from '../underlay.ts';
 import { type EngineWorkerData, runEngineWorker } from '../worker-main.ts';
 import { acquireAbilities, releaseAbilities } from './abilities.ts';
 import { FastForwarder } from './forwarder.ts';
+import { Polling } from './polling.ts';
 import { descriptorPorts } from './ports.ts';
 import { testSegmentation } from './selftest.ts';
 
 const TUN = 0;
 const SOCKET = 1;
 const WAKE = 2;
+
+const now = (): number => performance.now();
 
 /** Wake-ups in a row for a descriptor that then has nothing: a readiness that never clears would keep a processor busy. */
 const MAX_IDLE_WAKEUPS = 10_000;
@@ -28,7 +32,7 @@ function run(data: EngineWorkerData): void {
     const outcome = offered.segment ? testSegmentation() : 'unknown';
     const abilities = outcome === 'failed' ? { ...offered, segment: false } : offered;
     const tables = new Tables(shared, underlay);
-    const forwarder = new FastForwarder(open, data.config, abilities, tables, () => performance.now());
+    const forwarder = new FastForwarder(open, data.config, abilities, tables, now);
     forwarder.noteTest(outcome);
     loop(data, forwarder);
   } finally {
@@ -45,8 +49,7 @@ function loop({ config, buffer, wakeFd, pollTimeoutMs }: EngineWorkerData, forwa
     { fd: config.socketFd, events: POLLIN },
     { fd: wakeFd, events: POLLIN },
   ]);
-  const busyPollMs = (config.busyPollUs ?? 0) / 1000;
-  let awakeUntil = 0;
+  const polling = new Polling((config.busyPollUs ?? 0) / 1000);
   let tested = false;
   let idleWakeups = 0;
   let moreOut = false;
@@ -56,8 +59,11 @@ function loop({ config, buffer, wakeFd, pollTimeoutMs }: EngineWorkerData, forwa
     // While messages wait for room in the socket, the device's queue holds the others back.
     set.change(TUN, egress.stalled ? -1 : config.tunFd, POLLIN);
     set.change(SOCKET, config.socketFd, egress.stalled ? POLLIN | POLLOUT : POLLIN);
-    const stay = (moreOut && !egress.stalled) || moreIn || (awakeUntil !== 0 && performance.now() < awakeUntil);
-    set.wait(stay ? 0 : pollTimeoutMs);
+    const more = (moreOut && !egress.stalled) || moreIn;
+    const looking = !more && polling.goesOn(now);
+    const ready = set.wait(more || looking ? 0 : pollTimeoutMs);
+    // Whoever has something to do goes first.
+    if (looking && ready === 0) yieldProcessor();
     if (set.ready(WAKE) !== 0) wake.drain();
     forwarder.refreshRoutes();
     // The device is brought up some time after the start.
@@ -68,7 +74,7 @@ function loop({ config, buffer, wakeFd, pollTimeoutMs }: EngineWorkerData, forwa
     if (egress.stalled ? socketEvents !== 0 : moreOut || tunEvents !== 0) moreOut = egress.forward();
     if (moreIn || (socketEvents & ~POLLOUT) !== 0) moreIn = ingress.forward();
     const moved = totals[0]! + totals[2]! !== before;
-    if (moved && busyPollMs !== 0) awakeUntil = performance.now() + busyPollMs;
+    if (moved) polling.moved(now());
     if ((tunEvents === 0 && socketEvents === 0) || moved) idleWakeups = 0;
     else if (++idleWakeups > MAX_IDLE_WAKEUPS) {
       throw new EngineError('DESCRIPTOR_LOST', 'A descriptor of the engine is always ready and never has a packet');

@@ -38,6 +38,7 @@ export const SIGNATURES = {
   umount2: { args: ['view', 'i32'], returns: 'i32' },
 
   // waiting
+  sched_yield: { args: [], returns: 'i32' },
   poll: { args: ['view', 'usize', 'i32'], returns: 'i32' },
   pollAt: { symbol: 'poll', args: ['address', 'usize', 'i32'], returns: 'i32' },
   eventfd: { args: ['u32', 'i32'], returns: 'i32' },
