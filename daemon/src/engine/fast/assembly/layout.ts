@@ -47,7 +47,7 @@ export const SPARE_MESSAGE = MAX_SEGMENTS;
 
 // Incoming
 
-export const SLOTS = 32;
+export const SLOTS = 16;
 /** More than any datagram; not a power of two, so that the slots do not share their sets of the processor's caches. */
 export const SLOT_STRIDE = 65536 + 4096 + 192;
 export const SLOT_BYTES = 65536;
