@@ -25,7 +25,7 @@ const tcp = (variant: string, peer: string, least: number): Aim[] =>
   );
 
 const answer = (series: string, most: number): Aim[] =>
-  ['TCP request and response, median', 'Ping, average'].map((measure) => ({
+  ['TCP request and response, median', 'Ping every 5 ms, average'].map((measure) => ({
     text: `${measure}${series === 'fast' ? '' : ', busy polling'}: of VXLAN's`,
     name: `${measure}: ${series}`,
     peer: 'vxlan',

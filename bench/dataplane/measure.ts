@@ -62,10 +62,11 @@ function fullBuffers(place: Place): number {
   return Number(values![names!.indexOf('RcvbufErrors')]);
 }
 
-/** Milliseconds. */
-export function pingTime(lab: Lab, count: number): number {
+/** Milliseconds, as is `intervalMs`. */
+export function pingTime(lab: Lab, intervalMs: number, count: number): number {
   const [a, b] = lab.sides;
-  const output = inside(a.pod, 'ping', '-n', '-q', '-i', '0.005', '-c', String(count), b.pod.address);
+  const interval = String(intervalMs / 1000);
+  const output = inside(a.pod, 'ping', '-n', '-q', '-i', interval, '-c', String(count), b.pod.address);
   const average = /= [\d.]+\/([\d.]+)\//.exec(output)?.[1];
   if (average === undefined) throw new Error(`ping gave no round trip:\n${output}`);
   return Number(average);

@@ -43,8 +43,9 @@ program that is compiled as flanneld is.`,
   },
   {
     title: 'Round trips',
-    text: `Wire, MTU 1500, with nothing else on the path: one byte each way over TCP with blocking calls, as fast as they go, and ping every
-5 ms. Between pings the processors sleep: a path through user space then waits for its threads to be woken, on both nodes and both ways.
+    text: `Wire, MTU 1500, with nothing else on the path: one byte each way over TCP with blocking calls, as fast as they go, and ping.
+Every 5 ms, ping itself does not sleep, and so keeps one of the two processors awake; every 20 ms it does. A path through user space then
+waits for its threads to be woken, on both nodes and both ways.
 The engine looks for more packets for ${DEFAULT_BUSY_POLL_US} µs after the last, while that pays; "busy polling" is with ${MAX_BUSY_POLL_US} µs.`,
     takes: /^(?:TCP request|Ping)/,
   },

@@ -81,7 +81,7 @@ describe('parseOptions()', () => {
     [['-etcd-keyfile=/k'], 'both'],
     [['-kube-subnet-mgr'], 'not supported'],
     [['-engine=slow'], 'use one of fast, reference'],
-    [['-engine-busy-poll=1001'], 'must be from 0 to 1000'],
+    [['-engine-busy-poll=10001'], 'must be from 0 to 10000'],
     [['frobnicate'], 'Unknown command'],
     [['release', 'more'], 'Unexpected argument'],
   ])('parseOptions() refuses %j', (argv, message) => {

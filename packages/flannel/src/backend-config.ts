@@ -40,7 +40,7 @@ export interface UdpConfig extends EngineChoice {
   readonly mode?: OuterMode;
 }
 
-export const MAX_BUSY_POLL_US = 1000;
+export const MAX_BUSY_POLL_US = 10_000;
 export const DEFAULT_BUSY_POLL_US = 50;
 /** Threads: more than this is a mistake. */
 export const MAX_QUEUES = 16;

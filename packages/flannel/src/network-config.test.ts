@@ -264,7 +264,7 @@ describe('backend config', () => {
     [{ Type: 'udp', Mode: 'separate' }, 'Mode: "separate" is no mode of udp, use one of ipv4, ipv6'],
     [{ Type: 'udp', Mode: 6 }, 'Mode is 6: write a string'],
     [{ Type: 'udp', Offload: 'false' }, 'Offload is "false": write true or false, without quotes'],
-    [{ Type: 'udp', BusyPollUs: 1001 }, 'BusyPollUs is 1001: write a whole number from 0 to 1000'],
+    [{ Type: 'udp', BusyPollUs: 10_001 }, 'BusyPollUs is 10001: write a whole number from 0 to 10000'],
     [{ Type: 'vxlan', VNI: 0 }, 'VNI is 0'],
     [{ Type: 'vxlan', VNI: 16777216 }, 'VNI is 16777216'],
     [{ Type: 'vxlan', DirectRouting: 1 }, 'DirectRouting is 1'],
