@@ -3,17 +3,18 @@ import { dataPlanePage, isOfDataPlane } from './dataplane/page.ts';
 import { markdownTable, round } from './markdown.ts';
 import type { Report, Result } from './result.ts';
 
-export function formatMarkdown({ machine, kernel, date, results }: Report): string {
+export function formatMarkdown({ machine, kernel, flannel, date, results }: Report): string {
   const dataPlane = results.filter(isOfDataPlane);
   const others = results.filter((result) => !isOfDataPlane(result));
   const parts = [
     `# Performance
 
-Made by \`npm run bench\` on ${date.slice(0, 10)}: ${machine}, Linux ${kernel}. No figure here is typed.
+Made by \`npm run bench\` on ${date.slice(0, 10)}: ${machine}, Linux ${kernel}${flannel ? `, flannel ${flannel}` : ''}. No figure here is typed.
 Medians; what is compared was measured in turns in the same run. Absolute figures are this machine's, ratios say more.
 
 Again, on a quiet machine: \`npm run bench -- --only dataplane --json docs/performance.json --markdown docs/performance.md\`. With
-\`--from FILE,FILE\` instead of measuring, the page is made of earlier figures, such as those of parts (BENCH_PARTS) measured one by one.`,
+\`--from FILE,FILE\` instead of measuring, the page is made of earlier figures, such as those of parts (BENCH_PARTS) measured one by one.
+With FLANNEL_UPSTREAM naming a build of [flannel](https://github.com/flannel-io/flannel), its own udp backend takes part.`,
   ];
   if (dataPlane.length > 0) parts.push('## Data plane', dataPlanePage(dataPlane));
   if (others.length > 0) parts.push('## Everything else', runsTable(others));

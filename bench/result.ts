@@ -25,6 +25,8 @@ export interface Report {
   /** Processor and how many of them. */
   readonly machine: string;
   readonly kernel: string;
+  /** The version of flannel itself, where FLANNEL_UPSTREAM named it and it took part. */
+  readonly flannel?: string;
   /** ISO 8601. */
   readonly date: string;
   readonly results: readonly Result[];

@@ -1,4 +1,5 @@
 /** Runs benchmarks one after the other and says what they gave. */
+import { spawnSync } from 'node:child_process';
 import { cpus, release } from 'node:os';
 import { round } from './markdown.ts';
 import { spread } from './page.ts';
@@ -41,5 +42,17 @@ export function formatResult({ name, unit, value, peer, ratio, runs }: Result): 
 function describeMachine(): Omit<Report, 'results'> {
   const processors = cpus();
   const model = processors[0]?.model.trim() ?? 'unknown processor';
-  return { machine: `${model}, ${processors.length} CPUs`, kernel: release(), date: new Date().toISOString() };
+  const flannel = versionOf(process.env.FLANNEL_UPSTREAM);
+  return {
+    machine: `${model}, ${processors.length} CPUs`,
+    kernel: release(),
+    ...(flannel && { flannel }),
+    date: new Date().toISOString(),
+  };
+}
+
+function versionOf(flannel: string | undefined): string | undefined {
+  if (!flannel) return undefined;
+  const { stdout, stderr } = spawnSync(flannel, ['-version'], { encoding: 'utf8' });
+  return (stdout + stderr).trim();
 }

@@ -14,10 +14,12 @@ export interface Aim {
 const MTUS = [1500, 9001];
 const STREAMS = ['1 stream', '4 streams'];
 
-const tcp = (variant: string, peer: string, least: number): Aim[] =>
+const TITLES = { vxlan: "VXLAN's", reference: "the reference engine's", flannel: "flannel's own udp backend's" };
+
+const tcp = (variant: string, peer: keyof typeof TITLES, least: number): Aim[] =>
   MTUS.flatMap((mtu) =>
     STREAMS.map((streams) => ({
-      text: `TCP, ${streams}, ${variant}, MTU ${mtu}: of ${peer === 'vxlan' ? "VXLAN's rate" : "the reference engine's rate"}`,
+      text: `TCP, ${streams}, ${variant}, MTU ${mtu}: of ${TITLES[peer]} rate`,
       name: `TCP, ${streams}, ${variant}, MTU ${mtu}: fast`,
       peer,
       least,
@@ -37,6 +39,8 @@ export const AIMS: readonly Aim[] = [
   ...tcp('whole', 'vxlan', 0.75),
   ...tcp('wire', 'reference', 12),
   ...tcp('whole', 'reference', 12),
+  ...tcp('wire', 'flannel', 12),
+  ...tcp('whole', 'flannel', 12),
   ...answer('fast', 1.5),
   ...answer('fast, busy polling', 1.2),
   {

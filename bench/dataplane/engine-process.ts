@@ -1,9 +1,10 @@
 /** A process with one of our engines and no control side, compiled as flanneld is: by the same call of the same Bun. */
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { type ChildProcess, execFileSync } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { startIn } from './processes.ts';
 
 /** Benchmarks are run at the root of the checkout. */
 const ROOT = process.cwd();
@@ -61,14 +62,13 @@ export class EngineProcess {
 
   /** `settings` are further properties of the engine's configuration. */
   constructor(program: Program, netns: string, args: readonly string[], settings: object = {}) {
-    this.#child = spawn('nsenter', [`--net=${netns}`, ...program.command, ...args], {
+    this.#child = startIn({ netns }, [...program.command, ...args], {
       stdio: ['pipe', 'pipe', 'inherit'],
       env: { ...process.env, ENGINE_SETTINGS: JSON.stringify(settings) },
     });
     this.#lines = createInterface({ input: this.#child.stdout! })[Symbol.asyncIterator]();
   }
 
-  /** nsenter becomes the program it starts, so the number stays. */
   get pid(): number {
     return this.#child.pid!;
   }

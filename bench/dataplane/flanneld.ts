@@ -1,31 +1,35 @@
-/** The shipped flanneld itself, with an etcd, in the nodes of a laboratory. */
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+/** A whole flanneld, the shipped one or flannel's own, with an etcd, in the nodes of a laboratory. */
+import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { existsSync, mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Lab, Side } from './lab.ts';
+import type { Lab, Place, Side } from './lab.ts';
+import { runIn, startIn } from './processes.ts';
 
-const FLANNELD = join(process.cwd(), 'dist/flanneld');
+export const SHIPPED = join(process.cwd(), 'dist/flanneld');
 const CONFIG = '{"Network":"10.0.0.0/8","SubnetLen":24,"Backend":{"Type":"udp"}}';
 const READY_WITHIN_MS = 20_000;
 
 export class Flannel {
-  readonly #directory = mkdtempSync(join(tmpdir(), 'flannel-bench-'));
   readonly #children: ChildProcess[] = [];
 
-  /** The processes of flanneld, in the order of the lab's sides. */
-  readonly pids: number[] = [];
+  /** Of flanneld, in the order of the lab's sides. */
+  readonly processes: { readonly pid: number }[] = [];
 
-  constructor(readonly lab: Lab) {}
+  /** `directory`: exists from the start to the stop. */
+  constructor(
+    readonly lab: Lab,
+    readonly program: string,
+    readonly directory: string,
+  ) {}
 
   /** Resolves when both nodes wrote their subnet file, the last thing they do before they are ready. */
   async start(flags: readonly string[]): Promise<void> {
     const [first] = this.lab.sides;
     const endpoint = `http://${first.node.address}:2379`;
     await this.#startEtcd(first, endpoint);
-    for (const side of this.lab.sides) this.pids.push(this.#startNode(side, endpoint, flags));
+    for (const side of this.lab.sides) this.processes.push(this.#startNode(side, endpoint, flags));
     await Promise.all(this.lab.sides.map((side) => this.#untilReady(side)));
     this.lab.setPodMtu(this.lab.mtu - 28);
   }
@@ -40,15 +44,15 @@ export class Flannel {
       await ended;
       clearTimeout(late);
     }
-    rmSync(this.#directory, { recursive: true, force: true });
+    rmSync(this.directory, { recursive: true, force: true });
   }
 
   async #startEtcd({ node }: Side, endpoint: string): Promise<void> {
     const peer = 'http://127.0.0.1:2380';
-    const args = [`--data-dir=${join(this.#directory, 'etcd')}`, '--name=bench', '--logger=zap', '--log-level=error'];
+    const args = [`--data-dir=${join(this.directory, 'etcd')}`, '--name=bench', '--logger=zap', '--log-level=error'];
     args.push(`--listen-client-urls=${endpoint}`, `--advertise-client-urls=${endpoint}`, `--listen-peer-urls=${peer}`);
     args.push(`--initial-advertise-peer-urls=${peer}`, `--initial-cluster=bench=${peer}`);
-    const child = spawn('nsenter', [`--net=${node.netns}`, 'etcd', ...args], { stdio: 'ignore' });
+    const child = startIn(node, ['etcd', ...args], { stdio: 'ignore' });
     this.#children.push(child);
     const entries = [
       ['config', CONFIG],
@@ -58,41 +62,23 @@ export class Flannel {
         `{"PublicIP":"${side.node.address}","PublicIPv6":null}`,
       ]),
     ] as const;
-    for (const [key, value] of entries) await this.#put(node.netns, endpoint, key!, value!);
+    for (const [key, value] of entries) await put(node, endpoint, key!, value!);
   }
 
-  async #put(netns: string, endpoint: string, key: string, value: string): Promise<void> {
-    const command = ['etcdctl', `--endpoints=${endpoint}`, 'put', `/coreos.com/network/${key}`, value];
-    for (let tries = 0; ; tries++) {
-      try {
-        execFileSync('nsenter', [`--net=${netns}`, ...command], {
-          env: { ...process.env, ETCDCTL_API: '3' },
-          stdio: 'pipe',
-        });
-        return;
-      } catch (error) {
-        if (tries > 20) throw error;
-        await sleep(200);
-      }
-    }
-  }
-
-  #startNode(side: Side, endpoint: string, flags: readonly string[]): number {
+  #startNode(side: Side, endpoint: string, flags: readonly string[]): { readonly pid: number } {
     const file = this.#subnetFile(side);
     mkdirSync(join(file, '..'), { recursive: true });
     const own = [`-etcd-endpoints=${endpoint}`, '-iface=eth0', `-subnet-file=${file}`, ...flags];
-    const child = spawn('nsenter', [`--net=${side.node.netns}`, FLANNELD, ...own], {
-      stdio: ['ignore', 'ignore', 'pipe'],
-    });
+    const child = startIn(side.node, [this.program, ...own], { stdio: ['ignore', 'ignore', 'pipe'] });
     let log = '';
-    child.stderr.on('data', (data) => {
+    child.stderr!.on('data', (data) => {
       log += data;
     });
     child.on('exit', (code) => {
       if (code !== 0 && code !== null) process.stderr.write(log);
     });
     this.#children.push(child);
-    return child.pid!;
+    return { pid: child.pid! };
   }
 
   async #untilReady(side: Side): Promise<void> {
@@ -105,6 +91,20 @@ export class Flannel {
   }
 
   #subnetFile({ number }: Side): string {
-    return join(this.#directory, `node-${number}`, 'subnet.env');
+    return join(this.directory, `node-${number}`, 'subnet.env');
+  }
+}
+
+/** Tries until etcd is there. */
+async function put(place: Place, endpoint: string, key: string, value: string): Promise<void> {
+  const command = ['etcdctl', `--endpoints=${endpoint}`, 'put', `/coreos.com/network/${key}`, value];
+  for (let tries = 0; ; tries++) {
+    try {
+      runIn(place, command, { ...process.env, ETCDCTL_API: '3' });
+      return;
+    } catch (error) {
+      if (tries > 20) throw error;
+      await sleep(200);
+    }
   }
 }

@@ -7,18 +7,17 @@
  * "whole": the link between the nodes carries super-packets, which flatters whatever keeps them whole. "wire": everything crosses
  * it in packets of the MTU, as on a network card without offloads, and the receiver's GRO puts them together again.
  */
-import { execFileSync } from 'node:child_process';
 import { existsSync, readdirSync } from 'node:fs';
 import { createNetns, deleteNetns, withNetns } from '@flannel-ts/linux/netns';
 import { writeSysctl } from '@flannel-ts/linux/sysctl';
 import { setGro, setTso } from './link.ts';
+import { type Netns, runIn } from './processes.ts';
 
 const NETNS_DIRECTORY = '/run/netns';
 
 export type Variant = 'whole' | 'wire';
 
-export interface Place {
-  readonly netns: string;
+export interface Place extends Netns {
   readonly address: string;
 }
 
@@ -121,7 +120,7 @@ function removeLeftovers(): void {
 }
 
 export function ip(place: Place, words: string): void {
-  execFileSync('nsenter', [`--net=${place.netns}`, 'ip', ...words.split(' ')], { stdio: ['ignore', 'pipe', 'pipe'] });
+  runIn(place, ['ip', ...words.split(' ')]);
 }
 
 function basename({ netns }: Place): string {

@@ -1,9 +1,10 @@
 /** What is measured between the pods, by iperf3, ping and the round-trip program. */
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Lab, Place } from './lab.ts';
+import { runIn, startIn } from './processes.ts';
 import type { RoundTrips } from './round-trip.ts';
 
 export interface TcpRate {
@@ -57,7 +58,7 @@ export async function udpRate(lab: Lab, bytes: number, seconds: number, thousand
 
 /** Datagrams that a socket in this place had no room for, so far: RcvbufErrors of /proc/net/snmp. */
 function fullBuffers(place: Place): number {
-  const lines = inside(place, 'cat', '/proc/net/snmp').split('\n');
+  const lines = runIn(place, ['cat', '/proc/net/snmp']).split('\n');
   const [names, values] = lines.filter((line) => line.startsWith('Udp: ')).map((line) => line.split(' '));
   return Number(values![names!.indexOf('RcvbufErrors')]);
 }
@@ -66,7 +67,7 @@ function fullBuffers(place: Place): number {
 export function pingTime(lab: Lab, intervalMs: number, count: number): number {
   const [a, b] = lab.sides;
   const interval = String(intervalMs / 1000);
-  const output = inside(a.pod, 'ping', '-n', '-q', '-i', interval, '-c', String(count), b.pod.address);
+  const output = runIn(a.pod, ['ping', '-n', '-q', '-i', interval, '-c', String(count), b.pod.address]);
   const average = /= [\d.]+\/([\d.]+)\//.exec(output)?.[1];
   if (average === undefined) throw new Error(`ping gave no round trip:\n${output}`);
   return Number(average);
@@ -80,9 +81,7 @@ const ROUND_TRIP_PORT = 5202;
 export async function tcpRoundTrips(lab: Lab, program: string, seconds: number): Promise<RoundTrips> {
   const [a, b] = lab.sides;
   const address = [b.pod.address, String(ROUND_TRIP_PORT)];
-  const server = spawn('nsenter', [`--net=${b.pod.netns}`, process.execPath, program, 'server', ...address], {
-    stdio: 'inherit',
-  });
+  const server = startIn(b.pod, [process.execPath, program, 'server', ...address], { stdio: 'inherit' });
   const ended = once(server, 'exit');
   try {
     const client = [process.execPath, program, 'client', ...address, String(seconds)];
@@ -96,7 +95,7 @@ export async function tcpRoundTrips(lab: Lab, program: string, seconds: number):
 /** The first packets resolve addresses; a path that does not work shows here. */
 export function warmUp(lab: Lab): void {
   const [a, b] = lab.sides;
-  inside(a.pod, 'ping', '-n', '-q', '-i', '0.1', '-c', '3', '-w', '10', b.pod.address);
+  runIn(a.pod, ['ping', '-n', '-q', '-i', '0.1', '-c', '3', '-w', '10', b.pod.address]);
 }
 
 interface Sum {
@@ -115,9 +114,7 @@ interface IperfReport {
 
 async function iperf(lab: Lab, args: readonly string[]): Promise<IperfReport> {
   const [a, b] = lab.sides;
-  const server = spawn('nsenter', [`--net=${b.pod.netns}`, 'iperf3', '-s', '-1'], {
-    stdio: ['ignore', 'ignore', 'inherit'],
-  });
+  const server = startIn(b.pod, ['iperf3', '-s', '-1'], { stdio: ['ignore', 'ignore', 'inherit'] });
   const ended = once(server, 'exit');
   try {
     await listening(server);
@@ -142,26 +139,22 @@ async function listening(server: ChildProcess): Promise<void> {
   throw new Error('The iperf3 server does not listen');
 }
 
-async function outputOf({ netns }: Place, command: readonly string[]): Promise<string> {
-  const child = spawn('nsenter', [`--net=${netns}`, ...command], {
+async function outputOf(place: Place, command: readonly string[]): Promise<string> {
+  const child = startIn(place, command, {
     stdio: ['ignore', 'pipe', 'pipe'],
     timeout: GIVE_UP_MS,
     killSignal: 'SIGKILL',
   });
   let complaints = '';
-  child.stderr.on('data', (data) => {
+  child.stderr!.on('data', (data) => {
     complaints += data;
   });
   let output = '';
-  child.stdout.on('data', (data) => {
+  child.stdout!.on('data', (data) => {
     output += data;
   });
   const [code, signal] = await once(child, 'close');
   // A warning alone (iperf3 compares the size of datagrams with the MSS of TCP) is none of ours.
   if (output === '') throw new Error(`${command[0]} ended with ${code ?? signal}: ${complaints}`);
   return output;
-}
-
-function inside({ netns }: Place, command: string, ...args: string[]): string {
-  return execFileSync('nsenter', [`--net=${netns}`, command, ...args], { encoding: 'utf8' });
 }

@@ -10,6 +10,7 @@ const SERIES = new Map([
   ['fast', 'fast engine'],
   ['vxlan', 'kernel VXLAN'],
   ['reference', 'reference engine'],
+  ['flannel', "flannel's own udp"],
   ['host-gw', 'plain routes (host-gw)'],
   ['fast, no busy polling', 'fast, no busy polling'],
   ['fast, busy polling', 'fast, busy polling'],
@@ -96,6 +97,7 @@ function comparison(rows: readonly Row[]): string {
   const ratios = [
     ['vxlan', 'fast / VXLAN'],
     ['reference', 'fast / reference'],
+    ['flannel', "fast / flannel's own"],
   ].filter(([peer]) => rows.some(({ values, unit }) => unit !== '%' && values.has('fast') && values.has(peer!)));
   const body = rows.map(({ measure, unit, values }) => [
     `${measure.replace(/^(?:Options|flanneld): /, '')}, ${unit}`,

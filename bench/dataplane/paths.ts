@@ -1,12 +1,23 @@
 /** The ways from pod to pod that are compared. Each is laid before a measurement and taken away after it. */
-import { execFileSync } from 'node:child_process';
 import { DEFAULT_BUSY_POLL_US } from '@flannel-ts/flannel/backend-config';
 import { EngineProcess, type Program } from './engine-process.ts';
+import { Flannel } from './flanneld.ts';
 import { ip, type Lab, type Side } from './lab.ts';
+import { runIn } from './processes.ts';
 
-export type PathName = 'fast' | 'reference' | 'vxlan' | 'host-gw';
+/** `flannel` is the udp backend of flannel itself, as the whole daemon. */
+export type PathName = 'fast' | 'reference' | 'flannel' | 'vxlan' | 'host-gw';
+
+export interface Programs {
+  /** Of our engines. */
+  readonly engine: Program;
+  readonly flannel?: string | undefined;
+}
 
 export interface Path {
+  /** What carries packets in user space. */
+  readonly processes: readonly { readonly pid: number }[];
+  /** Those of ours, of which counters can be asked. */
   readonly engines: readonly EngineProcess[];
   takeAway(): Promise<void>;
 }
@@ -15,10 +26,11 @@ const UDP_OVERHEAD = 28;
 const VXLAN_OVERHEAD = 50;
 
 /** `settings`: properties of an engine's configuration that differ from what flanneld gives it by default. */
-export async function layPath(name: PathName, lab: Lab, program: Program, settings: object = {}): Promise<Path> {
+export async function layPath(name: PathName, lab: Lab, programs: Programs, settings: object = {}): Promise<Path> {
   if (name === 'vxlan') return layVxlan(lab);
   if (name === 'host-gw') return layHostGw(lab);
-  return layEngines(name, lab, program, settings);
+  if (name === 'flannel') return layFlannel(lab, programs);
+  return layEngines(name, lab, programs.engine, settings);
 }
 
 function eachWay(lab: Lab, lay: (from: Side, to: Side) => void): void {
@@ -48,7 +60,21 @@ async function layEngines(name: PathName, lab: Lab, program: Program, settings: 
     await takeAway();
     throw error;
   }
-  return { engines, takeAway };
+  return { processes: engines, engines, takeAway };
+}
+
+async function layFlannel(lab: Lab, { engine, flannel: program }: Programs): Promise<Path> {
+  if (program === undefined) throw new Error('Set FLANNEL_UPSTREAM to a build of github.com/flannel-io/flannel');
+  const flannel = new Flannel(lab, program, engine.path('flannel'));
+  const takeAway = (): Promise<void> => flannel.stop();
+  try {
+    // Rules of packet filters would stay behind, and slow down the other paths.
+    await flannel.start(['-iptables-forward-rules=false']);
+  } catch (error) {
+    await takeAway();
+    throw error;
+  }
+  return { processes: flannel.processes, engines: [], takeAway };
 }
 
 /** As flannel's vxlan backend: no learning, one neighbour, one forwarding entry and one route per peer. */
@@ -67,15 +93,23 @@ function layVxlan(lab: Lab): Path {
     bridge(from, `fdb append ${mac(to)} dev flannel.1 dst ${to.node.address}`);
     ip(from.node, `route add ${to.subnet} via ${to.device} dev flannel.1 onlink`);
   });
-  return { engines: [], takeAway: async () => eachWay(lab, ({ node }) => ip(node, 'link del flannel.1')) };
+  return {
+    processes: [],
+    engines: [],
+    takeAway: async () => eachWay(lab, ({ node }) => ip(node, 'link del flannel.1')),
+  };
 }
 
-function bridge(side: Side, words: string): void {
-  execFileSync('nsenter', [`--net=${side.node.netns}`, 'bridge', ...words.split(' ')], { stdio: 'pipe' });
+function bridge({ node }: Side, words: string): void {
+  runIn(node, ['bridge', ...words.split(' ')]);
 }
 
 function layHostGw(lab: Lab): Path {
   lab.setPodMtu(lab.mtu);
   eachWay(lab, (from, to) => ip(from.node, `route add ${to.subnet} via ${to.node.address}`));
-  return { engines: [], takeAway: async () => eachWay(lab, (from, to) => ip(from.node, `route del ${to.subnet}`)) };
+  return {
+    processes: [],
+    engines: [],
+    takeAway: async () => eachWay(lab, (from, to) => ip(from.node, `route del ${to.subnet}`)),
+  };
 }

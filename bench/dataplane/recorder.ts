@@ -8,8 +8,9 @@ interface Entry {
 
 /** What a series is compared with; the first that was measured comes first in the report. */
 const PEERS: Readonly<Record<string, readonly string[]>> = {
-  fast: ['vxlan', 'reference'],
-  reference: ['vxlan'],
+  fast: ['vxlan', 'reference', 'flannel'],
+  reference: ['vxlan', 'flannel'],
+  flannel: ['vxlan'],
   'host-gw': ['vxlan'],
 };
 /** Variations of the fast engine, such as "fast, no offloads". */

@@ -1,6 +1,7 @@
 /** Where a process's time goes, by perf(1) where it is there: each sample belongs to what its innermost known function does. */
-import { spawn, spawnSync } from 'node:child_process';
+import { spawnSync } from 'node:child_process';
 import { once } from 'node:events';
+import { start } from './processes.ts';
 
 /** Samples a second and processor; odd, so that it does not keep step with timers. */
 const FREQUENCY = 997;
@@ -50,7 +51,7 @@ export function hasPerf(): boolean {
 /** Samples all processors while `load` runs. */
 export async function sampled(file: string, load: () => Promise<void>): Promise<Sample[]> {
   const args = ['record', '-q', '-a', '-g', '-e', 'cpu-clock', '-F', String(FREQUENCY), '-o', file];
-  const perf = spawn('perf', args, { stdio: 'ignore' });
+  const perf = start(['perf', ...args], { stdio: 'ignore' });
   const ended = once(perf, 'exit');
   try {
     await load();

@@ -1,12 +1,14 @@
 /** What the parts of the benchmark share: the laboratory, the programs, and where results go. */
+import { constants } from 'node:os';
 import { buildSync } from 'esbuild';
 import { buildProgram, type Program } from './engine-process.ts';
 import { Lab, type Variant } from './lab.ts';
 import { warmUp } from './measure.ts';
-import { layPath, type Path, type PathName } from './paths.ts';
+import { layPath, type Path, type PathName, type Programs } from './paths.ts';
 import { Recorder } from './recorder.ts';
 import type { Settings } from './settings.ts';
 
+const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 export const VARIANTS: readonly Variant[] = ['wire', 'whole'];
 
 /** An engine or path under a name of its own in the results. */
@@ -47,19 +49,30 @@ export class Session {
     this.program.remove();
   }
 
+  get #programs(): Programs {
+    return { engine: this.program, flannel: this.settings.upstream };
+  }
+
   get paths(): Series[] {
     const { paths, engineSettings } = this.settings;
     return paths.map((path) => ({ name: path, path, ...(path === 'fast' && { engineSettings }) }));
   }
 
-  /** The laboratory exists while `use` runs. */
+  /** The laboratory exists while `use` runs; an interruption ends the process, and the laboratory before it. */
   async withLab(mtu: number, use: (lab: Lab) => Promise<void>): Promise<void> {
     const lab = new Lab(`bench-${process.pid}`, mtu);
+    const interrupt = (signal: NodeJS.Signals): void => {
+      lab.tearDown();
+      this.close();
+      process.exit(128 + constants.signals[signal]);
+    };
+    for (const signal of SIGNALS) process.on(signal, interrupt);
     try {
       lab.setUp();
       await use(lab);
     } finally {
       lab.tearDown();
+      for (const signal of SIGNALS) process.off(signal, interrupt);
     }
   }
 
@@ -75,7 +88,7 @@ export class Session {
   }
 
   async onPath(lab: Lab, series: Series, measure: (place: Place) => Promise<void>): Promise<void> {
-    const path = await layPath(series.path, lab, this.program, series.engineSettings);
+    const path = await layPath(series.path, lab, this.#programs, series.engineSettings);
     try {
       warmUp(lab);
       await measure({ lab, path, series });

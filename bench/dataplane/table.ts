@@ -28,18 +28,20 @@ export function rowsOf(results: readonly Result[]): Row[] {
   return [...rows.values()];
 }
 
+/** Of the fast engine. */
+const PEERS = ['vxlan', 'reference', 'flannel'];
+
 /** For people who look at a terminal. */
 export function compactTable(results: readonly Result[]): string {
   const rows = rowsOf(results);
   const series = [...new Set(rows.flatMap(({ values }) => [...values.keys()]))];
-  const ratio = ({ values }: Row, a: string, b: string): string => show(values.get(a)! / values.get(b)!);
-  const header = ['', 'unit', ...series, 'fast/vxlan', 'fast/reference'];
+  const peers = PEERS.filter((peer) => series.includes(peer));
+  const header = ['', 'unit', ...series, ...peers.map((peer) => `fast/${peer}`)];
   const body = rows.map((row) => [
     row.measure,
     row.unit,
     ...series.map((each) => show(row.values.get(each))),
-    ratio(row, 'fast', 'vxlan'),
-    ratio(row, 'fast', 'reference'),
+    ...peers.map((peer) => show(row.values.get('fast')! / row.values.get(peer)!)),
   ]);
   const lines = [header, ...body];
   const widths = header.map((_, column) => Math.max(...lines.map((line) => line[column]!.length)));

@@ -32,7 +32,7 @@ async function lay(name: 'fast' | 'reference', variant: Variant, mtu = 1500): Pr
   lab = new Lab(`fltest-${process.pid}-stream`, mtu);
   lab.setUp();
   lab.setVariant(variant);
-  path = await layPath(name, lab, program);
+  path = await layPath(name, lab, { engine: program });
 }
 
 describe('streams', () => {

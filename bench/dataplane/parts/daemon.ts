@@ -1,25 +1,26 @@
-/** The shipped flanneld as a whole: its memory, what it costs when nothing happens, and that it is as fast as its engine alone. */
+/** flanneld as a whole: its memory, what it costs when nothing happens, and that it is as fast as its engine alone. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { residentMegabytes, scheduledSeconds } from '../cpu.ts';
-import { Flannel } from '../flanneld.ts';
+import { Flannel, SHIPPED } from '../flanneld.ts';
 import type { Lab } from '../lab.ts';
 import { tcpRate, warmUp } from '../measure.ts';
+import type { PathName } from '../paths.ts';
 import type { Session } from '../session.ts';
+import type { Settings } from '../settings.ts';
 
-const ENGINES = ['fast', 'reference'] as const;
 /** Code that ran at the start is compiled by then, and what the start has left is collected. */
 const SETTLE_SECONDS = 30;
 const IDLE_SECONDS = 20;
 
 export async function measureDaemon(session: Session): Promise<void> {
-  for (const engine of ENGINES.filter((name) => session.settings.paths.includes(name))) {
+  for (const { name, program, flags } of daemons(session.settings)) {
     // Each in a laboratory of its own: a daemon leaves its device and its rules to the next one of its kind.
     await session.withLab(1500, async (lab) => {
       lab.setVariant('wire');
-      const flannel = new Flannel(lab);
+      const flannel = new Flannel(lab, program, session.program.path('flannel'));
       try {
-        await flannel.start([`-engine=${engine}`]);
-        await measureOne(session, lab, flannel, engine);
+        await flannel.start(flags);
+        await measureOne(session, lab, flannel, name);
       } finally {
         await flannel.stop();
       }
@@ -27,7 +28,20 @@ export async function measureDaemon(session: Session): Promise<void> {
   }
 }
 
-async function measureOne({ record, settings }: Session, lab: Lab, { pids }: Flannel, engine: string): Promise<void> {
+interface Daemon {
+  readonly name: PathName;
+  readonly program: string;
+  readonly flags: readonly string[];
+}
+
+function daemons({ paths, upstream }: Settings): Daemon[] {
+  const ours = (['fast', 'reference'] as const).map((name) => ({ name, program: SHIPPED, flags: [`-engine=${name}`] }));
+  const theirs = upstream === undefined ? [] : [{ name: 'flannel' as const, program: upstream, flags: [] }];
+  return [...ours, ...theirs].filter(({ name }) => paths.includes(name));
+}
+
+async function measureOne({ record, settings }: Session, lab: Lab, flannel: Flannel, engine: string): Promise<void> {
+  const pids = flannel.processes.map(({ pid }) => pid);
   warmUp(lab);
   await sleep(SETTLE_SECONDS * 1000);
   const before = pids.map(scheduledSeconds);

@@ -15,15 +15,15 @@ export async function measureOptions(session: Session): Promise<void> {
   for (const variant of VARIANTS) {
     await session.withLab(1500, async (lab) => {
       lab.setVariant(variant);
-      await session.eachRound(lab, VARIATIONS, async ({ series: { name }, path: { engines } }) => {
-        const before = spentBy(engines);
+      await session.eachRound(lab, VARIATIONS, async ({ series: { name }, path: { processes } }) => {
+        const before = spentBy(processes);
         const { rate, gigabytes } = await tcpRate(lab, 1, settings.seconds);
         record.note(`Options: TCP, 1 stream, ${variant}`, 'Gbit/s', name, rate);
         record.note(
           `Options: processor time of both engines, ${variant}`,
           's/GB',
           name,
-          (spentBy(engines) - before) / gigabytes,
+          (spentBy(processes) - before) / gigabytes,
         );
       });
     });

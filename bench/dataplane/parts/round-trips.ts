@@ -20,14 +20,14 @@ export async function measureRoundTrips(session: Session): Promise<void> {
   const series = [...session.paths, ...(settings.paths.includes('fast') ? BUSY_POLLING : [])];
   await session.withLab(1500, async (lab) => {
     lab.setVariant('wire');
-    await session.eachRound(lab, series, async ({ series: { name }, path: { engines } }) => {
-      const before = spentBy(engines);
+    await session.eachRound(lab, series, async ({ series: { name }, path: { processes } }) => {
+      const before = spentBy(processes);
       const trips = await tcpRoundTrips(lab, session.roundTripProgram, settings.seconds);
       record.note('TCP request and response, median', 'µs', name, trips.median);
       record.note('TCP request and response, 99th percentile', 'µs', name, trips.p99);
       record.note('TCP requests and responses', '1/s', name, trips.perSecond);
-      if (engines.length > 0) {
-        const each = ((spentBy(engines) - before) * 1e6) / trips.count;
+      if (processes.length > 0) {
+        const each = ((spentBy(processes) - before) * 1e6) / trips.count;
         record.note('TCP request and response, processor time of both engines', 'µs', name, each);
       }
       for (const [interval, count] of PINGS) {

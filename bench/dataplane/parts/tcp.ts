@@ -45,7 +45,7 @@ async function measurePath(
     record.note(`${load.name}, ${where}`, 'Gbit/s', series.name, rate);
     if (load !== ONE) continue;
     record.note(`Processor time of the machine, ${where}`, 's/GB', series.name, cost.machine);
-    if (path.engines.length > 0)
+    if (path.processes.length > 0)
       record.note(`Processor time of both engines, ${where}`, 's/GB', series.name, cost.engines);
   }
 }
@@ -69,6 +69,6 @@ async function costly(lab: Lab, path: Path, load: Load, seconds: number): Promis
   };
 }
 
-function times({ engines }: Path): Cost {
-  return { machine: machineBusySeconds(), engines: spentBy(engines) };
+function times({ processes }: Path): Cost {
+  return { machine: machineBusySeconds(), engines: spentBy(processes) };
 }
