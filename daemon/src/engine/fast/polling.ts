@@ -7,9 +7,9 @@ const MOST_CREDIT = 8;
  * Milliseconds between two looks. Threads that answer each other give the processor back sooner; one that computes keeps it for a
  * slice of the scheduler's (2.8 ms), and gives it sooner to a thread that a packet wakes than to one that looks for packets.
  */
-const MOST_PAUSE = 0.3;
-/** Milliseconds without looking after that. */
-const REST = 100;
+const MOST_PAUSE = 1;
+/** How many times as long as such a pause the thread then does not look: a tenth of its time at most is lost so. */
+const REST = 10;
 
 /**
  * How long a thread that found no packets goes on looking before it sleeps, which costs a wake-up: on an idle processor more than
@@ -38,7 +38,8 @@ export class Polling {
   goesOn(now: () => number): boolean {
     if (this.#until === 0) return false;
     const time = now();
-    if (time - this.#looked > MOST_PAUSE) this.#restUntil = time + REST;
+    const pause = time - this.#looked;
+    if (pause > MOST_PAUSE) this.#restUntil = time + REST * pause;
     else if (time < this.#until) {
       this.#looked = time;
       return true;
