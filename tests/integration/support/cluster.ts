@@ -66,10 +66,11 @@ export class Cluster {
     return this.underlay === 'ipv6' ? `[${GATEWAY6}]` : GATEWAY;
   }
 
-  addNode(): Node {
+  /** `program`: of a node unlike the others. */
+  addNode(program = this.program): Node {
     const number = this.nodes.length;
     const netns = `${this.id}-node-${number}`;
-    const node = new Node(this, netns, number, path.join(this.directory, `node-${number}`));
+    const node = new Node(this, program, netns, number, path.join(this.directory, `node-${number}`));
     this.nodes.push(node);
     sh('ip', 'netns', 'add', netns);
     inside(netns, 'ip', 'link', 'set', 'lo', 'up');
@@ -109,6 +110,7 @@ export class Node {
 
   constructor(
     private readonly cluster: Cluster,
+    public program: string,
     readonly netns: string,
     private readonly number: number,
     readonly directory: string,
@@ -124,10 +126,6 @@ export class Node {
 
   get subnetFile(): string {
     return path.join(this.directory, 'subnet.env');
-  }
-
-  get program(): string {
-    return this.cluster.program;
   }
 
   get pid(): number | undefined {
@@ -187,7 +185,7 @@ export class Node {
 
   /** In the node's namespace, and without this repository: nothing of it may be needed at run time. */
   private commandLine(argv: readonly string[]): string[] {
-    const { program } = this.cluster;
+    const { program } = this;
     const hide = ['unshare', '--mount', 'sh', '-c', 'mount -t tmpfs none "$0" && exec "$@"', ROOT];
     const interpreter = program.endsWith('.cjs') ? [process.execPath] : [];
     return [...hide, 'nsenter', `--net=/run/netns/${this.netns}`, ...interpreter, program, ...argv];

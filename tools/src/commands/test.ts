@@ -12,16 +12,26 @@ import { type Counts, countJest, NONE, planTests, type TestRun, total } from '..
 /** Runs everything, whatever fails before, and ends with the one line that says how it went. */
 export async function test(context: Context, options: Options): Promise<number> {
   const { root, env } = context;
-  const plan = planTests(options.words, (path) => existsSync(join(root, path)));
+  const flannel = env.FLANNEL_UPSTREAM ?? '';
+  const plan = planTests(options.words, (path) => existsSync(join(root, path)), flannel !== '');
+  if (plan.runs.some(({ kind, patterns }) => kind === 'interop' && patterns.length === 0)) assertFlannel(flannel);
   if (testsNeedMachine(options.words)) await build(root, env);
   const counts: Counts[] = [];
   if (plan.checks) counts.push(await runChecks(context));
   for (const run of plan.runs) counts.push(await runJest(context, run, options.testName));
+  if (options.words.length === 0 && flannel === '') say(`\nNot run: tests/interop. ${NEEDS_FLANNEL}`);
   const sum = total(counts);
   if (sum.passed + sum.failed === 0) throw new UsageError(`No test is meant by ${options.words.join(' ')}`);
   if (sum.skipped > 0) say(`${sum.skipped} tests were skipped`);
   process.stdout.write(`${sum.passed} passed, ${sum.failed} failed\n`);
   return sum.failed === 0 ? 0 : 1;
+}
+
+const NEEDS_FLANNEL = 'They need FLANNEL_UPSTREAM, the path of a build of github.com/flannel-io/flannel';
+
+function assertFlannel(program: string): void {
+  if (program === '') throw new UsageError(`The tests of tests/interop cannot run. ${NEEDS_FLANNEL}`);
+  if (!existsSync(program)) throw new UsageError(`FLANNEL_UPSTREAM "${program}" does not exist`);
 }
 
 const CHECKS: readonly { readonly name: string; readonly command: readonly string[] }[] = [

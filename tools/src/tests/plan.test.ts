@@ -3,7 +3,7 @@ import { countJest, KINDS, NONE, planTests, total } from './plan.ts';
 const exists = (path: string) => ['packages/inet', 'tests/e2e/local.test.ts', 'tests', 'tests/'].includes(path);
 
 test('planTests() without words means all, checks first', () => {
-  const { checks, runs } = planTests([], exists);
+  const { checks, runs } = planTests([], exists, true);
   expect(checks).toBe(true);
   expect(runs.map(({ kind, patterns }) => [kind, patterns])).toEqual(KINDS.map((kind) => [kind, []]));
 });
@@ -23,13 +23,19 @@ test.each([
   [['reach'], KINDS.map((kind) => [kind, ['reach']])],
   [['tests'], KINDS.map((kind) => [kind, ['tests']])],
 ])('planTests() of %j', (words, expected) => {
-  const { checks, runs } = planTests(words, exists);
+  const { checks, runs } = planTests(words, exists, true);
   expect(checks).toBe(false);
   expect(runs.map(({ kind, patterns }) => [kind, patterns])).toEqual(expected);
 });
 
+test('planTests() leaves out what needs flannel itself where that is not there, unless it is asked for', () => {
+  const kinds = (words: string[]) => planTests(words, exists, false).runs.map(({ kind }) => kind);
+  expect(kinds([])).toEqual(KINDS.filter((kind) => kind !== 'interop'));
+  expect(kinds(['interop'])).toEqual(['interop']);
+});
+
 test('planTests() can mean the checks alone', () => {
-  expect(planTests(['checks'], exists)).toEqual({ checks: true, runs: [] });
+  expect(planTests(['checks'], exists, true)).toEqual({ checks: true, runs: [] });
 });
 
 const RESULTS = {

@@ -32,15 +32,18 @@ const WORKERS: Readonly<Record<Kind, readonly string[]>> = {
   interop: ['--runInBand'],
 };
 
-/** Nothing named means everything; kinds and paths can be mixed. */
-export function planTests(words: readonly string[], exists: (path: string) => boolean): TestPlan {
+/**
+ * Nothing named means everything; kinds and paths can be mixed. Without flannel itself, what needs it is meant only where it is
+ * asked for by name.
+ */
+export function planTests(words: readonly string[], exists: (path: string) => boolean, hasFlannel: boolean): TestPlan {
   const everything = words.length === 0;
   const patterns = new Map<Kind, string[]>();
   for (const word of words.filter((each) => each !== 'checks' && !isKind(each))) {
     for (const kind of kindsOf(word, exists)) patterns.set(kind, [...(patterns.get(kind) ?? []), word]);
   }
   const runs = KINDS.flatMap((kind) => {
-    const whole = everything || words.includes(kind);
+    const whole = (everything && (kind !== 'interop' || hasFlannel)) || words.includes(kind);
     const some = patterns.get(kind);
     return whole || some ? [{ kind, patterns: whole ? [] : some!, workers: WORKERS[kind] }] : [];
   });
