@@ -19,13 +19,15 @@ export interface Benchmark {
   readonly run: () => Promise<Result[]>;
   /** The results for a terminal; without it each is a line. */
   readonly summary?: (results: readonly Result[]) => string;
+  /** Of flannel itself, where it took part in the run before. */
+  readonly flannelVersion?: () => string | undefined;
 }
 
 export interface Report {
   /** Processor and how many of them. */
   readonly machine: string;
   readonly kernel: string;
-  /** The version of flannel itself, where FLANNEL_UPSTREAM named it and it took part. */
+  /** The version of flannel itself, where it took part. */
   readonly flannel?: string;
   /** ISO 8601. */
   readonly date: string;

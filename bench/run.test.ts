@@ -25,6 +25,19 @@ test('formatResult() shows value, spread, peer and ratio', () => {
   expect(formatResult(add)).toBe('ADD: 5.04 ms (median of 3, 4 to 6); bridge (Go) 10 ms, ratio 0.504');
 });
 
+test('runBenchmarks() names the version of flannel that took part', async () => {
+  const other = { name: 'other', run: async () => [add] };
+  const withFlannel = { ...other, flannelVersion: () => 'v1.2.3' };
+  expect(await runBenchmarks([other, withFlannel, other], () => {})).toMatchObject({ flannel: 'v1.2.3' });
+});
+
+test('mergeReports() keeps the version of flannel, and refuses two', () => {
+  const report = { machine: 'm', kernel: 'k', date: '2026-01-02T00:00:00.000Z', results: [add] };
+  const of = (flannel: string) => ({ ...report, flannel });
+  expect(mergeReports([report, of('v1'), report])).toMatchObject({ flannel: 'v1' });
+  expect(() => mergeReports([of('v1'), of('v2')])).toThrow('Figures of flannel v1 and v2 are not of one page');
+});
+
 test('mergeReports() puts results one after the other, and takes the last date', () => {
   const report = { machine: 'm', kernel: 'k', date: '2026-01-02T00:00:00.000Z', results: [add] };
   const later = { ...report, date: '2026-01-03T00:00:00.000Z', results: [summarize('up', 's', [9])] };

@@ -1,5 +1,4 @@
 /** Runs benchmarks one after the other and says what they gave. */
-import { spawnSync } from 'node:child_process';
 import { cpus, release } from 'node:os';
 import { round } from './markdown.ts';
 import { spread } from './page.ts';
@@ -7,13 +6,15 @@ import type { Benchmark, Report, Result } from './result.ts';
 
 export async function runBenchmarks(benchmarks: readonly Benchmark[], say: (line: string) => void): Promise<Report> {
   const results: Result[] = [];
-  for (const { name, run, summary } of benchmarks) {
+  let flannel: string | undefined;
+  for (const { name, run, summary, flannelVersion } of benchmarks) {
     say(`${name}:`);
     const own = await run();
     results.push(...own);
+    flannel ??= flannelVersion?.();
     say(summary?.(own) ?? own.map((result) => `  ${formatResult(result)}`).join('\n'));
   }
-  return { ...describeMachine(), results };
+  return { ...describeMachine(), ...(flannel && { flannel }), results };
 }
 
 /** One report of several, made one after the other on one machine. */
@@ -25,11 +26,14 @@ export function mergeReports(reports: readonly Report[]): Report {
       throw new Error(`Figures of ${first.machine}, ${first.kernel} and of ${machine}, ${kernel} are not of one page`);
     }
   }
+  const versions = new Set(reports.flatMap(({ flannel }) => flannel ?? []));
+  if (versions.size > 1) throw new Error(`Figures of flannel ${[...versions].join(' and ')} are not of one page`);
+  const [flannel] = versions;
   const date = reports
     .map((report) => report.date)
     .sort()
     .at(-1)!;
-  return { ...first, date, results: reports.flatMap(({ results }) => results) };
+  return { ...first, ...(flannel && { flannel }), date, results: reports.flatMap(({ results }) => results) };
 }
 
 export function formatResult({ name, unit, value, peer, ratio, runs }: Result): string {
@@ -42,17 +46,5 @@ export function formatResult({ name, unit, value, peer, ratio, runs }: Result): 
 function describeMachine(): Omit<Report, 'results'> {
   const processors = cpus();
   const model = processors[0]?.model.trim() ?? 'unknown processor';
-  const flannel = versionOf(process.env.FLANNEL_UPSTREAM);
-  return {
-    machine: `${model}, ${processors.length} CPUs`,
-    kernel: release(),
-    ...(flannel && { flannel }),
-    date: new Date().toISOString(),
-  };
-}
-
-function versionOf(flannel: string | undefined): string | undefined {
-  if (!flannel) return undefined;
-  const { stdout, stderr } = spawnSync(flannel, ['-version'], { encoding: 'utf8' });
-  return (stdout + stderr).trim();
+  return { machine: `${model}, ${processors.length} CPUs`, kernel: release(), date: new Date().toISOString() };
 }

@@ -2,6 +2,7 @@
  * Pod to pod over each data path: the fast and the reference engine of the udp backend, and the kernel's own VXLAN and plain
  * routes. The paths take turns within each round; a result is the median of the rounds. settings.ts says what can be chosen.
  */
+import { spawnSync } from 'node:child_process';
 import type { Result } from '../result.ts';
 import { measureDaemon } from './parts/daemon.ts';
 import { measureOptions } from './parts/options.ts';
@@ -10,7 +11,7 @@ import { measureRoundTrips } from './parts/round-trips.ts';
 import { measureTcp } from './parts/tcp.ts';
 import { measureUdp } from './parts/udp.ts';
 import { Session } from './session.ts';
-import { type PartName, settingsOf } from './settings.ts';
+import { type PartName, SettingError, settingsOf } from './settings.ts';
 import { compactTable } from './table.ts';
 
 export const name = 'dataplane';
@@ -26,6 +27,7 @@ const PARTS: Readonly<Record<PartName, (session: Session) => Promise<void>>> = {
 
 export async function run(): Promise<Result[]> {
   const settings = settingsOf(process.env);
+  flannelVersion(); // now rather than after all is measured, should it not run
   const session = new Session(settings, (line) => process.stderr.write(`  ${line}\n`));
   try {
     for (const part of settings.parts) {
@@ -39,3 +41,12 @@ export async function run(): Promise<Result[]> {
 }
 
 export const summary = compactTable;
+
+/** Of the program that FLANNEL_UPSTREAM names. */
+export function flannelVersion(): string | undefined {
+  const { paths, upstream } = settingsOf(process.env);
+  if (upstream === undefined || !paths.includes('flannel')) return undefined;
+  const { error, stdout, stderr } = spawnSync(upstream, ['-version'], { encoding: 'utf8' });
+  if (error !== undefined) throw new SettingError(`FLANNEL_UPSTREAM "${upstream}" cannot be run: ${error.message}`);
+  return (stdout + stderr).trim();
+}

@@ -11,6 +11,7 @@ export type PathName = 'fast' | 'reference' | 'flannel' | 'vxlan' | 'host-gw';
 export interface Programs {
   /** Of our engines. */
   readonly engine: Program;
+  /** Needed for the path of this name. */
   readonly flannel?: string | undefined;
 }
 
@@ -64,8 +65,7 @@ async function layEngines(name: PathName, lab: Lab, program: Program, settings: 
 }
 
 async function layFlannel(lab: Lab, { engine, flannel: program }: Programs): Promise<Path> {
-  if (program === undefined) throw new Error('Set FLANNEL_UPSTREAM to a build of github.com/flannel-io/flannel');
-  const flannel = new Flannel(lab, program, engine.path('flannel'));
+  const flannel = new Flannel(lab, program!, engine.path('flannel'));
   const takeAway = (): Promise<void> => flannel.stop();
   try {
     // Rules of packet filters would stay behind, and slow down the other paths.

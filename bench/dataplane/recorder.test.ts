@@ -1,5 +1,4 @@
 import { Recorder } from './recorder.ts';
-import { settingsOf } from './settings.ts';
 import { compactTable, rowsOf } from './table.ts';
 
 function recorded(): Recorder {
@@ -58,18 +57,4 @@ test('compactTable() has the ratios at the end of the line', () => {
   const [header, line] = compactTable(recorded().results()).split('\n');
   expect(header!.trim().split(/ {2,}/).slice(-2)).toEqual(['fast/vxlan', 'fast/reference']);
   expect(line!.trim().split(/ {2,}/)).toEqual(['TCP', 'Gbit/s', '5', '5', '0.5', '1', '1', '10']);
-});
-
-test('settingsOf() takes variables over the quick values over the full ones', () => {
-  expect(settingsOf({})).toMatchObject({ mtus: [1500, 9001], rounds: 3, quick: false });
-  expect(settingsOf({ BENCH_QUICK: '1', BENCH_ROUNDS: '2', BENCH_PATHS: 'fast,vxlan' })).toMatchObject({
-    mtus: [1500],
-    rounds: 2,
-    paths: ['fast', 'vxlan'],
-    quick: true,
-  });
-});
-
-test('settingsOf() refuses a word it does not know', () => {
-  expect(() => settingsOf({ BENCH_PARTS: 'tcp,ucp' })).toThrow('BENCH_PARTS "ucp" is not known: use tcp, ');
 });

@@ -41,6 +41,12 @@ const FULL: Settings = {
 const UPSTREAM_PATH = 'flannel';
 const QUICK: Settings = { ...FULL, parts: ['tcp', 'rr'], mtus: [1500], rounds: 1, quick: true };
 
+/** What a user set is wrong; a sentence for them. */
+export class SettingError extends Error {
+  readonly code = 'SETTING';
+}
+
+/** Throws SettingError. */
 export function settingsOf(environment: Readonly<Record<string, string | undefined>>): Settings {
   const base = environment.BENCH_QUICK ? QUICK : FULL;
   const upstream = environment.FLANNEL_UPSTREAM || undefined;
@@ -48,21 +54,44 @@ export function settingsOf(environment: Readonly<Record<string, string | undefin
   return {
     ...base,
     parts: words('BENCH_PARTS')?.map((word) => oneOf(PART_NAMES, 'BENCH_PARTS', word)) ?? base.parts,
-    paths: words('BENCH_PATHS')?.map((word) => oneOf([...FULL.paths, UPSTREAM_PATH], 'BENCH_PATHS', word)) ?? [
-      ...base.paths,
-      ...(upstream === undefined ? [] : ([UPSTREAM_PATH] as const)),
-    ],
-    mtus: words('BENCH_MTU')?.map(Number) ?? base.mtus,
-    rounds: Number(environment.BENCH_ROUNDS ?? base.rounds),
-    seconds: Number(environment.BENCH_SECONDS ?? base.seconds),
+    paths: pathsOf(words('BENCH_PATHS'), base.paths, upstream),
+    mtus: words('BENCH_MTU')?.map((word) => wholeNumber('BENCH_MTU', word)) ?? base.mtus,
+    rounds: wholeNumber('BENCH_ROUNDS', environment.BENCH_ROUNDS ?? `${base.rounds}`),
+    seconds: wholeNumber('BENCH_SECONDS', environment.BENCH_SECONDS ?? `${base.seconds}`),
     runtime: oneOf(['bun', 'node', 'node-profile'], 'BENCH_RUNTIME', environment.BENCH_RUNTIME ?? base.runtime),
-    engineSettings: JSON.parse(environment.BENCH_ENGINE ?? '{}') as object,
+    engineSettings: jsonObject('BENCH_ENGINE', environment.BENCH_ENGINE ?? '{}'),
     upstream,
   };
 }
 
+function pathsOf(words: string[] | undefined, usual: readonly PathName[], upstream: string | undefined): PathName[] {
+  if (words === undefined) return upstream === undefined ? [...usual] : [...usual, UPSTREAM_PATH];
+  const paths = words.map((word) => oneOf<PathName>([...FULL.paths, UPSTREAM_PATH], 'BENCH_PATHS', word));
+  if (paths.includes(UPSTREAM_PATH) && upstream === undefined) {
+    throw new SettingError(
+      `BENCH_PATHS "${UPSTREAM_PATH}" needs FLANNEL_UPSTREAM, a build of github.com/flannel-io/flannel`,
+    );
+  }
+  return paths;
+}
+
 function oneOf<T extends string>(known: readonly T[], variable: string, word: string): T {
   const found = known.find((each) => each === word);
-  if (found === undefined) throw new Error(`${variable} "${word}" is not known: use ${known.join(', ')}`);
+  if (found === undefined) throw new SettingError(`${variable} "${word}" is not known: use ${known.join(', ')}`);
   return found;
+}
+
+function wholeNumber(variable: string, word: string): number {
+  if (!/^[1-9]\d*$/.test(word)) throw new SettingError(`${variable} "${word}" is no whole number from 1 on`);
+  return Number(word);
+}
+
+function jsonObject(variable: string, text: string): object {
+  try {
+    const value: unknown = JSON.parse(text);
+    if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value;
+  } catch {
+    // said below
+  }
+  throw new SettingError(`${variable} "${text}" is no JSON object`);
 }
