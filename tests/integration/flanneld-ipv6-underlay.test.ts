@@ -2,7 +2,8 @@ import { readFileSync, rmSync } from 'node:fs';
 import path from 'node:path';
 import { Cluster, type ClusterOptions, type Node, PREFIX, until } from './support/cluster.ts';
 import { compileFlanneld } from './support/flanneld-bundle.ts';
-import { addPod, canPing6, endStreams, ipv6Subnet, ping6, podAddress6, tcpStream, untilPing6 } from './support/ipv6.ts';
+import { addPod, canPing6, ipv6Subnet, ping6, podAddress6, untilPing6 } from './support/ipv6.ts';
+import { MEBIBYTE, stream } from './support/stream.ts';
 
 jest.setTimeout(120_000);
 
@@ -17,7 +18,6 @@ beforeAll(() => {
   program = compileFlanneld();
 });
 afterAll(() => rmSync(path.dirname(program), { recursive: true, force: true }));
-afterEach(endStreams);
 
 let cluster: Cluster;
 let [a, b] = [] as unknown as [Node, Node];
@@ -43,8 +43,8 @@ async function expectStreams(address: (node: Node) => string): Promise<void> {
     [a, b],
     [b, a],
   ] as const) {
-    const { sent, arrived } = await tcpStream([from, address(from)], [to, address(to)]);
-    expect(arrived).toBe(sent);
+    const { sent, arrived } = await stream(from.place(address(from)), to.place(address(to)), 10 * MEBIBYTE);
+    expect(arrived).toEqual(sent);
   }
 }
 

@@ -2,13 +2,12 @@ import { readFileSync, rmSync } from 'node:fs';
 import path from 'node:path';
 import { Cluster, type Node, PREFIX, until } from './support/cluster.ts';
 import { compileFlanneld } from './support/flanneld-bundle.ts';
-import { addPod, canPing6, endStreams, ipv6Subnet, ping6, podAddress6, tcpStream, untilPing6 } from './support/ipv6.ts';
+import { addPod, canPing6, ipv6Subnet, ping6, podAddress6, untilPing6 } from './support/ipv6.ts';
+import { MEBIBYTE, stream } from './support/stream.ts';
 
 jest.setTimeout(120_000);
 
 const CONFIG = '{"Network":"10.5.0.0/16","EnableIPv6":true,"IPv6Network":"fd00:5::/48","Backend":{"Type":"udp"}}';
-
-afterEach(endStreams);
 
 describe.each(['reference', 'fast'])('two nodes with IPv6 inside and the %s engine', (engine) => {
   let cluster: Cluster;
@@ -61,8 +60,8 @@ describe.each(['reference', 'fast'])('two nodes with IPv6 inside and the %s engi
       [a, b],
       [b, a],
     ] as const) {
-      const { sent, arrived } = await tcpStream([from, podAddress6(from)], [to, podAddress6(to)]);
-      expect(arrived).toBe(sent);
+      const { sent, arrived } = await stream(from.place(podAddress6(from)), to.place(podAddress6(to)), 10 * MEBIBYTE);
+      expect(arrived).toEqual(sent);
     }
     if (engine === 'fast') expect(a.probe('metrics')).toMatch(/^flannel_engine_super_packets_total [1-9]/m);
   });

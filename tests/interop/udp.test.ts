@@ -68,7 +68,7 @@ function outcome(from: Node, to: Node, hops: number): string {
   return output.includes(' 0% packet loss') ? 'answered' : 'lost';
 }
 
-const place = (node: Node) => ({ netns: `/run/netns/${node.netns}`, address: node.podAddress });
+const place = (node: Node) => node.place(node.podAddress);
 
 describe.each(['fast', 'reference'])('the %s engine', (engine) => {
   test("exchanges packets of every size with flannel's", async () => {

@@ -3,6 +3,7 @@ import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import type { Place } from '../../../bench/dataplane/lab.ts';
 import { EtcdServer, type EtcdSetup } from './etcd-server.ts';
 
 export const PREFIX = '/coreos.com/network';
@@ -240,6 +241,11 @@ export class Node {
 
   get podAddress(): string {
     return this.subnet.split('/')[0]!;
+  }
+
+  /** Where a stream starts or ends. */
+  place(address: string): Place {
+    return { netns: `/run/netns/${this.netns}`, address };
   }
 
   /** From this node's pod address to that of another. */

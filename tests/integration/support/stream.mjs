@@ -1,10 +1,10 @@
-// Bytes over TCP, with the SHA-256 of what was sent or arrived: "send HOST PORT BYTES" or "receive HOST PORT". Prints JSON.
+// Bytes over TCP, with the SHA-256 of what was sent or arrived: "send HOST PORT BYTES FROM" or "receive HOST PORT". Prints JSON.
 import { createHash, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { connect, createServer } from 'node:net';
 
 const BLOCK = 1 << 20;
-const [role, host, port, bytes] = process.argv.slice(2);
+const [role, host, port, bytes, localAddress] = process.argv.slice(2);
 const hash = createHash('sha256');
 let total = 0;
 
@@ -15,7 +15,7 @@ const take = (data) => {
 };
 
 if (role === 'send') {
-  const socket = connect({ host, port: Number(port) });
+  const socket = connect({ host, port: Number(port), localAddress });
   const random = randomBytes(BLOCK);
   await once(socket, 'connect');
   for (let block = 0; total < Number(bytes); block++) {

@@ -1,9 +1,10 @@
 /** Bytes from pod to pod over TCP, with their SHA-256 at both ends. */
-import { type ChildProcess, spawn } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import type { Place } from '../../../bench/dataplane/lab.ts';
+import { startIn } from '../../../bench/dataplane/processes.ts';
 
 const PROGRAM = join(__dirname, 'stream.mjs');
 export const MEBIBYTE = 1 << 20;
@@ -19,7 +20,7 @@ export async function stream(from: Place, to: Place, bytes: number, port = 7000)
   try {
     const arrived = lines(receiver);
     await arrived.next(); // it listens
-    sender.push(start(from, ['send', to.address, String(port), String(bytes)]));
+    sender.push(start(from, ['send', to.address, String(port), String(bytes), from.address]));
     const sent = await lines(sender[0]!).next();
     return { sent: JSON.parse(sent.value), arrived: JSON.parse((await arrived.next()).value) };
   } finally {
@@ -34,10 +35,8 @@ export async function end(child: ChildProcess): Promise<void> {
   await ended;
 }
 
-function start({ netns }: Place, args: readonly string[]): ChildProcess {
-  return spawn('nsenter', [`--net=${netns}`, process.execPath, PROGRAM, ...args], {
-    stdio: ['ignore', 'pipe', 'inherit'],
-  });
+function start(place: Place, args: readonly string[]): ChildProcess {
+  return startIn(place, [process.execPath, PROGRAM, ...args], { stdio: ['ignore', 'pipe', 'inherit'] });
 }
 
 function lines(child: ChildProcess): AsyncIterator<string> {
