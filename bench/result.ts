@@ -19,7 +19,7 @@ export interface Benchmark {
   readonly run: () => Promise<Result[]>;
   /** The results for a terminal; without it each is a line. */
   readonly summary?: (results: readonly Result[]) => string;
-  /** Of flannel itself, where it took part in the run before. */
+  /** Of flannel itself, where it takes part; asked before the run. */
   readonly flannelVersion?: () => string | undefined;
 }
 

@@ -9,9 +9,9 @@ export async function runBenchmarks(benchmarks: readonly Benchmark[], say: (line
   let flannel: string | undefined;
   for (const { name, run, summary, flannelVersion } of benchmarks) {
     say(`${name}:`);
+    flannel ??= flannelVersion?.();
     const own = await run();
     results.push(...own);
-    flannel ??= flannelVersion?.();
     say(summary?.(own) ?? own.map((result) => `  ${formatResult(result)}`).join('\n'));
   }
   return { ...describeMachine(), ...(flannel && { flannel }), results };

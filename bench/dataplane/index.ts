@@ -27,7 +27,6 @@ const PARTS: Readonly<Record<PartName, (session: Session) => Promise<void>>> = {
 
 export async function run(): Promise<Result[]> {
   const settings = settingsOf(process.env);
-  flannelVersion(); // now rather than after all is measured, should it not run
   const session = new Session(settings, (line) => process.stderr.write(`  ${line}\n`));
   try {
     for (const part of settings.parts) {

@@ -18,6 +18,9 @@ export function startIn({ netns }: Netns, command: readonly string[], options: S
 
 /** What the program wrote. */
 export function runIn({ netns }: Netns, command: readonly string[], env = process.env): string {
-  const stdio = ['ignore', 'pipe', 'pipe'] as const;
-  return execFileSync('nsenter', [`--net=${netns}`, ...command], { encoding: 'utf8', env, stdio: [...stdio] });
+  return execFileSync('nsenter', [`--net=${netns}`, ...command], {
+    encoding: 'utf8',
+    env,
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
 }

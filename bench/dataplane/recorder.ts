@@ -6,9 +6,10 @@ interface Entry {
   readonly series: Map<string, number[]>;
 }
 
+export const FAST_PEERS: readonly string[] = ['vxlan', 'reference', 'flannel'];
 /** What a series is compared with; the first that was measured comes first in the report. */
 const PEERS: Readonly<Record<string, readonly string[]>> = {
-  fast: ['vxlan', 'reference', 'flannel'],
+  fast: FAST_PEERS,
   reference: ['vxlan', 'flannel'],
   flannel: ['vxlan'],
   'host-gw': ['vxlan'],

@@ -1,5 +1,6 @@
 /** Results as a table: a row for each measure, a column for each path. */
 import type { Result } from '../result.ts';
+import { FAST_PEERS } from './recorder.ts';
 
 export interface Row {
   readonly measure: string;
@@ -28,14 +29,11 @@ export function rowsOf(results: readonly Result[]): Row[] {
   return [...rows.values()];
 }
 
-/** Of the fast engine. */
-const PEERS = ['vxlan', 'reference', 'flannel'];
-
 /** For people who look at a terminal. */
 export function compactTable(results: readonly Result[]): string {
   const rows = rowsOf(results);
   const series = [...new Set(rows.flatMap(({ values }) => [...values.keys()]))];
-  const peers = PEERS.filter((peer) => series.includes(peer));
+  const peers = FAST_PEERS.filter((peer) => series.includes(peer));
   const header = ['', 'unit', ...series, ...peers.map((peer) => `fast/${peer}`)];
   const body = rows.map((row) => [
     row.measure,

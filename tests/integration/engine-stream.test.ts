@@ -1,11 +1,11 @@
 /** Pods, bridges, nodes and an engine on each, in the program and the runtime that is shipped: long streams, and floods. */
-import { execFileSync, spawn } from 'node:child_process';
 import { readdirSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { residentMegabytes } from '../../bench/dataplane/cpu.ts';
 import { buildProgram, type EngineProcess, type Program } from '../../bench/dataplane/engine-process.ts';
 import { Lab, type Place, type Variant } from '../../bench/dataplane/lab.ts';
 import { layPath, type Path } from '../../bench/dataplane/paths.ts';
+import { runIn, startIn } from '../../bench/dataplane/processes.ts';
 import { end, MEBIBYTE, stream } from './support/stream.ts';
 
 jest.setTimeout(240_000);
@@ -111,16 +111,13 @@ function flooding(from: Place, to: Place, pauseMs: number) {
     const burst = () => { let left = 64; for (let i = 0; i < 64; i++) socket.send(bytes, 9, process.argv[1], () => { if (--left === 0) next(burst); }); };
     socket.on('error', () => {});
     socket.bind(burst);`;
-  return spawn('nsenter', [`--net=${from.netns}`, process.execPath, '-e', source, to.address, String(pauseMs)], {
-    stdio: 'inherit',
-  });
+  return startIn(from, [process.execPath, '-e', source, to.address, String(pauseMs)], { stdio: 'inherit' });
 }
 
 /** Of 20 pings. */
-function answers({ netns }: Place, to: Place): number {
+function answers(from: Place, to: Place): number {
   const command = ['ping', '-n', '-q', '-i', '0.1', '-c', '20', '-w', '20', to.address];
-  const output = execFileSync('nsenter', [`--net=${netns}`, ...command], { encoding: 'utf8' });
-  return Number(/(\d+) received/.exec(output)?.[1]);
+  return Number(/(\d+) received/.exec(runIn(from, command))?.[1]);
 }
 
 async function until(happened: () => Promise<boolean>): Promise<void> {

@@ -3,7 +3,7 @@ import path from 'node:path';
 import { Cluster, type ClusterOptions, type Node, PREFIX, until } from './support/cluster.ts';
 import { compileFlanneld } from './support/flanneld-bundle.ts';
 import { addPod, canPing6, ipv6Subnet, ping6, podAddress6, untilPing6 } from './support/ipv6.ts';
-import { MEBIBYTE, stream } from './support/stream.ts';
+import { MEBIBYTE, streamEachWay } from './support/stream.ts';
 
 jest.setTimeout(120_000);
 
@@ -39,11 +39,7 @@ const aloneName = (node: Node): string => `0.0.0.0-0&${base6(node)}-64`;
 const dualName = (node: Node): string => `${node.subnet.replace('.1/24', '.0-24')}&${base6(node)}-64`;
 
 async function expectStreams(address: (node: Node) => string): Promise<void> {
-  for (const [from, to] of [
-    [a, b],
-    [b, a],
-  ] as const) {
-    const { sent, arrived } = await stream(from.place(address(from)), to.place(address(to)), 10 * MEBIBYTE);
+  for (const { sent, arrived } of await streamEachWay(a.place(address(a)), b.place(address(b)), 10 * MEBIBYTE)) {
     expect(arrived).toEqual(sent);
   }
 }

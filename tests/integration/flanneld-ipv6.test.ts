@@ -3,7 +3,7 @@ import path from 'node:path';
 import { Cluster, type Node, PREFIX, until } from './support/cluster.ts';
 import { compileFlanneld } from './support/flanneld-bundle.ts';
 import { addPod, canPing6, ipv6Subnet, ping6, podAddress6, untilPing6 } from './support/ipv6.ts';
-import { MEBIBYTE, stream } from './support/stream.ts';
+import { MEBIBYTE, streamEachWay } from './support/stream.ts';
 
 jest.setTimeout(120_000);
 
@@ -56,11 +56,8 @@ describe.each(['reference', 'fast'])('two nodes with IPv6 inside and the %s engi
   });
 
   test('TCP carries megabytes each way unchanged', async () => {
-    for (const [from, to] of [
-      [a, b],
-      [b, a],
-    ] as const) {
-      const { sent, arrived } = await stream(from.place(podAddress6(from)), to.place(podAddress6(to)), 10 * MEBIBYTE);
+    const [from, to] = [a.place(podAddress6(a)), b.place(podAddress6(b))];
+    for (const { sent, arrived } of await streamEachWay(from, to, 10 * MEBIBYTE)) {
       expect(arrived).toEqual(sent);
     }
     if (engine === 'fast') expect(a.probe('metrics')).toMatch(/^flannel_engine_super_packets_total [1-9]/m);

@@ -67,11 +67,10 @@ export class Cluster {
     return this.underlay === 'ipv6' ? `[${GATEWAY6}]` : GATEWAY;
   }
 
-  /** `program`: of a node unlike the others. */
-  addNode(program = this.program): Node {
+  addNode(): Node {
     const number = this.nodes.length;
     const netns = `${this.id}-node-${number}`;
-    const node = new Node(this, program, netns, number, path.join(this.directory, `node-${number}`));
+    const node = new Node(this, this.program, netns, number, path.join(this.directory, `node-${number}`));
     this.nodes.push(node);
     sh('ip', 'netns', 'add', netns);
     inside(netns, 'ip', 'link', 'set', 'lo', 'up');
@@ -111,6 +110,7 @@ export class Node {
 
   constructor(
     private readonly cluster: Cluster,
+    /** What the next start() runs. */
     public program: string,
     readonly netns: string,
     private readonly number: number,

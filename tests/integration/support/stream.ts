@@ -28,6 +28,11 @@ export async function stream(from: Place, to: Place, bytes: number, port = 7000)
   }
 }
 
+/** One after the other. */
+export async function streamEachWay(a: Place, b: Place, bytes: number): Promise<readonly StreamEnds[]> {
+  return [await stream(a, b, bytes), await stream(b, a, bytes)];
+}
+
 export async function end(child: ChildProcess): Promise<void> {
   if (child.exitCode !== null || child.signalCode !== null) return;
   const ended = once(child, 'exit');
