@@ -8,7 +8,7 @@ import { startIn } from './processes.ts';
 
 /** Benchmarks are run at the root of the checkout. */
 const ROOT = process.cwd();
-const ENTRY = join(ROOT, 'daemon/src/engine/testing/node.ts');
+const ENTRY = join(ROOT, 'daemon/testing/engine/node.ts');
 
 /** `node` and `node-profile` are for comparison and for `--cpu-prof`; what is shipped is `bun`. */
 export type Runtime = 'bun' | 'node' | 'node-profile';

@@ -16,7 +16,7 @@ const [mode = '', workerFile = '', endpoint = '', tlsDirectory = ''] = process.a
 function startWorker(timeoutMs: number) {
   const [wake, answer] = [eventfd(), eventfd()];
   const stop = new Int32Array(new SharedArrayBuffer(4));
-  // As the engine starts its worker (daemon/src/engine/spawn.ts): from text, the one way that is the same in both runtimes.
+  // As the engine starts its worker (daemon/src/datapath/tun/engine/spawn.ts): from text, the one way that is the same in both runtimes.
   const prologue =
     process.versions.bun === undefined
       ? `globalThis.require = process.getBuiltinModule('node:module').createRequire(${JSON.stringify(process.argv[1])});\n`

@@ -2,11 +2,11 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-const FAST = join(import.meta.dirname, '../src/engine/fast');
+const FAST = join(import.meta.dirname, '../src/datapath/tun/engine/fast');
 const TARGET = join(FAST, 'module.generated.ts');
 
 /**
- * Compiles src/engine/fast/assembly to the WebAssembly module that the fast engine's worker carries as text: a worker started
+ * Compiles src/datapath/tun/engine/fast/assembly to the WebAssembly module that the fast engine's worker carries as text: a worker started
  * from text (see spawn.ts) has no file to load.
  *
  * @returns {Promise<string>} the source of module.generated.ts

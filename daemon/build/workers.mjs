@@ -1,9 +1,9 @@
 import { join } from 'node:path';
 import { build } from 'esbuild';
 
-const ENGINE = join(import.meta.dirname, '../src/engine');
+const ENGINE = join(import.meta.dirname, '../src/datapath/tun/engine');
 
-/** The workers of src/engine/spawn.ts: name, and the file that runs in the thread. */
+/** The workers of src/datapath/tun/engine/spawn.ts: name, and the file that runs in the thread. */
 const ENTRIES = { 'engine-reference': 'reference/worker.ts', 'engine-fast': 'fast/worker.ts' };
 
 /**

@@ -2,11 +2,11 @@
 import { exitNow } from '@flannel-ts/linux/process';
 import type { Logger } from 'pino';
 import { open } from 'tun-tap/open';
-import { cleanup, release } from './commands.ts';
-import { chooseEngine, type EngineSettings } from './engine/choose.ts';
+import { chooseEngine, type EngineSettings } from './datapath/tun/engine/choose.ts';
 import { DaemonError, messageOf } from './errors.ts';
 import { runDaemon } from './flanneld.ts';
 import { createLogger } from './log.ts';
+import { cleanup, release } from './operate/commands.ts';
 import { helpText, type Options, type OptionsResult, parseOptions } from './options.ts';
 import { EtcdSubnetManager } from './subnet/etcd/manager.ts';
 import { VERSION } from './version.ts';

@@ -1,5 +1,5 @@
-import { describeEngine } from '../../daemon/src/engine/compliance.ts';
-import { startFastEngine } from '../../daemon/src/engine/fast/engine.ts';
+import { startFastEngine } from '../../daemon/src/datapath/tun/engine/fast/engine.ts';
+import { describeEngine } from '../../daemon/testing/engine/compliance/suite.ts';
 
 describeEngine('startFastEngine() with offloads', startFastEngine, { vnetHeader: true, ipv6: true });
 describeEngine('startFastEngine() on a plain device', startFastEngine, { ipv6: true });

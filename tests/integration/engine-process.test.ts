@@ -17,7 +17,7 @@ const BUILD = `
   import { workerDefine } from '${ROOT}/daemon/build/workers.mjs';
   import { writeFileSync } from 'node:fs';
   const define = await workerDefine();
-  await build({ entryPoints: ['${ROOT}/daemon/src/engine/testing/program.ts'], outfile: '${DIRECTORY}/program.cjs', bundle: true,
+  await build({ entryPoints: ['${ROOT}/daemon/testing/engine/program.ts'], outfile: '${DIRECTORY}/program.cjs', bundle: true,
     platform: 'node', format: 'cjs', define, external: ['koffi', 'esbuild'] });
 `;
 

@@ -20,7 +20,7 @@ import {
   IPV4_TABLE,
   type Overlay,
   removeRules,
-} from '../../daemon/src/backend/masquerade.ts';
+} from '../../daemon/src/firewall/rules.ts';
 
 const run = promisify(execFile);
 const PREFIX = `fltest-${process.pid}-mq`;

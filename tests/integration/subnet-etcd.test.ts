@@ -4,6 +4,8 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { formatLeaseKey, type LeaseSubnets } from '@flannel-ts/flannel/lease';
 import { pino } from 'pino';
+import { type EtcdManagerSettings, EtcdSubnetManager } from '../../daemon/src/subnet/etcd/manager.ts';
+import type { WatchTimings } from '../../daemon/src/subnet/etcd/watch.ts';
 import {
   CONFIG,
   describeSubnetManager,
@@ -11,9 +13,7 @@ import {
   leaseValue,
   publicIp,
   request,
-} from '../../daemon/src/subnet/compliance.ts';
-import { type EtcdManagerSettings, EtcdSubnetManager } from '../../daemon/src/subnet/etcd/manager.ts';
-import type { WatchTimings } from '../../daemon/src/subnet/etcd/watch.ts';
+} from '../../daemon/testing/subnet/compliance.ts';
 import { EtcdServer, makeCertificates } from './support/etcd-server.ts';
 
 const PREFIX = '/coreos.com/network';

@@ -1,7 +1,7 @@
 import { execFileSync } from 'node:child_process';
 import { readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import { removeScratch, scratch, write } from '../setup/testing.ts';
+import { removeScratch, scratch, write } from '../testing/setup.ts';
 import { bundle } from './bundle.mjs';
 
 afterEach(removeScratch);

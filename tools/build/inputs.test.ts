@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { removeScratch, scratch, write } from '../setup/testing.ts';
+import { removeScratch, scratch, write } from '../testing/setup.ts';
 import { hashFiles, listInputs } from './inputs.mjs';
 
 afterEach(removeScratch);

@@ -1,6 +1,6 @@
 import { join } from 'node:path';
+import { program, removeScratch, scratch } from '../testing/setup.ts';
 import { missingPackages, PACKAGES, planPackages } from './debian.mjs';
-import { program, removeScratch, scratch } from './testing.ts';
 
 afterEach(removeScratch);
 

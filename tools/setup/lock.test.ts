@@ -1,8 +1,8 @@
 import { spawn } from 'node:child_process';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { removeScratch, scratch } from '../testing/setup.ts';
 import { withLock } from './lock.mjs';
-import { removeScratch, scratch } from './testing.ts';
 
 afterEach(removeScratch);
 

@@ -1,7 +1,7 @@
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
+import { program, removeScratch, scratch } from '../testing/setup.ts';
 import { findMoto, MOTO_VERSION, planMoto } from './moto.mjs';
-import { program, removeScratch, scratch } from './testing.ts';
 
 afterEach(removeScratch);
 beforeEach(() => {

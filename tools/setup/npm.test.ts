@@ -1,6 +1,6 @@
 import { join } from 'node:path';
+import { removeScratch, scratch, write } from '../testing/setup.ts';
 import { describeDifference, planBun, planNpm } from './npm.mjs';
-import { removeScratch, scratch, write } from './testing.ts';
 
 afterEach(removeScratch);
 

@@ -1,7 +1,7 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { program, removeScratch, scratch, write } from '../testing/setup.ts';
 import { findPulumi, PULUMI_VERSION, planPulumi } from './pulumi.mjs';
-import { program, removeScratch, scratch, write } from './testing.ts';
 
 afterEach(removeScratch);
 beforeEach(() => {

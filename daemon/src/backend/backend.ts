@@ -6,8 +6,8 @@ import type { OuterMode } from '@flannel-ts/flannel/backend-config';
 import type { Lease, LeaseAttributes, LeaseSubnets } from '@flannel-ts/flannel/lease';
 import type { NetworkConfig } from '@flannel-ts/flannel/network-config';
 import { DaemonError } from '../errors.ts';
-import type { ExternalInterface } from '../node/interface.ts';
 import type { DesiredState } from '../state/desired.ts';
+import type { ExternalInterface } from '../underlay/select.ts';
 import { createUdpBackend } from './udp.ts';
 
 /** With the leased subnets. */

@@ -10,11 +10,11 @@ import { carriesIpv6, outerModeOf, udpV6Data } from '@flannel-ts/flannel/udp-dat
 import type { Ip } from '@flannel-ts/inet/ip';
 import { compareIpv6Prefixes, ipv6PrefixesOverlap } from '@flannel-ts/inet/ipv6-prefix';
 import { comparePrefixes, prefixesOverlap } from '@flannel-ts/inet/prefix';
-import type { EngineRoute } from '../engine/engine.ts';
-import { MIN_IPV6_MTU } from '../engine/icmp6.ts';
+import type { EngineRoute } from '../datapath/tun/engine/engine.ts';
+import { MIN_IPV6_MTU } from '../datapath/tun/engine/icmp6.ts';
 import { DaemonError } from '../errors.ts';
-import type { ExternalInterface } from '../node/interface.ts';
 import type { DesiredState } from '../state/desired.ts';
+import type { ExternalInterface } from '../underlay/select.ts';
 import type { Backend, OwnNode } from './backend.ts';
 
 export function createUdpBackend(config: NetworkConfig, { port }: UdpConfig): Backend {

@@ -8,7 +8,7 @@ import type { Ipv6 } from '@flannel-ts/inet/ipv6';
 import type { Ipv6Interface, Ipv6Prefix } from '@flannel-ts/inet/ipv6-prefix';
 import type { Port } from '@flannel-ts/inet/port';
 import type { Ipv4Interface, Ipv4Prefix } from '@flannel-ts/inet/prefix';
-import type { EngineRoute } from '../engine/engine.ts';
+import type { EngineRoute } from '../datapath/tun/engine/engine.ts';
 
 /** A device that is ours alone: it is up and has these addresses and no others, but link-local ones of the kernel's. */
 export interface DesiredLink {

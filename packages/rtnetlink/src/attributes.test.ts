@@ -1,4 +1,5 @@
 import fc from 'fast-check';
+import { fromHex, toHex } from '../testing/scripted-transport.ts';
 import {
   attribute,
   attributeBe16,
@@ -19,7 +20,6 @@ import {
   readU16,
   readU32,
 } from './attributes.ts';
-import { fromHex, toHex } from './scripted-transport.ts';
 
 describe('attributes', () => {
   test('attribute() pads to four bytes and leaves the padding out of its length', () => {

@@ -8,6 +8,7 @@ import { ipv6Prefix } from '@flannel-ts/inet/ipv6-prefix';
 import { macFromBytes, parseMac } from '@flannel-ts/inet/mac';
 import { ipv4Prefix, parseIpv4Interface, parseIpv4Prefix } from '@flannel-ts/inet/prefix';
 import fc from 'fast-check';
+import { fromHex, SUCCESS, scriptedTransport, toHex } from '../testing/scripted-transport.ts';
 import { addAddress, listAddresses, parseAddress } from './address.ts';
 import { Netlink } from './connection.ts';
 import { parseFdbEntry, replaceFdb } from './fdb.ts';
@@ -18,7 +19,6 @@ import { parseMessages } from './message.ts';
 import { eventOf } from './monitor.ts';
 import { parseNeighbour, replaceNeighbour } from './neighbour.ts';
 import { addRoute, deleteRoute, listRoutes, parseRoute, replaceRoute } from './route.ts';
-import { fromHex, SUCCESS, scriptedTransport, toHex } from './scripted-transport.ts';
 
 /** The payload of the first request that `action` sends. */
 function payloadOf(action: (nl: Netlink) => unknown): Uint8Array {

@@ -1,3 +1,4 @@
+import { fromHex, type Script, SUCCESS, scriptedTransport } from '../testing/scripted-transport.ts';
 import { Netlink } from './connection.ts';
 import {
   encodeMessage,
@@ -8,7 +9,6 @@ import {
   NLMSG_DONE,
   NLMSG_ERROR,
 } from './message.ts';
-import { fromHex, type Script, SUCCESS, scriptedTransport } from './scripted-transport.ts';
 
 const DONE = { type: NLMSG_DONE, flags: 2, payload: new Uint8Array(4) };
 const ITEM = { type: 16, flags: 2, payload: fromHex('01020304') };

@@ -1,4 +1,5 @@
 import fc from 'fast-check';
+import { fromHex, toHex } from '../testing/scripted-transport.ts';
 import {
   encodeMessage,
   NLM_F_ACK_TLVS,
@@ -8,7 +9,6 @@ import {
   parseAcknowledgement,
   parseMessages,
 } from './message.ts';
-import { fromHex, toHex } from './scripted-transport.ts';
 
 const message = { type: 16, flags: 5, seq: 6, pid: 0, payload: fromHex('01020304') };
 

@@ -1,7 +1,7 @@
 /** The reference engine, which dies whenever the file FLTEST_ENGINE_DIES appears. */
 import { existsSync, rmSync } from 'node:fs';
-import type { StartEngine } from '../../../daemon/src/engine/engine.ts';
-import { startReferenceEngine as start } from '../../../daemon/src/engine/reference/engine';
+import type { StartEngine } from '../../../daemon/src/datapath/tun/engine/engine.ts';
+import { startReferenceEngine as start } from '../../../daemon/src/datapath/tun/engine/reference/engine';
 
 export const startReferenceEngine: StartEngine = async (config, signal) => {
   const engine = await start(config, signal);

@@ -1,6 +1,6 @@
 /** In the place of the reference engine: its thread sits in a system call that does not return, and it cannot be stopped. */
 import { Worker } from 'node:worker_threads';
-import type { Engine, StartEngine } from '../../../daemon/src/engine/engine.ts';
+import type { Engine, StartEngine } from '../../../daemon/src/datapath/tun/engine/engine.ts';
 
 const SOURCE = `
 const { workerData, parentPort } = require('node:worker_threads');

@@ -1,12 +1,12 @@
 import { createRequire } from 'node:module';
-import type * as fuzzing from '../../../daemon/src/engine/testing/fuzz.ts';
+import type * as fuzzing from '../../../daemon/testing/engine/fuzz.ts';
 import { bundle } from '../../build/bundle.mjs';
 import { say } from '../../setup/progress.mjs';
 import type { Context, Options } from '../context.ts';
 
 /** Ends with 1 at the first difference, and says how to see it again. */
 export async function fuzz({ root }: Context, { seconds, seed }: Options): Promise<number> {
-  const file = await bundle(root, 'daemon/src/engine/testing/fuzz.ts', 'dist/tools/fuzz.cjs');
+  const file = await bundle(root, 'daemon/testing/engine/fuzz.ts', 'dist/tools/fuzz.cjs');
   const program = createRequire(file)(file) as typeof fuzzing;
   const first = seed ?? Math.floor(Math.random() * 2 ** 32);
   say(`Seed ${first}, ${seconds} s`);

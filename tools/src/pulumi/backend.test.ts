@@ -1,6 +1,6 @@
 import { readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import { removeScratch, scratch, write } from '../../setup/testing.ts';
+import { removeScratch, scratch, write } from '../../testing/setup.ts';
 import { prepareBackend } from './backend.ts';
 
 afterEach(removeScratch);

@@ -2,7 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { copyFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
-import { removeScratch, scratch, write } from '../../setup/testing.ts';
+import { removeScratch, scratch, write } from '../../testing/setup.ts';
 import { isHeld, type Lock, readLocks } from './locks.ts';
 
 let child: ChildProcess;

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { removeScratch, scratch, write } from '../../setup/testing.ts';
+import { removeScratch, scratch, write } from '../../testing/setup.ts';
 import type { Pulumi } from './cli.ts';
 import { clearPendingOperations, configure, configValue, createStack, stackExists } from './stack.ts';
 

@@ -1,0 +1,258 @@
+/**
+ * The node's end of the overlay: the TUN device, the UDP socket and the engine between them. One owner for all three: it
+ * makes them, makes them again when they are lost, and lets go of them in the right order (a descriptor is closed when no
+ * thread uses it any more).
+ */
+import { formatIp, type Ip, isIpv6 } from '@flannel-ts/inet/ip';
+import type { Ipv4 } from '@flannel-ts/inet/ipv4';
+import type { Ipv6 } from '@flannel-ts/inet/ipv6';
+import type { Port } from '@flannel-ts/inet/port';
+import { isErrno } from '@flannel-ts/linux/errors';
+import { closeFd, type Fd } from '@flannel-ts/linux/files';
+import { writeSysctl } from '@flannel-ts/linux/sysctl';
+import type { Logger } from 'pino';
+import { Backoff, sleep } from '../../abort.ts';
+import { DaemonError, messageOf } from '../../errors.ts';
+import type { Engine, EngineCounters, EngineRoute, StartEngine } from './engine/engine.ts';
+import { EngineError } from './engine/errors.ts';
+import { openEngineSocket } from './engine/socket.ts';
+
+export interface TunnelSettings {
+  readonly listen: Ip;
+  readonly port: Port;
+  readonly mtu: number;
+  /** Source of ICMP errors; absent where IPv4 is off inside. */
+  readonly address?: Ipv4;
+  /** Source of ICMPv6 errors; absent where IPv6 is off. */
+  readonly address6?: Ipv6;
+  readonly filterPeers: boolean;
+}
+
+export interface TunDevice {
+  readonly name: string;
+  readonly fd: Fd;
+  close(): void;
+}
+
+export interface TunnelParts {
+  readonly startEngine: StartEngine;
+  /** `flannel%d` lets the kernel choose a number. */
+  readonly openDevice: (name: string) => TunDevice;
+  readonly log: Logger;
+  readonly report: (trouble: string | undefined) => void;
+}
+
+export interface TunnelStatistics {
+  readonly starts: number;
+  /** Engines that died, or did not start. */
+  readonly failures: number;
+  readonly counters: EngineCounters | undefined;
+}
+
+const DEVICE_NAME = 'flannel%d';
+const CALM_MS = 60_000;
+
+export class Tunnel {
+  private device: TunDevice | undefined;
+  private name = DEVICE_NAME;
+  private lastFailure = 0;
+  private starts = 0;
+  private failures = 0;
+  private readonly socketFd: Fd;
+  private engine: Engine | undefined;
+  private start: StartEngine;
+  private peers: readonly EngineRoute[] = [];
+  private readonly backoff = new Backoff(200, 10_000);
+  private readonly stopping = new AbortController();
+  /** Starts, stops and remakes run one after the other. */
+  private queue: Promise<unknown> = Promise.resolve();
+  private fail!: (error: Error) => void;
+
+  /** Rejects when only a new process helps. */
+  readonly broken: Promise<never>;
+
+  constructor(
+    private readonly settings: TunnelSettings,
+    private readonly parts: TunnelParts,
+  ) {
+    this.broken = new Promise((_, reject) => {
+      this.fail = reject;
+    });
+    this.broken.catch(() => {});
+    this.start = parts.startEngine;
+    this.socketFd = openSocket(settings);
+    try {
+      this.makeDevice();
+    } catch (error) {
+      closeFd(this.socketFd);
+      throw error;
+    }
+    void this.enqueue(() => this.startEngine());
+  }
+
+  get deviceName(): string {
+    return this.name;
+  }
+
+  /** Counters of the engine begin anew with each one; undefined while there is none. */
+  get statistics(): TunnelStatistics {
+    return { starts: this.starts, failures: this.failures, counters: this.engine?.counters() };
+  }
+
+  setPeers(peers: readonly EngineRoute[]): void {
+    this.peers = peers;
+    this.engine?.setRoutes(peers);
+  }
+
+  /** Another engine on the same device and socket. */
+  replaceEngine(start: StartEngine): Promise<void> {
+    this.start = start;
+    return this.enqueue(async () => {
+      await this.stopEngine();
+      await this.startEngine();
+    });
+  }
+
+  /** A new device, of the same name if it is free, and the engine on it: the old one was deleted. */
+  remakeDevice(): Promise<void> {
+    return this.enqueue(async () => {
+      this.parts.log.warn(`Device ${this.name} is gone: making it again`);
+      await this.stopEngine();
+      this.closeDevice();
+      this.makeDevice();
+      await this.startEngine();
+    });
+  }
+
+  async close(): Promise<void> {
+    this.stopping.abort();
+    await this.queue.catch(() => {});
+    await this.stopEngine();
+    this.closeDevice();
+    closeFd(this.socketFd);
+  }
+
+  private enqueue(task: () => Promise<void>): Promise<void> {
+    const run = this.queue.then(task, task);
+    this.queue = run.catch(() => {});
+    return run;
+  }
+
+  /** Does not throw: a failed start is tried again, with growing pauses. */
+  private async startEngine(): Promise<void> {
+    if (this.stopping.signal.aborted || this.engine !== undefined || this.device === undefined) return;
+    const { mtu, port, address, address6, filterPeers } = this.settings;
+    const config = {
+      tunFd: this.device.fd,
+      socketFd: this.socketFd,
+      ...(address !== undefined && { tunAddress: address }),
+      ...(address6 !== undefined && { tunAddress6: address6 }),
+      mtu,
+      port,
+      filterPeers,
+    };
+    try {
+      const engine = await this.start(config);
+      this.engine = engine;
+      this.starts++;
+      engine.setRoutes(this.peers);
+      void engine.failed.then((error) => this.onEngineFailed(engine, error));
+      this.parts.report(undefined);
+      this.parts.log.info({ device: this.name }, 'The engine runs');
+    } catch (error) {
+      if (error instanceof EngineError && error.code === 'UNSTOPPABLE') this.giveUp(error);
+      else this.retryAfter(`cannot start: ${messageOf(error)}`);
+    }
+  }
+
+  private onEngineFailed(engine: Engine, error: Error): void {
+    if (engine !== this.engine || this.stopping.signal.aborted) return;
+    this.parts.log.error(`The engine failed: ${messageOf(error)}`);
+    const trouble = `failed: ${messageOf(error)}`;
+    this.parts.report(trouble);
+    void this.enqueue(async () => {
+      if (engine !== this.engine) return; // made anew meanwhile, with another device
+      await this.stopEngine(trouble);
+      this.retryAfter(trouble);
+    }).catch(() => {});
+  }
+
+  private retryAfter(trouble: string): void {
+    // After a good while without a failure this one is a new story.
+    if (Date.now() - this.lastFailure > CALM_MS) this.backoff.reset();
+    this.lastFailure = Date.now();
+    this.failures++;
+    const delay = this.backoff.take();
+    this.parts.report(`${trouble}, next try in ${delay} ms`);
+    void sleep(delay, this.stopping.signal).then(() => this.enqueue(() => this.startEngine()));
+  }
+
+  private async stopEngine(why = 'stopped'): Promise<void> {
+    const { engine } = this;
+    this.engine = undefined;
+    if (engine === undefined) return;
+    this.parts.report(why);
+    try {
+      await engine.stop();
+    } catch (error) {
+      throw this.giveUp(error);
+    }
+  }
+
+  /** The engine's thread may still use the descriptors: they can neither be closed nor given to another one. */
+  private giveUp(error: unknown): DaemonError {
+    const broken = new DaemonError('ENGINE', `The engine cannot be stopped: ${messageOf(error)}`, { cause: error });
+    this.parts.report(broken.message);
+    this.fail(broken);
+    return broken;
+  }
+
+  private closeDevice(): void {
+    this.device?.close();
+    this.device = undefined;
+  }
+
+  /** Of the same name as before, so that rules that name it go on to hold. */
+  private makeDevice(): void {
+    try {
+      this.device = this.parts.openDevice(this.name);
+    } catch (error) {
+      // BUSY, EXISTS: of tun-tap.
+      if (!isErrno(error, 'BUSY', 'EXISTS') || this.name === DEVICE_NAME) throw error;
+      this.parts.log.warn(`The name ${this.name} is taken by another device: taking a new one`);
+      this.device = this.parts.openDevice(DEVICE_NAME);
+    }
+    this.name = this.device.name;
+    this.setParameters(this.name);
+  }
+
+  private setParameters(name: string): void {
+    const parameters = {
+      // The engine's ICMP errors have this node's own address as source; they would be martians (ip-sysctl.rst, accept_local).
+      [`net/ipv4/conf/${name}/accept_local`]: 1,
+      // Nobody is there to be solicited: no link-local address, no routers. An overlay of IPv4 needs no IPv6 at all.
+      [`net/ipv6/conf/${name}/addr_gen_mode`]: 1,
+      [`net/ipv6/conf/${name}/accept_ra`]: 0,
+      [`net/ipv6/conf/${name}/disable_ipv6`]: this.settings.address6 === undefined ? 1 : 0,
+    };
+    for (const [parameter, value] of Object.entries(parameters)) {
+      try {
+        writeSysctl(parameter, value);
+      } catch (error) {
+        if (!isErrno(error, 'ENOENT')) this.parts.log.warn(`Cannot set ${parameter}: ${messageOf(error)}`);
+      }
+    }
+  }
+}
+
+function openSocket({ listen, port }: TunnelSettings): Fd {
+  try {
+    return openEngineSocket(listen, port);
+  } catch (error) {
+    const hint = isErrno(error, 'EADDRINUSE') ? ': does another flanneld run here?' : '';
+    const where = isIpv6(listen) ? `[${formatIp(listen)}]` : formatIp(listen);
+    throw new DaemonError('KERNEL', `Cannot listen on UDP ${where}:${port}: ${messageOf(error)}${hint}`, {
+      cause: error,
+    });
+  }
+}

@@ -1,0 +1,71 @@
+/** The subcommands that do one thing and end: release and cleanup. */
+import { rmSync } from 'node:fs';
+import { OUTER_MODES } from '@flannel-ts/flannel/backend-config';
+import { RTPROT_FLANNEL } from '@flannel-ts/flannel/defaults';
+import { formatLeaseSubnets } from '@flannel-ts/flannel/lease';
+import { formatIp, type Ip } from '@flannel-ts/inet/ip';
+import { withNetlink } from '@flannel-ts/rtnetlink/connection';
+import { ensureLinkAbsent, listLinks } from '@flannel-ts/rtnetlink/link';
+import { ensureRouteAbsent, formatDestination, listRoutes } from '@flannel-ts/rtnetlink/route';
+import type { Logger } from 'pino';
+import { removeRules } from '../firewall/rules.ts';
+import type { Options } from '../options.ts';
+import type { SubnetManager } from '../subnet/manager.ts';
+import { readNodeFacts } from '../underlay/facts.ts';
+import { selectInterface } from '../underlay/select.ts';
+
+/** Gives back this node's lease, when it is taken out of service: else its subnet stays taken for 24 hours. */
+export async function release(
+  options: Options,
+  manager: SubnetManager,
+  log: Logger,
+  signal: AbortSignal,
+): Promise<void> {
+  const addresses = ownAddresses(options);
+  let count = 0;
+  for (const address of addresses) {
+    for (const lease of await manager.releaseLeases(address, signal)) {
+      count++;
+      log.info(`Released the lease of ${formatLeaseSubnets(lease)}`);
+    }
+  }
+  if (count === 0) log.info(`There is no lease of ${addresses.map(formatIp).join(' or ')}`);
+}
+
+/**
+ * By which the lease may be found, as flanneld would publish them: which of the two it was, only the network config knows, and
+ * that may have changed since.
+ */
+function ownAddresses({ interface: choice }: Options): Ip[] {
+  const { publicIp, publicIpv6 } = choice;
+  const given = [publicIp, publicIpv6].filter((address) => address !== undefined);
+  if (given.length > 0) return given;
+  const facts = withNetlink({}, (nl) => readNodeFacts(nl, choice.canReach));
+  const failures: unknown[] = [];
+  const found = OUTER_MODES.flatMap((mode) => {
+    try {
+      return [selectInterface(choice, mode, facts).address];
+    } catch (error) {
+      failures.push(error);
+      return [];
+    }
+  });
+  if (found.length === 0) throw failures[0];
+  return found;
+}
+
+/** Removes from this node what flanneld made on it. To be called when flanneld does not run: it would make it again. */
+export async function cleanup(options: Options, log: Logger): Promise<void> {
+  withNetlink({}, (nl) => {
+    const ipv6 = listRoutes<6>(nl, { protocol: RTPROT_FLANNEL, family: 6 });
+    for (const route of [...listRoutes(nl, { protocol: RTPROT_FLANNEL }), ...ipv6]) {
+      if (ensureRouteAbsent(nl, route)) log.info(`Removed the route to ${formatDestination(route)}`);
+    }
+    for (const { name, index } of listLinks(nl, { kind: 'tun' })) {
+      if (/^flannel\d+$/.test(name) && ensureLinkAbsent(nl, index)) log.info(`Removed the device ${name}`);
+    }
+  });
+  await removeRules();
+  rmSync(options.subnetFile, { force: true });
+  log.info('Removed the firewall rules and the subnet file');
+}

@@ -1,0 +1,148 @@
+import { readFileSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { parseLeaseKey, parseLeaseValue } from '@flannel-ts/flannel/lease';
+import { parseIpv4 } from '@flannel-ts/inet/ipv4';
+import { parseIpv4Prefix } from '@flannel-ts/inet/prefix';
+import { Control } from '../datapath/tun/engine/control.ts';
+import { claimSlots, PEER_STRIDE, setAbility, TOTAL, takeRoutes } from '../datapath/tun/engine/shared.ts';
+import { slotOf } from '../datapath/tun/engine/slots.ts';
+import { type Facts, METRICS, renderMetrics } from './metrics.ts';
+
+const PAGE = path.resolve(__dirname, '../../../docs/metrics.md');
+
+const DAEMON: Facts = {
+  version: '1.2.3',
+  ready: false,
+  parts: [
+    ['lease', false],
+    ['subnet file', true],
+  ],
+  residentBytes: 5e7,
+  cpuSeconds: 0.25,
+};
+
+function serving(): Facts {
+  const control = new Control();
+  const peer = parseIpv4('192.0.2.2');
+  control.setRoutes([{ subnet: parseIpv4Prefix('10.2.0.0/24'), peer }]);
+  const [row] = takeRoutes(control.shared)!.peers;
+  claimSlots(control.shared, [row!]);
+  control.shared.peers[slotOf(row!.peer) * PEER_STRIDE] = 7;
+  control.shared.totals[TOTAL.sentPackets] = 2 ** 40;
+  setAbility(control.shared, 'udpGro', 1);
+  return {
+    ...DAEMON,
+    ready: true,
+    serving: {
+      engine: 'fast',
+      tunnel: { starts: 3, failures: 2, counters: control.counters() },
+      reconcile: { passes: 9, failedPasses: 1, changes: 4 },
+      lease: {
+        subnet: parseIpv4Prefix('10.1.0.0/24'),
+        attributes: { publicIp: parseIpv4('192.0.2.1'), backendType: '' },
+      },
+      leaseEnd: 1_700_000_000_499,
+      leases: 2,
+    },
+  };
+}
+
+describe('renderMetrics()', () => {
+  test('tells before there is a lease what is known then', () => {
+    expect(renderMetrics(DAEMON)).toBe(`# HELP flannel_build_info Always 1; the version of flanneld as a label.
+# TYPE flannel_build_info gauge
+flannel_build_info{version="1.2.3"} 1
+# HELP flannel_ready Whether the node serves, as /readyz says.
+# TYPE flannel_ready gauge
+flannel_ready 0
+# HELP flannel_part_well Whether a part of the daemon is well; the node is ready when all are.
+# TYPE flannel_part_well gauge
+flannel_part_well{part="lease"} 0
+flannel_part_well{part="subnet_file"} 1
+# HELP process_resident_memory_bytes Resident memory of flanneld.
+# TYPE process_resident_memory_bytes gauge
+process_resident_memory_bytes 50000000
+# HELP process_cpu_seconds_total Processor time of flanneld, all threads.
+# TYPE process_cpu_seconds_total counter
+process_cpu_seconds_total 0.25
+`);
+  });
+
+  test('tells of the engine, the lease and the kernel afterwards', () => {
+    const lines = renderMetrics(serving()).split('\n');
+    expect(lines).toEqual(
+      expect.arrayContaining([
+        'flannel_ready 1',
+        'flannel_engine_info{engine="fast"} 1',
+        'flannel_engine_starts_total 3',
+        'flannel_engine_sent_packets_total 1099511627776',
+        'flannel_engine_dropped_packets_total{reason="no_route"} 0',
+        'flannel_engine_offload_in_use{offload="udp_gro"} 1',
+        'flannel_engine_offload_in_use{offload="udp_segment"} 0',
+        'flannel_engine_peer_sent_packets_total{peer="192.0.2.2"} 7',
+        'flannel_lease_info{subnet="10.1.0.0/24",public_ip="192.0.2.1"} 1',
+        'flannel_lease_end_timestamp_seconds 1700000000',
+        'flannel_reconcile_failed_passes_total 1',
+      ]),
+    );
+  });
+
+  test('tells of the lease of a node that has both families, or IPv6 alone', () => {
+    const facts = serving();
+    const info = (key: string, value: string) => {
+      const lease = { ...parseLeaseKey(key)!, attributes: parseLeaseValue(value) };
+      const text = renderMetrics({ ...facts, serving: { ...facts.serving!, lease } });
+      return text.split('\n').find((line) => line.startsWith('flannel_lease_info'));
+    };
+    const outer = '"BackendV6Data":{"Inner":"IPv6","Outer":"IPv6"}';
+    expect(info('10.1.0.0-24&fd00::-64', '{"PublicIP":"192.0.2.1","PublicIPv6":"2001:db8::1"}')).toBe(
+      'flannel_lease_info{subnet="10.1.0.0/24,fd00::/64",public_ip="192.0.2.1"} 1',
+    );
+    expect(info('0.0.0.0-0&fd00::-64', `{"PublicIP":"0.0.0.0","PublicIPv6":"2001:db8::1",${outer}}`)).toBe(
+      'flannel_lease_info{subnet="fd00::/64",public_ip="2001:db8::1"} 1',
+    );
+  });
+
+  test('has every metric of the table while an engine runs', () => {
+    const text = renderMetrics(serving());
+    for (const { name, type } of METRICS) expect(text).toContain(`# TYPE ${name} ${type}\n${name}`);
+  });
+
+  test('leaves out the counters of an engine that does not run', () => {
+    const facts = serving();
+    const tunnel = { starts: 1, failures: 1, counters: undefined };
+    const text = renderMetrics({ ...facts, serving: { ...facts.serving!, tunnel } });
+    expect(text).toContain('flannel_engine_running 0');
+    expect(text).not.toContain('packets');
+  });
+
+  test('escapes what would end a label', () => {
+    expect(renderMetrics({ ...DAEMON, version: 'a"b\\c\n' })).toContain('{version="a\\"b\\\\c\\n"} 1\n');
+  });
+});
+
+test('METRICS have names and units as Prometheus wants them, each once', () => {
+  for (const { name, type } of METRICS) {
+    expect(name).toMatch(/^(flannel|process)_[a-z_]+$/);
+    expect(name.endsWith('_total')).toBe(type === 'counter');
+  }
+  expect(new Set(METRICS.map(({ name }) => name)).size).toBe(METRICS.length);
+});
+
+/** Made anew by: UPDATE_PAGES=1 npx jest --selectProjects unit --testPathPatterns node/metrics */
+test('docs/metrics.md is what the table of metrics says', () => {
+  const row = ({ name, type, labels, help }: (typeof METRICS)[number]) =>
+    `| \`${name}\` | ${type} | ${labels.map((label) => `\`${label}\``).join(', ')} | ${help} |`;
+  const page = `# Metrics
+
+flanneld answers on \`http://ADDRESS:PORT/metrics\`, in the text format of Prometheus, with the address and port of
+\`-healthz-ip\` and \`-healthz-port\` (0, the default, turns it off). The counters of the engine are read from shared memory while
+it runs; asking does not slow it down. They begin at 0 with every start of an engine, as Prometheus expects of counters.
+
+| name | type | labels | what it tells |
+|---|---|---|---|
+${METRICS.map(row).join('\n')}
+`;
+  if (process.env.UPDATE_PAGES) writeFileSync(PAGE, page);
+  expect(readFileSync(PAGE, 'utf8')).toBe(page);
+});

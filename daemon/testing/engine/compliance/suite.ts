@@ -1,0 +1,19 @@
+import type { StartEngine } from '../../../src/datapath/tun/engine/engine.ts';
+import type { LabOptions } from '../lab.ts';
+import { describeIpv6 } from './ipv6.ts';
+import { describeLife } from './life.ts';
+import { describeTraffic } from './traffic.ts';
+import { describeWire } from './wire.ts';
+
+/**
+ * The tests that every engine passes, as root, over two namespaces joined by a veth. None proves anything by waiting: that
+ * something does not happen is shown by a later packet that does arrive, since an engine keeps the order of a direction.
+ */
+export function describeEngine(name: string, start: StartEngine, options?: LabOptions): void {
+  describe(name, () => {
+    describeWire(start, options);
+    if (options?.ipv6) describeIpv6(start, options);
+    describeTraffic(start, options);
+    describeLife(start, options);
+  });
+}

@@ -1,0 +1,47 @@
+import { once } from 'node:events';
+import { createInterface } from 'node:readline';
+import { parseIpv4 } from '@flannel-ts/inet/ipv4';
+import { parsePort } from '@flannel-ts/inet/port';
+import { parseIpv4Prefix } from '@flannel-ts/inet/prefix';
+import { open } from 'tun-tap/open';
+import type { EngineConfig } from '../../src/datapath/tun/engine/engine.ts';
+import { startFastEngine } from '../../src/datapath/tun/engine/fast/engine.ts';
+import { startReferenceEngine } from '../../src/datapath/tun/engine/reference/engine.ts';
+import { openEngineSocket } from '../../src/datapath/tun/engine/socket.ts';
+
+/**
+ * A node without control side, for measurements: one engine between a TUN device and a socket as flanneld opens them. Prints
+ * "running"; after that a line of counters (JSON) for each line read; ends at the end of its input.
+ *
+ * Arguments: engine, own address, device address, MTU, then SUBNET=PEER for each route. ENGINE_SETTINGS may hold further
+ * properties of the engine's configuration, as JSON.
+ */
+async function main([engineName, own, device, mtu, ...routes]: readonly string[]): Promise<void> {
+  const fast = engineName === 'fast';
+  const tun = open({ name: 'flannel0', vnetHeader: true });
+  const port = parsePort(8285);
+  const socketFd = openEngineSocket(parseIpv4(own!), port);
+  const start = fast ? startFastEngine : startReferenceEngine;
+  const settings = JSON.parse(process.env.ENGINE_SETTINGS ?? '{}') as Partial<EngineConfig>;
+  const tunAddress = parseIpv4(device!);
+  const engine = await start({ tunFd: tun.fd, socketFd, tunAddress, mtu: Number(mtu), port, ...settings });
+  engine.setRoutes(
+    routes.map((text) => {
+      const [subnet, peer] = text.split('=') as [string, string];
+      return { subnet: parseIpv4Prefix(subnet), peer: parseIpv4(peer) };
+    }),
+  );
+  void engine.failed.then((error) => {
+    throw error;
+  });
+  process.stdout.write('running\n');
+  const lines = createInterface({ input: process.stdin });
+  lines.on('line', () => {
+    const { peers, ...counters } = engine.counters();
+    process.stdout.write(`${JSON.stringify({ ...counters, peers: peers.size })}\n`);
+  });
+  await once(lines, 'close');
+  await engine.stop();
+}
+
+void main(process.argv.slice(2));
