@@ -10,8 +10,14 @@ import { isNetlinkError } from '@flannel-ts/rtnetlink/errors';
 import { listLinks } from '@flannel-ts/rtnetlink/link';
 import { listRoutes, lookUpRoute } from '@flannel-ts/rtnetlink/route';
 import { sleep } from '../abort.ts';
-import type { InterfaceOptions } from '../options.ts';
-import { type AddressFacts, type ExternalInterface, isSettling, type NodeFacts, selectInterface } from './select.ts';
+import {
+  type AddressFacts,
+  type ExternalInterface,
+  type InterfaceOptions,
+  isSettling,
+  type NodeFacts,
+  selectInterface,
+} from './select.ts';
 
 /** As long as addresses of IPv6 are commonly checked, and some more. */
 const SETTLED_WITHIN_MS = 10_000;

@@ -1,8 +1,7 @@
 import { formatIp, parseIp } from '@flannel-ts/inet/ip';
 import { parseIpv4 } from '@flannel-ts/inet/ipv4';
 import { parseIpv6 } from '@flannel-ts/inet/ipv6';
-import type { InterfaceOptions } from '../options.ts';
-import { isSettling, type LinkFacts, type NodeFacts, selectInterface } from './select.ts';
+import { type InterfaceOptions, isSettling, type LinkFacts, type NodeFacts, selectInterface } from './select.ts';
 
 const address = (text: string, permanent = true, more = {}): LinkFacts['addresses'][number] => ({
   address: parseIp(text),

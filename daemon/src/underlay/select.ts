@@ -5,7 +5,15 @@ import { formatIp, type Ip, isIpv6, parseIp } from '@flannel-ts/inet/ip';
 import { type Ipv4, isIpv4Text, isLinkLocalIpv4, isLoopbackIpv4 } from '@flannel-ts/inet/ipv4';
 import { IPV6_LOOPBACK, type Ipv6, isIpv6Text, isLinkLocalIpv6 } from '@flannel-ts/inet/ipv6';
 import { DaemonError } from '../errors.ts';
-import type { InterfaceOptions } from '../options.ts';
+
+/** What the operator said about it; each absent or empty means nothing was said. */
+export interface InterfaceOptions {
+  readonly names: readonly string[];
+  readonly patterns: readonly RegExp[];
+  readonly canReach?: Ip;
+  readonly publicIp?: Ipv4;
+  readonly publicIpv6?: Ipv6;
+}
 
 /**
  * The public addresses are what the lease tells others, and other ones than the interface's behind a NAT; the one of the family

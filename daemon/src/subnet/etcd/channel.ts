@@ -11,7 +11,7 @@ import { type ChannelCredentials, type ChannelOptions, credentials, Metadata } f
 import { Host } from 'etcd3/lib/connection-pool';
 import { castGrpcError } from 'etcd3/lib/errors';
 import type { IAuthenticateResponse, WatchClient } from 'etcd3/lib/rpc';
-import type { EtcdOptions } from '../../options.ts';
+import type { EtcdOptions } from './settings.ts';
 
 export type ChannelSettings = Omit<EtcdOptions, 'prefix' | 'endpoints'>;
 export type WatchStream = Awaited<ReturnType<WatchClient['watch']>>;

@@ -7,8 +7,8 @@
 import { EtcdInvalidAuthTokenError, EtcdPermissionDeniedError, isRecoverableError } from 'etcd3/lib/errors';
 import type * as RPC from 'etcd3/lib/rpc';
 import { DaemonError, messageOf } from '../../errors.ts';
-import type { EtcdOptions } from '../../options.ts';
 import { Channel, type WatchStream } from './channel.ts';
+import type { EtcdOptions } from './settings.ts';
 
 export interface KeyValue {
   readonly key: string;

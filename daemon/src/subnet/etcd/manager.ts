@@ -7,12 +7,12 @@ import type { Ip } from '@flannel-ts/inet/ip';
 import type { Logger } from 'pino';
 import { sleep } from '../../abort.ts';
 import { messageOf } from '../../errors.ts';
-import type { EtcdOptions } from '../../options.ts';
 import type { AcquireRequest, LeaseEvent, SubnetManager } from '../manager.ts';
 import { acquire, type Held, type Shop } from './acquire.ts';
 import { EtcdClient } from './client.ts';
 import { hold } from './hold.ts';
 import { Layout, RecordReader } from './records.ts';
+import type { EtcdOptions } from './settings.ts';
 import { type RangeEvent, WATCH_TIMINGS, type WatchTimings, watchRange } from './watch.ts';
 
 export interface EtcdManagerSettings {

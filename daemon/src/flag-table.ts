@@ -1,0 +1,62 @@
+/** Every flag of flanneld with its kind, default and help: what -help and docs/flags.md show, and what options.ts reads. */
+import { DEFAULT_BUSY_POLL_US, MAX_BUSY_POLL_US, MAX_QUEUES } from '@flannel-ts/flannel/backend-config';
+import { DEFAULT_ETCD_PREFIX, DEFAULT_SUBNET_FILE } from '@flannel-ts/flannel/defaults';
+import type { FlagTable } from './flags.ts';
+
+const string = (fallback: string, help: string) => ({ kind: 'string', fallback, help }) as const;
+const integer = (fallback: number, help: string) => ({ kind: 'integer', fallback: String(fallback), help }) as const;
+const boolean = (fallback: boolean, help: string) => ({ kind: 'boolean', fallback: String(fallback), help }) as const;
+const list = (help: string) => ({ kind: 'list', fallback: '', help }) as const;
+
+export const FLAGS = {
+  'etcd-endpoints': string('http://127.0.0.1:4001,http://127.0.0.1:2379', 'comma-separated list of etcd endpoints'),
+  'etcd-prefix': string(DEFAULT_ETCD_PREFIX, 'etcd prefix'),
+  'etcd-keyfile': string('', 'client key for etcd'),
+  'etcd-certfile': string('', 'client certificate for etcd'),
+  'etcd-cafile': string('', 'certificate authority of etcd; works without a client certificate, too'),
+  'etcd-username': string('', 'user name for etcd'),
+  'etcd-password': string('', 'password for etcd; better given as FLANNELD_ETCD_PASSWORD'),
+  iface: list('interface (name or address) for traffic between hosts; repeat it to try several in order'),
+  'iface-regex': list(
+    'regular expression for the address or name of the interface, tried after -iface; may be repeated',
+  ),
+  'iface-can-reach': string('', 'choose the interface by which this address, of IPv4 or IPv6, is reached'),
+  'subnet-file': string(DEFAULT_SUBNET_FILE, 'file to write subnet, MTU and masquerading to'),
+  'public-ip': string('', 'address that other nodes reach this one by'),
+  'public-ipv6': string(
+    '',
+    'the same for IPv6: to publish beside it, or alone where nodes reach each other by IPv6 only',
+  ),
+  'subnet-lease-renew-margin': integer(60, 'minutes before the end of the lease at which it is renewed (1 to 1439)'),
+  'ip-masq': boolean(false, 'masquerade traffic that leaves the overlay network'),
+  'ip-masq-fully-random-disable': boolean(false, 'masquerade without fully random source ports'),
+  'kube-subnet-mgr': boolean(false, 'take the subnet from the Kubernetes API instead of etcd'),
+  'kube-api-url': string('', 'Kubernetes API server'),
+  'kubeconfig-file': string('', 'kubeconfig file'),
+  'kube-annotation-prefix': string('flannel.alpha.coreos.com', 'prefix of node annotations'),
+  'net-config-path': string('/etc/kube-flannel/net-conf.json', 'network config file for the Kubernetes subnet manager'),
+  'set-node-network-unavailable': boolean(true, 'set the node condition NetworkUnavailable'),
+  'healthz-ip': string('0.0.0.0', 'address for /healthz, /readyz and /metrics'),
+  'healthz-port': integer(0, 'port for /healthz, /readyz and /metrics; 0 turns them off'),
+  'iptables-resync': integer(5, 'seconds between checks of the firewall rules'),
+  'iptables-forward-rules': boolean(true, 'accept forwarded traffic of the overlay network'),
+  'ip-blackhole-route': boolean(false, 'blackhole route for addresses of the own subnet that no pod has'),
+  engine: string(
+    '',
+    'what forwards packets of the udp backend: fast, or reference (one packet per system call). This and the next three win over Engine, Offload, BusyPollUs and Queues of Backend in the network config',
+  ),
+  'engine-offload': boolean(true, 'let the fast engine use offloads of the kernel; turn off where they misbehave'),
+  'engine-busy-poll': integer(
+    DEFAULT_BUSY_POLL_US,
+    `microseconds (0 to ${MAX_BUSY_POLL_US}) that the fast engine looks for more packets before it sleeps, while that pays`,
+  ),
+  'engine-queues': integer(1, `queues of the device (1 to ${MAX_QUEUES}), each with a thread of the fast engine`),
+  version: boolean(false, 'print the version and exit'),
+  help: boolean(false, 'print this and exit'),
+  h: boolean(false, 'print this and exit'),
+  v: integer(0, 'verbosity: 1 logs more, 4 all'),
+  vmodule: string('', 'accepted for compatibility'),
+  log_backtrace_at: string('', 'accepted for compatibility'),
+} as const satisfies FlagTable;
+
+export type FlagName = keyof typeof FLAGS;

@@ -1,0 +1,91 @@
+/** The values of flags, from the command line or else the environment, read as what a flag means. */
+import { type Ip, parseIp } from '@flannel-ts/inet/ip';
+import { type Ipv4, isIpv4Text, parseIpv4 } from '@flannel-ts/inet/ipv4';
+import { type Ipv6, isIpv6Text, isLinkLocalIpv6, parseIpv6 } from '@flannel-ts/inet/ipv6';
+import { messageOf } from './errors.ts';
+import { FLAGS, type FlagName } from './flag-table.ts';
+import { booleanValue, checkValue, environmentName, type ParsedFlags, usage } from './flags.ts';
+
+export class FlagValues {
+  constructor(private readonly values: ReadonlyMap<string, readonly string[]>) {}
+
+  all(name: FlagName): readonly string[] {
+    return (this.values.get(name) ?? []).filter((value) => value !== '');
+  }
+
+  text(name: FlagName): string {
+    return this.values.get(name)?.at(-1) ?? FLAGS[name].fallback;
+  }
+
+  optional(name: FlagName): string | undefined {
+    return this.text(name) === '' ? undefined : this.text(name);
+  }
+
+  /** By the command line or the environment, be it with the default value. */
+  isGiven(name: FlagName): boolean {
+    return this.values.has(name);
+  }
+
+  flag(name: FlagName): boolean {
+    return booleanValue(this.text(name));
+  }
+
+  integer(name: FlagName, min: number, max: number): number {
+    const value = Number(this.text(name));
+    if (value < min || value > max)
+      throw usage(`Invalid value ${value} for flag -${name}: must be from ${min} to ${max}`);
+    return value;
+  }
+
+  address(name: FlagName): Ipv4 | undefined {
+    const text = this.optional(name);
+    if (text === undefined) return undefined;
+    if (!isIpv4Text(text))
+      throw usage(`Invalid value ${JSON.stringify(text)} for flag -${name}: write an IPv4 address`);
+    return parseIpv4(text);
+  }
+
+  address6(name: FlagName): Ipv6 | undefined {
+    const text = this.optional(name);
+    if (text === undefined) return undefined;
+    if (!isIpv6Text(text))
+      throw usage(`Invalid value ${JSON.stringify(text)} for flag -${name}: write an IPv6 address`);
+    const address = parseIpv6(text);
+    if (isLinkLocalIpv6(address)) {
+      throw usage(
+        `Invalid value ${JSON.stringify(text)} for flag -${name}: a link-local address is known on its link only`,
+      );
+    }
+    return address;
+  }
+
+  anyAddress(name: FlagName): Ip | undefined {
+    const text = this.optional(name);
+    if (text === undefined) return undefined;
+    try {
+      return parseIp(text);
+    } catch {
+      throw usage(`Invalid value ${JSON.stringify(text)} for flag -${name}: write an IPv4 or IPv6 address`);
+    }
+  }
+}
+
+/** The environment counts where the command line says nothing; an empty variable is none. */
+export function withEnvironment(
+  flags: ParsedFlags,
+  environment: Readonly<Record<string, string | undefined>>,
+  warnings: string[],
+): ReadonlyMap<string, readonly string[]> {
+  const values = new Map(flags.given);
+  for (const [name, spec] of Object.entries(FLAGS)) {
+    const value = environment[environmentName(name)];
+    if (value === undefined || value === '' || values.has(name)) continue;
+    try {
+      checkValue(name, spec, value);
+      values.set(name, [value]);
+    } catch (error) {
+      warnings.push(`Environment variable ${environmentName(name)} is not used: ${messageOf(error)}`);
+    }
+  }
+  return values;
+}
