@@ -25,6 +25,7 @@ import {
   type InterfaceOf,
   type IpOf,
   ipToBytes,
+  ofFamily,
   readIp,
 } from './ip.ts';
 import { NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE } from './message.ts';
@@ -72,12 +73,12 @@ export interface AddressFilter<F extends Family> {
 export function listAddresses<F extends Family = 4>(nl: Netlink, filter: AddressFilter<F> = {}): Address<F>[] {
   const family = filter.family ?? (4 as F);
   try {
-    return nl
-      .dump({
-        type: c.RTM_GETADDR,
-        parts: [encodeHeader(addressFamily(family), 0, 0, 0, filter.index ?? 0)],
-        operation: filter.index === undefined ? 'list addresses' : `list addresses of link ${filter.index}`,
-      })
+    const answers = nl.dump({
+      type: c.RTM_GETADDR,
+      parts: [encodeHeader(addressFamily(family), 0, 0, 0, filter.index ?? 0)],
+      operation: filter.index === undefined ? 'list addresses' : `list addresses of link ${filter.index}`,
+    });
+    return ofFamily(answers, family)
       .map((message) => parseAddress<F>(message.payload))
       .filter((address) => filter.index === undefined || address.index === filter.index);
   } catch (error) {

@@ -5,6 +5,7 @@ import type { Ipv6Interface, Ipv6Prefix } from '@flannel-ts/inet/ipv6-prefix';
 import type { Ipv4Interface, Ipv4Prefix } from '@flannel-ts/inet/prefix';
 import type { Attributes } from './attributes.ts';
 import { AF_INET, AF_INET6 } from './constants.ts';
+import type { NetlinkMessage } from './message.ts';
 
 export type Family = 4 | 6;
 export type IpOf<F extends Family> = F extends 4 ? Ipv4 : Ipv6;
@@ -13,6 +14,14 @@ export type InterfaceOf<F extends Family> = F extends 4 ? Ipv4Interface : Ipv6In
 
 export function addressFamily(family: Family): number {
   return family === 4 ? AF_INET : AF_INET6;
+}
+
+/**
+ * The answers to a dump that are of the family that was asked for: ifaddrmsg, rtmsg, ndmsg and fib_rule_hdr begin with it.
+ * A kernel without IPv6 (`ipv6.disable=1`) has no dump for it and answers with every family it knows (rtnetlink_rcv_msg).
+ */
+export function ofFamily(messages: readonly NetlinkMessage[], family: Family): NetlinkMessage[] {
+  return messages.filter(({ payload }) => payload[0] === addressFamily(family));
 }
 
 export function familyOfIp(ip: Ipv4 | Ipv6): Family {

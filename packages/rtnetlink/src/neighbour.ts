@@ -6,7 +6,7 @@ import { attribute, attributeU32, parseAttributes } from './attributes.ts';
 import type { Netlink } from './connection.ts';
 import * as c from './constants.ts';
 import { isNetlinkError } from './errors.ts';
-import { addressFamily, type Family, familyOfIp, formatIp, type IpOf, ipToBytes, readIp } from './ip.ts';
+import { addressFamily, type Family, familyOfIp, formatIp, type IpOf, ipToBytes, ofFamily, readIp } from './ip.ts';
 import { NLM_F_CREATE, NLM_F_REPLACE } from './message.ts';
 import { encodeNeighbourHeader, NDMSG_LENGTH, parseNeighbourHeader } from './neighbour-header.ts';
 
@@ -41,7 +41,8 @@ export function listNeighbours<F extends Family = 4>(nl: Netlink, filter: Neighb
   const parts = [encodeNeighbourHeader({ family: addressFamily(family) })];
   if (filter.index !== undefined) parts.push(attributeU32(c.NDA_IFINDEX, filter.index));
   const found: Neighbour<F>[] = [];
-  for (const message of nl.dump({ type: c.RTM_GETNEIGH, parts, operation: 'list neighbours' })) {
+  const answers = nl.dump({ type: c.RTM_GETNEIGH, parts, operation: 'list neighbours' });
+  for (const message of ofFamily(answers, family)) {
     const neighbour = parseNeighbour<F>(message.payload);
     if (neighbour && (filter.index === undefined || neighbour.index === filter.index)) found.push(neighbour);
   }

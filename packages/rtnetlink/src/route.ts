@@ -25,6 +25,7 @@ import {
   formatSlash,
   type IpOf,
   ipToBytes,
+  ofFamily,
   type PrefixOf,
   prefixOf,
   readIp,
@@ -107,8 +108,7 @@ export function listRoutes<F extends Family = 4>(nl: Netlink, filter: RouteFilte
   const parts = [header, attributeU32(c.RTA_TABLE, table)];
   if (filter.outIndex !== undefined) parts.push(attributeU32(c.RTA_OIF, filter.outIndex));
   try {
-    return nl
-      .dump({ type: c.RTM_GETROUTE, parts, operation: 'list routes' })
+    return ofFamily(nl.dump({ type: c.RTM_GETROUTE, parts, operation: 'list routes' }), family)
       .map((message) => parseRoute<F>(message.payload))
       .filter((route) => matches(route, filter, table));
   } catch (error) {
