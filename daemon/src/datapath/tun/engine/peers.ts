@@ -32,7 +32,7 @@ export class RouteTable {
     }
     this.#levels = [...byLength]
       .sort(([a], [b]) => b - a)
-      .map(([length, level]) => ({ mask: netmask(length) | 0, rows: level }));
+      .map(([length, level]) => ({ mask: netmask(4, length) | 0, rows: level }));
     this.size = rows.length;
     this.#peers = Uint32Array.from(rows, (row) => row.peer);
   }
