@@ -14,6 +14,7 @@ const shared = {
   },
   transformIgnorePatterns: ['/node_modules/'],
   moduleFileExtensions: ['ts', 'mjs', 'js', 'cjs', 'json', 'node'],
+  setupFiles: ['<rootDir>/daemon/testing/workers.ts'],
 };
 const unit = ['packages', 'daemon', 'cni', 'infra', 'bench', 'tools'].map(
   (wing) => `<rootDir>/${wing}/**/*.test.{ts,mjs}`,

@@ -1,12 +1,9 @@
 import { Worker } from 'node:worker_threads';
 
-/** Workers by name; the file that runs in the thread, relative to this directory. Kept in step with build/workers.mjs. */
-const ENTRIES = { 'engine-reference': 'reference/worker.ts', 'engine-fast': 'fast/worker.ts' } as const;
+export type WorkerName = 'engine-reference' | 'engine-fast';
 
-export type WorkerName = keyof typeof ENTRIES;
-
-/** Put in place by the build (`workerDefine` of build/workers.mjs): the bundled source of each worker. */
-declare const FLANNEL_WORKERS: Readonly<Record<WorkerName, string>> | undefined;
+/** The bundled source of each worker: put in place by the build (`workerDefine` of build/workers.mjs). */
+declare const FLANNEL_WORKERS: Readonly<Record<WorkerName, string>>;
 
 /**
  * Code started from text would look for packages (koffi) from the working directory; let it look from the program instead. The
@@ -17,39 +14,8 @@ function prologue(): string {
   return `globalThis.require = process.getBuiltinModule('node:module').createRequire(${JSON.stringify(program)});\n`;
 }
 
-/**
- * Starts a worker from source text: the one way that is the same in jest, in a Node bundle and in a binary compiled by Bun. None
- * of them can load a TypeScript file by its path.
- */
+/** Starts a worker from its source text: a program in one file (a Node bundle, a binary compiled by Bun) has no other file to load. */
 export function spawnWorker(name: WorkerName, workerData: unknown): Worker {
-  const source = typeof FLANNEL_WORKERS === 'undefined' ? developmentSource(name) : FLANNEL_WORKERS[name];
   const start = process.versions.bun === undefined ? prologue() : '';
-  return new Worker(start + source, { eval: true, name, workerData });
-}
-
-const bundled = new Map<WorkerName, string>();
-
-/** Outside of a build (tests, ts-node): bundled from the sources, with the development dependency esbuild. */
-function developmentSource(name: WorkerName): string {
-  let source = bundled.get(name);
-  if (source === undefined) {
-    source = bundle(ENTRIES[name]);
-    bundled.set(name, source);
-  }
-  return source;
-}
-
-function bundle(file: string): string {
-  const load = require; // by value, so that no bundler of the daemon follows it to esbuild
-  const { buildSync } = load('esbuild') as typeof import('esbuild');
-  const { outputFiles } = buildSync({
-    entryPoints: [`${__dirname}/${file}`],
-    bundle: true,
-    write: false,
-    platform: 'node',
-    format: 'cjs',
-    target: 'node20',
-    logLevel: 'silent',
-  });
-  return outputFiles[0]!.text;
+  return new Worker(start + FLANNEL_WORKERS[name], { eval: true, name, workerData });
 }
