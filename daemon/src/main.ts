@@ -1,8 +1,6 @@
 /** flanneld's entry point: arguments, signals, exit codes (0 done, 1 failed, 2 wrong usage). */
 import { exitNow } from '@flannel-ts/linux/process';
 import type { Logger } from 'pino';
-import { open } from 'tun-tap/open';
-import { chooseEngine, type EngineSettings } from './datapath/tun/engine/choose.ts';
 import { DaemonError, messageOf } from './errors.ts';
 import { runDaemon } from './flanneld.ts';
 import { createLogger } from './log.ts';
@@ -48,11 +46,7 @@ async function run(options: Options, log: Logger, signal: AbortSignal): Promise<
   try {
     if (options.command === 'release') return await release(options, manager, log, signal);
     log.info({ version: VERSION, pid: process.pid }, 'Starting flanneld');
-    const engineOf = (settings: EngineSettings) => chooseEngine(settings, (text) => log.warn(text));
-    // The header costs an engine without offloads nothing, and lets another one take over the device.
-    const openDevice = (name: string, multiQueue: boolean) =>
-      open({ name, kind: 'tun', exclusive: true, vnetHeader: true, multiQueue });
-    await runDaemon(options, { manager, log, engineOf, openDevice }, signal);
+    await runDaemon(options, manager, log, signal);
     log.info('Stopped');
   } finally {
     manager.close();

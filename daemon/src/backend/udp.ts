@@ -1,6 +1,6 @@
 /**
  * flannel's udp backend: a TUN device with the route to the whole network, and a table of who has which subnet for the
- * engine (pkg/backend/udp/udp_network_amd64.go). IPv6 is ours, inside and outside: flannel's has none, and a node of flannel's
+ * data path (pkg/backend/udp/udp_network_amd64.go). IPv6 is ours, inside and outside: flannel's has none, and a node of flannel's
  * gets none.
  */
 import { backendOverhead, type OuterMode, type UdpConfig } from '@flannel-ts/flannel/backend-config';
@@ -10,20 +10,22 @@ import { carriesIpv6, outerModeOf, udpV6Data } from '@flannel-ts/flannel/udp-dat
 import type { Ip } from '@flannel-ts/inet/ip';
 import { compareIpv6Prefixes, ipv6PrefixesOverlap } from '@flannel-ts/inet/ipv6-prefix';
 import { comparePrefixes, prefixesOverlap } from '@flannel-ts/inet/prefix';
-import type { EngineRoute } from '../datapath/tun/engine/engine.ts';
-import { MIN_IPV6_MTU } from '../datapath/tun/engine/icmp6.ts';
+import type { OverlayPeer } from '../datapath/datapath.ts';
 import { DaemonError } from '../errors.ts';
-import type { DesiredState } from '../state/desired.ts';
 import type { ExternalInterface } from '../underlay/select.ts';
-import type { Backend, OwnNode } from './backend.ts';
+import type { Backend, Desired, OwnNode } from './backend.ts';
+
+/** RFC 8200, section 5. */
+const MIN_IPV6_MTU = 1280;
 
 export function createUdpBackend(config: NetworkConfig, { port }: UdpConfig): Backend {
   const mode = outerMode(config);
   return {
+    type: 'udp',
     mode,
     attributes: (external) => attributesOf(config, mode, external),
     mtu: (external) => mtuOf(config, mode, external),
-    desiredState: (node, leases) => udpState(config, mode, port, node, leases),
+    desired: (node, leases) => udpDesired(config, mode, port, node, leases),
   };
 }
 
@@ -58,28 +60,31 @@ function mtuOf(config: NetworkConfig, mode: OuterMode, external: ExternalInterfa
   return mtu;
 }
 
-function udpState(
+function udpDesired(
   config: NetworkConfig,
   mode: OuterMode,
   port: UdpConfig['port'],
   node: OwnNode,
   leases: Iterable<Lease>,
-): DesiredState {
+): Desired {
   const mtu = mtuOf(config, mode, node.external);
   const { ipv6 } = config;
   const address = config.enableIpv4 ? node.subnet?.base : undefined;
   const address6 = ipv6 && node.ipv6Subnet?.base;
-  const link = node.device;
+  const { device } = node;
   const families = [
-    ...(address === undefined ? [] : [{ address: { address, length: 32 }, route: { dst: config.network, link } }]),
+    ...(address === undefined ? [] : [{ address: { address, length: 32 }, network: config.network }]),
     ...(ipv6 === undefined || address6 === undefined
       ? []
-      : [{ address: { address: address6, length: 128 }, route: { dst: ipv6.network, link } }]),
+      : [{ address: { address: address6, length: 128 }, network: ipv6.network }]),
   ];
+  const addresses = families.map((family) => family.address);
   return {
-    links: [{ name: link, kind: 'tun', mtu, addresses: families.map((family) => family.address) }],
-    routes: families.map(({ route }) => route),
-    tunnel: {
+    state: {
+      links: device === undefined ? [] : [{ name: device, kind: 'tun', mtu, addresses }],
+      routes: device === undefined ? [] : families.map(({ network }) => ({ dst: network, link: device })),
+    },
+    overlay: {
       mtu,
       ...(address !== undefined && { address }),
       ...(address6 !== undefined && { address6 }),
@@ -87,6 +92,7 @@ function udpState(
       port,
       peers: peersOf(node, mode, [...leases]),
     },
+    refused: [],
   };
 }
 
@@ -95,7 +101,7 @@ function udpState(
  * family only has no socket for ours. Nobody can be reached at the own address or at none, and a lease over the own subnet is
  * a mistake that must not take its packets.
  */
-function peersOf(node: OwnNode, mode: OuterMode, leases: readonly Lease[]): EngineRoute[] {
+function peersOf(node: OwnNode, mode: OuterMode, leases: readonly Lease[]): OverlayPeer[] {
   const own = node.subnet;
   const own6 = node.ipv6Subnet;
   const others = leases

@@ -34,8 +34,7 @@ function serving(): Facts {
     ...DAEMON,
     ready: true,
     serving: {
-      engine: 'fast',
-      tunnel: { starts: 3, failures: 2, counters: control.counters() },
+      dataPath: { engine: 'fast', starts: 3, failures: 2, counters: control.counters() },
       reconcile: { passes: 9, failedPasses: 1, changes: 4 },
       lease: {
         subnet: parseIpv4Prefix('10.1.0.0/24'),
@@ -110,8 +109,8 @@ process_cpu_seconds_total 0.25
 
   test('leaves out the counters of an engine that does not run', () => {
     const facts = serving();
-    const tunnel = { starts: 1, failures: 1, counters: undefined };
-    const text = renderMetrics({ ...facts, serving: { ...facts.serving!, tunnel } });
+    const dataPath = { engine: 'fast', starts: 1, failures: 1, counters: undefined };
+    const text = renderMetrics({ ...facts, serving: { ...facts.serving!, dataPath } });
     expect(text).toContain('flannel_engine_running 0');
     expect(text).not.toContain('packets');
   });

@@ -6,9 +6,7 @@
 import { formatLeaseSubnets, type Lease, type LeaseAttributes } from '@flannel-ts/flannel/lease';
 import { outerModeOf } from '@flannel-ts/flannel/udp-data';
 import { formatIp } from '@flannel-ts/inet/ip';
-import type { EngineCounters, PeerCounters } from '../datapath/tun/engine/engine.ts';
-import type { AbilityName } from '../datapath/tun/engine/shared.ts';
-import type { TunnelStatistics } from '../datapath/tun/tunnel.ts';
+import type { DataPathCounters, DataPathStatistics, PeerCounters } from '../datapath/datapath.ts';
 import type { ReconcileStatistics } from '../state/reconcile.ts';
 import { VERSION } from '../version.ts';
 import type { Readiness } from './readiness.ts';
@@ -25,8 +23,7 @@ export interface Facts {
 }
 
 export interface ServingFacts {
-  readonly engine: string;
-  readonly tunnel: TunnelStatistics;
+  readonly dataPath: DataPathStatistics;
   readonly reconcile: ReconcileStatistics;
   readonly lease: Lease;
   /** In milliseconds of the epoch. */
@@ -62,14 +59,14 @@ function single(type: Metric['type'], name: string, help: string, read: Read): M
   return { name, type, help, labels: [], read: (facts) => samples(read(facts)) };
 }
 
-function total(name: string, help: string, field: keyof EngineCounters): Metric {
-  const read: Read = ({ serving }) => serving?.tunnel.counters?.[field] as number | undefined;
+function total(name: string, help: string, field: keyof DataPathCounters): Metric {
+  const read: Read = ({ serving }) => serving?.dataPath.counters?.[field] as number | undefined;
   return single('counter', `flannel_engine_${name}_total`, help, read);
 }
 
 function peer(name: string, help: string, field: keyof PeerCounters): Metric {
   const read: Metric['read'] = ({ serving }) =>
-    [...(serving?.tunnel.counters?.peers ?? [])].map(([ip, counters]) => [[formatIp(ip)], counters[field]]);
+    [...(serving?.dataPath.counters?.peers ?? [])].map(([ip, counters]) => [[formatIp(ip)], counters[field]]);
   return { name: `flannel_engine_peer_${name}_total`, type: 'counter', help, labels: ['peer'], read };
 }
 
@@ -80,7 +77,7 @@ function formatPublicAddress(attributes: LeaseAttributes): string {
 }
 
 /** Those that are on or off; their names as labels. */
-const SWITCHES: Partial<Record<AbilityName, string>> = {
+const SWITCHES: Readonly<Record<string, string>> = {
   vnetHeader: 'vnet_header',
   deviceTso: 'device_tso',
   deviceUso: 'device_uso',
@@ -155,14 +152,14 @@ const ENGINE: readonly Metric[] = [
     type: 'gauge',
     help: 'Always 1; the name of the engine that is asked for as a label.',
     labels: ['engine'],
-    read: ({ serving }) => (serving === undefined ? [] : [[[serving.engine], 1]]),
+    read: ({ serving }) => (serving === undefined ? [] : [[[serving.dataPath.engine], 1]]),
   },
   single('gauge', 'flannel_engine_running', 'Whether an engine runs.', ({ serving }) => {
-    return serving && Number(serving.tunnel.counters !== undefined);
+    return serving && Number(serving.dataPath.counters !== undefined);
   }),
-  single('counter', 'flannel_engine_starts_total', 'Engines started.', ({ serving }) => serving?.tunnel.starts),
+  single('counter', 'flannel_engine_starts_total', 'Engines started.', ({ serving }) => serving?.dataPath.starts),
   single('counter', 'flannel_engine_failures_total', 'Engines that died, or did not start.', ({ serving }) => {
-    return serving?.tunnel.failures;
+    return serving?.dataPath.failures;
   }),
   {
     name: 'flannel_engine_offload_in_use',
@@ -170,9 +167,9 @@ const ENGINE: readonly Metric[] = [
     help: 'Whether the engine makes use of an offload.',
     labels: ['offload'],
     read: ({ serving }) => {
-      const abilities = serving?.tunnel.counters?.abilities;
+      const abilities = serving?.dataPath.counters?.abilities;
       if (abilities === undefined) return [];
-      return Object.entries(SWITCHES).map(([name, label]) => [[label], abilities[name as AbilityName]]);
+      return Object.entries(SWITCHES).map(([name, label]) => [[label], abilities[name]!]);
     },
   },
   single(
@@ -180,14 +177,14 @@ const ENGINE: readonly Metric[] = [
     'flannel_engine_busy_poll_microseconds',
     'How long the engine looks for more before it sleeps, while that pays.',
     (facts) => {
-      return facts.serving?.tunnel.counters?.abilities.busyPollUs;
+      return facts.serving?.dataPath.counters?.abilities.busyPollUs;
     },
   ),
   single(
     'gauge',
     'flannel_engine_self_test',
     'How the test of the offloads at the start of the engine went: 0 there was none, 1 passed, 2 failed.',
-    ({ serving }) => serving?.tunnel.counters?.abilities.selfTest,
+    ({ serving }) => serving?.dataPath.counters?.abilities.selfTest,
   ),
   total('offload_fallbacks', 'Offloads given up because the kernel refused their use.', 'offloadFallbacks'),
   total('device_packets', 'Packets read from the device, whatever became of them.', 'tunPackets'),
@@ -204,7 +201,7 @@ const ENGINE: readonly Metric[] = [
     help: 'Packets dropped, by reason (daemon/src/datapath/tun/engine/reasons.ts).',
     labels: ['reason'],
     read: ({ serving }) =>
-      Object.entries(serving?.tunnel.counters?.dropped ?? {}).map(([why, count]) => [[why], count]),
+      Object.entries(serving?.dataPath.counters?.dropped ?? {}).map(([why, count]) => [[why], count]),
   },
   total('icmp_errors_sent', 'ICMP errors that the engine sent about packets it dropped.', 'icmpSent'),
   total('icmp_errors_suppressed', 'ICMP errors not sent, because of the limit of their rate.', 'icmpSuppressed'),
@@ -214,7 +211,7 @@ const ENGINE: readonly Metric[] = [
   total('segmented_sends', 'Sends of several packets at once.', 'segmentedSends'),
   total('merged_writes', 'Writes of several packets at once.', 'mergedWrites'),
   single('gauge', 'flannel_engine_last_errno', 'errno of the last failed send, write or receive; 0: none.', (facts) => {
-    return facts.serving?.tunnel.counters?.lastErrno;
+    return facts.serving?.dataPath.counters?.lastErrno;
   }),
   peer('sent_packets', 'Packets sent to a peer. Its counters begin anew when it has left the network.', 'sentPackets'),
   peer('sent_bytes', 'Bytes of these.', 'sentBytes'),

@@ -65,10 +65,10 @@ export function diffState(desired: DesiredState, actual: ActualState): Change[] 
   ];
 }
 
-/** Names of devices that have to be made first. */
-export function missingLinks(desired: DesiredState, actual: ActualState): string[] {
+/** Devices that have to be made first. */
+export function missingLinks(desired: DesiredState, actual: ActualState): DesiredLink[] {
   const names = new Set(actual.links.map((link) => link.name));
-  return desired.links.map((link) => link.name).filter((name) => !names.has(name));
+  return desired.links.filter(({ name }) => !names.has(name));
 }
 
 /** For logs: what the equivalent command would be. */

@@ -6,7 +6,7 @@
 import type { Logger } from 'pino';
 import { Backoff, Bell } from '../abort.ts';
 import { messageOf } from '../errors.ts';
-import type { DesiredState } from './desired.ts';
+import type { DesiredLink, DesiredState } from './desired.ts';
 import { type ActualState, type Change, describeChange, diffState, missingLinks } from './diff.ts';
 
 export interface StateKernel {
@@ -16,10 +16,10 @@ export interface StateKernel {
 
 export interface ReconcileParts {
   readonly kernel: StateKernel;
-  /** True when the kernel told of a change since the last call. */
+  /** True when the kernel has reported a change since the last call. */
   readonly pollEvents: () => boolean;
   /** Makes devices that are missing; the next desired state may name them otherwise. */
-  readonly makeLinks: (names: readonly string[]) => Promise<void>;
+  readonly makeLinks: (links: readonly DesiredLink[]) => Promise<void>;
   readonly desired: () => DesiredState;
   /** Told after every pass, with the reason when something is not as desired. */
   readonly onPass: (failure: string | undefined) => void;

@@ -3,28 +3,21 @@
  * makes them, makes them again when they are lost, and lets go of them in the right order (a descriptor is closed when no
  * thread uses it any more).
  */
-import { formatIp, type Ip, isIpv6 } from '@flannel-ts/inet/ip';
-import type { Ipv4 } from '@flannel-ts/inet/ipv4';
-import type { Ipv6 } from '@flannel-ts/inet/ipv6';
-import type { Port } from '@flannel-ts/inet/port';
+import { formatIp, isIpv6 } from '@flannel-ts/inet/ip';
 import { isErrno } from '@flannel-ts/linux/errors';
 import { closeFd, type Fd } from '@flannel-ts/linux/files';
 import { writeSysctl } from '@flannel-ts/linux/sysctl';
 import type { Logger } from 'pino';
 import { Backoff, sleep } from '../../abort.ts';
 import { DaemonError, messageOf } from '../../errors.ts';
-import type { Engine, EngineCounters, EngineRoute, StartEngine } from './engine/engine.ts';
+import type { Overlay, OverlayPeer, PeerChange } from '../datapath.ts';
+import { changePeers, peersOf } from '../peers.ts';
+import type { Engine, EngineCounters, StartEngine } from './engine/engine.ts';
 import { EngineError } from './engine/errors.ts';
 import { openEngineSocket } from './engine/socket.ts';
 
 export interface TunnelSettings {
-  readonly listen: Ip;
-  readonly port: Port;
-  readonly mtu: number;
-  /** Source of ICMP errors; absent where IPv4 is off inside. */
-  readonly address?: Ipv4;
-  /** Source of ICMPv6 errors; absent where IPv6 is off. */
-  readonly address6?: Ipv6;
+  readonly overlay: Overlay;
   readonly filterPeers: boolean;
 }
 
@@ -61,7 +54,7 @@ export class Tunnel {
   private readonly socketFd: Fd;
   private engine: Engine | undefined;
   private start: StartEngine;
-  private peers: readonly EngineRoute[] = [];
+  private readonly peers: Map<string, OverlayPeer>;
   private readonly backoff = new Backoff(200, 10_000);
   private readonly stopping = new AbortController();
   /** Starts, stops and remakes run one after the other. */
@@ -80,7 +73,8 @@ export class Tunnel {
     });
     this.broken.catch(() => {});
     this.start = parts.startEngine;
-    this.socketFd = openSocket(settings);
+    this.peers = peersOf(settings.overlay.peers);
+    this.socketFd = openSocket(settings.overlay);
     try {
       this.makeDevice();
     } catch (error) {
@@ -99,9 +93,9 @@ export class Tunnel {
     return { starts: this.starts, failures: this.failures, counters: this.engine?.counters() };
   }
 
-  setPeers(peers: readonly EngineRoute[]): void {
-    this.peers = peers;
-    this.engine?.setRoutes(peers);
+  setPeers(change: PeerChange): void {
+    changePeers(this.peers, change);
+    this.engine?.setRoutes([...this.peers.values()]);
   }
 
   /** Another engine on the same device and socket. */
@@ -141,7 +135,8 @@ export class Tunnel {
   /** Does not throw: a failed start is tried again, with growing pauses. */
   private async startEngine(): Promise<void> {
     if (this.stopping.signal.aborted || this.engine !== undefined || this.device === undefined) return;
-    const { mtu, port, address, address6, filterPeers } = this.settings;
+    const { filterPeers, overlay } = this.settings;
+    const { mtu, port, address, address6 } = overlay;
     const config = {
       tunFd: this.device.fd,
       socketFd: this.socketFd,
@@ -155,7 +150,7 @@ export class Tunnel {
       const engine = await this.start(config);
       this.engine = engine;
       this.starts++;
-      engine.setRoutes(this.peers);
+      engine.setRoutes([...this.peers.values()]);
       void engine.failed.then((error) => this.onEngineFailed(engine, error));
       this.parts.report(undefined);
       this.parts.log.info({ device: this.name }, 'The engine runs');
@@ -233,7 +228,7 @@ export class Tunnel {
       // Nobody is there to be solicited: no link-local address, no routers. An overlay of IPv4 needs no IPv6 at all.
       [`net/ipv6/conf/${name}/addr_gen_mode`]: 1,
       [`net/ipv6/conf/${name}/accept_ra`]: 0,
-      [`net/ipv6/conf/${name}/disable_ipv6`]: this.settings.address6 === undefined ? 1 : 0,
+      [`net/ipv6/conf/${name}/disable_ipv6`]: this.settings.overlay.address6 === undefined ? 1 : 0,
     };
     for (const [parameter, value] of Object.entries(parameters)) {
       try {
@@ -245,7 +240,7 @@ export class Tunnel {
   }
 }
 
-function openSocket({ listen, port }: TunnelSettings): Fd {
+function openSocket({ listen, port }: Overlay): Fd {
   try {
     return openEngineSocket(listen, port);
   } catch (error) {

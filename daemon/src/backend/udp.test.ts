@@ -6,7 +6,8 @@ import { parseIpv4 } from '@flannel-ts/inet/ipv4';
 import { parseIpv6 } from '@flannel-ts/inet/ipv6';
 import { parseIpv6Prefix } from '@flannel-ts/inet/ipv6-prefix';
 import { parseIpv4Prefix } from '@flannel-ts/inet/prefix';
-import { AVAILABLE_BACKENDS, createBackend, type OwnNode } from './backend.ts';
+import type { OwnNode } from './backend.ts';
+import { AVAILABLE_BACKENDS, createBackend } from './registry.ts';
 
 const lease = (subnet: string, publicIp: string, backendType = ''): Lease => ({
   subnet: parseIpv4Prefix(subnet),
@@ -39,36 +40,39 @@ describe('udp', () => {
     expect(backend.mtu(node.external)).toBe(1472);
   });
 
-  test('desiredState() has the device with the base of the subnet, the route to the network, and the socket', () => {
-    expect(backend.desiredState(node, [])).toEqual({
-      links: [
-        { name: 'flannel0', kind: 'tun', mtu: 1472, addresses: [{ address: parseIpv4('10.5.1.0'), length: 32 }] },
-      ],
-      routes: [{ dst: parseIpv4Prefix('10.5.0.0/16'), link: 'flannel0' }],
-      tunnel: { mtu: 1472, address: parseIpv4('10.5.1.0'), listen: parseIpv4('10.0.0.1'), port: 9000, peers: [] },
+  test('desired() has the device with the base of the subnet, the route to the network, and the socket', () => {
+    expect(backend.desired(node, [])).toEqual({
+      state: {
+        links: [
+          { name: 'flannel0', kind: 'tun', mtu: 1472, addresses: [{ address: parseIpv4('10.5.1.0'), length: 32 }] },
+        ],
+        routes: [{ dst: parseIpv4Prefix('10.5.0.0/16'), link: 'flannel0' }],
+      },
+      refused: [],
+      overlay: { mtu: 1472, address: parseIpv4('10.5.1.0'), listen: parseIpv4('10.0.0.1'), port: 9000, peers: [] },
     });
   });
 
-  test('desiredState() makes every other lease a peer, whatever its backend type', () => {
+  test('desired() makes every other lease a peer, whatever its backend type', () => {
     const leases = [
       lease('10.5.9.0/24', '10.0.0.9', 'vxlan'),
       lease('10.5.1.0/24', '203.0.113.1'),
       lease('10.5.2.0/24', '10.0.0.2'),
     ];
-    expect(backend.desiredState(node, leases).tunnel?.peers).toEqual([
+    expect(backend.desired(node, leases).overlay?.peers).toEqual([
       { subnet: parseIpv4Prefix('10.5.2.0/24'), peer: parseIpv4('10.0.0.2') },
       { subnet: parseIpv4Prefix('10.5.9.0/24'), peer: parseIpv4('10.0.0.9') },
     ]);
   });
 
-  test('desiredState() lets no lease take the own subnet, and reaches nobody at the own address or at none', () => {
+  test('desired() lets no lease take the own subnet, and reaches nobody at the own address or at none', () => {
     const leases = [
       lease('10.5.1.128/25', '10.0.0.2'),
       lease('10.5.0.0/20', '10.0.0.3'),
       lease('10.5.77.0/24', '203.0.113.1'),
       { subnet: parseIpv4Prefix('10.5.78.0/24'), attributes: { publicIpv6: parseIpv6('fd00::78'), backendType: '' } },
     ];
-    expect(backend.desiredState(node, leases).tunnel?.peers).toEqual([]);
+    expect(backend.desired(node, leases).overlay?.peers).toEqual([]);
   });
 });
 
@@ -93,24 +97,24 @@ describe('udp with IPv6', () => {
     expect(backend.attributes(node.external)).not.toHaveProperty('publicIpv6');
   });
 
-  test('desiredState() has both addresses and routes', () => {
-    const state = backend.desiredState(dualNode, []);
+  test('desired() has both addresses and routes', () => {
+    const { state, overlay } = backend.desired(dualNode, []);
     expect(state.links[0]?.addresses).toEqual([
       { address: parseIpv4('10.5.1.0'), length: 32 },
       { address: parseIpv6('fd00:0:0:1::'), length: 128 },
     ]);
     expect(state.routes.map(({ dst }) => dst)).toEqual([parseIpv4Prefix('10.5.0.0/16'), parseIpv6Prefix('fd00::/48')]);
-    expect(state.tunnel?.address6).toBe(parseIpv6('fd00:0:0:1::'));
+    expect(overlay?.address6).toBe(parseIpv6('fd00:0:0:1::'));
   });
 
-  test('desiredState() sends IPv6 only to those that say they carry it, and to nobody in the own subnet', () => {
+  test('desired() sends IPv6 only to those that say they carry it, and to nobody in the own subnet', () => {
     const leases = [
       dualLease(2, 'fd00:0:0:2::/64', udpV6Data('ipv4')),
       dualLease(3, 'fd00:0:0:3::/64'),
       dualLease(4, 'fd00:0:0:1:8000::/65', udpV6Data('ipv4')),
       lease('10.5.5.0/24', '10.0.0.5'),
     ];
-    const peers = backend.desiredState(dualNode, leases).tunnel!.peers;
+    const peers = backend.desired(dualNode, leases).overlay!.peers;
     expect(peers.filter(({ subnet }) => subnet.family === 4)).toHaveLength(4);
     expect(peers.filter(({ subnet }) => subnet.family === 6)).toEqual([
       { subnet: parseIpv6Prefix('fd00:0:0:2::/64'), peer: parseIpv4('10.0.0.2') },
@@ -168,12 +172,15 @@ describe('udp over IPv6', () => {
     expect(() => dual.mtu({ ...external, mtu: 1327 })).toThrow('set it to 1328 or more, or EnableIPv6 to false');
   });
 
-  test('desiredState() without IPv4 has nothing of it', () => {
-    const state = alone.desiredState({ external, ipv6Subnet, device: 'flannel0' }, leases);
+  test('desired() without IPv4 has nothing of it', () => {
+    const state = alone.desired({ external, ipv6Subnet, device: 'flannel0' }, leases);
     expect(state).toEqual({
-      links: [{ name: 'flannel0', kind: 'tun', mtu: 1452, addresses: [{ address: ipv6Subnet.base, length: 128 }] }],
-      routes: [{ dst: parseIpv6Prefix('fd00::/48'), link: 'flannel0' }],
-      tunnel: {
+      state: {
+        links: [{ name: 'flannel0', kind: 'tun', mtu: 1452, addresses: [{ address: ipv6Subnet.base, length: 128 }] }],
+        routes: [{ dst: parseIpv6Prefix('fd00::/48'), link: 'flannel0' }],
+      },
+      refused: [],
+      overlay: {
         mtu: 1452,
         address6: ipv6Subnet.base,
         listen: publicIpv6,
@@ -186,22 +193,22 @@ describe('udp over IPv6', () => {
     });
   });
 
-  test('desiredState() has routes of both families to those that say they are reached by IPv6, and to nobody else', () => {
+  test('desired() has routes of both families to those that say they are reached by IPv6, and to nobody else', () => {
     const own = { external, subnet: parseIpv4Prefix('10.5.1.0/24'), ipv6Subnet, device: 'flannel0' };
-    expect(dual.desiredState(own, leases).tunnel!.peers).toEqual([
+    expect(dual.desired(own, leases).overlay!.peers).toEqual([
       { subnet: parseIpv4Prefix('10.5.2.0/24'), peer: parseIpv6('2001:db8::2') },
       { subnet: parseIpv6Prefix('fd00:0:0:2::/64'), peer: parseIpv6('2001:db8::2') },
       { subnet: parseIpv6Prefix('fd00:0:0:5::/64'), peer: parseIpv6('2001:db8::5') },
     ]);
   });
 
-  test('desiredState() over IPv4 reaches nobody who has no socket of IPv4', () => {
+  test('desired() over IPv4 reaches nobody who has no socket of IPv4', () => {
     const over4 = createBackend(
       parseNetworkConfig(`{"EnableIPv4":false,${IPV6},"Backend":{"Type":"udp","Mode":"ipv4"}}`),
     );
-    const state = over4.desiredState({ external: node.external, ipv6Subnet, device: 'flannel0' }, leases);
-    expect(state.tunnel).toMatchObject({ mtu: 1472, listen: parseIpv4('10.0.0.1') });
-    expect(state.tunnel!.peers).toEqual([{ subnet: parseIpv6Prefix('fd00:0:0:4::/64'), peer: parseIpv4('10.0.0.4') }]);
+    const state = over4.desired({ external: node.external, ipv6Subnet, device: 'flannel0' }, leases);
+    expect(state.overlay).toMatchObject({ mtu: 1472, listen: parseIpv4('10.0.0.1') });
+    expect(state.overlay!.peers).toEqual([{ subnet: parseIpv6Prefix('fd00:0:0:4::/64'), peer: parseIpv4('10.0.0.4') }]);
     expect(over4.attributes(node.external)).toEqual({
       publicIp: parseIpv4('203.0.113.1'),
       backendType: '',

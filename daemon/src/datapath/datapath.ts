@@ -1,0 +1,109 @@
+/**
+ * What every data path is to the rest of the daemon. A data path starts from an overlay and then moves packets by the peers it
+ * was last given, whatever becomes of the control side. How it does so (descriptors, threads, offloads) is its own affair.
+ */
+import type { NetworkConfig } from '@flannel-ts/flannel/network-config';
+import type { Ip } from '@flannel-ts/inet/ip';
+import type { Ipv4 } from '@flannel-ts/inet/ipv4';
+import type { Ipv6 } from '@flannel-ts/inet/ipv6';
+import type { Ipv6Prefix } from '@flannel-ts/inet/ipv6-prefix';
+import type { Port } from '@flannel-ts/inet/port';
+import type { Ipv4Prefix } from '@flannel-ts/inet/prefix';
+
+export interface OverlayPeer {
+  /** The pods behind the peer. */
+  readonly subnet: Ipv4Prefix | Ipv6Prefix;
+  /** Where datagrams for them are sent: of the family by which nodes reach each other, whatever is inside. */
+  readonly peer: Ip;
+}
+
+export interface Overlay {
+  /** Of packets inside. */
+  readonly mtu: number;
+  /** Source of ICMP errors; absent where IPv4 is off inside. */
+  readonly address?: Ipv4;
+  /** The same for IPv6. */
+  readonly address6?: Ipv6;
+  /** Where datagrams arrive: an address of this node. */
+  readonly listen: Ip;
+  /** Of every node. */
+  readonly port: Port;
+  readonly peers: readonly OverlayPeer[];
+}
+
+/** A subnet in `set` replaces its earlier peer. No subnet is in both. */
+export interface PeerChange {
+  readonly set: readonly OverlayPeer[];
+  readonly removed: readonly OverlayPeer['subnet'][];
+}
+
+export interface DataPath {
+  /** The name of its device at this moment; another one after remake() when somebody took the name. */
+  readonly device: string;
+  /** Never resolves; rejects when only a new process helps. */
+  readonly failed: Promise<never>;
+  /** Takes effect within milliseconds and never stops packets. */
+  setPeers(change: PeerChange): void;
+  /** Takes over what can change while it runs: each data path knows what that is. */
+  setConfig(config: NetworkConfig): Promise<void>;
+  /** Makes the device again, of the same name if it is free. */
+  remake(): Promise<void>;
+  statistics(): DataPathStatistics;
+  /** Resolves when no packet moves any more and everything it opened is closed. */
+  stop(): Promise<void>;
+}
+
+export interface DataPathParts {
+  /** Told whenever it changes why packets do not move; undefined: they do. */
+  readonly report: (trouble: string | undefined) => void;
+}
+
+/** Throws when the overlay cannot be opened on this node. */
+export type StartDataPath = (overlay: Overlay, config: NetworkConfig, parts: DataPathParts) => DataPath;
+
+export interface DataPathStatistics {
+  /** What moves the packets, by the name that users choose it by. */
+  readonly engine: string;
+  readonly starts: number;
+  /** Of what moves packets: it died, or did not start. */
+  readonly failures: number;
+  /** Undefined while nothing moves packets. They begin anew with each start. */
+  readonly counters: DataPathCounters | undefined;
+}
+
+export interface PeerCounters {
+  readonly sentPackets: number;
+  readonly sentBytes: number;
+  readonly receivedPackets: number;
+  readonly receivedBytes: number;
+}
+
+/** Bytes are those of inner packets. Exact up to 2^53. */
+export interface DataPathCounters {
+  /** Read from the device, whatever became of them. */
+  readonly tunPackets: number;
+  readonly tunBytes: number;
+  /** Read from the socket, whatever became of them. */
+  readonly socketPackets: number;
+  readonly socketBytes: number;
+  readonly sentPackets: number;
+  readonly sentBytes: number;
+  readonly deliveredPackets: number;
+  readonly deliveredBytes: number;
+  /** By reason. */
+  readonly dropped: Readonly<Record<string, number>>;
+  readonly icmpSent: number;
+  readonly icmpSuppressed: number;
+  readonly sendStalls: number;
+  readonly receiveErrors: number;
+  readonly superPackets: number;
+  readonly segmentedSends: number;
+  readonly mergedWrites: number;
+  readonly offloadFallbacks: number;
+  /** errno of the last failed send, write or receive; 0 when there was none. */
+  readonly lastErrno: number;
+  /** What it makes use of, by the data path's own words. */
+  readonly abilities: Readonly<Record<string, number>>;
+  /** Current peers only. */
+  readonly peers: ReadonlyMap<Ip, PeerCounters>;
+}

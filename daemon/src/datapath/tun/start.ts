@@ -1,0 +1,49 @@
+/** The data path in user space: a TUN device, a UDP socket and an engine between them. */
+import type { EngineChoice } from '@flannel-ts/flannel/backend-config';
+import type { Logger } from 'pino';
+import { open } from 'tun-tap/open';
+import type { DataPath, StartDataPath } from '../datapath.ts';
+import { chooseEngine, type EngineSettings } from './engine/choose.ts';
+import { EngineSwitch } from './engine-switch.ts';
+import { Tunnel } from './tunnel.ts';
+
+export interface TunSettings {
+  /** What the operator chose for this node; the network config says the rest. */
+  readonly engine: EngineChoice;
+  /** Take datagrams of a peer only with a source in its subnets. */
+  readonly filterPeers: boolean;
+}
+
+export function tunDataPath({ engine, filterPeers }: TunSettings, log: Logger): StartDataPath {
+  return (overlay, config, { report }): DataPath => {
+    const engines = new EngineSwitch(engine, config, log);
+    const engineOf = (settings: EngineSettings) => chooseEngine(settings, (text) => log.warn(text));
+    const multiQueue = engines.current.queues > 1;
+    const tunnel = new Tunnel(
+      { overlay, filterPeers },
+      {
+        startEngine: engineOf(engines.current),
+        // The header costs an engine without offloads nothing, and lets another one take over the device.
+        openDevice: (name) => open({ name, kind: 'tun', exclusive: true, vnetHeader: true, multiQueue }),
+        log,
+        report,
+      },
+    );
+    return {
+      get device() {
+        return tunnel.deviceName;
+      },
+      failed: tunnel.broken,
+      setPeers: (change) => tunnel.setPeers(change),
+      setConfig: async (next) => {
+        const settings = engines.take(next);
+        if (settings === undefined) return;
+        log.info(settings, 'The network config asks for another engine: changing it');
+        await tunnel.replaceEngine(engineOf(settings));
+      },
+      remake: () => tunnel.remakeDevice(),
+      statistics: () => ({ engine: engines.current.engine, ...tunnel.statistics }),
+      stop: () => tunnel.close(),
+    };
+  };
+}
