@@ -9,14 +9,18 @@ import { ensureLinkAbsent, listLinks } from '@flannel-ts/rtnetlink/link';
 import { ensureRouteAbsent, formatDestination, listRoutes } from '@flannel-ts/rtnetlink/route';
 import type { Logger } from 'pino';
 import { removeRules } from '../firewall/rules.ts';
-import type { Options } from '../options.ts';
 import type { SubnetManager } from '../subnet/manager.ts';
 import { readNodeFacts } from '../underlay/facts.ts';
-import { selectInterface } from '../underlay/select.ts';
+import { type InterfaceOptions, selectInterface } from '../underlay/select.ts';
+
+export interface CommandSettings {
+  readonly interface: InterfaceOptions;
+  readonly subnetFile: string;
+}
 
 /** Gives back this node's lease, when it is taken out of service: else its subnet stays taken for 24 hours. */
 export async function release(
-  options: Options,
+  options: CommandSettings,
   manager: SubnetManager,
   log: Logger,
   signal: AbortSignal,
@@ -36,7 +40,7 @@ export async function release(
  * By which the lease may be found, as flanneld would publish them: which of the two it was, only the network config knows, and
  * that may have changed since.
  */
-function ownAddresses({ interface: choice }: Options): Ip[] {
+function ownAddresses({ interface: choice }: CommandSettings): Ip[] {
   const { publicIp, publicIpv6 } = choice;
   const given = [publicIp, publicIpv6].filter((address) => address !== undefined);
   if (given.length > 0) return given;
@@ -55,7 +59,7 @@ function ownAddresses({ interface: choice }: Options): Ip[] {
 }
 
 /** Removes from this node what flanneld made on it. To be called when flanneld does not run: it would make it again. */
-export async function cleanup(options: Options, log: Logger): Promise<void> {
+export async function cleanup(options: CommandSettings, log: Logger): Promise<void> {
   withNetlink({}, (nl) => {
     const ipv6 = listRoutes<6>(nl, { protocol: RTPROT_FLANNEL, family: 6 });
     for (const route of [...listRoutes(nl, { protocol: RTPROT_FLANNEL }), ...ipv6]) {
