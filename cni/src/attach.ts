@@ -1,11 +1,9 @@
-import { parseIpv4 } from '@flannel-ts/inet/ipv4';
-import { parseIpv6 } from '@flannel-ts/inet/ipv6';
-import { parseIpv6Interface, parseIpv6Prefix } from '@flannel-ts/inet/ipv6-prefix';
-import { parseIpv4Interface, parseIpv4Prefix } from '@flannel-ts/inet/prefix';
+import { parseIp as parseAnyIp } from '@flannel-ts/inet/ip';
+import { type InterfaceAddress, parseInterfaceAddress, parsePrefix } from '@flannel-ts/inet/prefix';
 import { withNetlink } from '@flannel-ts/rtnetlink/connection';
 import type { Link } from '@flannel-ts/rtnetlink/link';
-import type { AnyRouteSpec } from '@flannel-ts/rtnetlink/route';
-import { enableForwarding, ensureBridge, ensureGateway, type InterfaceAddress } from './bridge.ts';
+import type { RouteSpec } from '@flannel-ts/rtnetlink/route';
+import { enableForwarding, ensureBridge, ensureGateway } from './bridge.ts';
 import { type BridgeConfig, parseBridgeConfig } from './bridge-config.ts';
 import { ipamType } from './delegate.ts';
 import { CniError, ErrorCode, messageOf } from './errors.ts';
@@ -134,20 +132,17 @@ function planSandbox(request: Request, config: BridgeConfig, ipam: CniResult): S
 }
 
 function parseAddress(text: string): InterfaceAddress {
-  return readable<InterfaceAddress>('address', text, isIpv6(text) ? parseIpv6Interface : parseIpv4Interface);
+  return readable('address', text, parseInterfaceAddress);
 }
 
 /** A route without a gateway goes by the first one of its family, as the reference plugin's do. */
-function planRoute(route: CniRoute, ips: readonly CniAddress[]): AnyRouteSpec {
+function planRoute(route: CniRoute, ips: readonly CniAddress[]): RouteSpec {
   const { dst, gw, priority, table, scope, mtu } = route;
   const hop = gw || ips.find((ip) => ip.gateway && isIpv6(ip.address) === isIpv6(dst))?.gateway;
-  const common = { priority, table, scope, mtu };
-  if (isIpv6(dst)) {
-    const gateway = hop === undefined ? undefined : readable('gateway', hop, parseIpv6);
-    return { ...common, family: 6, dst: readable('route', dst, parseIpv6Prefix), gateway };
-  }
-  const gateway = hop === undefined ? undefined : readable('gateway', hop, parseIpv4);
-  return { ...common, family: 4, dst: readable('route', dst, parseIpv4Prefix), gateway };
+  const destination = readable('route', dst, parsePrefix);
+  const gateway =
+    hop === undefined ? undefined : readable('gateway', hop, (text) => parseAnyIp(text, destination.family));
+  return { dst: destination, gateway, priority, table, scope, mtu };
 }
 
 function gatewayAddresses(ipam: CniResult): InterfaceAddress[] {

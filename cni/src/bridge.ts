@@ -1,23 +1,24 @@
-import type { Ipv4 } from '@flannel-ts/inet/ipv4';
-import type { Ipv6 } from '@flannel-ts/inet/ipv6';
-import { type Ipv6Interface, ipv6InterfacePrefix, ipv6PrefixesOverlap } from '@flannel-ts/inet/ipv6-prefix';
+import { familyOf, isIpv6 } from '@flannel-ts/inet/ip';
 import type { Mac } from '@flannel-ts/inet/mac';
-import type { Ipv4Interface } from '@flannel-ts/inet/prefix';
+import {
+  formatInterfaceAddress,
+  type InterfaceAddress,
+  interfacePrefix,
+  prefixesOverlap,
+  sameInterfaceAddress,
+} from '@flannel-ts/inet/prefix';
 import { isErrno } from '@flannel-ts/linux/errors';
 import { writeSysctl } from '@flannel-ts/linux/sysctl';
 import { writeTextFile } from '@flannel-ts/linux/text-files';
 import { ensureAddress, ensureAddressAbsent, listAddresses } from '@flannel-ts/rtnetlink/address';
 import type { Netlink } from '@flannel-ts/rtnetlink/connection';
 import { isNetlinkError } from '@flannel-ts/rtnetlink/errors';
-import { formatSlash } from '@flannel-ts/rtnetlink/ip';
 import { getLink, type Link, setLink } from '@flannel-ts/rtnetlink/link';
 import { addBridge, type BridgeSpec } from '@flannel-ts/rtnetlink/link-add';
 import type { BridgeConfig } from './bridge-config.ts';
 import { CniError, ErrorCode } from './errors.ts';
 
 const IFF_PROMISC = 0x100; // linux/if.h
-
-export type InterfaceAddress = Ipv4Interface | Ipv6Interface;
 
 /**
  * The bridge, made when the first pod needs it. Any number of ADDs may do this at the same time: each step is one that
@@ -62,37 +63,32 @@ function getOrAddBridge(nl: Netlink, spec: BridgeSpec): Link {
 
 /** The subnet's first address on the bridge, so that pods reach the node and the node routes for them. */
 export function ensureGateway(nl: Netlink, bridge: Link, gateway: InterfaceAddress, forceAddress: boolean): void {
-  const family = isSix(gateway) ? 6 : 4;
-  for (const { address: other } of listAddresses<4 | 6>(nl, { index: bridge.index, family })) {
-    if (other.address === gateway.address && other.length === gateway.length) return;
+  const family = familyOf(gateway.address);
+  for (const { address: other } of listAddresses(nl, { index: bridge.index, family })) {
+    if (sameInterfaceAddress(other, gateway)) return;
     if (!isInTheWay(other, gateway)) continue;
     if (!forceAddress) {
-      const wanted = formatSlash(gateway.address, gateway.length);
+      const wanted = formatInterfaceAddress(gateway);
       throw new CniError(
         ErrorCode.bridgeConflict,
         `"${bridge.name}" already has an IP address different from ${wanted}`,
-        `it has ${formatSlash(other.address, other.length)}; remove the bridge, or set forceAddress`,
+        `it has ${formatInterfaceAddress(other)}; remove the bridge, or set forceAddress`,
       );
     }
     ensureAddressAbsent(nl, { index: bridge.index, address: other });
   }
-  ensureAddress(nl, { index: bridge.index, address: gateway, broadcast: 'auto', noDad: isSix(gateway) });
+  ensureAddress(nl, { index: bridge.index, address: gateway, broadcast: 'auto', noDad: isIpv6(gateway.address) });
 }
 
-/** A bridge has one IPv4 address; of IPv6 several that do not overlap, and the link-local one. */
+/** Of the same family: a bridge has one IPv4 address, but several IPv6 addresses that do not overlap, one link-local. */
 function isInTheWay(other: InterfaceAddress, wanted: InterfaceAddress): boolean {
-  if (isSix(other) !== isSix(wanted)) return false;
-  if (!isSix(other) || !isSix(wanted)) return true;
-  return ipv6PrefixesOverlap(ipv6InterfacePrefix(other), ipv6InterfacePrefix(wanted));
+  return !isIpv6(wanted.address) || prefixesOverlap(interfacePrefix(other), interfacePrefix(wanted));
 }
 
-export function isSix(address: InterfaceAddress): address is Ipv6Interface {
-  return typeof address.address === 'bigint';
-}
-
-export function enableForwarding(addresses: readonly { readonly address: Ipv4 | Ipv6 }[]): void {
-  if (addresses.some(({ address }) => typeof address === 'number')) writeSysctl('net/ipv4/ip_forward', 1);
-  if (addresses.some(({ address }) => typeof address === 'bigint')) writeSysctl('net/ipv6/conf/all/forwarding', 1);
+export function enableForwarding(addresses: readonly InterfaceAddress[]): void {
+  const families = new Set(addresses.map(({ address }) => familyOf(address)));
+  if (families.has(4)) writeSysctl('net/ipv4/ip_forward', 1);
+  if (families.has(6)) writeSysctl('net/ipv6/conf/all/forwarding', 1);
 }
 
 /** A parameter of a link in the thread's namespace; a kernel without IPv6 has none. */

@@ -1,6 +1,6 @@
+import { formatInterfaceAddress } from '@flannel-ts/inet/prefix';
 import { listAddresses } from '@flannel-ts/rtnetlink/address';
 import { withNetlink } from '@flannel-ts/rtnetlink/connection';
-import { formatSlash } from '@flannel-ts/rtnetlink/ip';
 import { getLink, type Link } from '@flannel-ts/rtnetlink/link';
 import { formatDestination, listRoutes } from '@flannel-ts/rtnetlink/route';
 import { parseBridgeConfig } from './bridge-config.ts';
@@ -79,11 +79,11 @@ function checkContainer(request: Request, expected: CniInterface, previous: CniR
       const ips = previous.ips.filter((ip) => isOfFamily(ip.address));
       const routes = previous.routes.filter((route) => isOfFamily(route.dst));
       if (ips.length === 0 && routes.length === 0) continue;
-      const addresses = listAddresses<4 | 6>(pod, { index: link.index, family });
-      const present = addresses.map(({ address }) => formatSlash(address.address, address.length));
+      const addresses = listAddresses(pod, { index: link.index, family });
+      const present = addresses.map(({ address }) => formatInterfaceAddress(address));
       const missing = ips.find((ip) => !present.includes(canonical(ip.address)));
       if (missing !== undefined) throw wrong(`address ${missing.address} is missing on ${request.ifName}`);
-      const destinations = listRoutes<4 | 6>(pod, { family, table: 0 }).map((route) => formatDestination(route));
+      const destinations = listRoutes(pod, { family, table: 0 }).map((route) => formatDestination(route));
       const wanted = [...ips.map((ip) => subnetOf(ip.address)), ...routes.map((route) => destinationOf(route.dst))];
       const lost = wanted.find((destination) => !destinations.includes(destination));
       if (lost !== undefined) throw wrong(`route ${lost} is missing in ${request.netns}`);

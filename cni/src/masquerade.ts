@@ -1,9 +1,6 @@
-import { formatIpv4, type Ipv4 } from '@flannel-ts/inet/ipv4';
-import { formatIpv6, type Ipv6 } from '@flannel-ts/inet/ipv6';
-import { formatIpv6Prefix, ipv6InterfacePrefix } from '@flannel-ts/inet/ipv6-prefix';
-import { formatIpv4Prefix, interfacePrefix } from '@flannel-ts/inet/prefix';
+import { familyOf, formatIp, type Ip } from '@flannel-ts/inet/ip';
+import { formatPrefix, type InterfaceAddress, interfacePrefix } from '@flannel-ts/inet/prefix';
 import { applyRulesetSync, refused, runNftSync, saysNotFound } from '@flannel-ts/nft/sync';
-import { type InterfaceAddress, isSix } from './bridge.ts';
 
 /**
  * Masquerading for `ipMasq`, with the reference plugin's meaning: what a pod sends to outside of its own subnet, multicast
@@ -26,27 +23,17 @@ const BASE = [
   `add rule ${TABLE} postrouting ip6 saddr vmap @pods6`,
 ];
 
-const FAMILIES = {
+const WORDS = {
   4: { map: 'pods4', daddr: 'ip daddr', multicast: '224.0.0.0/4' },
   6: { map: 'pods6', daddr: 'ip6 daddr', multicast: 'ff00::/8' },
 } as const;
-
-function familyOf(ip: Ipv4 | Ipv6): (typeof FAMILIES)[4 | 6] {
-  return FAMILIES[typeof ip === 'bigint' ? 6 : 4];
-}
-
-function format(ip: Ipv4 | Ipv6): string {
-  return typeof ip === 'bigint' ? formatIpv6(ip) : formatIpv4(ip);
-}
 
 /** The commands that let these addresses masquerade; `owner` is the host's interface, for people and for finding them. */
 export function renderMasquerade(owner: string, addresses: readonly InterfaceAddress[]): string {
   const lines = [...BASE];
   for (const address of addresses) {
-    const { map, daddr, multicast } = familyOf(address.address);
-    const subnet = isSix(address)
-      ? formatIpv6Prefix(ipv6InterfacePrefix(address))
-      : formatIpv4Prefix(interfacePrefix(address));
+    const { map, daddr, multicast } = WORDS[familyOf(address.address)];
+    const subnet = formatPrefix(interfacePrefix(address));
     const chain = `from_${subnet.replace(/[/:]/g, '_')}`;
     lines.push(
       `add chain ${TABLE} ${chain}`,
@@ -54,7 +41,7 @@ export function renderMasquerade(owner: string, addresses: readonly InterfaceAdd
       `add rule ${TABLE} ${chain} ${daddr} ${subnet} return`,
       `add rule ${TABLE} ${chain} ${daddr} ${multicast} return`,
       `add rule ${TABLE} ${chain} masquerade`,
-      `add element ${TABLE} ${map} { ${format(address.address)} comment "${owner}" : goto ${chain} }`,
+      `add element ${TABLE} ${map} { ${formatIp(address.address)} comment "${owner}" : goto ${chain} }`,
     );
   }
   return `${lines.join('\n')}\n`;
@@ -71,10 +58,10 @@ export function addMasquerade(owner: string, addresses: readonly InterfaceAddres
 }
 
 /** Takes the addresses out of the map; those that are not in it are fine. */
-export function removeMasquerade(addresses: readonly (Ipv4 | Ipv6)[]): void {
+export function removeMasquerade(addresses: readonly Ip[]): void {
   for (const address of addresses) {
-    const element = `{ ${format(address)} }`;
-    const outcome = runNftSync(['delete', 'element', ...TABLE.split(' '), familyOf(address).map, element]);
+    const element = `{ ${formatIp(address)} }`;
+    const outcome = runNftSync(['delete', 'element', ...TABLE.split(' '), WORDS[familyOf(address)].map, element]);
     if (outcome.code !== 0 && !saysNotFound(outcome)) throw refused(outcome);
   }
 }

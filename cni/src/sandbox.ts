@@ -1,4 +1,6 @@
+import { isIpv6 } from '@flannel-ts/inet/ip';
 import type { Mac } from '@flannel-ts/inet/mac';
+import type { InterfaceAddress } from '@flannel-ts/inet/prefix';
 import { withNetns } from '@flannel-ts/linux/enter-netns';
 import { writeSysctl } from '@flannel-ts/linux/sysctl';
 import { addAddress } from '@flannel-ts/rtnetlink/address';
@@ -6,8 +8,8 @@ import { type Netlink, withNetlink } from '@flannel-ts/rtnetlink/connection';
 import { isNetlinkError } from '@flannel-ts/rtnetlink/errors';
 import { ensureLinkAbsent, getLink, type Link, setBridgePort, setLink } from '@flannel-ts/rtnetlink/link';
 import { addVeth } from '@flannel-ts/rtnetlink/link-add';
-import { type AnyRouteSpec, addRoute } from '@flannel-ts/rtnetlink/route';
-import { type InterfaceAddress, isSix, setIpv6 } from './bridge.ts';
+import { addRoute, type RouteSpec } from '@flannel-ts/rtnetlink/route';
+import { setIpv6 } from './bridge.ts';
 import { CniError, ErrorCode } from './errors.ts';
 import { sleep } from './sleep.ts';
 
@@ -22,7 +24,7 @@ export interface SandboxPlan {
   /** Tell the neighbours: a MAC that was asked for does not follow from the address. */
   readonly announce: boolean;
   readonly addresses: readonly InterfaceAddress[];
-  readonly routes: readonly AnyRouteSpec[];
+  readonly routes: readonly RouteSpec[];
 }
 
 export interface PortSettings {
@@ -103,12 +105,12 @@ export function configureContainer(plan: SandboxPlan, index: number): void {
   withNetlink({ netns: plan.netns }, (pod) => {
     for (const address of plan.addresses) {
       // The address is ours alone: waiting for duplicate address detection cost others seconds (kubernetes #54651).
-      addAddress(pod, { index, address, broadcast: 'auto', noDad: isSix(address) });
+      addAddress(pod, { index, address, broadcast: 'auto', noDad: isIpv6(address.address) });
     }
     setLink(pod, index, { up: true });
     for (const route of plan.routes) {
       try {
-        addRoute(pod, { ...route, outIndex: index } as AnyRouteSpec);
+        addRoute(pod, { ...route, outIndex: index });
       } catch (error) {
         // Asked for twice, or the network is no larger than the subnet.
         if (!isNetlinkError(error, 'EEXIST')) throw error;
@@ -118,10 +120,10 @@ export function configureContainer(plan: SandboxPlan, index: number): void {
 }
 
 function setContainerSysctls(plan: SandboxPlan): void {
-  const hasSix = plan.addresses.some(isSix);
-  if (!hasSix && !plan.announce) return;
+  const hasIpv6 = plan.addresses.some(({ address }) => isIpv6(address));
+  if (!hasIpv6 && !plan.announce) return;
   withNetns(plan.netns, () => {
-    if (hasSix) {
+    if (hasIpv6) {
       for (const link of ['lo', plan.ifName]) setIpv6(link, 'disable_ipv6', 0);
       setIpv6(plan.ifName, 'keep_addr_on_down', 1);
     }

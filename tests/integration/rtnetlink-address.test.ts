@@ -1,4 +1,5 @@
-import { formatIpv4, parseIpv4 } from '@flannel-ts/inet/ipv4';
+import { formatIp } from '@flannel-ts/inet/ip';
+import { parseIpv4 } from '@flannel-ts/inet/ipv4';
 import { parseIpv6 } from '@flannel-ts/inet/ipv6';
 import { formatIpv6Interface, parseIpv6Interface } from '@flannel-ts/inet/ipv6-prefix';
 import { formatIpv4Interface, parseIpv4Interface } from '@flannel-ts/inet/prefix';
@@ -51,7 +52,7 @@ describe('addresses', () => {
       { local: '10.5.72.1', prefixlen: 24, broadcast: '10.5.72.255', scope: 'global', label: 'br0:pods' },
       { local: '10.5.0.0', prefixlen: 32, scope: 'global', label: 'br0' },
     ]);
-    const ours = listAddresses(lab.nl, { index });
+    const ours = listAddresses(lab.nl, { index, family: 4 });
     expect(ours.map((a) => [formatIpv4Interface(a.address), a.broadcast, a.label, a.scope])).toEqual([
       ['10.5.72.1/24', parseIpv4('10.5.72.255'), 'br0:pods', 0],
       ['10.5.0.0/32', undefined, 'br0', 0],
@@ -118,7 +119,7 @@ describe('addresses', () => {
     lab.run('ip', 'address', 'add', '10.1.0.1/24', 'dev', 'br0');
     lab.run('ip', 'address', 'add', '10.2.0.1/24', 'brd', '+', 'dev', 'br1');
     lab.run('ip', 'link', 'set', 'lo', 'up');
-    const all = listAddresses(lab.nl).map((a) => [a.index, formatIpv4Interface(a.address)]);
+    const all = listAddresses(lab.nl, { family: 4 }).map((a) => [a.index, formatIpv4Interface(a.address)]);
     expect(all).toEqual([
       [1, '127.0.0.1/8'],
       [index, '10.1.0.1/24'],
@@ -126,7 +127,7 @@ describe('addresses', () => {
     ]);
     const [only, ...rest] = listAddresses(lab.nl, { index: other });
     expect(rest).toEqual([]);
-    expect(only?.broadcast !== undefined && formatIpv4(only.broadcast)).toBe('10.2.0.255');
+    expect(only?.broadcast !== undefined && formatIp(only.broadcast)).toBe('10.2.0.255');
     expect(listAddresses(lab.nl, { index: 4711 })).toEqual([]);
   });
 

@@ -53,7 +53,7 @@ describe('neighbours', () => {
     replaceNeighbour(lab.nl, { index, address: parseIpv4('10.5.52.0'), mac });
     replaceNeighbour(lab.nl, { index: other, address: parseIpv4('10.5.53.0'), mac });
     expect(listNeighbours(lab.nl).map((n) => n.index)).toEqual(expect.arrayContaining([index, other]));
-    const found = listNeighbours(lab.nl, { index: other }).map((n) => n.address);
+    const found = listNeighbours(lab.nl, { family: 4, index: other }).map((n) => n.address);
     // The kernel makes entries of its own for the multicast groups it joins, some time after the link came up.
     expect(found.filter((address) => address < parseIpv4('224.0.0.0'))).toEqual([parseIpv4('10.5.53.0')]);
     expect(listNeighbours(lab.nl, { index: 4711 })).toEqual([]);

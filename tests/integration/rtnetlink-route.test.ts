@@ -84,7 +84,7 @@ describe('routes', () => {
   test('addRoute() sets the default route', () => {
     addRoute(lab.nl, { gateway: parseIpv4('10.64.0.1') });
     expect(lab.ip('route', 'show', 'default')).toMatchObject([{ dst: 'default', gateway: '10.64.0.1', dev: 'br0' }]);
-    const [route] = listRoutes(lab.nl).filter((r) => r.dst === undefined);
+    const [route] = listRoutes(lab.nl, { family: 4 }).filter((r) => r.dst === undefined);
     expect(route && formatDestination(route)).toBe('default');
     expect(route?.gateway).toBe(parseIpv4('10.64.0.1'));
   });
@@ -102,7 +102,7 @@ describe('routes', () => {
     });
     addRoute(lab.nl, { ...route, onlink: true });
     expect(shown('10.5.52.0/24')).toMatchObject([{ gateway: '10.5.52.0', flags: ['onlink'] }]);
-    expect(listRoutes(lab.nl).find((r) => r.gateway === route.gateway)?.onlink).toBe(true);
+    expect(listRoutes(lab.nl, { family: 4 }).find((r) => r.gateway === route.gateway)?.onlink).toBe(true);
   });
 
   test('addRoute() refuses a route that is there, and a link that is not', () => {
@@ -141,7 +141,8 @@ describe('routes', () => {
     addRoute(lab.nl, { dst: subnet, gateway, outIndex: index, protocol: OURS, mtu: 1400, onlink: true });
     lab.run('ip', 'route', 'add', '10.5.53.0/24', 'dev', 'br0');
     lab.run('ip', 'route', 'add', 'blackhole', '10.5.0.0/16');
-    for (const route of listRoutes(lab.nl).filter((r) => r.protocol !== RTPROT_KERNEL)) deleteRoute(lab.nl, route);
+    for (const route of listRoutes(lab.nl, { family: 4 }).filter((r) => r.protocol !== RTPROT_KERNEL))
+      deleteRoute(lab.nl, route);
     expect(lab.ip('route', 'show')).toMatchObject([{ protocol: 'kernel' }]);
   });
 
@@ -151,7 +152,7 @@ describe('routes', () => {
     addRoute(lab.nl, { dst: parseIpv4Prefix('10.5.53.0/24'), outIndex: other, protocol: OURS });
     addRoute(lab.nl, { dst: parseIpv4Prefix('10.5.54.0/24'), outIndex: other, protocol: 99, table: 1000 });
     const list = (filter: Parameters<typeof listRoutes>[1]): string[] =>
-      listRoutes(lab.nl, filter as object).map(formatDestination);
+      listRoutes(lab.nl, { family: 4, ...filter }).map(formatDestination);
     expect(list({ protocol: OURS })).toEqual(['10.5.52.0/24', '10.5.53.0/24']);
     expect(list({ protocol: OURS, outIndex: other })).toEqual(['10.5.53.0/24']);
     expect(list({ table: 1000 })).toEqual(['10.5.54.0/24']);
@@ -180,7 +181,7 @@ describe('routes', () => {
       'via',
       '10.64.0.18',
     );
-    const byDst = new Map(listRoutes(lab.nl).map((route) => [formatDestination(route), route]));
+    const byDst = new Map(listRoutes(lab.nl, { family: 4 }).map((route) => [formatDestination(route), route]));
     expect(byDst.get('10.5.0.0/16')).toMatchObject({ type: RTN_BLACKHOLE, nextHops: [], outIndex: undefined });
     expect(byDst.get('10.6.0.0/16')).toMatchObject({
       gateway: undefined,
@@ -213,7 +214,7 @@ describe('routes', () => {
   test('routes go with their link', () => {
     addRoute(lab.nl, { dst: subnet, outIndex: index });
     deleteLink(lab.nl, index);
-    expect(listRoutes(lab.nl)).toEqual([]);
+    expect(listRoutes(lab.nl, { family: 4 })).toEqual([]);
   });
 
   test('5000 routes are listed whole, in several datagrams', () => {

@@ -61,8 +61,7 @@ function ownAddresses({ interface: choice }: CommandSettings): Ip[] {
 /** Removes from this node what flanneld made on it. To be called when flanneld does not run: it would make it again. */
 export async function cleanup(options: CommandSettings, log: Logger): Promise<void> {
   withNetlink({}, (nl) => {
-    const ipv6 = listRoutes<6>(nl, { protocol: RTPROT_FLANNEL, family: 6 });
-    for (const route of [...listRoutes(nl, { protocol: RTPROT_FLANNEL }), ...ipv6]) {
+    for (const route of listRoutes(nl, { protocol: RTPROT_FLANNEL })) {
       if (ensureRouteAbsent(nl, route)) log.info(`Removed the route to ${formatDestination(route)}`);
     }
     for (const { name, index } of listLinks(nl, { kind: 'tun' })) {

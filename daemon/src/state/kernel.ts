@@ -1,17 +1,17 @@
 /** Reads the kernel into the values of diff.ts, and carries out changes. No decisions here. */
 import { RTPROT_FLANNEL } from '@flannel-ts/flannel/defaults';
-import { isLinkLocalIpv6 } from '@flannel-ts/inet/ipv6';
+import { isIpv6, isLinkLocal } from '@flannel-ts/inet/ip';
 import { addAddress, deleteAddress, listAddresses } from '@flannel-ts/rtnetlink/address';
 import type { Netlink } from '@flannel-ts/rtnetlink/connection';
 import { RT_SCOPE_UNIVERSE, RTN_UNICAST } from '@flannel-ts/rtnetlink/constants';
 import { isNetlinkError } from '@flannel-ts/rtnetlink/errors';
 import { getLink, setLink } from '@flannel-ts/rtnetlink/link';
-import { type AnyRouteSpec, deleteRoute, listRoutes, type Route, replaceRoute } from '@flannel-ts/rtnetlink/route';
+import { deleteRoute, listRoutes, type Route, replaceRoute } from '@flannel-ts/rtnetlink/route';
 import { DaemonError } from '../errors.ts';
 import type { DesiredLink, DesiredRoute, DesiredState } from './desired.ts';
 import type { ActualLink, ActualRoute, ActualState, Change } from './diff.ts';
 
-/** What the kernel gives a route of IPv6 that is made without a priority (net/ip6_route.h). */
+/** What the kernel gives an IPv6 route without a priority (net/ip6_route.h). */
 const IP6_RT_PRIO_USER = 1024;
 
 export class Kernel {
@@ -50,26 +50,22 @@ export class Kernel {
     const outIndex = this.indexOf(link);
     // flannel's udp backend adds its route with scope global, other than ip(8) would (udp_network_amd64.go).
     const spec = { dst, gateway, outIndex, scope: RT_SCOPE_UNIVERSE, protocol: RTPROT_FLANNEL };
-    // A backend gives a route a gateway of its own family.
-    replaceRoute(this.nl, spec as AnyRouteSpec);
+    replaceRoute(this.nl, spec);
   }
 
   private deleteRoute({ dst, link, gateway, priority }: ActualRoute): void {
     const outIndex = link === undefined ? undefined : getLink(this.nl, link)?.index;
     const spec = { dst, gateway, outIndex, priority: priority || undefined, protocol: RTPROT_FLANNEL };
-    tolerating(['ESRCH'], () => deleteRoute(this.nl, spec as AnyRouteSpec));
+    tolerating(['ESRCH'], () => deleteRoute(this.nl, spec));
   }
 
   private readLink({ name, kind }: DesiredLink): ActualLink | undefined {
     const link = getLink(this.nl, name);
     if (link?.kind !== kind) return undefined;
     const { index, mtu, up } = link;
-    const addresses = [
-      ...listAddresses(this.nl, { index }).map(({ address }) => address),
-      ...listAddresses<6>(this.nl, { index, family: 6 })
-        .map(({ address }) => address)
-        .filter(({ address }) => !isLinkLocalIpv6(address)),
-    ];
+    const addresses = listAddresses(this.nl, { index })
+      .map(({ address }) => address)
+      .filter(({ address }) => !(isIpv6(address) && isLinkLocal(address)));
     return { name, index, mtu, up, addresses };
   }
 
@@ -79,10 +75,7 @@ export class Kernel {
       if (!names.has(index)) names.set(index, getLink(this.nl, index)?.name);
       return names.get(index);
     };
-    return [
-      ...listRoutes(this.nl, { protocol: RTPROT_FLANNEL }).flatMap((route) => actualRoute(route, nameOf)),
-      ...listRoutes<6>(this.nl, { protocol: RTPROT_FLANNEL, family: 6 }).flatMap((route) => actualRoute(route, nameOf)),
-    ];
+    return listRoutes(this.nl, { protocol: RTPROT_FLANNEL }).flatMap((route) => actualRoute(route, nameOf));
   }
 
   private indexOf(name: string): number {
@@ -92,7 +85,7 @@ export class Kernel {
   }
 }
 
-function actualRoute(route: Route<4> | Route<6>, nameOf: (index: number) => string | undefined): ActualRoute[] {
+function actualRoute(route: Route, nameOf: (index: number) => string | undefined): ActualRoute[] {
   const { dst, gateway, outIndex, type } = route;
   if (dst === undefined) return []; // not even with our protocol id would a default route be ours
   const link = type === RTN_UNICAST && outIndex !== undefined ? nameOf(outIndex) : undefined;

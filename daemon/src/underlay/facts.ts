@@ -1,5 +1,6 @@
 /** Reads what interface.ts chooses from. */
 import type { OuterMode } from '@flannel-ts/flannel/backend-config';
+import type { Family } from '@flannel-ts/inet/family';
 import type { Ip } from '@flannel-ts/inet/ip';
 import { isErrno } from '@flannel-ts/linux/errors';
 import { readSysctl } from '@flannel-ts/linux/sysctl';
@@ -43,7 +44,7 @@ export async function findInterface(
 }
 
 export function readNodeFacts(nl: Netlink, canReach: Ip | undefined): NodeFacts {
-  const addresses = [...listAddresses(nl), ...listAddresses<6>(nl, { family: 6 })];
+  const addresses = listAddresses(nl);
   const links = listLinks(nl).map(({ name, index, mtu }) => {
     const own = addresses.filter((entry) => entry.index === index);
     const ipv6Mtu = own.some(({ family }) => family === 6) ? readIpv6Mtu(name) : undefined;
@@ -56,7 +57,7 @@ export function readNodeFacts(nl: Netlink, canReach: Ip | undefined): NodeFacts 
   };
 }
 
-function addressFacts({ family, address, flags, tentative, duplicate }: Address<4> | Address<6>): AddressFacts {
+function addressFacts({ family, address, flags, tentative, duplicate }: Address): AddressFacts {
   return {
     address: address.address,
     permanent: (flags & IFA_F_PERMANENT) !== 0,
@@ -77,8 +78,8 @@ function readIpv6Mtu(link: string): number | undefined {
 }
 
 /** The one the kernel prefers: flannel takes the first of the list, whatever its metric. */
-function defaultRouteIndex(nl: Netlink, family: 4 | 6): number | undefined {
-  const defaults = listRoutes<4 | 6>(nl, { family })
+function defaultRouteIndex(nl: Netlink, family: Family): number | undefined {
+  const defaults = listRoutes(nl, { family })
     .filter(({ dst }) => dst === undefined || dst.length === 0)
     .filter(({ type }) => type === RTN_UNICAST);
   defaults.sort((a, b) => (a.priority ?? 0) - (b.priority ?? 0));
@@ -87,7 +88,7 @@ function defaultRouteIndex(nl: Netlink, family: 4 | 6): number | undefined {
 
 function sourceFor(nl: Netlink, address: Ip): Ip | undefined {
   try {
-    return lookUpRoute<4 | 6>(nl, address)?.source;
+    return lookUpRoute(nl, address)?.source;
   } catch (error) {
     if (isNetlinkError(error, 'ENETUNREACH', 'EHOSTUNREACH')) return undefined;
     throw error;

@@ -1,5 +1,5 @@
 /** Watches whether this node still has the address that the others send to; only its owner can give it back. */
-import { formatIp, isIpv6 } from '@flannel-ts/inet/ip';
+import { familyOf, formatIp } from '@flannel-ts/inet/ip';
 import { listAddresses } from '@flannel-ts/rtnetlink/address';
 import type { Netlink } from '@flannel-ts/rtnetlink/connection';
 import { getLink } from '@flannel-ts/rtnetlink/link';
@@ -22,7 +22,7 @@ export async function watchUnderlay(
 
 function underlayTrouble(nl: Netlink, { address }: ExternalInterface): string | undefined {
   // On whatever interface it is now: the socket is bound to the address alone.
-  const all = listAddresses<4 | 6>(nl, { family: isIpv6(address) ? 6 : 4 });
+  const all = listAddresses(nl, { family: familyOf(address) });
   const found = all.find((entry) => entry.address.address === address);
   if (found === undefined) {
     return `the address ${formatIp(address)} is gone from this node: give it back, or restart flanneld to choose another`;

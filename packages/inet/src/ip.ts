@@ -30,8 +30,18 @@ export function isIpText(text: string, family?: Family): boolean {
   return (family !== 6 && isIpv4Text(text)) || (family !== 4 && isIpv6Text(text));
 }
 
+/** Of a text that the source code holds, the compiler knows the family, too. */
+export type FamilyOfText<T extends string> = string extends T
+  ? Family
+  : T extends `${string}:${string}`
+    ? 6
+    : T extends `${number}.${string}`
+      ? 4
+      : Family;
+
 /** Of the given family, or of either one. */
-export function parseIp<F extends Family = Family>(text: string, family?: F): Ip<F>;
+export function parseIp<F extends Family>(text: string, family: F): Ip<F>;
+export function parseIp<T extends string>(text: T): Ip<FamilyOfText<T>>;
 export function parseIp(text: string, family?: Family): Ip {
   if (family === 4 || (family === undefined && isIpv4Text(text))) return parseIpv4(text);
   if (family === 6 || isIpv6Text(text)) return parseIpv6(text);

@@ -1,6 +1,17 @@
 import { InetError } from './errors.ts';
 import { addressBits, type Family, familyName } from './family.ts';
-import { addToIp, type FamilyOf, familyOf, formatIp, type Ip, ipFromNumber, isIpText, isIpv6, parseIp } from './ip.ts';
+import {
+  addToIp,
+  type FamilyOf,
+  type FamilyOfText,
+  familyOf,
+  formatIp,
+  type Ip,
+  ipFromNumber,
+  isIpText,
+  isIpv6,
+  parseIp,
+} from './ip.ts';
 import type { Ipv4 } from './ipv4.ts';
 import type { Ipv6 } from './ipv6.ts';
 
@@ -27,12 +38,16 @@ export function prefixFrom<I extends Ip>(ip: I, length: number): Prefix<FamilyOf
 }
 
 /** Of the given family, or of either one. Host bits are masked away, as Go's net.ParseCIDR does. */
-export function parsePrefix<F extends Family = Family>(text: string, family?: F): Prefix<F> {
-  return interfacePrefix(split(text, family)) as Prefix<F>;
+export function parsePrefix<F extends Family>(text: string, family: F): Prefix<F>;
+export function parsePrefix<T extends string>(text: T): Prefix<FamilyOfText<T>>;
+export function parsePrefix(text: string, family?: Family): Prefix {
+  return interfacePrefix(split(text, family));
 }
 
 /** Refuses 10.0.0.1/8: for places where a host bit is a typing mistake. */
-export function parsePrefixStrict<F extends Family = Family>(text: string, family?: F): Prefix<F> {
+export function parsePrefixStrict<F extends Family>(text: string, family: F): Prefix<F>;
+export function parsePrefixStrict<T extends string>(text: T): Prefix<FamilyOfText<T>>;
+export function parsePrefixStrict(text: string, family?: Family): Prefix {
   const written = split(text, family);
   const prefix = interfacePrefix(written);
   if (prefix.base !== written.address) {
@@ -41,7 +56,7 @@ export function parsePrefixStrict<F extends Family = Family>(text: string, famil
       `${familyName(prefix.family)} prefix ${text} has bits set after its first ${prefix.length}: write ${formatPrefix(prefix)}`,
     );
   }
-  return prefix as Prefix<F>;
+  return prefix;
 }
 
 export function formatPrefix(prefix: Prefix): string {
@@ -121,7 +136,9 @@ export function subnetAt<P extends Prefix>(prefix: P, length: number, i: number 
 }
 
 /** Of the given family, or of either one. */
-export function parseInterfaceAddress<F extends Family = Family>(text: string, family?: F): InterfaceAddress<F> {
+export function parseInterfaceAddress<F extends Family>(text: string, family: F): InterfaceAddress<F>;
+export function parseInterfaceAddress<T extends string>(text: T): InterfaceAddress<FamilyOfText<T>>;
+export function parseInterfaceAddress(text: string, family?: Family): InterfaceAddress {
   return split(text, family);
 }
 
@@ -165,14 +182,14 @@ function isWhole(n: number | bigint): boolean {
 
 const EXAMPLES = { 4: '10.244.0.0/16', 6: 'fd00:244::/48' } as const;
 
-function split<F extends Family>(text: string, family: F | undefined): InterfaceAddress<F> {
+function split(text: string, family: Family | undefined): InterfaceAddress {
   const slash = text.indexOf('/');
   const address = text.slice(0, slash);
   const length = text.slice(slash + 1);
   if (slash >= 0 && isIpText(address, family) && /^(0|[1-9]\d{0,2})$/.test(length)) {
-    const ip = parseIp(address, family);
+    const ip = parseIp(address);
     if (Number(length) <= addressBits(familyOf<Ip>(ip))) {
-      return { address: ip, length: Number(length) } as InterfaceAddress as InterfaceAddress<F>;
+      return { address: ip, length: Number(length) } as InterfaceAddress;
     }
   }
   const kind = family === undefined ? 'prefix' : `${familyName(family)} prefix`;

@@ -2,9 +2,9 @@
  * Addresses of links: `ip address`.
  * `struct ifaddrmsg { u8 family; u8 prefixlen; u8 flags; u8 scope; u32 index; }` and IFA_* (linux/if_addr.h).
  */
-import type { Ipv4 } from '@flannel-ts/inet/ipv4';
-import type { Ipv6Interface } from '@flannel-ts/inet/ipv6-prefix';
-import { broadcastAddress, type Ipv4Interface, interfacePrefix } from '@flannel-ts/inet/prefix';
+import type { Family } from '@flannel-ts/inet/family';
+import { familyOf, type Ip, ipToBytes, isIpv6 } from '@flannel-ts/inet/ip';
+import { formatInterfaceAddress, type InterfaceAddress, interfacePrefix, lastAddress } from '@flannel-ts/inet/prefix';
 import {
   attribute,
   attributeString,
@@ -17,28 +17,18 @@ import {
 import type { Netlink } from './connection.ts';
 import * as c from './constants.ts';
 import { checkLength, isNetlinkError, NetlinkError } from './errors.ts';
-import {
-  addressFamily,
-  type Family,
-  familyOfIp,
-  formatSlash,
-  type InterfaceOf,
-  type IpOf,
-  ipToBytes,
-  ofFamily,
-  readIp,
-} from './ip.ts';
+import { addressFamily, familiesOf, familyFrom, ofFamily, readIp } from './family.ts';
 import { NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE } from './message.ts';
 
 const IFADDRMSG_LENGTH = 8;
 
-export interface Address<F extends Family = 4> {
-  readonly family: F;
+export interface Address {
+  readonly family: Family;
   readonly index: number;
-  readonly address: InterfaceOf<F>;
+  readonly address: InterfaceAddress;
   /** Other end of a point-to-point link, if it was given. */
-  readonly peer: IpOf<F> | undefined;
-  readonly broadcast: IpOf<F> | undefined;
+  readonly peer: Ip | undefined;
+  readonly broadcast: Ip | undefined;
   readonly label: string | undefined;
   readonly scope: number;
   /** IFA_F_*. */
@@ -51,11 +41,11 @@ export interface Address<F extends Family = 4> {
 
 export interface AddressSpec {
   readonly index: number;
-  readonly address: Ipv4Interface | Ipv6Interface;
+  readonly address: InterfaceAddress;
   /** Other end of a point-to-point link: `ip address add ADDRESS peer PEER`. */
-  readonly peer?: Ipv4 | IpOf<6> | undefined;
+  readonly peer?: Ip | undefined;
   /** IPv4. `'auto'`: the last address of the prefix, none for /31 and /32. */
-  readonly broadcast?: Ipv4 | 'auto' | undefined;
+  readonly broadcast?: Ip | 'auto' | undefined;
   readonly label?: string | undefined;
   readonly scope?: number | undefined;
   /** Do not add a route to the prefix. */
@@ -64,14 +54,17 @@ export interface AddressSpec {
   readonly noDad?: boolean | undefined;
 }
 
-export interface AddressFilter<F extends Family> {
+export interface AddressFilter {
   readonly index?: number | undefined;
-  readonly family?: F | undefined;
+  readonly family?: Family | undefined;
 }
 
-/** `ip` [`-6`] `address show` [`dev DEV`]; IPv4 unless `family` is 6. */
-export function listAddresses<F extends Family = 4>(nl: Netlink, filter: AddressFilter<F> = {}): Address<F>[] {
-  const family = filter.family ?? (4 as F);
+/** `ip` [`-6`] `address show` [`dev DEV`], of both families by default. */
+export function listAddresses(nl: Netlink, filter: AddressFilter = {}): Address[] {
+  return familiesOf(filter.family).flatMap((family) => listFamily(nl, family, filter));
+}
+
+function listFamily(nl: Netlink, family: Family, filter: AddressFilter): Address[] {
   try {
     const answers = nl.dump({
       type: c.RTM_GETADDR,
@@ -79,7 +72,7 @@ export function listAddresses<F extends Family = 4>(nl: Netlink, filter: Address
       operation: filter.index === undefined ? 'list addresses' : `list addresses of link ${filter.index}`,
     });
     return ofFamily(answers, family)
-      .map((message) => parseAddress<F>(message.payload))
+      .map((message) => parseAddress(message.payload))
       .filter((address) => filter.index === undefined || address.index === filter.index);
   } catch (error) {
     // The kernel answers so for a link that does not exist (inet_dump_ifaddr): it has no addresses.
@@ -126,10 +119,10 @@ export function ensureAddressAbsent(nl: Netlink, spec: Pick<AddressSpec, 'index'
 }
 
 /** Reads the payload of RTM_NEWADDR and RTM_DELADDR. */
-export function parseAddress<F extends Family = Family>(payload: Uint8Array): Address<F> {
+export function parseAddress(payload: Uint8Array): Address {
   checkLength(payload, IFADDRMSG_LENGTH, 'read an address');
   const view = viewOf(payload);
-  const family = (view.getUint8(0) === c.AF_INET6 ? 6 : 4) as F;
+  const family = familyFrom(view.getUint8(0));
   const attributes = parseAttributes(payload.subarray(IFADDRMSG_LENGTH));
   const flags = readU32(attributes, c.IFA_FLAGS) ?? view.getUint8(2);
   // IFA_ADDRESS is the other end on point-to-point links, and IFA_LOCAL ours; IPv6 sends only IFA_ADDRESS otherwise.
@@ -140,7 +133,7 @@ export function parseAddress<F extends Family = Family>(payload: Uint8Array): Ad
   return {
     family,
     index: view.getUint32(4, true),
-    address: { address, length: view.getUint8(1) } as unknown as InterfaceOf<F>,
+    address: { address, length: view.getUint8(1) } as InterfaceAddress,
     peer: far === address ? undefined : far,
     broadcast: readIp(attributes, c.IFA_BROADCAST, family),
     label: readString(attributes, c.IFA_LABEL),
@@ -155,7 +148,7 @@ function addressRequest(spec: AddressSpec, verb: string): { parts: Uint8Array[];
   const { address, length } = spec.address;
   const flags = (spec.noPrefixRoute ? c.IFA_F_NOPREFIXROUTE : 0) | (spec.noDad ? c.IFA_F_NODAD : 0);
   const parts = [
-    encodeHeader(addressFamily(familyOfIp(address)), length, 0, spec.scope ?? c.RT_SCOPE_UNIVERSE, spec.index),
+    encodeHeader(addressFamily(familyOf(address)), length, 0, spec.scope ?? c.RT_SCOPE_UNIVERSE, spec.index),
     // Both, for IPv4: without IFA_LOCAL the request is refused, without IFA_ADDRESS there is no prefix route.
     attribute(c.IFA_LOCAL, ipToBytes(address)),
     attribute(c.IFA_ADDRESS, ipToBytes(spec.peer ?? address)),
@@ -164,14 +157,13 @@ function addressRequest(spec: AddressSpec, verb: string): { parts: Uint8Array[];
   if (broadcast !== undefined) parts.push(attribute(c.IFA_BROADCAST, ipToBytes(broadcast)));
   if (spec.label !== undefined) parts.push(attributeString(c.IFA_LABEL, spec.label));
   if (flags !== 0) parts.push(attributeU32(c.IFA_FLAGS, flags));
-  return { parts, operation: `${verb} address ${formatSlash(address, length)} on link ${spec.index}` };
+  return { parts, operation: `${verb} address ${formatInterfaceAddress(spec.address)} on link ${spec.index}` };
 }
 
-function broadcastOf(spec: AddressSpec): Ipv4 | undefined {
+function broadcastOf(spec: AddressSpec): Ip | undefined {
   if (spec.broadcast !== 'auto') return spec.broadcast;
-  const { address, length } = spec.address;
-  if (typeof address === 'bigint' || length > 30) return undefined;
-  return broadcastAddress(interfacePrefix({ address, length }));
+  if (isIpv6(spec.address.address) || spec.address.length > 30) return undefined;
+  return lastAddress(interfacePrefix(spec.address));
 }
 
 function encodeHeader(family: number, length: number, flags: number, scope: number, index: number): Uint8Array {

@@ -2,11 +2,10 @@
  * Objects as bytes: what is sent, against bytes that Linux 6.18 accepted; what is read, against bytes that it sent
  * (links shortened to the attributes we read).
  */
-import { type Ipv4, ipv4FromNumber, parseIpv4 } from '@flannel-ts/inet/ipv4';
-import { ipv6FromNumber } from '@flannel-ts/inet/ipv6';
-import { ipv6Prefix } from '@flannel-ts/inet/ipv6-prefix';
+import { addressBits, FAMILIES, type Family } from '@flannel-ts/inet/family';
+import { type Ip, ipFromNumber, parseIp } from '@flannel-ts/inet/ip';
 import { macFromBytes, parseMac } from '@flannel-ts/inet/mac';
-import { ipv4Prefix, parseIpv4Interface, parseIpv4Prefix } from '@flannel-ts/inet/prefix';
+import { type InterfaceAddress, parseInterfaceAddress, parsePrefix, prefixFrom } from '@flannel-ts/inet/prefix';
 import fc from 'fast-check';
 import { fromHex, SUCCESS, scriptedTransport, toHex } from '../testing/scripted-transport.ts';
 import { addAddress, listAddresses, parseAddress } from './address.ts';
@@ -35,9 +34,13 @@ function hexOf(action: (nl: Netlink) => unknown): string {
   return toHex(payloadOf(action));
 }
 
+function anyIp(family: Family): fc.Arbitrary<Ip> {
+  return fc.bigInt(0n, (1n << BigInt(addressBits(family))) - 1n).map((n) => ipFromNumber(family, n));
+}
+
 const hex = (text: string): string => text.replace(/\s+/g, '');
 const mac = parseMac('0a:58:0a:05:34:00');
-const cap = { index: 2, dst: parseIpv4Prefix('10.5.52.0/24'), gateway: parseIpv4('10.5.52.0') };
+const cap = { index: 2, dst: parsePrefix('10.5.52.0/24'), gateway: parseIp('10.5.52.0') };
 
 describe('requests', () => {
   test('addVeth() puts an ifinfomsg in front of the attributes of the peer', () => {
@@ -50,7 +53,7 @@ describe('requests', () => {
   });
 
   test('addVxlan() writes the port in network order', () => {
-    const local = parseIpv4('10.64.0.16');
+    const local = parseIp('10.64.0.16');
     expect(
       hexOf((nl) => addVxlan(nl, { name: 'flannel.1', vni: 1, device: 2, local, port: 8472, mac, up: true })),
     ).toBe(
@@ -80,7 +83,7 @@ describe('requests', () => {
   });
 
   test('addAddress() sends IFA_LOCAL and IFA_ADDRESS', () => {
-    const address = parseIpv4Interface('10.5.72.1/24');
+    const address = parseInterfaceAddress('10.5.72.1/24');
     expect(hexOf((nl) => addAddress(nl, { index: 2, address, broadcast: 'auto' }))).toBe(
       hex('02180000 02000000  0800 0200 0a054801  0800 0100 0a054801  0800 0400 0a0548ff'),
     );
@@ -109,7 +112,7 @@ describe('requests', () => {
     expect(hexOf((nl) => replaceNeighbour(nl, { index: 2, address: cap.gateway, mac }))).toBe(
       hex('02000000 02000000 8000 00 00  0800 0100 0a053400  0a00 0200 0a580a0534000000'),
     );
-    expect(hexOf((nl) => replaceFdb(nl, { index: 5, dst: parseIpv4('10.64.0.17'), mac }))).toBe(
+    expect(hexOf((nl) => replaceFdb(nl, { index: 5, dst: parseIp('10.64.0.17'), mac }))).toBe(
       hex('07000000 05000000 8000 02 00  0a00 0200 0a580a0534000000  0800 0100 0a400011'),
     );
   });
@@ -173,7 +176,7 @@ describe('replies', () => {
       fromHex(`3c000000 1800 2200 0e000000 907e0000  02180000fef10001 14000000
         0800 0f00 fe000000  0800 0100 0a053400  0800 0500 0a053400  0800 0400 02000000`),
     );
-    expect(parseRoute<4>(route!.payload)).toMatchObject({
+    expect(parseRoute(route!.payload)).toMatchObject({
       ...{ dst: cap.dst, gateway: cap.gateway },
       outIndex: 2,
       protocol: 241,
@@ -183,12 +186,12 @@ describe('replies', () => {
       fromHex(`58000000 1400 2200 0b000000 907e0000  02188000 02000000  0800 0100 0a054801  0800 0200 0a054801
         0800 0400 0a0548ff  0900 0300 636e693000000000  0800 0800 80000000  1400 0600 ffffffffffffffff26f8070026f80700`),
     );
-    expect(parseAddress<4>(address!.payload)).toEqual({
+    expect(parseAddress(address!.payload)).toEqual({
       family: 4,
       index: 2,
-      address: parseIpv4Interface('10.5.72.1/24'),
+      address: parseInterfaceAddress('10.5.72.1/24'),
       peer: undefined,
-      broadcast: parseIpv4('10.5.72.255'),
+      broadcast: parseIp('10.5.72.255'),
       label: 'cni0',
       scope: 0,
       flags: 0x80,
@@ -227,8 +230,6 @@ describe('replies', () => {
 });
 
 describe('round trips', () => {
-  const ipv4 = fc.nat(0xffff_ffff).map(ipv4FromNumber);
-  const ipv6 = fc.bigInt(0n, (1n << 128n) - 1n).map(ipv6FromNumber);
   const anyMac = fc.uint8Array({ minLength: 6, maxLength: 6 }).map((bytes) => macFromBytes(bytes));
   const index = fc.integer({ min: 1, max: 0x7fff_ffff });
   const maybe = <T>(arbitrary: fc.Arbitrary<T>) => fc.option(arbitrary, { nil: undefined });
@@ -242,35 +243,30 @@ describe('round trips', () => {
     scope: fc.nat(255),
     type: fc.nat(255),
   };
-  const prefix4 = fc.tuple(ipv4, fc.nat(32)).map(([ip, length]) => ipv4Prefix(ip, length));
-  const prefix6 = fc.tuple(ipv6, fc.nat(128)).map(([ip, length]) => ipv6Prefix(ip, length));
 
-  test('IPv4 routes', () => {
-    const spec = fc.record({ dst: maybe(prefix4), gateway: maybe(ipv4), source: maybe(ipv4), ...common });
+  test.each(FAMILIES)('IPv%d routes', (family) => {
+    const ip = anyIp(family);
+    const prefix = fc.tuple(ip, fc.nat(addressBits(family))).map(([base, length]) => prefixFrom(base, length));
+    const spec = fc.record({ dst: maybe(prefix), gateway: maybe(ip), source: maybe(ip), ...common });
     fc.assert(
-      fc.property(spec, (route) => {
-        expect(parseRoute(payloadOf((nl) => addRoute(nl, route)))).toMatchObject({ family: 4, ...route });
+      fc.property(spec, (fields) => {
+        const route = { family, ...fields };
+        expect(parseRoute(payloadOf((nl) => addRoute(nl, route)))).toMatchObject(route);
       }),
     );
   });
 
-  test('IPv6 routes', () => {
-    const spec = fc.record({ dst: maybe(prefix6), gateway: maybe(ipv6), source: maybe(ipv6), ...common });
-    fc.assert(
-      fc.property(spec, (route) => {
-        expect(parseRoute(payloadOf((nl) => addRoute(nl, { ...route, family: 6 })))).toMatchObject({
-          family: 6,
-          ...route,
-        });
-      }),
-    );
+  test('the family of a route follows from its addresses, and is IPv4 without any', () => {
+    for (const ip of ['10.0.0.1', 'fd00::1'].map((text) => parseIp(text))) {
+      expect(parseRoute(payloadOf((nl) => addRoute(nl, { gateway: ip })))).toMatchObject({ gateway: ip });
+    }
+    expect(parseRoute(payloadOf((nl) => addRoute(nl, { outIndex: 1 }))).family).toBe(4);
   });
 
   test('addresses', () => {
     const any = fc.oneof(
-      fc.record({ address: ipv4, length: fc.nat(32) }),
-      fc.record({ address: ipv6, length: fc.nat(128) }),
-    );
+      ...FAMILIES.map((family) => fc.record({ address: anyIp(family), length: fc.nat(addressBits(family)) })),
+    ) as fc.Arbitrary<InterfaceAddress>;
     fc.assert(
       fc.property(index, any, fc.nat(255), (link, address, scope) => {
         const parsed = parseAddress(payloadOf((nl) => addAddress(nl, { index: link, address, scope })));
@@ -281,18 +277,12 @@ describe('round trips', () => {
 
   test('neighbours and FDB entries', () => {
     fc.assert(
-      fc.property(
-        index,
-        fc.oneof(ipv4 as fc.Arbitrary<Ipv4>, ipv6),
-        anyMac,
-        fc.nat(0xffff),
-        (link, ip, lladdr, state) => {
-          const neighbour = { index: link, address: ip, mac: lladdr, state };
-          expect(parseNeighbour(payloadOf((nl) => replaceNeighbour(nl, neighbour)))).toMatchObject(neighbour);
-          const entry = { index: link, dst: ip, mac: lladdr, state, flags: 2 };
-          expect(parseFdbEntry(payloadOf((nl) => replaceFdb(nl, entry)))).toMatchObject(entry);
-        },
-      ),
+      fc.property(index, fc.oneof(...FAMILIES.map(anyIp)), anyMac, fc.nat(0xffff), (link, ip, lladdr, state) => {
+        const neighbour = { index: link, address: ip, mac: lladdr, state };
+        expect(parseNeighbour(payloadOf((nl) => replaceNeighbour(nl, neighbour)))).toMatchObject(neighbour);
+        const entry = { index: link, dst: ip, mac: lladdr, state, flags: 2 };
+        expect(parseFdbEntry(payloadOf((nl) => replaceFdb(nl, entry)))).toMatchObject(entry);
+      }),
     );
   });
 

@@ -2,6 +2,7 @@
 import { fromHex, type Script, scriptedTransport } from '../testing/scripted-transport.ts';
 import { listAddresses } from './address.ts';
 import { Netlink } from './connection.ts';
+import { AF_INET, AF_INET6 } from './constants.ts';
 import { NLMSG_DONE } from './message.ts';
 import { listNeighbours } from './neighbour.ts';
 import { listRoutes } from './route.ts';
@@ -20,6 +21,17 @@ test.each([
   ['listNeighbours()', NEIGHBOUR, listNeighbours],
 ])('%s of one family passes over answers of the other', (_, payload, list) => {
   const nl = new Netlink(scriptedTransport(answering(payload)));
-  expect(list<4 | 6>(nl, { family: 6 })).toEqual([]);
-  expect(list<4 | 6>(nl, { family: 4 })).toHaveLength(1);
+  expect(list(nl, { family: 6 })).toEqual([]);
+  expect(list(nl, { family: 4 })).toHaveLength(1);
+  expect(list(nl, {})).toHaveLength(1);
+});
+
+test.each([
+  ['listAddresses()', listAddresses],
+  ['listRoutes()', listRoutes],
+  ['listNeighbours()', listNeighbours],
+])('%s without a family asks for both', (_, list) => {
+  const transport = scriptedTransport(() => [[{ type: NLMSG_DONE, payload: new Uint8Array(4) }]]);
+  list(new Netlink(transport), {});
+  expect(transport.requests.map(({ payload }) => payload[0])).toEqual([AF_INET, AF_INET6]);
 });

@@ -1,12 +1,11 @@
 /** Forwarding database of bridges and of VXLAN devices (which peer has which MAC): `bridge fdb`. */
-import type { Ipv4 } from '@flannel-ts/inet/ipv4';
-import type { Ipv6 } from '@flannel-ts/inet/ipv6';
+import { type Ip, ipToBytes } from '@flannel-ts/inet/ip';
 import { type Mac, macFromBytes, macToBytes } from '@flannel-ts/inet/mac';
 import { attribute, attributeU16, parseAttributes, readU16, readU32 } from './attributes.ts';
 import type { Netlink } from './connection.ts';
 import * as c from './constants.ts';
 import { isNetlinkError } from './errors.ts';
-import { ipToBytes, readIp } from './ip.ts';
+import { readIp } from './family.ts';
 import { NLM_F_CREATE, NLM_F_REPLACE } from './message.ts';
 import { encodeNeighbourHeader, NDMSG_LENGTH, parseNeighbourHeader } from './neighbour-header.ts';
 
@@ -14,7 +13,7 @@ export interface FdbEntry {
   readonly index: number;
   readonly mac: Mac;
   /** Of a VXLAN device: the peer to send to. */
-  readonly dst: Ipv4 | Ipv6 | undefined;
+  readonly dst: Ip | undefined;
   /** Of a bridge's port: the bridge. */
   readonly master: number | undefined;
   readonly vlan: number | undefined;
@@ -27,7 +26,7 @@ export interface FdbEntry {
 export interface FdbSpec {
   readonly index: number;
   readonly mac: Mac;
-  readonly dst?: Ipv4 | Ipv6 | undefined;
+  readonly dst?: Ip | undefined;
   readonly vlan?: number | undefined;
   /** NUD_PERMANENT by default. */
   readonly state?: number | undefined;

@@ -1,7 +1,5 @@
 /** New links: `ip link add`. Every function returns the link it made, as the kernel shows it. */
-
-import type { Ipv4 } from '@flannel-ts/inet/ipv4';
-import type { Ipv6 } from '@flannel-ts/inet/ipv6';
+import { type Ip, ipToBytes, isIpv6 } from '@flannel-ts/inet/ip';
 import { type Mac, macToBytes } from '@flannel-ts/inet/mac';
 import {
   attribute,
@@ -17,7 +15,6 @@ import {
 import type { Netlink } from './connection.ts';
 import * as c from './constants.ts';
 import { isNetlinkError, NetlinkError } from './errors.ts';
-import { ipToBytes } from './ip.ts';
 import { getLink, type Link, withNamespaceFd } from './link.ts';
 import { encodeLinkHeader } from './link-codec.ts';
 import { checkLinkName } from './link-name.ts';
@@ -60,7 +57,7 @@ export interface VxlanSpec extends LinkSpec {
   readonly vni: number;
   /** Index of the device that carries the outer packets. */
   readonly device?: number | undefined;
-  readonly local?: Ipv4 | Ipv6 | undefined;
+  readonly local?: Ip | undefined;
   /** UDP destination port; the kernel's default is 8472, not IANA's 4789. */
   readonly port?: number | undefined;
   readonly learning?: boolean | undefined;
@@ -123,7 +120,7 @@ export function addVxlan(nl: Netlink, spec: VxlanSpec): Link {
   const data = [attributeU32(c.IFLA_VXLAN_ID, spec.vni)];
   if (spec.device !== undefined) data.push(attributeU32(c.IFLA_VXLAN_LINK, spec.device));
   if (spec.local !== undefined) {
-    const type = typeof spec.local === 'bigint' ? c.IFLA_VXLAN_LOCAL6 : c.IFLA_VXLAN_LOCAL;
+    const type = isIpv6(spec.local) ? c.IFLA_VXLAN_LOCAL6 : c.IFLA_VXLAN_LOCAL;
     data.push(attribute(type, ipToBytes(spec.local)));
   }
   // Without this attribute the kernel learns: the opposite of what a network with a control plane wants.

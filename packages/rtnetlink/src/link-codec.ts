@@ -1,6 +1,5 @@
 /** Links as bytes: `struct ifinfomsg { u8 family; u8 pad; u16 type; s32 index; u32 flags; u32 change; }` and IFLA_*. */
-import type { Ipv4 } from '@flannel-ts/inet/ipv4';
-import type { Ipv6 } from '@flannel-ts/inet/ipv6';
+import type { Ip } from '@flannel-ts/inet/ip';
 import { type Mac, macFromBytes } from '@flannel-ts/inet/mac';
 import {
   type Attributes,
@@ -16,7 +15,7 @@ import {
 } from './attributes.ts';
 import * as c from './constants.ts';
 import { checkLength } from './errors.ts';
-import { readIp } from './ip.ts';
+import { readIp } from './family.ts';
 
 export const IFINFOMSG_LENGTH = 16;
 
@@ -38,8 +37,8 @@ export interface VxlanData {
   readonly port: number;
   /** Index of the device that carries the outer packets. */
   readonly device: number | undefined;
-  readonly local: Ipv4 | Ipv6 | undefined;
-  readonly group: Ipv4 | Ipv6 | undefined;
+  readonly local: Ip | undefined;
+  readonly group: Ip | undefined;
   readonly learning: boolean;
   readonly l2Miss: boolean;
   readonly l3Miss: boolean;

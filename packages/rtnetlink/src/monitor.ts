@@ -16,7 +16,6 @@ import { type Address, parseAddress } from './address.ts';
 import * as c from './constants.ts';
 import { NetlinkError } from './errors.ts';
 import { type FdbEntry, parseFdbEntry } from './fdb.ts';
-import type { Family } from './ip.ts';
 import { type Link, parseLink } from './link-codec.ts';
 import { type NetlinkMessage, NLMSG_OVERRUN, parseMessages } from './message.ts';
 import { type Neighbour, parseNeighbour } from './neighbour.ts';
@@ -26,9 +25,9 @@ import { openRouteSocket, senderOf } from './transport.ts';
 /** A link that leaves its master (bridge) reports that as `deleted` of family AF_BRIDGE, which is left out here. */
 export type MonitorEvent =
   | { readonly type: 'link'; readonly action: Action; readonly link: Link }
-  | { readonly type: 'address'; readonly action: Action; readonly address: Address<Family> }
-  | { readonly type: 'route'; readonly action: Action; readonly route: Route<Family> }
-  | { readonly type: 'neighbour'; readonly action: Action; readonly neighbour: Neighbour<Family> }
+  | { readonly type: 'address'; readonly action: Action; readonly address: Address }
+  | { readonly type: 'route'; readonly action: Action; readonly route: Route }
+  | { readonly type: 'neighbour'; readonly action: Action; readonly neighbour: Neighbour }
   | { readonly type: 'fdb'; readonly action: Action; readonly entry: FdbEntry }
   /** The kernel had more to tell than the socket could hold. What was told is of no use: list everything again. */
   | { readonly type: 'lost' };

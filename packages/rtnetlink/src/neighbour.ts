@@ -1,19 +1,19 @@
 /** Neighbours, the ARP and NDP table: `ip neighbour`. */
-import type { Ipv4 } from '@flannel-ts/inet/ipv4';
-import type { Ipv6 } from '@flannel-ts/inet/ipv6';
+import type { Family } from '@flannel-ts/inet/family';
+import { familyOf, formatIp, type Ip, ipToBytes } from '@flannel-ts/inet/ip';
 import { type Mac, macFromBytes, macToBytes } from '@flannel-ts/inet/mac';
 import { attribute, attributeU32, parseAttributes } from './attributes.ts';
 import type { Netlink } from './connection.ts';
 import * as c from './constants.ts';
 import { isNetlinkError } from './errors.ts';
-import { addressFamily, type Family, familyOfIp, formatIp, type IpOf, ipToBytes, ofFamily, readIp } from './ip.ts';
+import { addressFamily, familiesOf, familyFrom, ofFamily, readIp } from './family.ts';
 import { NLM_F_CREATE, NLM_F_REPLACE } from './message.ts';
 import { encodeNeighbourHeader, NDMSG_LENGTH, parseNeighbourHeader } from './neighbour-header.ts';
 
-export interface Neighbour<F extends Family = 4> {
-  readonly family: F;
+export interface Neighbour {
+  readonly family: Family;
   readonly index: number;
-  readonly address: IpOf<F>;
+  readonly address: Ip;
   /** Undefined while it is not resolved. */
   readonly mac: Mac | undefined;
   /** NUD_*. */
@@ -24,27 +24,30 @@ export interface Neighbour<F extends Family = 4> {
 
 export interface NeighbourSpec {
   readonly index: number;
-  readonly address: Ipv4 | Ipv6;
+  readonly address: Ip;
   readonly mac: Mac;
   /** NUD_PERMANENT by default. */
   readonly state?: number | undefined;
 }
 
-export interface NeighbourFilter<F extends Family = 4> {
-  readonly family?: F | undefined;
+export interface NeighbourFilter {
+  readonly family?: Family | undefined;
   readonly index?: number | undefined;
 }
 
-/** `ip` [`-6`] `neighbour show` [`dev DEV`], in every state. */
-export function listNeighbours<F extends Family = 4>(nl: Netlink, filter: NeighbourFilter<F> = {}): Neighbour<F>[] {
-  const family = filter.family ?? (4 as F);
+/** `ip` [`-6`] `neighbour show` [`dev DEV`], in every state, of both families by default. */
+export function listNeighbours(nl: Netlink, filter: NeighbourFilter = {}): Neighbour[] {
+  return familiesOf(filter.family).flatMap((family) => listFamily(nl, family, filter.index));
+}
+
+function listFamily(nl: Netlink, family: Family, index: number | undefined): Neighbour[] {
   const parts = [encodeNeighbourHeader({ family: addressFamily(family) })];
-  if (filter.index !== undefined) parts.push(attributeU32(c.NDA_IFINDEX, filter.index));
-  const found: Neighbour<F>[] = [];
+  if (index !== undefined) parts.push(attributeU32(c.NDA_IFINDEX, index));
+  const found: Neighbour[] = [];
   const answers = nl.dump({ type: c.RTM_GETNEIGH, parts, operation: 'list neighbours' });
   for (const message of ofFamily(answers, family)) {
-    const neighbour = parseNeighbour<F>(message.payload);
-    if (neighbour && (filter.index === undefined || neighbour.index === filter.index)) found.push(neighbour);
+    const neighbour = parseNeighbour(message.payload);
+    if (neighbour && (index === undefined || neighbour.index === index)) found.push(neighbour);
   }
   return found;
 }
@@ -56,7 +59,7 @@ export function replaceNeighbour(nl: Netlink, neighbour: NeighbourSpec): void {
     flags: NLM_F_CREATE | NLM_F_REPLACE,
     parts: [
       encodeNeighbourHeader({
-        family: addressFamily(familyOfIp(neighbour.address)),
+        family: addressFamily(familyOf(neighbour.address)),
         index: neighbour.index,
         state: neighbour.state ?? c.NUD_PERMANENT,
       }),
@@ -73,7 +76,7 @@ export function deleteNeighbour(nl: Netlink, neighbour: Pick<NeighbourSpec, 'ind
   nl.request({
     type: c.RTM_DELNEIGH,
     parts: [
-      encodeNeighbourHeader({ family: addressFamily(familyOfIp(address)), index }),
+      encodeNeighbourHeader({ family: addressFamily(familyOf(address)), index }),
       attribute(c.NDA_DST, ipToBytes(address)),
     ],
     operation: `delete neighbour ${formatIp(address)} on link ${index}`,
@@ -92,10 +95,10 @@ export function ensureNeighbourAbsent(nl: Netlink, neighbour: Pick<NeighbourSpec
 }
 
 /** Reads the payload of RTM_NEWNEIGH and RTM_DELNEIGH; undefined if it has no IP address (an FDB entry). */
-export function parseNeighbour<F extends Family = Family>(payload: Uint8Array): Neighbour<F> | undefined {
+export function parseNeighbour(payload: Uint8Array): Neighbour | undefined {
   const header = parseNeighbourHeader(payload);
   if (header.family !== c.AF_INET && header.family !== c.AF_INET6) return undefined;
-  const family = (header.family === c.AF_INET6 ? 6 : 4) as F;
+  const family = familyFrom(header.family);
   const attributes = parseAttributes(payload.subarray(NDMSG_LENGTH));
   const address = readIp(attributes, c.NDA_DST, family);
   if (address === undefined) return undefined;

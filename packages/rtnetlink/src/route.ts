@@ -2,8 +2,9 @@
  * Routes: `ip route`.
  * `struct rtmsg { u8 family, dst_len, src_len, tos, table, protocol, scope, type; u32 flags; }` and RTA_* (linux/rtnetlink.h).
  */
-import type { Ipv4 } from '@flannel-ts/inet/ipv4';
-import type { Ipv6 } from '@flannel-ts/inet/ipv6';
+import { addressBits, type Family } from '@flannel-ts/inet/family';
+import { familyOf, formatIp, type Ip, ipToBytes } from '@flannel-ts/inet/ip';
+import { formatPrefix, type Prefix } from '@flannel-ts/inet/prefix';
 import {
   type Attributes,
   attribute,
@@ -17,39 +18,27 @@ import {
 import type { Netlink } from './connection.ts';
 import * as c from './constants.ts';
 import { checkLength, isNetlinkError, NetlinkError } from './errors.ts';
-import {
-  addressFamily,
-  type Family,
-  familyOfIp,
-  formatIp,
-  formatSlash,
-  type IpOf,
-  ipToBytes,
-  ofFamily,
-  type PrefixOf,
-  prefixOf,
-  readIp,
-} from './ip.ts';
+import { addressFamily, familiesOf, familyFrom, ofFamily, readIp } from './family.ts';
 import { NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE } from './message.ts';
 
 const RTMSG_LENGTH = 12;
 const RTNEXTHOP_LENGTH = 8; // struct rtnexthop { u16 len; u8 flags; u8 hops; s32 ifindex; }
 
-export interface NextHop<F extends Family = 4> {
-  readonly gateway: IpOf<F> | undefined;
+export interface NextHop {
+  readonly gateway: Ip | undefined;
   readonly outIndex: number;
   readonly onlink: boolean;
   readonly weight: number;
 }
 
-export interface Route<F extends Family = 4> {
-  readonly family: F;
+export interface Route {
+  readonly family: Family;
   /** Undefined: the default route. */
-  readonly dst: PrefixOf<F> | undefined;
-  readonly gateway: IpOf<F> | undefined;
+  readonly dst: Prefix | undefined;
+  readonly gateway: Ip | undefined;
   readonly outIndex: number | undefined;
   /** Preferred source address (`src`). */
-  readonly source: IpOf<F> | undefined;
+  readonly source: Ip | undefined;
   /** Who made it: RTPROT_*, or a number of one's own. */
   readonly protocol: number;
   readonly scope: number;
@@ -60,16 +49,16 @@ export interface Route<F extends Family = 4> {
   readonly onlink: boolean;
   readonly mtu: number | undefined;
   /** More than one entry: a multipath route, which has no `gateway` and `outIndex` of its own. */
-  readonly nextHops: readonly NextHop<F>[];
+  readonly nextHops: readonly NextHop[];
 }
 
 /** A route to make. A default route without a gateway needs `family`, if it is not IPv4. */
-export interface RouteSpec<F extends Family = 4> {
-  readonly family?: F | undefined;
-  readonly dst?: PrefixOf<F> | undefined;
-  readonly gateway?: IpOf<F> | undefined;
+export interface RouteSpec {
+  readonly family?: Family | undefined;
+  readonly dst?: Prefix | undefined;
+  readonly gateway?: Ip | undefined;
   readonly outIndex?: number | undefined;
-  readonly source?: IpOf<F> | undefined;
+  readonly source?: Ip | undefined;
   /** RTPROT_BOOT by default, as ip(8). A daemon that must know its own routes again passes a number of its own. */
   readonly protocol?: number | undefined;
   /** By default link without a gateway, and universe with one, as ip(8). */
@@ -82,19 +71,20 @@ export interface RouteSpec<F extends Family = 4> {
   readonly mtu?: number | undefined;
 }
 
-export type AnyRouteSpec = RouteSpec<4> | RouteSpec<6>;
-
-export interface RouteFilter<F extends Family = 4> {
-  readonly family?: F | undefined;
+export interface RouteFilter {
+  readonly family?: Family | undefined;
   readonly protocol?: number | undefined;
   /** RT_TABLE_MAIN by default; 0 for every table. */
   readonly table?: number | undefined;
   readonly outIndex?: number | undefined;
 }
 
-/** `ip` [`-6`] `route show` [`table T`] [`proto P`] [`dev DEV`]; the kernel filters. */
-export function listRoutes<F extends Family = 4>(nl: Netlink, filter: RouteFilter<F> = {}): Route<F>[] {
-  const family = filter.family ?? (4 as F);
+/** `ip` [`-6`] `route show` [`table T`] [`proto P`] [`dev DEV`], of both families by default; the kernel filters. */
+export function listRoutes(nl: Netlink, filter: RouteFilter = {}): Route[] {
+  return familiesOf(filter.family).flatMap((family) => listFamily(nl, family, filter));
+}
+
+function listFamily(nl: Netlink, family: Family, filter: RouteFilter): Route[] {
   const table = filter.table ?? c.RT_TABLE_MAIN;
   const header = encodeHeader({
     family,
@@ -109,17 +99,17 @@ export function listRoutes<F extends Family = 4>(nl: Netlink, filter: RouteFilte
   if (filter.outIndex !== undefined) parts.push(attributeU32(c.RTA_OIF, filter.outIndex));
   try {
     return ofFamily(nl.dump({ type: c.RTM_GETROUTE, parts, operation: 'list routes' }), family)
-      .map((message) => parseRoute<F>(message.payload))
+      .map((message) => parseRoute(message.payload))
       .filter((route) => matches(route, filter, table));
   } catch (error) {
-    // A table without routes is not there ("FIB table does not exist"), nor is a link that has gone.
+    // A table without routes does not exist ("FIB table does not exist"), nor does a link that was deleted.
     if (isNetlinkError(error, 'ENOENT', 'ENODEV')) return [];
     throw error;
   }
 }
 
 /** `ip route add 10.5.52.0/24` [`via GATEWAY`] `dev DEV` [`onlink`] [`src IP`] [`proto P`]. EEXIST if there is one. */
-export function addRoute(nl: Netlink, route: AnyRouteSpec): void {
+export function addRoute(nl: Netlink, route: RouteSpec): void {
   nl.request({ ...routeRequest(route, 'add'), type: c.RTM_NEWROUTE, flags: NLM_F_CREATE | NLM_F_EXCL });
 }
 
@@ -127,19 +117,19 @@ export function addRoute(nl: Netlink, route: AnyRouteSpec): void {
  * `ip route replace 10.5.52.0/24 via GATEWAY dev DEV`: one atomic step, no packet in between finds no route. It replaces
  * the first route of the same destination, priority and table, whoever made it; look at listRoutes() first if that matters.
  */
-export function replaceRoute(nl: Netlink, route: AnyRouteSpec): void {
+export function replaceRoute(nl: Netlink, route: RouteSpec): void {
   nl.request({ ...routeRequest(route, 'replace'), type: c.RTM_NEWROUTE, flags: NLM_F_CREATE | NLM_F_REPLACE });
 }
 
 /** `ip route del 10.5.52.0/24 ...`: the first route that has every given property. ESRCH if none has. */
-export function deleteRoute(nl: Netlink, route: AnyRouteSpec): void {
+export function deleteRoute(nl: Netlink, route: RouteSpec): void {
   // As ip(8) deletes: what is not given is a wildcard, and RT_SCOPE_NOWHERE is the wildcard of scopes.
   const wild = { protocol: route.protocol ?? 0, type: route.type ?? 0, scope: route.scope ?? c.RT_SCOPE_NOWHERE };
   nl.request({ ...routeRequest({ ...route, ...wild }, 'delete'), type: c.RTM_DELROUTE });
 }
 
 /** Deletes the route if there is one. False if there was none. */
-export function ensureRouteAbsent(nl: Netlink, route: AnyRouteSpec): boolean {
+export function ensureRouteAbsent(nl: Netlink, route: RouteSpec): boolean {
   try {
     deleteRoute(nl, route);
     return true;
@@ -151,30 +141,29 @@ export function ensureRouteAbsent(nl: Netlink, route: AnyRouteSpec): boolean {
 }
 
 /** `ip route get IP`: the route that a packet to this address would take now. Unreachable networks are an error. */
-export function lookUpRoute<F extends Family>(nl: Netlink, ip: IpOf<F>): Route<F> | undefined {
-  const family = familyOfIp(ip);
-  const bits = family === 4 ? 32 : 128;
+export function lookUpRoute(nl: Netlink, ip: Ip): Route | undefined {
+  const family = familyOf(ip);
   const [reply] = nl.request({
     type: c.RTM_GETROUTE,
     parts: [
-      encodeHeader({ family, length: bits, table: 0, protocol: 0, scope: 0, type: 0, flags: 0 }),
+      encodeHeader({ family, length: addressBits(family), table: 0, protocol: 0, scope: 0, type: 0, flags: 0 }),
       attribute(c.RTA_DST, ipToBytes(ip)),
     ],
     operation: `look up the route to ${formatIp(ip)}`,
   });
-  return reply && parseRoute<F>(reply.payload);
+  return reply && parseRoute(reply.payload);
 }
 
 /** `default`, or the destination as text. */
-export function formatDestination(route: Pick<AnyRouteSpec, 'dst'>): string {
-  return route.dst ? formatSlash(route.dst.base, route.dst.length) : 'default';
+export function formatDestination(route: Pick<RouteSpec, 'dst'>): string {
+  return route.dst ? formatPrefix(route.dst) : 'default';
 }
 
 /** Reads the payload of RTM_NEWROUTE and RTM_DELROUTE. */
-export function parseRoute<F extends Family = Family>(payload: Uint8Array): Route<F> {
+export function parseRoute(payload: Uint8Array): Route {
   checkLength(payload, RTMSG_LENGTH, 'read a route');
   const view = viewOf(payload);
-  const family = (view.getUint8(0) === c.AF_INET6 ? 6 : 4) as F;
+  const family = familyFrom(view.getUint8(0));
   const attributes = parseAttributes(payload.subarray(RTMSG_LENGTH));
   const flags = view.getUint32(8, true);
   const gateway = readIp(attributes, c.RTA_GATEWAY, family);
@@ -199,18 +188,14 @@ export function parseRoute<F extends Family = Family>(payload: Uint8Array): Rout
   };
 }
 
-function parseDestination<F extends Family>(
-  attributes: Attributes,
-  family: F,
-  length: number,
-): PrefixOf<F> | undefined {
+function parseDestination(attributes: Attributes, family: Family, length: number): Prefix | undefined {
   const base = readIp(attributes, c.RTA_DST, family);
-  return base === undefined ? undefined : prefixOf(family, base, length);
+  return base === undefined ? undefined : ({ family, base, length } as Prefix);
 }
 
-function parseNextHops<F extends Family>(bytes: Uint8Array, family: F): NextHop<F>[] {
+function parseNextHops(bytes: Uint8Array, family: Family): NextHop[] {
   const view = viewOf(bytes);
-  const hops: NextHop<F>[] = [];
+  const hops: NextHop[] = [];
   for (let offset = 0; bytes.length - offset >= RTNEXTHOP_LENGTH; ) {
     const length = view.getUint16(offset, true);
     if (length < RTNEXTHOP_LENGTH || length > bytes.length - offset) {
@@ -228,7 +213,7 @@ function parseNextHops<F extends Family>(bytes: Uint8Array, family: F): NextHop<
   return hops;
 }
 
-function matches<F extends Family>(route: Route<F>, filter: RouteFilter<F>, table: number): boolean {
+function matches(route: Route, filter: RouteFilter, table: number): boolean {
   return (
     (table === c.RT_TABLE_UNSPEC || route.table === table) &&
     (filter.protocol === undefined || route.protocol === filter.protocol) &&
@@ -236,7 +221,7 @@ function matches<F extends Family>(route: Route<F>, filter: RouteFilter<F>, tabl
   );
 }
 
-function routeRequest(route: AnyRouteSpec, verb: string): { parts: Uint8Array[]; operation: string } {
+function routeRequest(route: RouteSpec, verb: string): { parts: Uint8Array[]; operation: string } {
   const family = routeFamily(route);
   const table = route.table ?? c.RT_TABLE_MAIN;
   const parts = [
@@ -260,19 +245,19 @@ function routeRequest(route: AnyRouteSpec, verb: string): { parts: Uint8Array[];
   return { parts, operation: `${verb} route ${describe(route)}` };
 }
 
-function describe(route: AnyRouteSpec): string {
+function describe(route: RouteSpec): string {
   const via = route.gateway === undefined ? '' : ` via ${formatIp(route.gateway)}`;
   const on = route.outIndex === undefined ? '' : ` on link ${route.outIndex}`;
   return `${formatDestination(route)}${via}${on}`;
 }
 
-function routeFamily(route: AnyRouteSpec): Family {
-  const ip: Ipv4 | Ipv6 | undefined = route.dst?.base ?? route.gateway ?? route.source;
-  return route.family ?? (ip === undefined ? 4 : familyOfIp(ip));
+function routeFamily(route: RouteSpec): Family {
+  const ip = route.dst?.base ?? route.gateway ?? route.source;
+  return route.family ?? (ip === undefined ? 4 : familyOf(ip));
 }
 
 /** IPv6 has no scopes: they are always universe. */
-function defaultScope(route: AnyRouteSpec, family: Family): number {
+function defaultScope(route: RouteSpec, family: Family): number {
   if (route.type === c.RTN_LOCAL && family === 4) return c.RT_SCOPE_HOST;
   const direct = route.gateway === undefined && (route.type ?? c.RTN_UNICAST) === c.RTN_UNICAST;
   return direct && family === 4 ? c.RT_SCOPE_LINK : c.RT_SCOPE_UNIVERSE;
