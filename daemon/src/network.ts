@@ -21,8 +21,8 @@ import type { Readiness } from './operate/readiness.ts';
 import { keepSubnetFile, readPreviousSubnets } from './operate/subnet-file.ts';
 import { Kernel } from './state/kernel.ts';
 import { Reconciler } from './state/reconcile.ts';
-import type { SubnetManager } from './subnet/manager.ts';
-import { applyLeaseEvent, EMPTY_LEASE_TABLE, type LeaseTable } from './subnet/table.ts';
+import { firstConfig, type LeaseBatch, type Membership, type SubnetManager } from './subnet/manager.ts';
+import { createLeaseTable, type LeaseTable } from './subnet/table.ts';
 import { runTogether } from './tasks.ts';
 import { findInterface } from './underlay/facts.ts';
 import type { ExternalInterface, InterfaceOptions } from './underlay/select.ts';
@@ -59,13 +59,14 @@ interface Joined {
   readonly config: NetworkConfig;
   readonly backend: Backend;
   readonly external: ExternalInterface;
+  readonly membership: Membership;
   readonly lease: Lease;
 }
 
 /** Everything up to the lease. */
 async function join(settings: NetworkSettings, parts: NetworkParts, signal: AbortSignal): Promise<Joined> {
   const { manager, nl, log } = parts;
-  const config = await manager.getNetworkConfig(signal);
+  const config = await firstConfig(manager, signal);
   const backend = createBackend(config);
   const external = await findInterface(nl, settings.interface, backend.mode, signal);
   log.info(
@@ -82,9 +83,10 @@ async function join(settings: NetworkSettings, parts: NetworkParts, signal: Abor
   );
   const previous = readPreviousSubnets(settings.subnetFile, log);
   const attributes = backend.attributes(external);
-  const lease = await manager.acquireLease({ config, attributes, ...(previous && { previous }) }, signal);
+  const membership = await manager.join({ config, attributes, ...(previous && { previous }) }, signal);
+  const { lease } = membership;
   log.info({ subnet: formatLeaseSubnets(lease) }, 'Acquired a lease');
-  return { config, backend, external, lease };
+  return { config, backend, external, membership, lease };
 }
 
 async function serve(
@@ -94,7 +96,7 @@ async function serve(
   signal: AbortSignal,
 ): Promise<void> {
   const { manager, nl, readiness, log } = parts;
-  const { config, backend, external, lease } = joined;
+  const { config, backend, external, membership, lease } = joined;
   if (lease.subnet) enableForwarding('net/ipv4/ip_forward', log);
   if (lease.ipv6Subnet) enableIpv6Forwarding(external.name, log);
   const view = new View(joined, parts);
@@ -112,7 +114,7 @@ async function serve(
     dataPath: dataPath.statistics(),
     reconcile: reconciler.statistics,
     lease,
-    leaseEnd: manager.leaseEnd(lease),
+    leaseEnd: membership.end?.(),
     leases: view.leases.size,
   }));
   const subnetEnv = formatSubnetEnv(subnetEnvOf(config, lease, backend.mtu(external), settings.rules.masquerade));
@@ -121,7 +123,7 @@ async function serve(
       [
         (stop) => reconciler.run(stop),
         (stop) => followLeases(view, parts, stop),
-        (stop) => manager.holdLease(lease, stop),
+        (stop) => membership.hold(stop, (trouble) => readiness.report('lease', trouble)),
         (stop) => followConfig(manager, dataPath, stop),
         async (stop) => {
           // Who reads the file starts pods: not before their packets have somewhere to go.
@@ -144,7 +146,7 @@ async function serve(
 /** What follows from the leases as they are known at this moment. */
 class View {
   readonly dataPath: DataPath;
-  private table: LeaseTable = EMPTY_LEASE_TABLE;
+  readonly leases: LeaseTable = createLeaseTable();
   private peers: Peers = new Map();
 
   constructor(
@@ -156,18 +158,15 @@ class View {
     this.dataPath = startDataPath(overlay, joined.config, { report: (trouble) => readiness.report('engine', trouble) });
   }
 
-  get leases(): LeaseTable {
-    return this.table;
-  }
-
   desired(): Desired {
     const { backend, external, lease } = this.joined;
     const device = this.dataPath?.device;
-    return backend.desired({ ...lease, external, ...(device !== undefined && { device }) }, this.table.values());
+    return backend.desired({ ...lease, external, ...(device !== undefined && { device }) }, this.leases.values());
   }
 
-  setLeases(table: LeaseTable): void {
-    this.table = table;
+  apply(batch: LeaseBatch): void {
+    const { added, changed, removed } = this.leases.apply(batch);
+    if (added.length + changed.length + removed.length === 0) return;
     const peers = peersOf(this.desired().overlay?.peers ?? []);
     const change = diffPeers(this.peers, peers);
     this.peers = peers;
@@ -176,14 +175,14 @@ class View {
 }
 
 async function followLeases(view: View, { manager, readiness }: NetworkParts, signal: AbortSignal): Promise<void> {
-  for await (const event of manager.watchLeases(signal)) {
-    view.setLeases(applyLeaseEvent(view.leases, event));
+  for await (const batch of manager.peers(signal)) {
+    view.apply(batch);
     readiness.report('peers', undefined);
   }
 }
 
 async function followConfig(manager: SubnetManager, dataPath: DataPath, signal: AbortSignal): Promise<void> {
-  for await (const config of manager.watchNetworkConfig(signal)) await dataPath.setConfig(config);
+  for await (const config of manager.config(signal)) await dataPath.setConfig(config);
 }
 
 function keepFirewall(

@@ -6,6 +6,7 @@ import { formatLeaseKey, type LeaseSubnets } from '@flannel-ts/flannel/lease';
 import { pino } from 'pino';
 import { type EtcdManagerSettings, EtcdSubnetManager } from '../../daemon/src/subnet/etcd/manager.ts';
 import type { WatchTimings } from '../../daemon/src/subnet/etcd/watch.ts';
+import { firstConfig } from '../../daemon/src/subnet/manager.ts';
 import {
   CONFIG,
   describeSubnetManager,
@@ -30,7 +31,7 @@ const logged = (text: string) => log.filter((line) => String(line.msg).includes(
 
 const managers: EtcdSubnetManager[] = [];
 function managerOn(server: EtcdServer, settings: EtcdManagerSettings = {}, options = {}): EtcdSubnetManager {
-  const all = { timings: QUICK, configRetryMs: 50, ...settings };
+  const all = { timings: QUICK, ...settings };
   const manager = new EtcdSubnetManager({ endpoints: [server.endpoint], prefix: PREFIX, ...options }, logger(), all);
   managers.push(manager);
   return manager;
@@ -76,37 +77,38 @@ describe('EtcdSubnetManager', () => {
       .split('\n')
       .filter((line) => /^[0-9a-f]{8,}$/.test(line)).length;
 
-  test('acquireLease() attaches an etcd lease of 24 hours', async () => {
+  test('join() attaches an etcd lease of 24 hours', async () => {
     const node = managerOn(server);
-    const lease = await node.acquireLease(await request(node, 1), never);
+    const { lease } = await node.join(await request(node, 1), never);
     const hex = BigInt(leaseIdOf(keyOf(lease))).toString(16);
     expect(server.etcdctl('lease', 'timetolive', hex)).toContain('granted with TTL(86400s)');
   });
 
-  test('acquireLease() leaves no etcd lease behind when it lost a race', async () => {
+  test('join() leaves no etcd lease behind when it lost a race', async () => {
     server.put(`${PREFIX}/config`, '{"Network":"10.5.0.0/28","SubnetLen":30}');
     const nodes = [managerOn(server), managerOn(server), managerOn(server)];
     const requests = await Promise.all(nodes.map((node, n) => request(node, n + 1)));
-    const results = await Promise.all(nodes.map((node, n) => node.acquireLease(requests[n]!, never)));
+    const results = await Promise.all(nodes.map(async (node, n) => (await node.join(requests[n]!, never)).lease));
     expect(new Set(results.map(keyOf)).size).toBe(3);
     expect(etcdLeases()).toBe(3);
   });
 
-  test('acquireLease() keeps a reservation without an end', async () => {
+  test('join() keeps a reservation without an end', async () => {
     server.put(`${PREFIX}/subnets/10.5.9.0-24`, leaseValue(1));
     const node = managerOn(server);
-    const lease = await node.acquireLease(await request(node, 1), never);
+    const { lease } = await node.join(await request(node, 1), never);
     expect(formatLeaseKey(lease)).toBe('10.5.9.0-24');
     expect(leaseIdOf(keyOf(lease))).toBe('0');
     expect(await node.releaseLeases(publicIp(1), never)).toEqual([]);
   });
 
-  test('holdLease() renews with a new etcd lease before the old one ends', async () => {
+  test('hold() renews with a new etcd lease before the old one ends', async () => {
     const node = managerOn(server, { ttlSeconds: 4 });
-    const lease = await node.acquireLease(await request(node, 1), never);
+    const membership = await node.join(await request(node, 1), never);
+    const { lease } = membership;
     const before = leaseIdOf(keyOf(lease));
     const controller = new AbortController();
-    const holding = node.holdLease(lease, controller.signal);
+    const holding = membership.hold(controller.signal, () => {});
     await until(() => logged('Renewed the lease') >= 2);
     expect(leaseIdOf(keyOf(lease))).not.toBe(before);
     expect(etcdLeases()).toBe(1);
@@ -114,19 +116,21 @@ describe('EtcdSubnetManager', () => {
     await holding;
   });
 
-  test('holdLease() does not write over a key that another node got meanwhile', async () => {
+  test('hold() does not write over a key that another node got meanwhile', async () => {
     const node = managerOn(server, { ttlSeconds: 4, timings: { ...QUICK, probeMs: 60_000, confirmMs: 60_000 } });
-    const lease = await node.acquireLease(await request(node, 1), never);
+    const membership = await node.join(await request(node, 1), never);
+    const { lease } = membership;
     server.put(keyOf(lease), leaseValue(9));
-    await expect(node.holdLease(lease, never)).rejects.toMatchObject({ code: 'LEASE_TAKEN' });
+    await expect(membership.hold(never, () => {})).rejects.toMatchObject({ code: 'LEASE_TAKEN' });
     expect(server.get(keyOf(lease))).toBe(leaseValue(9));
   });
 
-  test('holdLease() goes on after an outage that was longer than the lease', async () => {
+  test('hold() goes on after an outage that was longer than the lease', async () => {
     const node = managerOn(server, { ttlSeconds: 2 });
-    const lease = await node.acquireLease(await request(node, 1), never);
+    const membership = await node.join(await request(node, 1), never);
+    const { lease } = membership;
     const controller = new AbortController();
-    const holding = node.holdLease(lease, controller.signal);
+    const holding = membership.hold(controller.signal, () => {});
     await server.stop();
     await new Promise((resolve) => setTimeout(resolve, 4000));
     await server.start();
@@ -136,7 +140,7 @@ describe('EtcdSubnetManager', () => {
     await holding;
   });
 
-  test('watchLeases() resumes after an outage with what was missed', async () => {
+  test('peers() resumes after an outage with what was missed', async () => {
     const follower = new Follower(managerOn(server));
     await follower.until(() => true);
     await server.stop();
@@ -149,7 +153,7 @@ describe('EtcdSubnetManager', () => {
     await follower.stop();
   });
 
-  test('watchLeases() lists anew when the revision to resume at was compacted, and tells what is gone', async () => {
+  test('peers() lists anew when the revision to resume at was compacted, and tells what is gone', async () => {
     server.put(`${PREFIX}/subnets/10.5.1.0-24`, leaseValue(1));
     // A pause long enough for all that happens behind the watcher's back.
     const timings = { ...QUICK, retryFirstMs: 8000, retryMostMs: 8000 };
@@ -161,7 +165,7 @@ describe('EtcdSubnetManager', () => {
     server.etcdctl('del', `${PREFIX}/subnets/10.5.1.0-24`);
     server.put(`${PREFIX}/subnets/10.5.2.0-24`, leaseValue(2));
     server.compact();
-    await follower.until((table) => table.size === 1 && table.has('10.5.2.0/24'));
+    await follower.until((table) => table.size === 1 && table.get('10.5.2.0/24') !== undefined);
     expect(logged('Cannot resume, listing anew: Etcd compacted')).toBe(1);
     await follower.stop();
   });
@@ -173,7 +177,8 @@ describe('EtcdSubnetManager', () => {
     const followers = nodes.map((node) => new Follower(node));
     const holding: Promise<void>[] = [];
     for (const [n, node] of nodes.entries()) {
-      holding.push(node.holdLease(await node.acquireLease(await request(node, n + 1), never), stop.signal));
+      const membership = await node.join(await request(node, n + 1), never);
+      holding.push(membership.hold(stop.signal, () => {}));
     }
     await Promise.all(followers.map((follower) => follower.until((table) => table.size === 2)));
     const before = server.keys(`${PREFIX}/subnets/`);
@@ -186,7 +191,7 @@ describe('EtcdSubnetManager', () => {
     for (const follower of followers) await follower.stop();
   });
 
-  test('watchLeases() gives up a stream that went silent, and follows again', async () => {
+  test('peers() gives up a stream that went silent, and follows again', async () => {
     const follower = new Follower(managerOn(server));
     await follower.until(() => true);
     server.pause();
@@ -197,26 +202,26 @@ describe('EtcdSubnetManager', () => {
     await follower.stop();
   });
 
-  test('watchLeases() repairs a lost event by listing now and then', async () => {
+  test('peers() repairs a lost event by listing now and then', async () => {
     const follower = new Follower(managerOn(server, { timings: { ...QUICK, relistMs: 300 } }));
-    await until(() => follower.events.filter((event) => event.type === 'snapshot').length >= 3);
+    await until(() => follower.batches.filter(({ kind }) => kind === 'snapshot').length >= 3);
     await follower.stop();
     expect(logged('Lost the watch')).toBe(0);
   });
 
-  test('getNetworkConfig() says once why it waits, and goes on when etcd comes', async () => {
+  test('config() says once why it waits, and goes on when etcd comes', async () => {
     await server.stop();
-    const waiting = managerOn(server).getNetworkConfig(never);
-    await until(() => logged('Waiting for the network config') > 0);
+    const waiting = firstConfig(managerOn(server), never);
+    await until(() => logged('Cannot reach etcd yet') > 0);
     await new Promise((resolve) => setTimeout(resolve, 500));
-    expect(logged('Waiting for the network config')).toBeLessThan(3);
+    expect(logged('Cannot reach etcd yet')).toBe(1);
     await server.start();
     expect((await waiting).backend.type).toBe('udp');
   });
 
   test('the next endpoint is used when the first is not there', async () => {
     const node = managerOn(server, {}, { endpoints: ['http://127.0.0.1:1', server.endpoint] });
-    const lease = await node.acquireLease(await request(node, 1), never);
+    const { lease } = await node.join(await request(node, 1), never);
     const follower = new Follower(node);
     await follower.until((table) => table.size === 1);
     expect([...follower.table.values()]).toEqual([lease]);
@@ -232,16 +237,16 @@ describe('EtcdSubnetManager', () => {
       server.etcdctl(...words);
     }
     const node = managerOn(server, {}, { username: 'root', password: 'secret' });
-    const first = await node.getNetworkConfig(never);
+    const first = await firstConfig(node, never);
     await server.stop();
     await server.startUnchecked(); // simple tokens do not survive it
-    expect(await node.getNetworkConfig(never)).toEqual(first);
+    expect(await firstConfig(node, never)).toEqual(first);
     const follower = new Follower(node);
     await follower.until(() => true);
     await follower.stop();
     const stranger = managerOn(server, {}, { username: 'root', password: 'wrong' });
     const stop = new AbortController();
-    const waiting = stranger.getNetworkConfig(stop.signal);
+    const waiting = firstConfig(stranger, stop.signal);
     await until(() => logged('authentication failed') > 0);
     stop.abort(new Error('done'));
     await expect(waiting).rejects.toThrow('done');
@@ -267,7 +272,7 @@ describe('EtcdSubnetManager over TLS', () => {
     server.put(`${PREFIX}/config`, CONFIG);
     const client = clientAuth ? { keyFile: files.key, certFile: files.cert } : {};
     const node = managerOn(server, {}, { caFile: files.ca, ...client });
-    const lease = await node.acquireLease(await request(node, 1), never);
+    const { lease } = await node.join(await request(node, 1), never);
     const follower = new Follower(node);
     await follower.until((table) => table.size === 1);
     expect([...follower.table.values()]).toEqual([lease]);
@@ -279,7 +284,7 @@ describe('EtcdSubnetManager over TLS', () => {
     server = await EtcdServer.start({ host: '[::1]', tls: { ...own, clientAuth: true } });
     server.put(`${PREFIX}/config`, CONFIG);
     const node = managerOn(server, {}, { caFile: own.ca, keyFile: own.key, certFile: own.cert });
-    const lease = await node.acquireLease(await request(node, 1), never);
+    const { lease } = await node.join(await request(node, 1), never);
     const follower = new Follower(node);
     await follower.until((table) => table.size === 1);
     expect([...follower.table.values()]).toEqual([lease]);
@@ -289,8 +294,8 @@ describe('EtcdSubnetManager over TLS', () => {
   test('refuses an etcd of another authority', async () => {
     server = await EtcdServer.start({ tls: { ...files, clientAuth: false } });
     const stop = new AbortController();
-    const waiting = managerOn(server).getNetworkConfig(stop.signal);
-    await until(() => logged('Waiting for the network config') > 0);
+    const waiting = firstConfig(managerOn(server), stop.signal);
+    await until(() => logged('Cannot reach etcd yet') > 0);
     stop.abort(new Error('done'));
     await expect(waiting).rejects.toThrow('done');
   });

@@ -1,22 +1,64 @@
-import { formatLeaseSubnets, type Lease } from '@flannel-ts/flannel/lease';
-import type { LeaseEvent } from './manager.ts';
+/** All leases as the last batch left them. */
+import { formatLeaseSubnets, formatLeaseValue, type Lease } from '@flannel-ts/flannel/lease';
+import type { LeaseBatch } from './manager.ts';
+
+/** What a batch changed. No subnet is in it twice. */
+export interface LeaseDelta {
+  readonly added: readonly Lease[];
+  readonly changed: readonly { readonly before: Lease; readonly after: Lease }[];
+  readonly removed: readonly Lease[];
+}
+
+export interface LeaseTable {
+  readonly size: number;
+  values(): Iterable<Lease>;
+  /** By formatLeaseSubnets(). */
+  get(subnets: string): Lease | undefined;
+  /** Takes time in proportion to the batch, not to the table. */
+  apply(batch: LeaseBatch): LeaseDelta;
+}
 
 /**
- * All leases by their subnets, as the last event left them. A value: an event makes a new one. By both families, as in etcd: a
- * node that changes from one to both has two leases for a moment.
+ * By the subnets of both families, as in etcd: a node that changes from one to both has two leases for a moment.
+ *
+ * A lease is compared with all its attributes: flannel compares snapshots by subnet only, so that a node that came back with
+ * another address stays unknown (pkg/lease/lease.go).
  */
-export type LeaseTable = ReadonlyMap<string, Lease>;
+export function createLeaseTable(): LeaseTable {
+  const leases = new Map<string, Lease>();
 
-export const EMPTY_LEASE_TABLE: LeaseTable = new Map();
+  function change(changed: Iterable<Lease>, gone: Iterable<string>): LeaseDelta {
+    const delta = { added: [] as Lease[], changed: [] as { before: Lease; after: Lease }[], removed: [] as Lease[] };
+    for (const key of gone) {
+      const before = leases.get(key);
+      if (before === undefined) continue;
+      leases.delete(key);
+      delta.removed.push(before);
+    }
+    for (const after of changed) {
+      const key = formatLeaseSubnets(after);
+      const before = leases.get(key);
+      if (before !== undefined && formatLeaseValue(before.attributes) === formatLeaseValue(after.attributes)) continue;
+      leases.set(key, after);
+      if (before === undefined) delta.added.push(after);
+      else delta.changed.push({ before, after });
+    }
+    return delta;
+  }
 
-/**
- * A snapshot replaces everything and a subnet's lease replaces its older one, whatever changed in it: flannel compares
- * snapshots by subnet only, so that a node that came back with another address stays unknown (pkg/lease/lease.go).
- */
-export function applyLeaseEvent(table: LeaseTable, event: LeaseEvent): LeaseTable {
-  if (event.type === 'snapshot') return new Map(event.leases.map((lease) => [formatLeaseSubnets(lease), lease]));
-  const next = new Map(table);
-  if (event.type === 'added') next.set(formatLeaseSubnets(event.lease), event.lease);
-  else next.delete(formatLeaseSubnets(event.subnets));
-  return next;
+  return {
+    get size() {
+      return leases.size;
+    },
+    values: () => leases.values(),
+    get: (subnets) => leases.get(subnets),
+    apply(batch) {
+      if (batch.kind === 'changes') return change(batch.changed, batch.removed.map(formatLeaseSubnets));
+      const present = new Set(batch.leases.map(formatLeaseSubnets));
+      return change(
+        batch.leases,
+        [...leases.keys()].filter((key) => !present.has(key)),
+      );
+    },
+  };
 }

@@ -4,8 +4,8 @@ import { formatLeaseSubnets, type Lease, type LeaseSubnets } from '@flannel-ts/f
 import { formatIpv4, type Ipv4, parseIpv4 } from '@flannel-ts/inet/ipv4';
 import { parseIpv6 } from '@flannel-ts/inet/ipv6';
 import { formatIpv4Prefix, parseIpv4Prefix } from '@flannel-ts/inet/prefix';
-import type { AcquireRequest, LeaseEvent, SubnetManager } from '../../src/subnet/manager.ts';
-import { applyLeaseEvent, EMPTY_LEASE_TABLE, type LeaseTable } from '../../src/subnet/table.ts';
+import { firstConfig, type JoinRequest, type LeaseBatch, type SubnetManager } from '../../src/subnet/manager.ts';
+import { createLeaseTable, type LeaseTable } from '../../src/subnet/table.ts';
 
 export interface ManagerHarness {
   /** Another node's manager on the same store. */
@@ -34,15 +34,15 @@ export async function request(
   manager: SubnetManager,
   n: number,
   previous?: Partial<LeaseSubnets>,
-): Promise<AcquireRequest> {
-  const config = await manager.getNetworkConfig(new AbortController().signal);
+): Promise<JoinRequest> {
+  const config = await firstConfig(manager, new AbortController().signal);
   return { config, attributes: { publicIp: publicIp(n), backendType: '' }, ...(previous && { previous }) };
 }
 
 /** Follows a manager's watch into a table that a test can wait on. */
 export class Follower {
-  table: LeaseTable = EMPTY_LEASE_TABLE;
-  readonly events: LeaseEvent[] = [];
+  readonly table: LeaseTable = createLeaseTable();
+  readonly batches: LeaseBatch[] = [];
   private readonly controller = new AbortController();
   private readonly done: Promise<void>;
   private wake = () => {};
@@ -52,7 +52,7 @@ export class Follower {
   }
 
   async until(condition: (table: LeaseTable) => boolean): Promise<void> {
-    while (!condition(this.table) || this.events.length === 0) {
+    while (!condition(this.table) || this.batches.length === 0) {
       await new Promise<void>((resolve) => {
         this.wake = resolve;
       });
@@ -65,9 +65,9 @@ export class Follower {
   }
 
   private async follow(manager: SubnetManager): Promise<void> {
-    for await (const event of manager.watchLeases(this.controller.signal)) {
-      this.events.push(event);
-      this.table = applyLeaseEvent(this.table, event);
+    for await (const batch of manager.peers(this.controller.signal)) {
+      this.batches.push(batch);
+      this.table.apply(batch);
       this.wake();
     }
   }
@@ -111,19 +111,19 @@ interface Context {
 }
 
 function describeConfig(context: () => Context): void {
-  test('getNetworkConfig() waits for a config, also past one that is not valid', async () => {
+  test('firstConfig() waits for a config, also past one that is not valid', async () => {
     const { harness, manager, never } = context();
-    const waiting = manager().getNetworkConfig(never);
+    const waiting = firstConfig(manager(), never);
     await harness.putConfig('{"Network":"10.5.0.0"}');
     await harness.putConfig(CONFIG);
     expect(formatIpv4Prefix((await waiting).network)).toBe('10.5.0.0/16');
   });
 
-  test('watchNetworkConfig() tells the present config and each valid one after it', async () => {
+  test('config() tells the present config and each valid one after it', async () => {
     const { harness, manager } = context();
     await harness.putConfig(CONFIG);
     const controller = new AbortController();
-    const configs = manager().watchNetworkConfig(controller.signal)[Symbol.asyncIterator]();
+    const configs = manager().config(controller.signal)[Symbol.asyncIterator]();
     const next = async () => (await configs.next()).value?.backend;
     expect(await next()).toEqual({ type: 'udp', port: 8285 });
     await harness.putConfig('{"Network":"10.5.0.0/16","Backend":{"Type":"udp","Engine":"slow"}}');
@@ -133,38 +133,39 @@ function describeConfig(context: () => Context): void {
     expect(await next()).toBeUndefined();
   });
 
-  test('getNetworkConfig() ends with the signal', async () => {
+  test('firstConfig() ends with the signal', async () => {
     const controller = new AbortController();
-    const waiting = context().manager().getNetworkConfig(controller.signal);
+    const waiting = firstConfig(context().manager(), controller.signal);
     controller.abort(new Error('Stopping'));
     await expect(waiting).rejects.toThrow('Stopping');
   });
 }
 
 function describeAcquire(context: () => Context): void {
-  test('acquireLease() writes the lease as flannel does', async () => {
+  test('join() writes the lease as flannel does', async () => {
     const { harness, manager, never } = context();
     await harness.putConfig(CONFIG);
     const node = manager();
-    const lease = await node.acquireLease(await request(node, 1), never);
+    const membership = await node.join(await request(node, 1), never);
+    const { lease } = membership;
     const name = formatLeaseSubnets(lease).replace('/', '-');
     expect(await harness.leases()).toEqual(new Map([[name, leaseValue(1)]]));
     expect(name).toMatch(/^10\.5\.([1-9]|[1-9]\d|100)\.0-24$/);
-    expect(node.leaseEnd(lease)).toBeGreaterThan(Date.now());
+    expect(membership.end?.()).toBeGreaterThan(Date.now());
   });
 
-  test('acquireLease() writes a lease of both families as flannel does, and takes it again', async () => {
+  test('join() writes a lease of both families as flannel does, and takes it again', async () => {
     const { harness, manager, never } = context();
     await harness.putConfig(DUAL_CONFIG);
     const node = manager();
     const asked = await request(node, 1);
     const attributes = { ...asked.attributes, publicIpv6: parseIpv6('fd99::1') };
-    const lease = await node.acquireLease({ ...asked, attributes }, never);
+    const { lease } = await node.join({ ...asked, attributes }, never);
     const [[name, value]] = [...(await harness.leases())] as [[string, string]];
     expect(name).toMatch(/^10\.5\.\d+\.0-24&fd00:0:0:[0-9a-f]+::-64$/);
     expect(value).toBe('{"PublicIP":"192.168.0.1","PublicIPv6":"fd99::1"}');
     const again = manager();
-    expect(await again.acquireLease({ ...asked, attributes }, never)).toEqual(lease);
+    expect((await again.join({ ...asked, attributes }, never)).lease).toEqual(lease);
     const follower = new Follower(manager());
     await follower.until((table) => [...table.values()][0]?.ipv6Subnet !== undefined);
     await harness.removeLease(name);
@@ -172,35 +173,35 @@ function describeAcquire(context: () => Context): void {
     await follower.stop();
   });
 
-  test('acquireLease() gives a node the subnet again that is leased to its address', async () => {
+  test('join() gives a node the subnet again that is leased to its address', async () => {
     const { harness, manager, never } = context();
     await harness.putConfig(CONFIG);
     await harness.putLease('10.5.77.0-24', leaseValue(1));
     await harness.putLease('10.5.78.0-24', leaseValue(2));
     const node = manager();
-    const lease = await node.acquireLease(await request(node, 1), never);
+    const { lease } = await node.join(await request(node, 1), never);
     expect(formatLeaseSubnets(lease)).toBe('10.5.77.0/24');
     expect((await harness.leases()).size).toBe(2);
   });
 
-  test('acquireLease() deletes an own lease that the config no longer allows', async () => {
+  test('join() deletes an own lease that the config no longer allows', async () => {
     const { harness, manager, never } = context();
     await harness.putConfig(CONFIG);
     await harness.putLease('10.6.77.0-24', leaseValue(1));
     const node = manager();
-    await node.acquireLease(await request(node, 1), never);
+    await node.join(await request(node, 1), never);
     const names = [...(await harness.leases()).keys()];
     expect(names).toHaveLength(1);
     expect(names[0]).toMatch(/^10\.5\./);
   });
 
-  test('acquireLease() takes the previous subnet when it is free, another when it is not', async () => {
+  test('join() takes the previous subnet when it is free, another when it is not', async () => {
     const { harness, manager, never } = context();
     await harness.putConfig(CONFIG);
     const previous = { subnet: parseIpv4Prefix('10.5.200.0/24') };
     const [first, second] = [manager(), manager()];
-    const kept = await first.acquireLease(await request(first, 1, previous), never);
-    const other = await second.acquireLease(await request(second, 2, previous), never);
+    const { lease: kept } = await first.join(await request(first, 1, previous), never);
+    const { lease: other } = await second.join(await request(second, 2, previous), never);
     expect(formatLeaseSubnets(kept)).toBe('10.5.200.0/24');
     expect(formatLeaseSubnets(other)).not.toBe('10.5.200.0/24');
   });
@@ -210,25 +211,26 @@ function describeIpv6Alone(context: () => Context): void {
   const attributes = (n: number) => ({ publicIpv6: parseIpv6(`fd99::${n}`), backendType: '' });
   const value = (n: number) => `{"PublicIP":"0.0.0.0","PublicIPv6":"fd99::${n}"}`;
 
-  test('acquireLease() writes a lease of IPv6 alone, takes it again, holds it and gives it back', async () => {
+  test('join() writes a lease of IPv6 alone, takes it again, holds it and gives it back', async () => {
     const { harness, manager, never } = context();
     await harness.putConfig(IPV6_CONFIG);
     await harness.putLease('0.0.0.0-0&fd00:0:0:77::-64', value(2));
     const node = manager();
     const asked = { ...(await request(node, 1)), attributes: attributes(1) };
-    const lease = await node.acquireLease(asked, never);
+    const membership = await node.join(asked, never);
+    const { lease } = membership;
     const name = `0.0.0.0-0&${formatLeaseSubnets(lease).replace('/', '-')}`;
     expect(name).toMatch(/^0\.0\.0\.0-0&fd00:0:0:[0-9a-f]+::-64$/);
     expect((await harness.leases()).get(name)).toBe(value(1));
-    expect(await manager().acquireLease(asked, never)).toEqual(lease);
+    expect((await manager().join(asked, never)).lease).toEqual(lease);
 
     const follower = new Follower(manager());
     await follower.until((table) => table.size === 2);
     expect(follower.table.get(formatLeaseSubnets(lease))).toEqual(lease);
     const controller = new AbortController();
-    const holding = node.holdLease(lease, controller.signal);
+    const holding = membership.hold(controller.signal, () => {});
     await harness.removeLease(name);
-    await follower.until((table) => table.size === 1 || follower.events.length > 1);
+    await follower.until((table) => table.size === 1 || follower.batches.length > 1);
     await follower.until((table) => table.size === 2);
     controller.abort();
     await holding;
@@ -238,45 +240,45 @@ function describeIpv6Alone(context: () => Context): void {
     expect([...(await harness.leases()).keys()]).toEqual(['0.0.0.0-0&fd00:0:0:77::-64']);
   });
 
-  test('acquireLease() leaves a node its subnet when the network loses IPv4, and when it gets it back', async () => {
+  test('join() leaves a node its subnet when the network loses IPv4, and when it gets it back', async () => {
     const { harness, manager, never } = context();
     await harness.putConfig(DUAL_CONFIG);
     const node = manager();
     const both = await request(node, 1);
     const dual = { ...both, attributes: { ...both.attributes, ...attributes(1) } };
-    const first = await node.acquireLease(dual, never);
+    const { lease: first } = await node.join(dual, never);
     await harness.putConfig(IPV6_CONFIG);
-    const config = await node.getNetworkConfig(never);
-    const alone = await node.acquireLease({ config, attributes: attributes(1) }, never);
+    const config = await firstConfig(node, never);
+    const { lease: alone } = await node.join({ config, attributes: attributes(1) }, never);
     expect(alone).toEqual({ ipv6Subnet: first.ipv6Subnet, attributes: attributes(1) });
     expect((await harness.leases()).size).toBe(1);
-    const again = await node.acquireLease({ ...dual, previous: { subnet: first.subnet! } }, never);
+    const { lease: again } = await node.join({ ...dual, previous: { subnet: first.subnet! } }, never);
     expect(again).toEqual(first);
     expect((await harness.leases()).size).toBe(1);
   });
 }
 
 function describeScarcity(context: () => Context): void {
-  test('acquireLease() keeps out of a subnet whose lease nobody can read', async () => {
+  test('join() keeps out of a subnet whose lease nobody can read', async () => {
     const { harness, manager, never } = context();
     await harness.putConfig('{"Network":"10.5.0.0/26","SubnetLen":28,"Backend":{"Type":"udp"}}');
     await harness.putLease('10.5.0.16-28', 'garbage');
     await harness.putLease('10.5.0.32-28', leaseValue(2));
     const node = manager();
-    const lease = await node.acquireLease(await request(node, 1), never);
+    const { lease } = await node.join(await request(node, 1), never);
     expect(formatLeaseSubnets(lease)).toBe('10.5.0.48/28');
   });
 
-  test('acquireLease() gives 31 nodes that start at once the 31 free subnets, and the next one a clear refusal', async () => {
+  test('join() gives 31 nodes that start at once the 31 free subnets, and the next one a clear refusal', async () => {
     const { harness, manager, never } = context();
     await harness.putConfig(SMALL_CONFIG);
     const nodes = Array.from({ length: 31 }, manager);
     const requests = await Promise.all(nodes.map((node, n) => request(node, n + 1)));
-    const leases = await Promise.all(nodes.map((node, n) => node.acquireLease(requests[n]!, never)));
+    const leases = await Promise.all(nodes.map(async (node, n) => (await node.join(requests[n]!, never)).lease));
     expect(new Set(subnets(leases)).size).toBe(31);
     expect((await harness.leases()).size).toBe(31);
     const late = manager();
-    await expect(late.acquireLease(await request(late, 99), never)).rejects.toMatchObject({ code: 'OUT_OF_SUBNETS' });
+    await expect(late.join(await request(late, 99), never)).rejects.toMatchObject({ code: 'OUT_OF_SUBNETS' });
   });
 
   test('releaseLeases() gives back the own lease and no other', async () => {
@@ -284,7 +286,7 @@ function describeScarcity(context: () => Context): void {
     await harness.putConfig(CONFIG);
     await harness.putLease('10.5.78.0-24', leaseValue(2));
     const node = manager();
-    const lease = await node.acquireLease(await request(node, 1), never);
+    const { lease } = await node.join(await request(node, 1), never);
     expect(await node.releaseLeases(publicIp(1), never)).toMatchObject([{ subnet: lease.subnet }]);
     expect([...(await harness.leases()).keys()]).toEqual(['10.5.78.0-24']);
     expect(await node.releaseLeases(publicIp(1), never)).toEqual([]);
@@ -292,12 +294,12 @@ function describeScarcity(context: () => Context): void {
 }
 
 function describeWatch(context: () => Context): void {
-  test('watchLeases() starts with what is there and tells what comes, changes and goes', async () => {
+  test('peers() starts with what is there and tells what comes, changes and goes', async () => {
     const { harness, manager } = context();
     await harness.putLease('10.5.1.0-24', leaseValue(1));
     const follower = new Follower(manager());
     await follower.until((table) => table.size === 1);
-    expect(follower.events[0]).toMatchObject({ type: 'snapshot' });
+    expect(follower.batches[0]).toMatchObject({ kind: 'snapshot' });
 
     await harness.putLease('10.5.2.0-24', leaseValue(2));
     await follower.until((table) => table.size === 2);
@@ -305,11 +307,11 @@ function describeWatch(context: () => Context): void {
     await follower.until((table) => table.get('10.5.1.0/24')?.attributes.publicIp === publicIp(3));
     await harness.removeLease('10.5.2.0-24');
     await follower.until((table) => table.size === 1);
-    expect(follower.events.map((event) => event.type)).toEqual(['snapshot', 'added', 'added', 'removed']);
+    expect(follower.batches.map(({ kind }) => kind)).toEqual(['snapshot', 'changes', 'changes', 'changes']);
     await follower.stop();
   });
 
-  test('watchLeases() passes over what it cannot read', async () => {
+  test('peers() passes over what it cannot read', async () => {
     const { harness, manager } = context();
     await harness.putLease('10.5.1.0-24', '{"PublicIP":"none"}');
     await harness.putLease('10.5.2.0-24hi', leaseValue(2));
@@ -322,41 +324,43 @@ function describeWatch(context: () => Context): void {
     await follower.stop();
   });
 
-  test('watchLeases() tells every node of every other', async () => {
+  test('peers() tells every node of every other', async () => {
     const { harness, manager, never } = context();
     await harness.putConfig(CONFIG);
     const nodes = Array.from({ length: 4 }, manager);
     const followers = nodes.map((node) => new Follower(node));
-    for (const [n, node] of nodes.entries()) await node.acquireLease(await request(node, n + 1), never);
+    for (const [n, node] of nodes.entries()) await node.join(await request(node, n + 1), never);
     await Promise.all(followers.map((follower) => follower.until((table) => table.size === 4)));
     for (const follower of followers) await follower.stop();
   });
 }
 
 function describeHold(context: () => Context): void {
-  test('holdLease() takes the same subnet again when its lease is gone', async () => {
+  test('hold() takes the same subnet again when its lease is gone', async () => {
     const { harness, manager, never } = context();
     await harness.putConfig(CONFIG);
     const node = manager();
-    const lease = await node.acquireLease(await request(node, 1), never);
+    const membership = await node.join(await request(node, 1), never);
+    const { lease } = membership;
     const controller = new AbortController();
-    const holding = node.holdLease(lease, controller.signal);
+    const holding = membership.hold(controller.signal, () => {});
     const follower = new Follower(manager());
     await follower.until((table) => table.size === 1);
     await harness.removeLease(formatLeaseSubnets(lease).replace('/', '-'));
-    await follower.until((table) => table.size === 0 || follower.events.length > 1);
+    await follower.until((table) => table.size === 0 || follower.batches.length > 1);
     await follower.until((table) => table.size === 1);
     controller.abort();
     await holding;
     await follower.stop();
   });
 
-  test('holdLease() fails clearly when the subnet is another node’s', async () => {
+  test('hold() fails clearly when the subnet is another node’s', async () => {
     const { harness, manager, never } = context();
     await harness.putConfig(CONFIG);
     const node = manager();
-    const lease = await node.acquireLease(await request(node, 1), never);
-    const holding = node.holdLease(lease, never);
+    const membership = await node.join(await request(node, 1), never);
+    const { lease } = membership;
+    const holding = membership.hold(never, () => {});
     await harness.putLease(formatLeaseSubnets(lease).replace('/', '-'), leaseValue(9));
     await expect(holding).rejects.toMatchObject({ code: 'LEASE_TAKEN' });
     await expect(holding).rejects.toThrow('192.168.0.9');

@@ -9,7 +9,7 @@ import type { Logger } from 'pino';
 import { Backoff, sleep } from '../../abort.ts';
 import { DaemonError, messageOf } from '../../errors.ts';
 import { type Allocation, allocateSubnet } from '../allocate.ts';
-import type { AcquireRequest } from '../manager.ts';
+import type { JoinRequest } from '../manager.ts';
 import type { EtcdClient, Expectation } from './client.ts';
 import { type Layout, type LeaseRecord, occupiedBy, type RecordReader } from './records.ts';
 
@@ -24,7 +24,7 @@ export interface Held {
   readonly expiresAt: number | undefined;
 }
 
-export interface Shop {
+export interface EtcdContext {
   readonly client: EtcdClient;
   readonly layout: Layout;
   readonly reader: RecordReader;
@@ -38,12 +38,12 @@ class Grant {
   private granted: { readonly id: string; readonly expiresAt: number } | undefined;
   private kept = false;
 
-  constructor(private readonly shop: Shop) {}
+  constructor(private readonly context: EtcdContext) {}
 
   async take(): Promise<{ readonly id: string; readonly expiresAt: number }> {
     if (this.granted === undefined) {
       const start = Date.now();
-      const { id, ttlSeconds } = await this.shop.client.grantLease(this.shop.ttlSeconds);
+      const { id, ttlSeconds } = await this.context.client.grantLease(this.context.ttlSeconds);
       this.granted = { id, expiresAt: start + ttlSeconds * 1000 };
     }
     return this.granted;
@@ -57,27 +57,27 @@ class Grant {
   async revokeUnlessKept(): Promise<void> {
     if (this.granted === undefined || this.kept) return;
     // It ends by itself, too: a failure here is none.
-    await this.shop.client.revokeLease(this.granted.id).catch(() => undefined);
+    await this.context.client.revokeLease(this.granted.id).catch(() => undefined);
   }
 }
 
-export async function acquire(shop: Shop, request: AcquireRequest, signal: AbortSignal): Promise<Held> {
-  const backoff = new Backoff(20, 1000, shop.random);
-  const outage = new Backoff(1000, 5000, shop.random);
-  let grant = new Grant(shop);
+export async function acquire(context: EtcdContext, request: JoinRequest, signal: AbortSignal): Promise<Held> {
+  const backoff = new Backoff(20, 1000, context.random);
+  const outage = new Backoff(1000, 5000, context.random);
+  let grant = new Grant(context);
   try {
     for (;;) {
       signal.throwIfAborted();
       try {
-        const held = await tryAcquire(shop, grant, request);
+        const held = await tryAcquire(context, grant, request);
         if (held !== undefined) return held;
-        shop.log.debug('Another node was faster: trying for another subnet');
+        context.log.debug('Another node was faster: trying for another subnet');
         await sleep(backoff.take(), signal);
       } catch (error) {
         if (!(error instanceof DaemonError) || error.code !== 'ETCD') throw error;
-        shop.log.warn(`Cannot acquire a lease yet, trying again: ${messageOf(error)}`);
-        shop.client.rotate();
-        grant = new Grant(shop); // the old one may have ended, or be of another cluster
+        context.log.warn(`Cannot acquire a lease yet, trying again: ${messageOf(error)}`);
+        context.client.rotate();
+        grant = new Grant(context); // the old one may have ended, or be of another cluster
         await sleep(outage.take(), signal);
       }
     }
@@ -87,22 +87,22 @@ export async function acquire(shop: Shop, request: AcquireRequest, signal: Abort
 }
 
 /** Undefined when somebody else was faster. */
-async function tryAcquire(shop: Shop, grant: Grant, request: AcquireRequest): Promise<Held | undefined> {
-  const { client, layout } = shop;
+async function tryAcquire(context: EtcdContext, grant: Grant, request: JoinRequest): Promise<Held | undefined> {
+  const { client, layout } = context;
   const { key, rangeEnd } = layout.subnets;
   const listed = await client.range(key, rangeEnd);
   const occupied = listed.keyValues
-    .map((keyValue) => occupiedBy(layout, shop.reader, keyValue))
+    .map((keyValue) => occupiedBy(layout, context.reader, keyValue))
     .filter((record) => record !== undefined);
   const { config, previous } = request;
   const allocation = allocateSubnet({
     config,
     occupied,
     node: request.attributes,
-    random: shop.random(),
+    random: context.random(),
     ...(previous && { previous }),
   });
-  await deleteStale(shop, allocation);
+  await deleteStale(context, allocation);
   if (allocation.kind === 'none') {
     const network = networksOf(config);
     throw new DaemonError(
@@ -113,19 +113,19 @@ async function tryAcquire(shop: Shop, grant: Grant, request: AcquireRequest): Pr
   }
   if (allocation.kind === 'create') {
     const lease: Lease = { ...allocation.subnets, attributes: request.attributes };
-    return put(shop, grant, { lease, key: layout.keyOf(lease), expected: 'absent', reservation: false });
+    return put(context, grant, { lease, key: layout.keyOf(lease), expected: 'absent', reservation: false });
   }
-  return reuse(shop, grant, allocation.existing, request.attributes);
+  return reuse(context, grant, allocation.existing, request.attributes);
 }
 
 function reuse(
-  shop: Shop,
+  context: EtcdContext,
   grant: Grant,
   existing: LeaseRecord,
   attributes: LeaseAttributes,
 ): Promise<Held | undefined> {
   const { keyValue, lease } = existing;
-  return put(shop, grant, {
+  return put(context, grant, {
     lease: { ...lease, attributes },
     key: keyValue.key,
     expected: { modRevision: keyValue.modRevision },
@@ -140,19 +140,19 @@ export interface PutRequest {
   readonly reservation: boolean;
 }
 
-async function put(shop: Shop, grant: Grant, request: PutRequest): Promise<Held | undefined> {
+async function put(context: EtcdContext, grant: Grant, request: PutRequest): Promise<Held | undefined> {
   const { lease, key, expected, reservation } = request;
   const { id, expiresAt } = reservation ? { id: '0', expiresAt: undefined } : await grant.take();
   const held = { lease, key, leaseId: id, expiresAt };
   try {
-    const written = await shop.client.putIf(key, expected, formatLeaseValue(lease.attributes), id);
+    const written = await context.client.putIf(key, expected, formatLeaseValue(lease.attributes), id);
     if (written !== undefined) {
       grant.keep();
       return { ...held, modRevision: written };
     }
     if (reservation) return undefined;
     // The answer of a first try may have been lost, and the second have met our own key: the lease id tells.
-    const present = (await shop.client.range(key)).keyValues[0];
+    const present = (await context.client.range(key)).keyValues[0];
     if (present?.leaseId !== id) return undefined;
     grant.keep();
     return { ...held, modRevision: present.modRevision };
@@ -163,25 +163,25 @@ async function put(shop: Shop, grant: Grant, request: PutRequest): Promise<Held 
 }
 
 /** One compare-and-swap with an etcd lease of its own; undefined when the key is not as expected. */
-export async function putOnce(shop: Shop, request: PutRequest): Promise<Held | undefined> {
-  const grant = new Grant(shop);
+export async function putOnce(context: EtcdContext, request: PutRequest): Promise<Held | undefined> {
+  const grant = new Grant(context);
   try {
-    return await put(shop, grant, request);
+    return await put(context, grant, request);
   } finally {
     await grant.revokeUnlessKept();
   }
 }
 
-async function deleteStale(shop: Shop, { stale }: Allocation<LeaseRecord>): Promise<void> {
+async function deleteStale(context: EtcdContext, { stale }: Allocation<LeaseRecord>): Promise<void> {
   for (const { keyValue, lease } of stale) {
-    const deleted = await shop.client.deleteIf(keyValue.key, { modRevision: keyValue.modRevision });
+    const deleted = await context.client.deleteIf(keyValue.key, { modRevision: keyValue.modRevision });
     if (deleted === undefined) continue;
-    shop.log.info(`Deleted the lease ${formatLeaseSubnets(lease)} of this node: it does not fit the network config`);
+    context.log.info(`Deleted the lease ${formatLeaseSubnets(lease)} of this node: it does not fit the network config`);
   }
 }
 
 /** With the length of the subnets in each. */
-function networksOf({ enableIpv4, network, subnetLength, ipv6 }: AcquireRequest['config']): string {
+function networksOf({ enableIpv4, network, subnetLength, ipv6 }: JoinRequest['config']): string {
   const ipv4 = enableIpv4 ? [`${formatIpv4Prefix(network)} (subnets of length ${subnetLength})`] : [];
   const both = ipv6 ? [...ipv4, `${formatIpv6Prefix(ipv6.network)} (subnets of length ${ipv6.subnetLength})`] : ipv4;
   return both.join(' or ');

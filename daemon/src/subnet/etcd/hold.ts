@@ -7,13 +7,15 @@ import { formatLeaseSubnets, isSameNode, type NodeAddresses } from '@flannel-ts/
 import { formatIp } from '@flannel-ts/inet/ip';
 import { Backoff, Bell, childSignal } from '../../abort.ts';
 import { DaemonError, messageOf } from '../../errors.ts';
-import { type Held, putOnce, type Shop } from './acquire.ts';
+import type { Report } from '../manager.ts';
+import { type EtcdContext, type Held, putOnce } from './acquire.ts';
 import type { KeyValue } from './client.ts';
 import { type WatchTimings, watchRange } from './watch.ts';
 
 export interface HoldOptions {
   readonly marginSeconds: number;
   readonly timings: WatchTimings;
+  readonly report: Report;
   /** Called whenever the lease stands anew in etcd. */
   readonly onHeld?: (held: Held) => void;
 }
@@ -24,12 +26,17 @@ export function renewalDelayMs(now: number, expiresAt: number, ttlSeconds: numbe
   return Math.max(0, expiresAt - margin - now);
 }
 
-export async function hold(shop: Shop, first: Held, options: HoldOptions, signal: AbortSignal): Promise<void> {
+export async function hold(
+  context: EtcdContext,
+  first: Held,
+  options: HoldOptions,
+  signal: AbortSignal,
+): Promise<void> {
   const tasks = childSignal(signal);
   const observed = new Observed();
-  const watching = observe(shop, first.key, observed, options.timings, tasks.signal);
+  const watching = observe(context, first.key, observed, options.timings, tasks.signal);
   try {
-    await keep(shop, first, observed, options, signal);
+    await keep(context, first, observed, options, signal);
   } finally {
     tasks.abort();
     tasks.dispose();
@@ -55,13 +62,13 @@ class Observed {
 }
 
 async function observe(
-  shop: Shop,
+  context: EtcdContext,
   key: string,
   observed: Observed,
   timings: WatchTimings,
   signal: AbortSignal,
 ): Promise<void> {
-  for await (const events of watchRange(shop.client, { key }, shop.log, signal, timings)) {
+  for await (const events of watchRange(context.client, { key }, context.log, signal, timings)) {
     for (const event of events) {
       if (event.type === 'snapshot') observed.tell(event.keyValues[0]);
       else observed.tell(event.type === 'put' ? event.keyValue : undefined);
@@ -70,13 +77,13 @@ async function observe(
 }
 
 async function keep(
-  shop: Shop,
+  context: EtcdContext,
   first: Held,
   observed: Observed,
   options: HoldOptions,
   signal: AbortSignal,
 ): Promise<void> {
-  const backoff = new Backoff(1000, 60_000, shop.random);
+  const backoff = new Backoff(1000, 60_000, context.random);
   let held = first;
   let retryAt = 0;
   while (!signal.aborted) {
@@ -84,61 +91,62 @@ async function keep(
       const news = observed.take();
       // What a watch tells may be older than what we wrote; a key that is told to be gone is looked up again.
       const before = held;
-      if (news) held = await afterNews(shop, held, news.keyValue);
-      if (renewalIsDue(shop, held, options)) held = await renew(shop, held);
+      if (news) held = await afterNews(context, held, news.keyValue);
+      if (renewalIsDue(context, held, options)) held = await renew(context, held);
       if (held !== before) {
         backoff.reset();
         options.onHeld?.(held);
       }
       retryAt = 0;
+      options.report(undefined);
     } catch (error) {
       if (!(error instanceof DaemonError) || error.code !== 'ETCD') throw error;
-      shop.log.warn(
-        `Cannot renew the lease of ${formatLeaseSubnets(held.lease)} yet, trying again: ${messageOf(error)}`,
-      );
+      const trouble = `Cannot renew the lease of ${formatLeaseSubnets(held.lease)} yet, trying again: ${messageOf(error)}`;
+      context.log.warn(trouble);
+      options.report(trouble);
       retryAt = Date.now() + backoff.take();
     }
-    await observed.bell.wait(waitMs(shop, held, options, retryAt), signal);
+    await observed.bell.wait(waitMs(context, held, options, retryAt), signal);
   }
 }
 
-function renewalIsDue(shop: Shop, held: Held, options: HoldOptions): boolean {
+function renewalIsDue(context: EtcdContext, held: Held, options: HoldOptions): boolean {
   if (held.expiresAt === undefined) return false;
-  return renewalDelayMs(Date.now(), held.expiresAt, shop.ttlSeconds, options.marginSeconds) === 0;
+  return renewalDelayMs(Date.now(), held.expiresAt, context.ttlSeconds, options.marginSeconds) === 0;
 }
 
 const LONGEST_TIMER_MS = 2 ** 31 - 1; // setTimeout takes no more
 
-function waitMs(shop: Shop, held: Held, options: HoldOptions, retryAt: number): number {
+function waitMs(context: EtcdContext, held: Held, options: HoldOptions, retryAt: number): number {
   if (retryAt > 0) return Math.max(0, retryAt - Date.now());
   if (held.expiresAt === undefined) return LONGEST_TIMER_MS;
-  const delay = renewalDelayMs(Date.now(), held.expiresAt, shop.ttlSeconds, options.marginSeconds);
+  const delay = renewalDelayMs(Date.now(), held.expiresAt, context.ttlSeconds, options.marginSeconds);
   return Math.min(delay, LONGEST_TIMER_MS);
 }
 
-async function renew(shop: Shop, held: Held): Promise<Held> {
+async function renew(context: EtcdContext, held: Held): Promise<Held> {
   const { lease, key, modRevision, leaseId } = held;
-  const renewed = await putOnce(shop, { lease, key, expected: { modRevision }, reservation: false });
-  if (renewed === undefined) return lookUp(shop, held);
-  shop.log.info({ subnet: formatLeaseSubnets(lease) }, 'Renewed the lease');
+  const renewed = await putOnce(context, { lease, key, expected: { modRevision }, reservation: false });
+  if (renewed === undefined) return lookUp(context, held);
+  context.log.info({ subnet: formatLeaseSubnets(lease) }, 'Renewed the lease');
   // The key has left its old etcd lease, which would stay for an hour more.
-  await shop.client.revokeLease(leaseId).catch(() => undefined);
+  await context.client.revokeLease(leaseId).catch(() => undefined);
   return renewed;
 }
 
-async function afterNews(shop: Shop, held: Held, keyValue: KeyValue | undefined): Promise<Held> {
+async function afterNews(context: EtcdContext, held: Held, keyValue: KeyValue | undefined): Promise<Held> {
   if (keyValue?.modRevision === held.modRevision) return held;
-  return lookUp(shop, held);
+  return lookUp(context, held);
 }
 
 /** The key is not as we left it: see how it stands now. */
-async function lookUp(shop: Shop, held: Held): Promise<Held> {
-  const present = (await shop.client.range(held.key)).keyValues[0];
-  if (present === undefined) return takeAgain(shop, held);
+async function lookUp(context: EtcdContext, held: Held): Promise<Held> {
+  const present = (await context.client.range(held.key)).keyValues[0];
+  if (present === undefined) return takeAgain(context, held);
   if (present.modRevision === held.modRevision) return held;
-  const record = shop.reader.read(present);
+  const record = context.reader.read(present);
   if (record === undefined || !isSameNode(record.node, held.lease.attributes)) throw taken(held, record?.node);
-  const left = present.leaseId === '0' ? undefined : await shop.client.leaseTimeToLive(present.leaseId);
+  const left = present.leaseId === '0' ? undefined : await context.client.leaseTimeToLive(present.leaseId);
   return {
     ...held,
     modRevision: present.modRevision,
@@ -147,11 +155,11 @@ async function lookUp(shop: Shop, held: Held): Promise<Held> {
   };
 }
 
-async function takeAgain(shop: Shop, held: Held): Promise<Held> {
+async function takeAgain(context: EtcdContext, held: Held): Promise<Held> {
   const { lease, key } = held;
-  const again = await putOnce(shop, { lease, key, expected: 'absent', reservation: false });
-  if (again === undefined) return lookUp(shop, held);
-  shop.log.warn(`The lease of ${formatLeaseSubnets(lease)} was gone from etcd: took the same subnet again`);
+  const again = await putOnce(context, { lease, key, expected: 'absent', reservation: false });
+  if (again === undefined) return lookUp(context, held);
+  context.log.warn(`The lease of ${formatLeaseSubnets(lease)} was gone from etcd: took the same subnet again`);
   return again;
 }
 

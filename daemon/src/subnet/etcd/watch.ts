@@ -91,6 +91,7 @@ export async function* watchRange(
 /** Logs an outage when it begins and when it is over, not at every try in between (flannel issue 2470: 7.7 GB of log a day). */
 class Outage {
   private since: number | undefined;
+  private known = false;
 
   constructor(
     private readonly log: Logger,
@@ -100,13 +101,14 @@ class Outage {
   begin(error: unknown): void {
     if (this.since !== undefined) return;
     this.since = Date.now();
-    this.log.warn(
-      { key: this.key },
-      `Lost the watch on etcd, trying again; what is known stays in force: ${messageOf(error)}`,
-    );
+    const what = this.known
+      ? 'Lost the watch on etcd, trying again; what is known stays in force'
+      : 'Cannot reach etcd yet';
+    this.log.warn({ key: this.key }, `${what}: ${messageOf(error)}`);
   }
 
   over(): void {
+    this.known = true;
     if (this.since === undefined) return;
     this.log.info(
       { key: this.key, seconds: Math.round((Date.now() - this.since) / 1000) },
