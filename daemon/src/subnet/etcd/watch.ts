@@ -59,6 +59,7 @@ export async function* watchRange(
       if (revision === undefined) {
         const listed = await client.range(range.key, range.rangeEnd);
         revision = listed.revision;
+        outage.listed();
         yield [{ type: 'snapshot', keyValues: listed.keyValues }];
       }
       const relistAt = Date.now() + timings.relistMs;
@@ -107,8 +108,11 @@ class Outage {
     this.log.warn({ key: this.key }, `${what}: ${messageOf(error)}`);
   }
 
-  over(): void {
+  listed(): void {
     this.known = true;
+  }
+
+  over(): void {
     if (this.since === undefined) return;
     this.log.info(
       { key: this.key, seconds: Math.round((Date.now() - this.since) / 1000) },
