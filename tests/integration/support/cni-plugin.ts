@@ -4,6 +4,7 @@ import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, 
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { buildSync } from 'esbuild';
+import { built } from './built.ts';
 import { copyKoffi } from './koffi.ts';
 
 const ROOT = path.resolve(__dirname, '../../..');
@@ -15,35 +16,38 @@ export interface Program {
   readonly directory: string;
 }
 
+const SOURCES = ['cni', 'packages', 'tsconfig.json'];
+
 /** From source: one bundle, run by Node. The caller removes the directory. */
 export function bundlePlugin(): Program {
-  const directory = mkdtempSync(path.join(tmpdir(), 'fltest-cni-'));
-  const outfile = path.join(directory, 'flannel.cjs');
-  buildSync({
-    absWorkingDir: ROOT,
-    entryPoints: ['cni/src/main.ts'],
-    outfile,
-    bundle: true,
-    platform: 'node',
-    target: 'node20',
-    format: 'cjs',
-    sourcemap: 'inline',
-    logLevel: 'error',
-    external: ['koffi'],
+  const directory = built({ name: 'cni-bundle', sources: SOURCES }, (to) => {
+    buildSync({
+      absWorkingDir: ROOT,
+      entryPoints: ['cni/src/main.ts'],
+      outfile: path.join(to, 'flannel.cjs'),
+      bundle: true,
+      platform: 'node',
+      target: 'node20',
+      format: 'cjs',
+      sourcemap: 'inline',
+      logLevel: 'error',
+      external: ['koffi'],
+    });
+    copyKoffi(to);
   });
-  copyKoffi(directory);
-  return { command: [process.execPath, outfile], directory };
+  return { command: [process.execPath, path.join(directory, 'flannel.cjs')], directory };
 }
 
 /** The executable that nodes get, compiled by Bun as `npm run build` does. */
 export function compilePlugin(): Program {
-  const directory = mkdtempSync(path.join(tmpdir(), 'fltest-cni-'));
-  const outfile = path.join(directory, 'flannel');
-  const entries = [path.join(ROOT, 'cni/src/main.ts')];
-  const task = { entries, outfile, version: 'test', target: `bun-linux-${process.arch}`, isBrief: true };
-  const bun = path.join(ROOT, 'node_modules/.bin/bun');
-  execFileSync(bun, [path.join(ROOT, 'tools/build/compile.mjs'), JSON.stringify(task)], { cwd: ROOT });
-  return { command: [outfile], directory };
+  const directory = built({ name: 'cni', sources: SOURCES }, (to) => {
+    const entries = [path.join(ROOT, 'cni/src/main.ts')];
+    const outfile = path.join(to, 'flannel');
+    const task = { entries, outfile, version: 'test', target: `bun-linux-${process.arch}`, isBrief: true };
+    const bun = path.join(ROOT, 'node_modules/.bin/bun');
+    execFileSync(bun, [path.join(ROOT, 'tools/build/compile.mjs'), JSON.stringify(task)], { cwd: ROOT });
+  });
+  return { command: [path.join(directory, 'flannel')], directory };
 }
 
 export const PROGRAMS = [

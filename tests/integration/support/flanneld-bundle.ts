@@ -1,14 +1,14 @@
 /** flanneld as one file in a directory of its own. */
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync } from 'node:fs';
-import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { build, type Plugin } from 'esbuild';
 import { etcd3ProtoPlugin } from '../../../daemon/build/etcd3-proto-plugin.mjs';
 import { workerDefine } from '../../../daemon/build/workers.mjs';
+import { built, builtAsync } from './built.ts';
 import { copyKoffi } from './koffi.ts';
 
 const ROOT = path.resolve(__dirname, '../../..');
+const SOURCES = ['daemon', 'packages', 'tsconfig.json'];
 
 export interface BundleOptions {
   /** A module to take the place of the reference engine. */
@@ -17,18 +17,25 @@ export interface BundleOptions {
 
 /** The caller removes the directory of the file it gets. */
 export async function bundleFlanneld(options: BundleOptions = {}): Promise<string> {
-  const directory = mkdtempSync(path.join(tmpdir(), 'fltest-flanneld-'));
-  const outfile = path.join(directory, 'flanneld.cjs');
+  const { engine } = options;
+  const settings = engine && path.basename(engine, '.ts');
+  const sources = engine ? [...SOURCES, path.relative(ROOT, engine)] : SOURCES;
+  const name = 'flanneld-bundle';
+  const directory = await builtAsync({ name, sources, ...(settings && { settings }) }, (to) => bundle(to, options));
+  return path.join(directory, 'flanneld.cjs');
+}
+
+async function bundle(directory: string, { engine }: BundleOptions): Promise<void> {
   const replaceEngine: Plugin = {
     name: 'replace-engine',
     setup({ onResolve }) {
-      onResolve({ filter: /\/reference\/engine\.ts$/ }, () => (options.engine ? { path: options.engine } : undefined));
+      onResolve({ filter: /\/reference\/engine\.ts$/ }, () => (engine ? { path: engine } : undefined));
     },
   };
   await build({
     absWorkingDir: ROOT,
     entryPoints: ['daemon/src/main.ts'],
-    outfile,
+    outfile: path.join(directory, 'flanneld.cjs'),
     bundle: true,
     platform: 'node',
     target: 'node20',
@@ -39,16 +46,16 @@ export async function bundleFlanneld(options: BundleOptions = {}): Promise<strin
     plugins: [etcd3ProtoPlugin(), replaceEngine],
   });
   copyKoffi(directory);
-  return outfile;
 }
 
-/** The executable that nodes get, compiled by Bun as `npm run build` does. */
+/** The executable that nodes get, compiled by Bun as `npm run build` does. The caller removes its directory. */
 export function compileFlanneld(): string {
-  const directory = mkdtempSync(path.join(tmpdir(), 'fltest-flanneld-'));
-  const outfile = path.join(directory, 'flanneld');
-  const entries = [path.join(ROOT, 'daemon/src/main.ts')];
-  const task = { entries, outfile, version: 'test', target: `bun-linux-${process.arch}` };
-  const bun = path.join(ROOT, 'node_modules/.bin/bun');
-  execFileSync(bun, [path.join(ROOT, 'tools/build/compile.mjs'), JSON.stringify(task)], { cwd: ROOT });
-  return outfile;
+  const directory = built({ name: 'flanneld', sources: SOURCES }, (to) => {
+    const entries = [path.join(ROOT, 'daemon/src/main.ts')];
+    const outfile = path.join(to, 'flanneld');
+    const task = { entries, outfile, version: 'test', target: `bun-linux-${process.arch}` };
+    const bun = path.join(ROOT, 'node_modules/.bin/bun');
+    execFileSync(bun, [path.join(ROOT, 'tools/build/compile.mjs'), JSON.stringify(task)], { cwd: ROOT });
+  });
+  return path.join(directory, 'flanneld');
 }
