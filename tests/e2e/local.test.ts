@@ -253,5 +253,8 @@ test('no secret is in the outputs, the process list or the logs', async () => {
 test('down leaves nothing', async () => {
   await cliOk('down', '--stack', stack);
   expect(leftovers(stack)).toEqual([]);
-  expect(hostNetwork()).toBe(before);
+  // Tests that run at the same time may have something on its way into a namespace.
+  const added = () => hostNetwork().filter((line) => !before.includes(line));
+  await until('the host has its own network again', () => added().length === 0).catch(() => {});
+  expect(added()).toEqual([]);
 });

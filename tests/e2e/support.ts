@@ -173,12 +173,13 @@ export function leftovers(stack: string): string[] {
   ];
 }
 
-/** The host's own network, to be compared before and after: links, addresses, routes and rules. */
-export function hostNetwork(): string {
+/** The host's own network, to be compared before and after: a line for each link, address, route and rule. */
+export function hostNetwork(): string[] {
   return ['-o link', '-o addr', 'route show table all', 'rule']
     .map((object) => spawnSync('ip', object.split(' '), { encoding: 'utf8' }).stdout)
     .join('\n')
-    .replaceAll(/(valid_lft|preferred_lft|expires) \S+/g, '');
+    .replaceAll(/(valid_lft|preferred_lft|expires) \S+/g, '')
+    .split('\n');
 }
 
 export async function until(what: string, condition: () => Promise<boolean> | boolean, seconds = 30): Promise<void> {

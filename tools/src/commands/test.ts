@@ -1,5 +1,5 @@
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { build } from '../../build/build.mjs';
 import { UsageError } from '../../setup/errors.mjs';
@@ -7,24 +7,48 @@ import { say } from '../../setup/progress.mjs';
 import { testsNeedMachine } from '../../usage.mjs';
 import { runInteractive } from '../children.ts';
 import type { Context, Options } from '../context.ts';
-import { type Counts, countJest, NONE, planTests, type TestRun, total } from '../tests/plan.ts';
+import { type Phase, planTests } from '../tests/plan.ts';
+import { type Counts, countJest, formatDurations, type JestFile, listFailures, NONE, total } from '../tests/results.ts';
 
 /** Runs everything, whatever fails before, and ends with the one line that says how it went. */
 export async function test(context: Context, options: Options): Promise<number> {
   const { root, env } = context;
   const flannel = env.FLANNEL_UPSTREAM ?? '';
-  const plan = planTests(options.words, (path) => existsSync(join(root, path)), flannel !== '');
-  if (plan.runs.some(({ kind, patterns }) => kind === 'interop' && patterns.length === 0)) assertFlannel(flannel);
+  const surroundings = {
+    exists: (path: string) => existsSync(join(root, path)),
+    hasFlannel: flannel !== '',
+    root,
+    processors: availableParallelism(),
+  };
+  const plan = planTests(options.words, surroundings);
+  const kinds = plan.phases.flatMap((phase) => phase.kinds);
+  if (kinds.includes('interop') && options.words.includes('interop')) assertFlannel(flannel);
   if (testsNeedMachine(options.words)) await build(root, env);
-  const counts: Counts[] = [];
-  if (plan.checks) counts.push(await runChecks(context));
-  for (const run of plan.runs) counts.push(await runJest(context, run, options.testName));
-  if (options.words.length === 0 && flannel === '') say(`\nNot run: tests/interop. ${NEEDS_FLANNEL}`);
-  const sum = total(counts);
-  if (sum.passed + sum.failed === 0) throw new UsageError(`No test is meant by ${options.words.join(' ')}`);
+  const outcomes: Outcome[] = [];
+  if (plan.checks) outcomes.push({ counts: await runChecks(context), files: [] });
+  for (const phase of plan.phases) outcomes.push(await runJest(context, phase, options.testName));
+  const sum = total(outcomes.map(({ counts }) => counts));
+  if (sum.passed + sum.failed === 0) throw new UsageError(`No test matches ${options.words.join(' ')}`);
+  report(
+    outcomes.flatMap(({ files }) => files),
+    root,
+  );
+  if (options.words.length === 0 && flannel === '') say(`Not run: tests/interop. ${NEEDS_FLANNEL}`);
   if (sum.skipped > 0) say(`${sum.skipped} tests were skipped`);
   process.stdout.write(`${sum.passed} passed, ${sum.failed} failed\n`);
   return sum.failed === 0 ? 0 : 1;
+}
+
+interface Outcome {
+  readonly counts: Counts;
+  readonly files: readonly JestFile[];
+}
+
+/** The failures once more, below everything else that was printed. */
+function report(files: readonly JestFile[], root: string): void {
+  if (files.length > 0) say(`\n${formatDurations(files, root)}\n`);
+  const failures = listFailures(files, root);
+  if (failures.length > 0) say(`Failed:\n${failures.map((line) => `  ${line}`).join('\n')}\n`);
 }
 
 const NEEDS_FLANNEL = 'They need FLANNEL_UPSTREAM, the path of a build of github.com/flannel-io/flannel';
@@ -39,7 +63,16 @@ const CHECKS: readonly { readonly name: string; readonly command: readonly strin
     name: 'format and lint',
     command: ['node_modules/.bin/biome', 'ci', `--colors=${process.stderr.isTTY ? 'force' : 'off'}`, '.'],
   },
-  { name: 'types', command: ['node_modules/.bin/tsc', '--noEmit'] },
+  {
+    name: 'types',
+    command: [
+      'node_modules/.bin/tsc',
+      '--noEmit',
+      '--incremental',
+      '--tsBuildInfoFile',
+      'dist/.build/types.tsbuildinfo',
+    ],
+  },
 ];
 
 async function runChecks({ root, env }: Context): Promise<Counts> {
@@ -53,24 +86,25 @@ async function runChecks({ root, env }: Context): Promise<Counts> {
   return counts;
 }
 
-async function runJest({ root, env }: Context, run: TestRun, testName: string | undefined): Promise<Counts> {
-  say(`\nTests: ${run.kind}`);
+async function runJest({ root, env }: Context, phase: Phase, testName: string | undefined): Promise<Outcome> {
+  say(`\nTests: ${phase.kinds.join(', ')}`);
   const directory = mkdtempSync(join(tmpdir(), 'flannel-ts-test-'));
   try {
     const outputFile = join(directory, 'results.json');
     const args = [
       join(root, 'node_modules/jest/bin/jest.js'),
-      ...run.patterns, // before --selectProjects, which would take them for projects
-      `--selectProjects=${run.kind}`,
+      ...phase.patterns, // before --selectProjects, which would take them for projects
+      '--selectProjects',
+      ...phase.kinds,
       '--passWithNoTests',
       '--json',
       `--outputFile=${outputFile}`,
-      ...run.workers,
+      `--maxWorkers=${phase.workers}`,
       ...(testName === undefined ? [] : [`--testNamePattern=${testName}`]),
     ];
     const code = await interruptible(process.execPath, args, { cwd: root, env });
     const results = existsSync(outputFile) ? JSON.parse(readFileSync(outputFile, 'utf8')) : undefined;
-    return countJest(results, code);
+    return { counts: countJest(results, code), files: results?.testResults ?? [] };
   } finally {
     rmSync(directory, { recursive: true, force: true });
   }

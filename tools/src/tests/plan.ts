@@ -1,93 +1,79 @@
-/** Which tests are meant, and how many of them passed. */
+/** Which tests are meant, and which of them run side by side. */
 export const KINDS = ['unit', 'integration', 'aws', 'boot', 'e2e', 'interop'] as const;
 export type Kind = (typeof KINDS)[number];
 
-export interface TestRun {
-  readonly kind: Kind;
-  /** Jest's: regular expressions over paths; none means all. */
+/** One run of Jest. */
+export interface Phase {
+  readonly kinds: readonly Kind[];
+  /** Jest's: regular expressions over absolute paths; none means all files of the kinds. */
   readonly patterns: readonly string[];
-  readonly workers: readonly string[];
+  readonly workers: number;
 }
 
 export interface TestPlan {
   readonly checks: boolean;
-  readonly runs: readonly TestRun[];
+  readonly phases: readonly Phase[];
 }
 
-export interface Counts {
-  readonly passed: number;
-  readonly failed: number;
-  readonly skipped: number;
+export interface Surroundings {
+  /** Whether a path relative to the checkout exists. */
+  readonly exists: (path: string) => boolean;
+  /** Whether a build of flannel itself is named, which tests/interop needs. */
+  readonly hasFlannel: boolean;
+  /** Of the checkout, absolute. */
+  readonly root: string;
+  readonly processors: number;
 }
-
-export const NONE: Counts = { passed: 0, failed: 0, skipped: 0 };
-
-/** Unit tests share nothing. The others have the whole machine in common: its two cores, its namespaces. */
-const WORKERS: Readonly<Record<Kind, readonly string[]>> = {
-  unit: ['--maxWorkers=2'],
-  integration: ['--maxWorkers=2'],
-  aws: ['--maxWorkers=2'],
-  boot: ['--runInBand'],
-  e2e: ['--runInBand'],
-  interop: ['--runInBand'],
-};
 
 /**
- * Nothing named means everything; kinds and paths can be mixed. Without flannel itself, what needs it is meant only where it is
- * asked for by name.
+ * Nothing named means everything; kinds and paths can be mixed. Without flannel itself, what needs it is meant only where it
+ * is asked for by name.
+ *
+ * Unit tests come first and by themselves: they keep every processor busy for less than two minutes, some of them measure
+ * memory or compare times, and they are the first to fail. All other tests wait for processes, timers and the kernel for much
+ * of their time, so files of all those kinds share one pool with one worker more than there are processors. Jest starts the
+ * longest files first. They do not disturb each other: each has namespaces, directories, ports and stacks of its own.
  */
-export function planTests(words: readonly string[], exists: (path: string) => boolean, hasFlannel: boolean): TestPlan {
+export function planTests(words: readonly string[], { exists, hasFlannel, root, processors }: Surroundings): TestPlan {
   const everything = words.length === 0;
-  const patterns = new Map<Kind, string[]>();
-  for (const word of words.filter((each) => each !== 'checks' && !isKind(each))) {
-    for (const kind of kindsOf(word, exists)) patterns.set(kind, [...(patterns.get(kind) ?? []), word]);
-  }
-  const runs = KINDS.flatMap((kind) => {
+  const meant = KINDS.map((kind) => {
     const whole = (everything && (kind !== 'interop' || hasFlannel)) || words.includes(kind);
-    const some = patterns.get(kind);
-    return whole || some ? [{ kind, patterns: whole ? [] : some!, workers: WORKERS[kind] }] : [];
-  });
-  return { checks: everything || words.includes('checks'), runs };
+    const some = words.filter((word) => word !== 'checks' && !isKind(word) && kindsOf(word, exists).includes(kind));
+    return { kind, whole, some };
+  }).filter(({ whole, some }) => whole || some.length > 0);
+  const phase = (isOf: (kind: Kind) => boolean, workers: number): readonly Phase[] => {
+    const runs = meant.filter(({ kind }) => isOf(kind));
+    if (runs.length === 0) return [];
+    const patterns = runs.every(({ whole }) => whole)
+      ? []
+      : runs.flatMap(({ kind, whole, some }) => (whole ? [patternOf(kind, root)] : some));
+    return [{ kinds: runs.map(({ kind }) => kind), patterns: [...new Set(patterns)], workers }];
+  };
+  return {
+    checks: everything || words.includes('checks'),
+    phases: [...phase((kind) => kind === 'unit', processors), ...phase((kind) => kind !== 'unit', processors + 1)],
+  };
 }
 
 function isKind(word: string): word is Kind {
   return (KINDS as readonly string[]).includes(word);
 }
 
-/** A path says by itself what kind it is of; part of a name may be of any. */
+/** A path names its kind itself; part of a name may be of any. */
 function kindsOf(word: string, exists: (path: string) => boolean): readonly Kind[] {
   const [, kind = ''] = /^(?:\.\/)?tests\/([^/]+)/.exec(word) ?? [];
   if (isKind(kind)) return [kind];
   return exists(word) && !/^(?:\.\/)?tests\/?$/.test(word) ? ['unit'] : KINDS;
 }
 
-interface JestResults {
-  readonly numPassedTests: number;
-  readonly numFailedTests: number;
-  readonly numPendingTests: number;
-  readonly numTodoTests: number;
-  /** Files that failed before their first test. */
-  readonly numRuntimeErrorTestSuites: number;
+/** All files of a kind. */
+function patternOf(kind: Kind, root: string): string {
+  const escaped = root.replaceAll(/[\\^$.*+?()[\]{}|]/g, '\\$&');
+  return kind === 'unit' ? `^${escaped}/(?!tests/)` : `^${escaped}/tests/${kind}/`;
 }
 
-/** Without results Jest itself has failed; and an exit code that no count explains is a failure as well. */
-export function countJest(results: JestResults | undefined, exitCode: number): Counts {
-  if (results === undefined) return { ...NONE, failed: 1 };
-  const failed = results.numFailedTests + results.numRuntimeErrorTestSuites;
-  return {
-    passed: results.numPassedTests,
-    failed: failed === 0 && exitCode !== 0 ? 1 : failed,
-    skipped: results.numPendingTests + results.numTodoTests,
-  };
-}
-
-export function total(counts: readonly Counts[]): Counts {
-  return counts.reduce(
-    (sum, { passed, failed, skipped }) => ({
-      passed: sum.passed + passed,
-      failed: sum.failed + failed,
-      skipped: sum.skipped + skipped,
-    }),
-    NONE,
-  );
+/** The kind of a test file, by its path relative to the checkout. */
+export function kindOfFile(file: string): Kind {
+  const [, kind = ''] = /^tests\/([^/]+)\//.exec(file) ?? [];
+  return isKind(kind) ? kind : 'unit';
 }
