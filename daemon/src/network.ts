@@ -14,11 +14,11 @@ import { createBackend } from './backend/registry.ts';
 import type { DataPath, StartDataPath } from './datapath/datapath.ts';
 import { diffPeers, type Peers, peersOf } from './datapath/peers.ts';
 import { messageOf } from './errors.ts';
-import { keepRules } from './firewall/keep.ts';
+import { keepFirewall } from './firewall/keep.ts';
 import { overlayOf, type WantedRules } from './firewall/rules.ts';
 import type { ServingFacts } from './operate/metrics.ts';
 import type { Readiness } from './operate/readiness.ts';
-import { keepSubnetFile, readPreviousSubnets } from './operate/subnet-file.ts';
+import { keepSubnetFile, readPreviousNetworks, readPreviousSubnets } from './operate/subnet-file.ts';
 import { Kernel } from './state/kernel.ts';
 import { Reconciler } from './state/reconcile.ts';
 import { firstConfig, type LeaseBatch, type Membership, type SubnetManager } from './subnet/manager.ts';
@@ -29,7 +29,16 @@ import type { ExternalInterface, InterfaceOptions } from './underlay/select.ts';
 import { watchUnderlay } from './underlay/watch.ts';
 
 /** What readiness knows of a network. */
-export const NETWORK_PARTS = ['lease', 'peers', 'underlay', 'kernel', 'engine', 'subnet file', 'firewall'] as const;
+export const NETWORK_PARTS = [
+  'lease',
+  'peers',
+  'underlay',
+  'kernel',
+  'engine',
+  'subnet file',
+  'firewall',
+  'forward rules',
+] as const;
 
 export interface NetworkSettings {
   readonly interface: InterfaceOptions;
@@ -131,7 +140,7 @@ async function serve(
           const report = (trouble?: string) => readiness.report('subnet file', trouble);
           await keepSubnetFile(settings.subnetFile, subnetEnv, report, log, stop);
         },
-        (stop) => keepFirewall(settings, parts, joined, stop),
+        (stop) => keepRules(settings, parts, joined, dataPath, stop),
         (stop) => watchUnderlay(nl, external, (trouble) => readiness.report('underlay', trouble), stop),
         (stop) => untilFailed(dataPath, stop),
       ],
@@ -185,18 +194,23 @@ async function followConfig(manager: SubnetManager, dataPath: DataPath, signal: 
   for await (const config of manager.config(signal)) await dataPath.setConfig(config);
 }
 
-function keepFirewall(
-  settings: NetworkSettings,
+function keepRules(
+  { rules, rulesResyncSeconds, subnetFile }: NetworkSettings,
   { readiness, log }: NetworkParts,
   { config, lease }: Joined,
+  dataPath: DataPath,
   signal: AbortSignal,
 ): Promise<void> {
-  return keepRules(
+  return keepFirewall(
     {
       overlay: overlayOf(config, lease),
-      wanted: settings.rules,
-      everyMs: settings.rulesResyncSeconds * 1000,
+      wanted: rules,
+      nftablesOnly: config.enableNftables,
+      previous: readPreviousNetworks(subnetFile),
+      device: () => dataPath.device,
+      everyMs: rulesResyncSeconds * 1000,
       report: (trouble) => readiness.report('firewall', trouble),
+      reportForward: (trouble) => readiness.report('forward rules', trouble),
       log,
     },
     signal,

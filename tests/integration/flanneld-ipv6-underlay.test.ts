@@ -59,7 +59,7 @@ describe.each(['reference', 'fast'])('IPv6 alone between nodes that have no IPv4
     expect(a.ip('-o', 'address', 'show', 'flannel0')).toMatch(new RegExp(`^[^\n]*inet6 ${base6(a)}/128 [^\n]*\n$`));
     expect(a.ip('-4', 'route', 'show')).toBe('');
     expect(a.ip('-6', 'route', 'show', 'fd00:5::/48')).toMatch(/^fd00:5::\/48 dev flannel0 proto 241 metric 1024/);
-    expect(a.run('nft', 'list', 'tables')).toBe('table ip6 flannel-ipv6\n');
+    expect(a.run('nft', 'list', 'tables')).toBe('table ip6 flannel-ipv6-fd00.5..-48\n');
     expect(a.run('cat', '/proc/sys/net/ipv6/conf/all/forwarding')).toBe('1\n');
     expect(a.logged('ip_forward')).toBe(0);
     expect(a.run('ss', '-Hnlu', 'sport', '=', ':8285')).toContain(`[${a.address6}]:8285`);

@@ -44,7 +44,7 @@ describe.each(['reference', 'fast'])('two nodes with IPv6 inside and the %s engi
     );
     expect(a.ip('-o', '-6', 'address', 'show', 'flannel0')).toMatch(new RegExp(`^[^\n]*inet6 ${base6}/128 [^\n]*\n$`));
     expect(a.ip('-6', 'route', 'show', 'fd00:5::/48')).toMatch(/^fd00:5::\/48 dev flannel0 proto 241 metric 1024/);
-    expect(a.run('nft', 'list', 'table', 'ip6', 'flannel-ipv6')).toContain('masquerade');
+    expect(a.run('nft', 'list', 'table', 'ip6', 'flannel-ipv6-fd00.5..-48')).toContain('masquerade');
     expect(a.run('cat', '/proc/sys/net/ipv6/conf/all/forwarding')).toBe('1\n');
   });
 

@@ -12,15 +12,8 @@ import { once } from 'node:events';
 import { promisify } from 'node:util';
 import { applyRuleset, deleteTable } from '@flannel-ts/nft/apply';
 import { listTable } from '@flannel-ts/nft/list';
-import {
-  desiredTables,
-  ensureForward,
-  ensureMasquerade,
-  ensureRules,
-  IPV4_TABLE,
-  type Overlay,
-  removeRules,
-} from '../../daemon/src/firewall/rules.ts';
+import { ensureRules, removeRules } from '../../daemon/src/firewall/apply.ts';
+import { desiredTables, networksOf, type Overlay, ownTable } from '../../daemon/src/firewall/rules.ts';
 
 const run = promisify(execFile);
 const PREFIX = `fltest-${process.pid}-mq`;
@@ -52,6 +45,7 @@ const OVERLAY: Overlay = {
   ipv4: { network: '10.244.0.0/16', subnet: '10.244.1.0/24' },
   ipv6: { network: 'fd00::/48', subnet: 'fd00:0:0:1::/64' },
 };
+const IPV4_TABLE = ownTable('10.244.0.0/16').name;
 const ALL = { masquerade: true, forward: true, fullyRandom: true };
 
 const netnsOf = (name: NodeName) => `/run/netns/${PREFIX}-${name}`;
@@ -139,7 +133,7 @@ afterAll(() => {
 });
 
 afterEach(async () => {
-  await removeRules({ netns });
+  await removeRules(networksOf(OVERLAY), { netns });
 });
 
 describe.each([4, 6] as const)('masquerading of IPv%d', (family) => {
@@ -195,7 +189,7 @@ describe.each([4, 6] as const)('masquerading of IPv%d', (family) => {
 
   test('rules that were deleted are there again after ensureRules()', async () => {
     await ensureRules(OVERLAY, ALL, { netns });
-    await removeRules({ netns });
+    await removeRules(networksOf(OVERLAY), { netns });
     expect(await seenBy('outside', 'pod', family)).toBe(addresses.pod);
     expect(await ensureRules(OVERLAY, ALL, { netns })).toBe(true);
     expect(await seenBy('outside', 'pod', family)).toBe(addresses.nodeOutside);
@@ -215,7 +209,7 @@ describe('masquerade', () => {
     await ensureRules(OVERLAY, ALL, { netns });
     expect(await ensureRules(OVERLAY, { ...ALL, forward: false }, { netns })).toBe(true);
     expect(await chains()).toEqual(['postrtg']);
-    expect(await ensureRules({ ipv6: OVERLAY.ipv6! }, ALL, { netns })).toBe(true);
+    expect(await ensureRules({ ipv6: OVERLAY.ipv6! }, ALL, { netns, previous: networksOf(OVERLAY) })).toBe(true);
     expect(await chains()).toBeUndefined();
   });
 
@@ -226,36 +220,21 @@ describe('masquerade', () => {
     expect(await listTable('ip', IPV4_TABLE, { netns })).toEqual(desiredTables(moved, ALL)[0]);
   });
 
-  test('ensureRules() replaces the rules of real flannel', async () => {
-    // trafficmngr/nftables/nftables.go: the same names, other rules.
-    await applyRuleset(
-      `table ip ${IPV4_TABLE} {
-        chain postrtg {
-          type nat hook postrouting priority srcnat; policy accept;
-          meta mark 0x4000 return
-          ip saddr != 10.244.1.0/24 ip daddr 10.244.0.0/16 return
-        }
-        chain forward { type filter hook forward priority filter; policy accept; }
-      }\n`,
-      { netns },
-    );
-    expect(await ensureRules(OVERLAY, ALL, { netns })).toBe(true);
-    expect(await listTable('ip', IPV4_TABLE, { netns })).toEqual(desiredTables(OVERLAY, ALL)[0]);
-  });
-
-  test('ensureMasquerade() and ensureForward() leave each other alone', async () => {
-    expect(await ensureMasquerade(OVERLAY, { netns })).toBe(true);
-    expect(await ensureForward(OVERLAY, { netns })).toBe(true);
-    expect(await chains()).toEqual(['forward', 'postrtg']);
-    expect(await ensureMasquerade(OVERLAY, { netns })).toBe(false);
-    expect(await ensureForward(OVERLAY, { netns })).toBe(false);
+  test('ensureRules() leaves the rules of another network alone, and removes those of a former one', async () => {
+    const other = { ipv4: { network: '10.99.0.0/16', subnet: '10.99.1.0/24' } };
+    await ensureRules(other, ALL, { netns });
+    await ensureRules(OVERLAY, ALL, { netns });
     expect(await ensureRules(OVERLAY, ALL, { netns })).toBe(false);
+    const { family, name } = ownTable('10.99.0.0/16');
+    expect(await listTable(family, name, { netns })).toEqual(desiredTables(other, ALL)[0]);
+    expect(await ensureRules(OVERLAY, ALL, { netns, previous: ['10.99.0.0/16'] })).toBe(true);
+    expect(await listTable(family, name, { netns })).toBeUndefined();
   });
 
   test('removeRules() leaves nothing, and is fine with nothing', async () => {
     await ensureRules(OVERLAY, ALL, { netns });
-    await removeRules({ netns });
-    await removeRules({ netns });
+    await removeRules(networksOf(OVERLAY), { netns });
+    await removeRules(networksOf(OVERLAY), { netns });
     expect(execFileSync('nsenter', [`--net=${netns}`, 'nft', 'list', 'ruleset'], { encoding: 'utf8' })).toBe('');
   });
 });

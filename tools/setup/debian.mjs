@@ -17,6 +17,7 @@ export const PACKAGES = [
   { name: 'etcd-server', program: 'etcd', why: "etcd, flannel's store", purposes: ['run', 'test', 'bench'] },
   { name: 'etcd-client', program: 'etcdctl', why: 'to look into etcd', purposes: ['run', 'test', 'bench'] },
   { name: 'nftables', program: 'nft', why: 'masquerading', purposes: ['run', 'test', 'bench'] },
+  { name: 'iptables', program: 'iptables', why: 'tests set up firewalls with it', purposes: ['test'] },
   { name: 'iputils-ping', program: 'ping', why: 'who reaches whom', purposes: ['run', 'test', 'bench'] },
   { name: 'iproute2', program: 'ip', why: 'to look at links and routes', purposes: ['run', 'test', 'bench'] },
   { name: 'util-linux', program: 'nsenter', why: 'to enter namespaces', purposes: ['run', 'test', 'bench'] },

@@ -13,7 +13,7 @@ const { ipv4 } = dual;
 
 describe('masquerade', () => {
   test('desiredTables() says in nftables what flannel says in iptables', () => {
-    expect(renderTable(desiredTables(dual, ALL)[0]!).replace(/\t/g, '  ')).toBe(`table ip flannel-ipv4 {
+    expect(renderTable(desiredTables(dual, ALL)[0]!).replace(/\t/g, '  ')).toBe(`table ip flannel-ipv4-10.244.0.0-16 {
   chain postrtg {
     type nat hook postrouting priority 100; policy accept;
     meta mark & 0x00004000 == 0x00004000 return comment "flanneld masq"
@@ -34,7 +34,7 @@ describe('masquerade', () => {
 
   test('desiredTables() says the same for IPv6', () => {
     const table = renderTable(desiredTables(dual, ALL)[1]!);
-    expect(table).toContain('table ip6 flannel-ipv6 {');
+    expect(table).toContain('table ip6 flannel-ipv6-fd00..-48 {');
     expect(table).toContain('ip6 saddr fd00:0:0:7::/64 ip6 daddr fd00::/48 return');
     expect(table).toContain('ip6 saddr fd00::/48 ip6 daddr != ff00::/8 masquerade fully-random');
     expect(table).not.toContain('ip saddr');
@@ -53,8 +53,8 @@ describe('masquerade', () => {
         ...table.chains.map((chain) => chain.name),
       ]);
     expect(names({ forward: false })).toEqual([
-      ['flannel-ipv4', 'postrtg'],
-      ['flannel-ipv6', 'postrtg'],
+      ['flannel-ipv4-10.244.0.0-16', 'postrtg'],
+      ['flannel-ipv6-fd00..-48', 'postrtg'],
     ]);
     expect(names({ masquerade: false, forward: false })).toEqual([]);
   });

@@ -1,16 +1,13 @@
 /**
- * flannel's masquerade and forward rules, in nftables. The semantics are those of flannel's iptables rules
+ * flannel's masquerade and forward rules as values, in nftables. The semantics are those of flannel's iptables rules
  * (trafficmngr/iptables/iptables.go); its own nftables version (trafficmngr/nftables/nftables.go) differs where it should not:
  * it compares the mark without a mask, and returns for "not from our subnet, to the network" instead of "not from the network,
- * to our subnet", so that its last rule is never reached. Names of tables and chains are flannel's, so that either finds and
- * replaces the other's.
+ * to our subnet", so that its last rule is never reached.
  */
 import type { LeaseSubnets } from '@flannel-ts/flannel/lease';
 import type { NetworkConfig } from '@flannel-ts/flannel/network-config';
 import { formatIpv6Prefix } from '@flannel-ts/inet/ipv6-prefix';
 import { formatIpv4Prefix } from '@flannel-ts/inet/prefix';
-import { deleteTable, ensureTables } from '@flannel-ts/nft/apply';
-import { listTable } from '@flannel-ts/nft/list';
 import {
   type Chain,
   type MasqueradeFlag,
@@ -20,9 +17,8 @@ import {
   type Rule,
   type Table,
 } from '@flannel-ts/nft/ruleset';
-import type { NftOptions } from '@flannel-ts/nft/run';
 
-/** The addresses the rules speak of; a family that is off has none. */
+/** The addresses that the rules are about; a family that is off has none. */
 export interface Overlay {
   readonly ipv4?: OverlayFamily;
   readonly ipv6?: OverlayFamily;
@@ -44,19 +40,22 @@ export interface WantedRules {
   readonly fullyRandom: boolean;
 }
 
-export const IPV4_TABLE = 'flannel-ipv4';
-export const IPV6_TABLE = 'flannel-ipv6';
+export type FamilyKey = keyof Overlay;
+export const FAMILY_KEYS: readonly FamilyKey[] = ['ipv4', 'ipv6'];
+
+export const FAMILIES = {
+  ipv4: { family: 'ip', table: 'flannel-ipv4', multicast: '224.0.0.0/4' },
+  ipv6: { family: 'ip6', table: 'flannel-ipv6', multicast: 'ff00::/8' },
+} as const;
+
+export const MASQUERADE_COMMENT = 'flanneld masq';
+export const FORWARD_COMMENT = 'flanneld forward';
+
 const MASQUERADE_CHAIN = 'postrtg';
 const FORWARD_CHAIN = 'forward';
 
 /** kube-proxy's mark for what it masquerades itself; a bit among others', hence the mask. */
 const KUBE_MASQUERADE_MARK = 0x4000;
-
-const FAMILIES = {
-  ipv4: { family: 'ip', table: IPV4_TABLE, multicast: '224.0.0.0/4' },
-  ipv6: { family: 'ip6', table: IPV6_TABLE, multicast: 'ff00::/8' },
-} as const;
-type FamilyKey = keyof typeof FAMILIES;
 
 export function overlayOf(
   config: Pick<NetworkConfig, 'enableIpv4' | 'network' | 'ipv6'>,
@@ -74,55 +73,38 @@ export function overlayOf(
   };
 }
 
+/**
+ * A table of its own for each network (10.5.0.0/16), since several flanneld may run on a host: flannel-ipv4-10.5.0.0-16.
+ * nftables takes no colon in a name.
+ */
+export function ownTable(network: string): Pick<Table, 'family' | 'name'> {
+  const { family, table } = FAMILIES[familyKeyOf(network)];
+  return { family, name: `${table}-${network.replace('/', '-').replaceAll(':', '.')}` };
+}
+
+export function familyKeyOf(network: string): FamilyKey {
+  return network.includes(':') ? 'ipv6' : 'ipv4';
+}
+
+export function networksOf(overlay: Overlay): string[] {
+  return FAMILY_KEYS.flatMap((key) => overlay[key]?.network ?? []);
+}
+
 /** The desired state: a table for each family that has a rule. */
 export function desiredTables(overlay: Overlay, wanted: WantedRules): Table[] {
-  return (['ipv4', 'ipv6'] as const).flatMap((key) => {
+  return FAMILY_KEYS.flatMap((key) => {
     const addresses = overlay[key];
     if (addresses === undefined) return [];
     const chains = [
       ...(wanted.masquerade ? [masqueradeChain(key, addresses, wanted.fullyRandom)] : []),
       ...(wanted.forward ? [forwardChain(key, addresses)] : []),
     ];
-    return chains.length > 0 ? [{ family: FAMILIES[key].family, name: FAMILIES[key].table, chains }] : [];
+    return chains.length > 0 ? [{ ...ownTable(addresses.network), chains }] : [];
   });
 }
 
-/** Makes the rules as desired, and only those; true when something was changed. Cheap when nothing has to be. */
-export async function ensureRules(overlay: Overlay, wanted: WantedRules, options: NftOptions = {}): Promise<boolean> {
-  const tables = desiredTables(overlay, wanted);
-  let changed = (await ensureTables(tables, options)) > 0;
-  for (const { family, table } of Object.values(FAMILIES)) {
-    if (tables.some(({ name }) => name === table)) continue;
-    if ((await listTable(family, table, options)) === undefined) continue;
-    await deleteTable(family, table, options);
-    changed = true;
-  }
-  return changed;
-}
-
-/** The masquerade rules alone; a forward chain stays as it is. */
-export async function ensureMasquerade(
-  overlay: Overlay,
-  options: NftOptions & { readonly fullyRandom?: boolean } = {},
-): Promise<boolean> {
-  const wanted = { masquerade: true, forward: false, fullyRandom: options.fullyRandom ?? true };
-  return (await ensureTables(desiredTables(overlay, wanted), { ...options, keepOtherChains: true })) > 0;
-}
-
-/** The forward rules alone; a masquerade chain stays as it is. */
-export async function ensureForward(overlay: Overlay, options: NftOptions = {}): Promise<boolean> {
-  const wanted = { masquerade: false, forward: true, fullyRandom: true };
-  return (await ensureTables(desiredTables(overlay, wanted), { ...options, keepOtherChains: true })) > 0;
-}
-
-/** Connections that are already translated go on. */
-export async function removeRules(options: NftOptions = {}): Promise<void> {
-  for (const { family, table } of Object.values(FAMILIES)) await deleteTable(family, table, options);
-}
-
 function masqueradeChain(key: FamilyKey, { network, subnet }: OverlayFamily, fullyRandom: boolean): Chain {
-  const [from, to, notFrom, notTo] = matchers(key);
-  const comment = 'flanneld masq';
+  const { from, to, notFrom, notTo } = matchers(key);
   const flags: readonly MasqueradeFlag[] = fullyRandom ? ['fully-random'] : [];
   const masquerade = { kind: 'masquerade', flags } as const;
   const leave = { kind: 'return' } as const;
@@ -140,29 +122,27 @@ function masqueradeChain(key: FamilyKey, { network, subnet }: OverlayFamily, ful
   return {
     name: MASQUERADE_CHAIN,
     hook: { type: 'nat', hook: 'postrouting', priority: PRIORITY_SRCNAT, policy: 'accept' },
-    rules: rules.map((expressions) => ({ expressions, comment })),
+    rules: rules.map((expressions) => ({ expressions, comment: MASQUERADE_COMMENT })),
   };
 }
 
-/** Says nothing against another table's drop: to nftables, accept means "no objection from this table". */
+/** Has no effect on another table's drop: an accept in nftables ends this table's chain only (forward.ts). */
 function forwardChain(key: FamilyKey, { network }: OverlayFamily): Chain {
-  const [from, to] = matchers(key);
-  const comment = 'flanneld forward';
+  const { from, to } = matchers(key);
   return {
     name: FORWARD_CHAIN,
     hook: { type: 'filter', hook: 'forward', priority: PRIORITY_FILTER, policy: 'accept' },
     rules: [
-      { expressions: [from(network), { kind: 'accept' }], comment },
-      { expressions: [to(network), { kind: 'accept' }], comment },
+      { expressions: [from(network), { kind: 'accept' }], comment: FORWARD_COMMENT },
+      { expressions: [to(network), { kind: 'accept' }], comment: FORWARD_COMMENT },
     ],
   };
 }
 
-/** From, to, not from, not to. */
 function matchers(key: FamilyKey) {
   const { family } = FAMILIES[key];
   const match =
     (side: 'saddr' | 'daddr', not?: true) =>
     (prefix: string): Match => ({ kind: 'address', family, side, prefix, ...(not && { not }) });
-  return [match('saddr'), match('daddr'), match('saddr', true), match('daddr', true)] as const;
+  return { from: match('saddr'), to: match('daddr'), notFrom: match('saddr', true), notTo: match('daddr', true) };
 }

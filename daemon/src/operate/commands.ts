@@ -8,10 +8,11 @@ import { withNetlink } from '@flannel-ts/rtnetlink/connection';
 import { ensureLinkAbsent, listLinks } from '@flannel-ts/rtnetlink/link';
 import { ensureRouteAbsent, formatDestination, listRoutes } from '@flannel-ts/rtnetlink/route';
 import type { Logger } from 'pino';
-import { removeRules } from '../firewall/rules.ts';
+import { removeAllRules } from '../firewall/cleanup.ts';
 import type { SubnetManager } from '../subnet/manager.ts';
 import { readNodeFacts } from '../underlay/facts.ts';
 import { type InterfaceOptions, selectInterface } from '../underlay/select.ts';
+import { readPreviousNetworks } from './subnet-file.ts';
 
 export interface CommandSettings {
   readonly interface: InterfaceOptions;
@@ -68,7 +69,9 @@ export async function cleanup(options: CommandSettings, log: Logger): Promise<vo
       if (/^flannel\d+$/.test(name) && ensureLinkAbsent(nl, index)) log.info(`Removed the device ${name}`);
     }
   });
-  await removeRules();
+  const networks = readPreviousNetworks(options.subnetFile);
+  // Without the file nobody knows which network it was: all that flannel made goes.
+  for (const name of await removeAllRules(networks.length > 0 ? networks : undefined)) log.info(`Removed ${name}`);
   rmSync(options.subnetFile, { force: true });
-  log.info('Removed the firewall rules and the subnet file');
+  log.info(`Removed the subnet file ${options.subnetFile}`);
 }

@@ -13,8 +13,8 @@ import {
 import path from 'node:path';
 import type { LeaseSubnets } from '@flannel-ts/flannel/lease';
 import { parseSubnetEnv } from '@flannel-ts/flannel/subnet-env';
-import { ipv6InterfacePrefix } from '@flannel-ts/inet/ipv6-prefix';
-import { interfacePrefix } from '@flannel-ts/inet/prefix';
+import { formatIpv6Prefix, ipv6InterfacePrefix } from '@flannel-ts/inet/ipv6-prefix';
+import { formatIpv4Prefix, interfacePrefix } from '@flannel-ts/inet/prefix';
 import type { Logger } from 'pino';
 import { sleep } from '../abort.ts';
 import { messageOf } from '../errors.ts';
@@ -32,6 +32,16 @@ export function readPreviousSubnets(file: string, log: Logger): Partial<LeaseSub
   } catch (error) {
     log.warn(`The subnet used before is not known: ${messageOf(error)}`);
     return undefined;
+  }
+}
+
+/** Networks like 10.5.0.0/16 whose rules this node may have; none when there is no file that can be read. */
+export function readPreviousNetworks(file: string): string[] {
+  try {
+    const { networks, ipv6Networks } = parseSubnetEnv(readText(file) ?? '', file);
+    return [...networks.map(formatIpv4Prefix), ...ipv6Networks.map(formatIpv6Prefix)];
+  } catch {
+    return [];
   }
 }
 

@@ -1,4 +1,4 @@
-import { readListing } from './listing.ts';
+import { type ListedTable, readChains, readListing } from './listing.ts';
 import { refused, saysNotFound } from './outcome.ts';
 import { type Table, tableName } from './ruleset.ts';
 import { type NftOptions, runNft } from './run.ts';
@@ -16,4 +16,23 @@ export async function listTable(
   }
   if (saysNotFound(outcome)) return undefined;
   throw refused(outcome, `cannot ${command}`);
+}
+
+/** All chains of all tables, without their rules. Equivalent to `nft -j list chains`. */
+export async function listChains(options: NftOptions = {}): Promise<readonly ListedTable[]> {
+  const outcome = await runNft(['-j', 'list', 'chains'], '', options);
+  if (outcome.code !== 0) throw refused(outcome, 'cannot list chains');
+  return readChains(outcome.stdout);
+}
+
+/** Anybody's table with the handles of its rules; undefined when it is gone. */
+export async function listForeignTable(
+  family: string,
+  name: string,
+  options: NftOptions = {},
+): Promise<ListedTable | undefined> {
+  const outcome = await runNft(['-j', 'list', 'table', family, name], '', options);
+  if (outcome.code === 0) return readChains(outcome.stdout)[0] ?? { family, name, chains: [] };
+  if (saysNotFound(outcome)) return undefined;
+  throw refused(outcome, `cannot list table ${family} ${name}`);
 }

@@ -23,6 +23,44 @@ export function readListing(text: string): readonly Table[] {
   return tables;
 }
 
+/** A rule as it stands in somebody's table, with what names it in a command. */
+export type ListedRule = Rule & { readonly handle: number };
+
+export interface ListedChain {
+  readonly name: string;
+  readonly hook?: Hook;
+  readonly rules: readonly ListedRule[];
+}
+
+/** Anybody's table: of any family, with names that this package would not write. */
+export interface ListedTable {
+  readonly family: string;
+  readonly name: string;
+  readonly chains: readonly ListedChain[];
+}
+
+/** The chains of a listing by their tables, with the handles of rules; also of `list chains`, which names no tables. */
+export function readChains(text: string): readonly ListedTable[] {
+  const tables: { family: string; name: string; chains: { name: string; hook?: Hook; rules: ListedRule[] }[] }[] = [];
+  const tableOf = (item: Json) => {
+    const [family, name] = [String(item.family), String(item.table)];
+    const found = tables.find((table) => table.family === family && table.name === name);
+    if (found !== undefined) return found;
+    const made = { family, name, chains: [] };
+    tables.push(made);
+    return made;
+  };
+  for (const entry of entries(text)) {
+    const chain = object(entry.chain);
+    if (chain) tableOf(chain).chains.push({ name: String(chain.name), ...hookOf(chain), rules: [] });
+    const rule = object(entry.rule);
+    if (rule === undefined) continue;
+    const owner = tableOf(rule).chains.find(({ name }) => name === rule.chain);
+    owner?.rules.push({ ...readRule(rule), handle: Number(rule.handle) });
+  }
+  return tables;
+}
+
 function entries(text: string): readonly Json[] {
   try {
     const items = object(JSON.parse(text))?.nftables;
