@@ -29,7 +29,7 @@ const ROOMS: Readonly<Record<string, readonly string[]>> = {
   // Pure: of the other rooms it knows shapes only (TYPES_ONLY).
   backend: ['errors.ts', 'state', 'datapath', 'underlay'],
   subnet: ['abort.ts', 'errors.ts', 'defined.ts', 'tasks.ts'],
-  firewall: ['abort.ts', 'errors.ts'],
+  firewall: ['abort.ts', 'errors.ts', 'tasks.ts'],
   operate: [
     ...['abort.ts', 'errors.ts', 'defined.ts', 'version.ts', 'tasks.ts'],
     ...['datapath', 'state', 'subnet', 'firewall', 'underlay', 'backend'],
