@@ -1,7 +1,7 @@
 /** What every environment offers, and which ones there are. */
 import type * as pulumi from '@pulumi/pulumi';
-import type { Settings } from './config.ts';
 import type { Artifact } from './node/artifact.ts';
+import type { Settings } from './settings.ts';
 
 /** The stack's outputs: what other programs and people rely on. */
 export interface EnvironmentOutputs {

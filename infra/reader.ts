@@ -1,6 +1,19 @@
-/** Reads configuration key by key, and tells all that is wrong with it at once. */
+/** Reads configuration key by key, and reports all that is wrong with it at once. */
 import { type Ipv4Prefix, parseIpv4PrefixStrict } from '@flannel-ts/inet/prefix';
 import { InfraError } from './errors.ts';
+
+export interface Problem {
+  readonly message: string;
+  /** The setting that is wrong; absent if several are wrong together. */
+  readonly key?: string;
+}
+
+/** Its message has one line for each problem. */
+export class SettingsError extends InfraError {
+  constructor(readonly problems: readonly Problem[]) {
+    super('INVALID_CONFIG', problems.map(({ message }) => message).join('\n'));
+  }
+}
 
 /** Gives the text of a configuration key, or undefined; objects come as JSON. `pulumi.Config.get` is one. */
 export type Lookup = (key: string) => string | undefined;
@@ -10,7 +23,7 @@ export type Complete<T> = { readonly [K in keyof T]: Exclude<T[K], undefined> };
 
 /** Each method gives undefined where it has found a problem; a key with a fallback need not be set. */
 export class Reader {
-  private problems: string[] = [];
+  private readonly problems: Problem[] = [];
 
   constructor(private readonly lookup: Lookup) {}
 
@@ -64,8 +77,8 @@ export class Reader {
     });
   }
 
-  problem(sentence: string): void {
-    this.problems.push(sentence);
+  problem(message: string, key?: string): void {
+    this.problems.push({ message, ...(key !== undefined && { key }) });
   }
 
   /** What `make` gives; its error becomes a problem. */
@@ -74,7 +87,7 @@ export class Reader {
       return make();
     } catch (error) {
       const message = (error as Error).message;
-      this.problem(key === undefined ? message : `${key}: ${message}`);
+      this.problem(key === undefined ? message : `${key}: ${message}`, key);
       return undefined;
     }
   }
@@ -82,7 +95,7 @@ export class Reader {
   /** Throws if there was a problem. */
   done(): void {
     if (this.problems.length === 0) return;
-    throw new InfraError('INVALID_CONFIG', this.problems.join('\n'));
+    throw new SettingsError(this.problems);
   }
 
   private value<T>(key: string, expected: string, parse: (text: string) => T | undefined, fallback?: T): T | undefined {
@@ -90,13 +103,13 @@ export class Reader {
     const text = this.text(key, expected);
     if (text === undefined) return undefined;
     const value = parseOrUndefined(parse, text);
-    if (value === undefined) this.problem(`${key} is ${JSON.stringify(text)}: set ${expected}`);
+    if (value === undefined) this.problem(`${key} is ${JSON.stringify(text)}: set ${expected}`, key);
     return value;
   }
 
   private text(key: string, expected: string): string | undefined {
     const text = this.lookup(key);
-    if (text === undefined) this.problem(`${key} is not set: set ${expected}`);
+    if (text === undefined) this.problem(`${key} is not set: set ${expected}`, key);
     return text;
   }
 }

@@ -5,6 +5,7 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { makeContext } from './setup/context.mjs';
 import { UsageError } from './setup/errors.mjs';
+import { planNpm } from './setup/npm.mjs';
 import { setUp } from './setup/setup.mjs';
 import { assertNothingKeptByNpm, parseArguments, testsNeedAws, testsNeedMachine, usage } from './usage.mjs';
 
@@ -16,6 +17,7 @@ import { assertNothingKeptByNpm, parseArguments, testsNeedAws, testsNeedMachine,
 const NEEDS = {
   up: () => ({ root: true, network: true, packages: ['run'], pulumi: true }),
   down: () => ({ root: true, pulumi: true }),
+  stacks: () => ({ pulumi: true }),
   status: () => ({ root: true, pulumi: true }),
   logs: () => ({ root: true }),
   shell: () => ({ root: true }),
@@ -64,11 +66,20 @@ async function main(name, args) {
   }
   const context = makeContext(dirname(dirname(fileURLToPath(import.meta.url))), process.env);
   const needs = NEEDS[name]?.(options) ?? {};
+  if (name === 'up' && planNpm(context) === undefined) (await load(context)).checkCommand(context, name, options);
   await setUp(context, needs);
-  if (name === 'setup') return 0;
+  return name === 'setup' ? 0 : (await load(context)).runCommand(context, name, options);
+}
+
+/**
+ * The commands themselves; npm's packages must be installed.
+ * @param {import('./setup/context.mjs').Context} context
+ * @returns {Promise<typeof import('./src/main.ts')>}
+ */
+async function load({ root }) {
   const { bundle } = await import('./build/bundle.mjs');
-  const file = await bundle(context.root, join('tools', 'src', 'main.ts'), join('dist', 'tools', 'main.cjs'));
-  return createRequire(import.meta.url)(file).runCommand(context, name, options);
+  const file = await bundle(root, join('tools', 'src', 'main.ts'), join('dist', 'tools', 'main.cjs'));
+  return createRequire(import.meta.url)(file);
 }
 
 /**
@@ -79,7 +90,7 @@ async function main(name, args) {
 function report(name, error) {
   const { message, stack, code, exitCode } = /** @type {Partial<ToolError>} */ (error);
   const text = code === undefined ? (stack ?? String(error)) : message;
-  process.stderr.write(`${text}\n${exitCode === 2 ? `\n${usage(name)}\n` : ''}`);
+  process.stderr.write(`${text}\n${code === 'USAGE' ? `\n${usage(name)}\n` : ''}`);
   return exitCode ?? 1;
 }
 

@@ -9,6 +9,8 @@ import { UsageError } from './setup/errors.mjs';
  * @property {number} [nodes]
  * @property {number} [pods] on each node
  * @property {Readonly<Record<string, string>>} config
+ * @property {readonly string[]} unset settings to go back to their defaults
+ * @property {boolean} verbose
  * @property {boolean} yes
  * @property {boolean} json
  * @property {string} [jsonFile]
@@ -44,16 +46,18 @@ const stack = {
   apply: (_, name) => {
     if (STACK_NAME.test(name)) return { stack: name };
     throw new UsageError(
-      `--stack "${name}" is no name for a stack: use up to 30 lower-case letters, digits and dashes, beginning with a letter`,
+      `--stack "${name}" cannot name a stack: use up to 30 lower-case letters, digits and dashes, beginning with a letter`,
     );
   },
 };
 /** @type {Flag} */
-const help = { help: 'this', short: '-h', apply: () => ({ help: true }) };
+const help = { help: 'show this help', short: '-h', apply: () => ({ help: true }) };
 /** @type {Flag} */
 const config = { value: 'KEY=VALUE', help: 'any other setting; again for more', apply: addSetting };
 /** @type {Flag} */
-const yes = { help: 'do not ask, where there are machines that cost money', short: '-y', apply: () => ({ yes: true }) };
+const yes = { help: 'answer yes to every question', short: '-y', apply: () => ({ yes: true }) };
+/** @type {Flag} */
+const verbose = { help: 'show all that Pulumi says', short: '-v', apply: () => ({ verbose: true }) };
 
 /**
  * @typedef {object} Command
@@ -68,26 +72,38 @@ const yes = { help: 'do not ask, where there are machines that cost money', shor
 export const COMMANDS = {
   up: {
     words: '',
-    help: 'Makes or changes a stack, and shows who reaches whom',
+    help: 'Creates or changes a stack, and shows which pods reach each other',
     count: [0, 0],
     flags: {
       '--stack': stack,
       '--nodes': { value: 'N', help: 'how many nodes', apply: (_, text) => ({ nodes: count('--nodes', text, 1) }) },
       '--pods': { value: 'N', help: 'how many pods on each', apply: (_, text) => ({ pods: count('--pods', text, 0) }) },
       '--config': config,
+      '--unset': {
+        value: 'KEY',
+        help: 'remove a setting, so that its default applies; again for more',
+        apply: ({ unset }, key) => ({ unset: [...unset, key] }),
+      },
       '--yes': yes,
+      '--verbose': verbose,
       '--help': help,
     },
   },
   down: {
     words: '',
-    help: 'Removes a stack and all it left on this machine',
+    help: 'Removes a stack and everything it left on this machine',
     count: [0, 0],
-    flags: { '--stack': stack, '--yes': yes, '--help': help },
+    flags: { '--stack': stack, '--yes': yes, '--verbose': verbose, '--help': help },
+  },
+  stacks: {
+    words: '',
+    help: 'Lists the stacks',
+    count: [0, 0],
+    flags: { '--help': help },
   },
   status: {
     words: '',
-    help: "Shows a stack's nodes and pods, and who reaches whom",
+    help: "Shows a stack's nodes and pods, and which pods reach each other",
     count: [0, 0],
     flags: {
       '--stack': stack,
@@ -126,7 +142,7 @@ export const COMMANDS = {
   },
   setup: {
     words: '[test] [bench]',
-    help: 'Brings this machine to where the other commands can run',
+    help: 'Installs what the other commands need',
     count: [0, 2],
     flags: { '--help': help },
   },
@@ -146,17 +162,17 @@ export const COMMANDS = {
   },
   fuzz: {
     words: '',
-    help: 'Gives both engines the same random packets, and looks for a difference',
+    help: 'Feeds random packets to both engines and reports differences',
     count: [0, 0],
     flags: {
       '--seconds': {
         value: 'N',
-        help: 'for how long (60); 0 is one case',
+        help: 'how long (60); 0 runs one case',
         apply: (_, text) => ({ seconds: count('--seconds', text, 0) }),
       },
       '--seed': {
         value: 'N',
-        help: 'of the first case, to see a difference again',
+        help: 'seed of the first case, to reproduce a difference',
         apply: (_, text) => ({ seed: count('--seed', text, 0) }),
       },
       '--help': help,
@@ -164,7 +180,7 @@ export const COMMANDS = {
   },
   bench: {
     words: '',
-    help: 'Measures',
+    help: 'Measures throughput and latency on this machine',
     count: [0, 0],
     flags: {
       '--json': { value: 'FILE', help: 'write the results there', apply: (_, jsonFile) => ({ jsonFile }) },
@@ -200,6 +216,8 @@ export function parseArguments(name, args) {
     stack: DEFAULT_STACK,
     words: [],
     config: {},
+    unset: [],
+    verbose: false,
     yes: false,
     json: false,
     quick: false,
@@ -252,7 +270,7 @@ function readFlag(command, word, queue, options) {
 function count(flag, text, least) {
   const value = Number(text);
   if (/^\d+$/.test(text) && value >= least) return value;
-  throw new UsageError(`${flag} "${text}" is no count: use a whole number from ${least}`);
+  throw new UsageError(`${flag} is "${text}": use a whole number from ${least}`);
 }
 
 /**
@@ -262,7 +280,7 @@ function count(flag, text, least) {
 function addSetting({ config }, text) {
   const [, key, value] = /^([A-Za-z][\w.:-]*)=(.*)$/s.exec(text) ?? [];
   if (key !== undefined && value !== undefined) return { config: { ...config, [key]: value } };
-  throw new UsageError(`--config "${text}" is no setting: use KEY=VALUE`);
+  throw new UsageError(`--config "${text}" has no value: use KEY=VALUE`);
 }
 
 /**

@@ -31,14 +31,14 @@ test('parseArguments() takes flags after a word where nothing belongs to another
 });
 
 test.each([
-  ['up', ['--stack', 'Dev'], '--stack "Dev" is no name for a stack'],
+  ['up', ['--stack', 'Dev'], '--stack "Dev" cannot name a stack'],
   ['up', ['--stack', 'a.b'], '--stack "a.b"'],
   ['up', ['--stack', 'x'.repeat(31)], '--stack "xxx'],
   ['up', ['--stack'], '--stack needs a value: --stack NAME'],
-  ['up', ['--nodes', 'many'], '--nodes "many" is no count'],
-  ['up', ['--nodes', '0'], '--nodes "0" is no count'],
-  ['up', ['--nodes', '1.5'], '--nodes "1.5" is no count'],
-  ['up', ['--config', 'mtu'], '--config "mtu" is no setting'],
+  ['up', ['--nodes', 'many'], '--nodes is "many"'],
+  ['up', ['--nodes', '0'], '--nodes is "0"'],
+  ['up', ['--nodes', '1.5'], '--nodes is "1.5"'],
+  ['up', ['--config', 'mtu'], '--config "mtu" has no value'],
   ['up', ['--count', '3'], 'There is no flag --count'],
   ['up', ['extra'], '"up" cannot use "extra"'],
   ['status', ['--json=yes'], '--json takes no value, "yes" was given'],

@@ -1,5 +1,5 @@
 import { parseNetworkConfig } from '@flannel-ts/flannel/network-config';
-import { type CloudSettings, parseSettings } from '../config.ts';
+import { type CloudSettings, parseSettings } from '../settings.ts';
 import { architectureOf, needsForeignAddresses } from './settings.ts';
 
 const VALUES: Record<string, string> = {
@@ -19,7 +19,7 @@ const VALUES: Record<string, string> = {
 
 function settings(changes: Record<string, string | undefined> = {}): CloudSettings {
   const values = { ...VALUES, ...changes };
-  return parseSettings('dev', (key) => values[key]) as CloudSettings;
+  return parseSettings('dev', { get: (key) => values[key], keys: Object.keys(values) }) as CloudSettings;
 }
 
 function problems(changes: Record<string, string | undefined>): string[] {
@@ -66,10 +66,11 @@ describe('readAwsSettings()', () => {
   test('does not read the keys of a local stack', () => {
     const read: string[] = [];
     const values: Record<string, string> = { ...VALUES, environment: 'local', region: 'nowhere' };
-    parseSettings('dev', (key) => {
+    const get = (key: string) => {
       read.push(key);
       return values[key];
-    });
+    };
+    parseSettings('dev', { get, keys: [] });
     expect(read).not.toContain('region');
   });
 

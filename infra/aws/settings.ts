@@ -1,4 +1,4 @@
-/** What a stack in AWS is told beside what every stack is told. Checked with the rest, before anything is made. */
+/** The settings of a stack in AWS beside those of every stack. Checked with the rest, before anything is made. */
 import type { BackendConfig } from '@flannel-ts/flannel/network-config';
 import type { Ipv4Prefix } from '@flannel-ts/inet/prefix';
 import type { Complete, Reader } from '../reader.ts';
@@ -14,6 +14,24 @@ export const NODE_MODES = ['group', 'instances'] as const;
 export type NodeMode = (typeof NODE_MODES)[number];
 
 export const ARCHITECTURES: readonly Architecture[] = ['arm64', 'amd64'];
+
+export const AWS_KEYS = [
+  'region',
+  'zones',
+  'nat',
+  'vpcEndpoints',
+  'flowLogs',
+  'architecture',
+  'instanceType',
+  'etcdInstanceType',
+  'imageId',
+  'nodeMode',
+  'ttlHours',
+  'etcdArtifact',
+  'protect',
+  'retainData',
+  'forceDestroy',
+] as const;
 
 export interface AwsSettings {
   readonly region: string;

@@ -1,8 +1,8 @@
 import { planNetworkConfig } from '@flannel-ts/flannel/addressing';
 import { parseIpv4Prefix } from '@flannel-ts/inet/prefix';
 import * as pulumi from '@pulumi/pulumi';
-import type { LocalSettings } from '../config.ts';
 import type { EnvironmentOutputs } from '../environment.ts';
+import type { LocalSettings } from '../settings.ts';
 
 interface Registered {
   readonly type: string;

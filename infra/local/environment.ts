@@ -2,10 +2,10 @@
 import { formatNetworkConfig } from '@flannel-ts/flannel/network-config';
 import { formatIpv4Prefix } from '@flannel-ts/inet/prefix';
 import * as pulumi from '@pulumi/pulumi';
-import type { LocalSettings } from '../config.ts';
 import type { EnvironmentOutputs } from '../environment.ts';
 import type { Artifact } from '../node/artifact.ts';
 import { Pki } from '../pki.ts';
+import type { LocalSettings } from '../settings.ts';
 import { Etcd } from './etcd.ts';
 import { Node } from './node.ts';
 import { planAddresses } from './plan.ts';

@@ -11,7 +11,7 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { readArtifact } from '../../infra/node/artifact.ts';
+import { readArtifact } from '@flannel-ts/infra/node/artifact';
 import { makeEtcdArtifact } from './etcd.mjs';
 import { sha256OfFile } from './inputs.mjs';
 

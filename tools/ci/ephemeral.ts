@@ -12,8 +12,16 @@ import { ToolError } from '../setup/errors.mjs';
 import { say } from '../setup/progress.mjs';
 import { runWithSignals } from '../src/children.ts';
 import type { Context, Options } from '../src/context.ts';
-import { clearPendingOperations, configure, readSetting, stackExists, takeOver } from '../src/pulumi/stack.ts';
+import {
+  clearPendingOperations,
+  configure,
+  readSetting,
+  stackExists,
+  storeSettings,
+  takeOver,
+} from '../src/pulumi/stack.ts';
 import { asOutputs, type Outputs } from '../src/report/outputs.ts';
+import { checkSettings } from '../src/settings/check.ts';
 import { runCommand } from './command.ts';
 import { type CheckResult, failures } from './conformance/checks.ts';
 import { formatConformance, runConformance } from './conformance/run.ts';
@@ -119,7 +127,8 @@ class EphemeralRun {
       await ci.workspace.setAllConfigJson(this.name, await cloudSettings(ci, this.name));
       await configure(ci.pulumi, this.name, { ttlHours: String(this.settings.ttlHours) });
     }
-    await configure(ci.pulumi, this.name, { environment, ...this.options.config });
+    const changes = { set: { environment, ...this.options.config }, unset: [] };
+    await storeSettings(ci.pulumi, this.name, checkSettings(this.context.root, this.name, changes), changes);
     return stack;
   }
 

@@ -1,6 +1,7 @@
 /** The end of a CI stack, however it was left. */
+
+import { listLeftovers, sweep } from '@flannel-ts/infra/local/host/sweep';
 import type { Stack } from '@pulumi/pulumi/automation';
-import { listLeftovers, sweep } from '../../infra/local/host/sweep.ts';
 import { ToolError } from '../setup/errors.mjs';
 import { say } from '../setup/progress.mjs';
 import { clearPendingOperations, stackExists, takeOver } from '../src/pulumi/stack.ts';

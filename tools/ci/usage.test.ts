@@ -32,7 +32,7 @@ test.each([
   ['ephemeral', ['--ttl', '1.5'], '--ttl "1.5" is no time'],
   ['ephemeral', ['--ttl', '999'], '--ttl "999" is no time'],
   ['janitor', ['everything'], '"janitor" cannot use "everything"'],
-  ['conformance', ['--stack', 'No'], '--stack "No" is no name'],
+  ['conformance', ['--stack', 'No'], '--stack "No" cannot name a stack'],
 ])('parseArguments() of %s %j says: %s', (command, args, message) => {
   expect(() => parseArguments(command, args)).toThrow(message);
   expect(() => parseArguments(command, args)).toThrow(UsageError);

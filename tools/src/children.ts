@@ -7,7 +7,10 @@ import { ToolError } from '../setup/errors.mjs';
 const SAME_SIGNAL_MS = 400;
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 
-export type ForegroundOptions = Pick<SpawnOptions, 'cwd' | 'env'>;
+export interface ForegroundOptions extends Pick<SpawnOptions, 'cwd' | 'env'> {
+  /** File descriptor for both outputs, instead of ours. */
+  readonly output?: number;
+}
 
 /**
  * Runs a program that must be told once, and not twice, that it is to end. Pulumi is one: the first signal lets it finish
@@ -17,12 +20,13 @@ export type ForegroundOptions = Pick<SpawnOptions, 'cwd' | 'env'>;
 export async function runWithSignals(
   command: string,
   args: readonly string[],
-  options: ForegroundOptions,
+  { output, ...options }: ForegroundOptions,
 ): Promise<number> {
   let last = 0;
   let guard: ChildProcess | undefined;
   const start = () => {
-    const child = spawn(command, args, { ...options, stdio: 'inherit', detached: true });
+    const stdio: SpawnOptions['stdio'] = output === undefined ? 'inherit' : ['inherit', output, output];
+    const child = spawn(command, args, { ...options, stdio, detached: true });
     if (child.pid !== undefined) guard = startGuard(child.pid);
     return child;
   };
@@ -51,7 +55,7 @@ function startGuard(pid: number): ChildProcess {
 export function runInteractive(
   command: string,
   args: readonly string[],
-  options: ForegroundOptions = {},
+  options: Pick<SpawnOptions, 'cwd' | 'env'> = {},
 ): Promise<number> {
   const start = () => spawn(command, args, { ...options, stdio: 'inherit' });
   return outcome(start, command, (child, signal) => {

@@ -8,14 +8,16 @@ import { fuzz } from './commands/fuzz.ts';
 import { logs } from './commands/logs.ts';
 import { pulumiCommand } from './commands/pulumi.ts';
 import { shell } from './commands/shell.ts';
+import { stacks } from './commands/stacks.ts';
 import { status } from './commands/status.ts';
 import { test } from './commands/test.ts';
-import { up } from './commands/up.ts';
+import { checkUp, up } from './commands/up.ts';
 import type { Command, Context, Options } from './context.ts';
 
 const COMMANDS: Readonly<Record<string, Command>> = {
   up,
   down,
+  stacks,
   status,
   logs,
   shell,
@@ -27,6 +29,11 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   conformance,
   janitor,
 };
+
+/** What a command can see to be wrong before the machine is prepared for it. Throws. */
+export function checkCommand(context: Context, name: string, options: Options): void {
+  if (name === 'up') checkUp(context, options);
+}
 
 /** Gives the exit code. */
 export function runCommand(context: Context, name: string, options: Options): Promise<number> {

@@ -1,7 +1,7 @@
 /** The settings of a committed stack, as Pulumi hands them over. */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { type CloudSettings, parseSettings } from '../../config.ts';
+import { type CloudSettings, parseSettings } from '../../settings.ts';
 
 const ROOT = join(__dirname, '../../..');
 
@@ -18,7 +18,7 @@ export function parseStackFile(text: string): Record<string, string> {
   return Object.fromEntries(
     entries.map(([, key, value, list]) => {
       const items = list?.trim().split(/\s*- /).filter(Boolean);
-      return [key!, items === undefined ? value! : JSON.stringify(items)];
+      return [key!, items === undefined ? value!.replace(/^"(.*)"$/, '$1') : JSON.stringify(items)];
     }),
   );
 }
@@ -34,8 +34,10 @@ export function committedSettings(stack: Committed, changes: Record<string, stri
   const own = Object.entries(parseStackFile(readStackFile(stack)));
   const values: Record<string, string> = {
     ...projectDefaults(),
-    ...Object.fromEntries(own.map(([key, value]) => [key.replace(/^flannel:/, ''), value])),
+    ...Object.fromEntries(
+      own.flatMap(([key, value]) => (key.startsWith('flannel:') ? [[key.slice('flannel:'.length), value]] : [])),
+    ),
     ...changes,
   };
-  return parseSettings(stack, (key) => values[key]) as CloudSettings;
+  return parseSettings(stack, { get: (key) => values[key], keys: Object.keys(values) }) as CloudSettings;
 }

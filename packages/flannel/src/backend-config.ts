@@ -101,6 +101,13 @@ const CODECS: { readonly [T in BackendType]: Codec<Extract<BackendConfig, { type
   },
 };
 
+/** The keys of each backend's object, as written: flannel and we read them in any letter case. */
+export const BACKEND_KEYS: Readonly<Record<BackendType, readonly string[]>> = {
+  udp: ['Type', 'Port', 'Mode', 'Engine', 'Offload', 'BusyPollUs', 'Queues'],
+  vxlan: ['Type', 'VNI', 'Port', 'GBP', 'Learning', 'DirectRouting', 'MTU'],
+  'host-gw': ['Type'],
+};
+
 /** Those whose config is understood. */
 export const KNOWN_BACKENDS = Object.keys(CODECS) as readonly BackendType[];
 

@@ -2,7 +2,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
-import { netnsPath } from '../../../infra/local/names.ts';
+import { netnsPath } from '@flannel-ts/infra/local/names';
 import { ToolError } from '../../setup/errors.mjs';
 import type { Outputs } from '../../src/report/outputs.ts';
 import { type CheckPlan, onePerNode, type Pod } from './checks.ts';

@@ -1,10 +1,10 @@
 import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { machineRoot, stackDirectory } from '../../../infra/local/names.ts';
+import { machineRoot, stackDirectory } from '@flannel-ts/infra/local/names';
 import { ToolError } from '../../setup/errors.mjs';
 import { runInteractive } from '../children.ts';
 import type { Context, Options } from '../context.ts';
-import { flag } from '../pulumi/stack.ts';
+import { flag } from '../pulumi/names.ts';
 
 export async function logs(_: Context, { stack, words: [machine = ''], follow, lines }: Options): Promise<number> {
   const service = /^etcd-\d+$/.test(machine) ? 'etcd' : 'flanneld';

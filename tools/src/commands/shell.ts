@@ -1,9 +1,9 @@
 import { existsSync, readdirSync } from 'node:fs';
-import { NETNS_ROOT, netnsPath, parseNetnsName } from '../../../infra/local/names.ts';
+import { NETNS_ROOT, netnsPath, parseNetnsName } from '@flannel-ts/infra/local/names';
 import { ToolError } from '../../setup/errors.mjs';
 import { runInteractive } from '../children.ts';
 import type { Context, Options } from '../context.ts';
-import { flag } from '../pulumi/stack.ts';
+import { flag } from '../pulumi/names.ts';
 
 export async function shell({ env }: Context, { stack, words: [part = '', ...command] }: Options): Promise<number> {
   const netns = netnsPath(stack, part);

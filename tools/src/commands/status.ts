@@ -1,7 +1,8 @@
 import { ToolError } from '../../setup/errors.mjs';
 import type { Context, Options } from '../context.ts';
 import { Pulumi } from '../pulumi/cli.ts';
-import { flag, readOutputs } from '../pulumi/stack.ts';
+import { flag } from '../pulumi/names.ts';
+import { readOutputs } from '../pulumi/stack.ts';
 import { asOutputs } from '../report/outputs.ts';
 import { report } from '../report/report.ts';
 

@@ -1,37 +1,46 @@
 import { build } from '../../build/build.mjs';
+import { UsageError } from '../../setup/errors.mjs';
 import { say } from '../../setup/progress.mjs';
+import { confirm } from '../confirm.ts';
 import type { Context, Options } from '../context.ts';
 import { Pulumi } from '../pulumi/cli.ts';
+import { flag } from '../pulumi/names.ts';
 import {
   clearPendingOperations,
-  configure,
   createStack,
-  flag,
   readOutputs,
-  readSetting,
+  readResources,
   stackExists,
+  storeSettings,
   takeOver,
 } from '../pulumi/stack.ts';
 import { asOutputs } from '../report/outputs.ts';
 import { report } from '../report/report.ts';
+import { type Checked, checkSettings } from '../settings/check.ts';
+import { type Deployed, describeDeployed, findLosses, formatLosses, restoreSettings } from '../settings/deployed.ts';
+import { type Changes, readDefaults } from '../settings/effective.ts';
 
 /** The routes of the last node reach the first one within this time, or something is wrong. */
 const PATIENCE_MS = 10_000;
 
 export async function up(context: Context, options: Options): Promise<number> {
   const { stack } = options;
+  checkUp(context, options);
   await build(context.root, context.env);
   const pulumi = new Pulumi(context);
   const exists = await stackExists(pulumi, stack);
   await takeOver(pulumi, stack);
+  const deployed = exists ? describeDeployed(await readResources(pulumi, stack)) : undefined;
+  const changes = await settle(context, options, deployed);
+  const checked = checkSettings(context.root, stack, changes);
   if (!exists) await createStack(pulumi, stack);
-  await configure(pulumi, stack, settingsOf(options));
-  const local = await isLocal(pulumi, stack);
+  await storeSettings(pulumi, stack, checked, changes);
+  const local = isLocal(checked);
   if (exists && local) await clearPendingOperations(pulumi, stack);
-  const code = await pulumi.change(stack, 'up', confirmation(local, options));
+  const code = await runUp(pulumi, options, local);
   if (code !== 0) {
     say(
-      `The stack "${stack}" is not complete: "npm run up${flag(stack)}" goes on, "npm run down${flag(stack)}" removes it`,
+      `Stack "${stack}" is incomplete: "npm run up${flag(stack)}" continues, "npm run down${flag(stack)}" removes it`,
     );
     return code > 128 ? code : 1;
   }
@@ -40,12 +49,68 @@ export async function up(context: Context, options: Options): Promise<number> {
   return (await report(stack, outputs, PATIENCE_MS)) ? 0 : 1;
 }
 
-export async function isLocal(pulumi: Pulumi, stack: string): Promise<boolean> {
-  return ((await readSetting(pulumi, stack, 'environment')) ?? 'local') === 'local';
+/** All that can be seen without Pulumi, and before the machine is prepared. */
+export function checkUp({ root }: Pick<Context, 'root'>, options: Options): void {
+  const checked = checkSettings(root, options.stack, changesOf(options));
+  if (!isLocal(checked)) assertMayAsk('up', options);
+}
+
+/** What costs money is asked about, by Pulumi, after its preview. */
+export function assertMayAsk(command: 'up' | 'down', { stack, yes }: Pick<Options, 'stack' | 'yes'>): void {
+  if (yes || process.stdin.isTTY) return;
+  throw new UsageError(
+    `Stack "${stack}" is in a cloud and there is no terminal to ask for approval: "npm run pulumi -- preview${
+      stack === 'local' ? '' : ` --stack ${stack}`
+    }" shows what "${command}" would change, "npm run ${command}${flag(stack, '--yes')}" goes on without asking`,
+  );
+}
+
+function runUp(pulumi: Pulumi, options: Options, local: boolean): Promise<number> {
+  const args = confirmation(local, options);
+  return local && !options.verbose
+    ? pulumi.changeQuietly(options.stack, 'up', args)
+    : pulumi.change(options.stack, 'up', args);
 }
 
 /**
- * Namespaces are made without a question; what costs money is asked about, unless the user has said yes. Even then the
+ * The settings are in the checkout, the state is not: a checkout that moved, or another one, may know nothing of what is
+ * deployed. Gives the changes with what had to be restored, and asks before anything goes that nobody gave up.
+ */
+async function settle(context: Context, options: Options, deployed: Deployed | undefined): Promise<Changes> {
+  const { stack, yes } = options;
+  const changes = changesOf(options);
+  if (deployed === undefined) return changes;
+  const asked = new Set([...Object.keys(changes.set), ...changes.unset].map((key) => key.split('.')[0]!));
+  const { stored, effective } = checkSettings(context.root, stack, changes);
+  const environment = effective.get('environment');
+  if (environment !== deployed.environment) {
+    throw new UsageError(
+      `Stack "${stack}" is deployed in environment ${deployed.environment}, and ${stored.file} ${
+        stored.exists ? `says ${environment}` : 'is missing in this checkout'
+      }: bring the file back, or use another stack name`,
+    );
+  }
+  const lost = stored.settings.size === 0 ? restoreSettings(deployed, readDefaults(context.root), asked) : {};
+  const restored = { ...changes, set: { ...lost, ...changes.set } };
+  if (Object.keys(lost).length > 0) {
+    const list = Object.entries(lost).map(([key, value]) => `${key}=${value}`);
+    say(`${stored.file} has no settings, so those of the deployed stack are kept: ${list.join(', ')}`);
+  }
+  const losses = findLosses(deployed, checkSettings(context.root, stack, restored).effective, asked);
+  if (losses.length > 0) {
+    const keep = losses.map(({ key, deployed: value }) => `--config ${key}=${value}`).join(' ');
+    const question = `"up" would remove or replace parts of stack "${stack}": ${formatLosses(losses)}`;
+    await confirm(question, yes, `"npm run up${flag(stack, keep)}" keeps what is deployed, --yes accepts the loss`);
+  }
+  return restored;
+}
+
+export function isLocal({ effective }: Pick<Checked, 'effective'>): boolean {
+  return effective.get('environment') === 'local';
+}
+
+/**
+ * Namespaces are created without a question; what costs money is asked about, unless the user has said yes. Even then the
  * preview comes first: only it refuses to remove what is protected before anything else is gone.
  */
 export function confirmation(local: boolean, { yes }: Pick<Options, 'yes'>): string[] {
@@ -53,10 +118,11 @@ export function confirmation(local: boolean, { yes }: Pick<Options, 'yes'>): str
   return yes ? ['--yes'] : [];
 }
 
-function settingsOf({ nodes, pods, config }: Options): Record<string, string> {
-  return {
+function changesOf({ nodes, pods, config, unset }: Pick<Options, 'nodes' | 'pods' | 'config' | 'unset'>): Changes {
+  const set = {
     ...config,
     ...(nodes === undefined ? {} : { nodes: String(nodes) }),
     ...(pods === undefined ? {} : { podsPerNode: String(pods) }),
   };
+  return { set, unset };
 }

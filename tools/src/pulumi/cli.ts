@@ -1,18 +1,27 @@
 /** The Pulumi CLI, with this project and its backend. */
 import { spawn } from 'node:child_process';
+import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { ToolError } from '../../setup/errors.mjs';
+import { formatElapsed, say } from '../../setup/progress.mjs';
 import { runWithSignals } from '../children.ts';
 import type { Context } from '../context.ts';
 import { type Backend, prepareBackend } from './backend.ts';
 import { MARK } from './orphans.ts';
+import { describeEvent, diagnosticsOf, parseEvent, summaryOf } from './output.ts';
+import { runLogged } from './quiet.ts';
+
+/** Of a failure without diagnostics. */
+const LINES_SHOWN = 12;
 
 export class Pulumi {
   readonly root: string;
   readonly backend: Backend;
+  private readonly cache: string;
 
   constructor(context: Context) {
     this.root = context.root;
+    this.cache = context.cache;
     this.backend = prepareBackend(context);
   }
 
@@ -22,9 +31,31 @@ export class Pulumi {
   }
 
   /** The same for a command that changes the stack. */
-  change(stack: string, command: string, args: readonly string[]): Promise<number> {
+  change(stack: string, command: string, args: readonly string[], output?: number): Promise<number> {
     const env = { ...this.backend.env, [MARK]: this.mark(stack) };
-    return runWithSignals('pulumi', [command, '--stack', stack, ...args], { cwd: this.root, env });
+    const options = { cwd: this.root, env, ...(output !== undefined && { output }) };
+    return runWithSignals('pulumi', [command, '--stack', stack, ...args], options);
+  }
+
+  /** The same, with a line for each machine and a summary; of a failure the reasons. The whole output is kept in a file. */
+  async changeQuietly(stack: string, command: string, args: readonly string[]): Promise<number> {
+    const started = Date.now();
+    const file = join(this.cache, 'logs', `${stack}.${command}.log`);
+    const onLine = (line: string) => {
+      const event = parseEvent(line);
+      const text = event && describeEvent(event);
+      if (text !== undefined) say(text);
+    };
+    const { code, log } = await runLogged(file, onLine, (output) => this.change(stack, command, args, output));
+    const summary = summaryOf(log);
+    if (code === 0) {
+      say(`${summary ?? 'Nothing to do'} (${formatElapsed(Date.now() - started)})`);
+    } else {
+      const lines = log.trim().split('\n');
+      say(diagnosticsOf(log) ?? lines.slice(-LINES_SHOWN).join('\n'));
+      say(`All that Pulumi said is in ${file}`);
+    }
+    return code;
   }
 
   /** Names a stack among all that there are on this machine. */

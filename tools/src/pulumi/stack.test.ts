@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { removeScratch, scratch, write } from '../../testing/setup.ts';
 import type { Pulumi } from './cli.ts';
-import { clearPendingOperations, configure, configValue, createStack, stackExists } from './stack.ts';
+import { clearPendingOperations, configure, configValue, createStack, stackExists, storeSettings } from './stack.ts';
 
 afterEach(removeScratch);
 beforeEach(() => {
@@ -22,24 +22,32 @@ function fake(answers: Readonly<Record<string, string>> = {}) {
   return { pulumi: { root: scratch(), backend: { env: {} }, ask } as unknown as Pulumi, calls };
 }
 
-test('configure() sets whole values as `pulumi config --json` shows them, and parts of objects by path', async () => {
+test('configure() sets values as `pulumi config --json` shows them', async () => {
   const { pulumi, calls } = fake();
-  await configure(pulumi, 'mine', { nodes: '5', backend: '{"Type":"udp"}', 'aws:region': 'x', 'backend.Port': '8299' });
+  await configure(pulumi, 'mine', { nodes: '5', backend: '{"Type":"udp"}', 'aws:region': 'x' });
+  const values = {
+    'flannel:nodes': { value: '5' },
+    'flannel:backend': { value: '{"Type":"udp"}', objectValue: { Type: 'udp' } },
+    'aws:region': { value: 'x' },
+  };
   expect(calls.map(({ args }) => args)).toEqual([
-    [
-      'config',
-      'set-all',
-      '--stack',
-      'mine',
-      '--json',
-      JSON.stringify({
-        'flannel:nodes': { value: '5' },
-        'flannel:backend': { value: '{"Type":"udp"}', objectValue: { Type: 'udp' } },
-        'aws:region': { value: 'x' },
-      }),
-    ],
-    ['config', 'set-all', '--stack', 'mine', '--path', '--plaintext', 'backend.Port=8299'],
+    ['config', 'set-all', '--stack', 'mine', '--json', JSON.stringify(values)],
   ]);
+});
+
+test('storeSettings() writes what differs, removes what is gone, and touches nothing else', async () => {
+  const { pulumi, calls } = fake();
+  const settings = new Map(Object.entries({ nodes: '2', podsPerNode: '1', nodez: '3' }));
+  const stored = { file: 'stacks/Pulumi.mine.yaml', exists: true, settings, foreign: ['flanel:nodes', 'other:x'] };
+  const own = new Map(Object.entries({ nodes: '4', podsPerNode: '1' }));
+  await storeSettings(pulumi, 'mine', { stored, own }, { set: { nodes: '4' }, unset: ['nodez', 'flanel:nodes'] });
+  expect(calls.map(({ args }) => args)).toEqual([
+    ['config', 'set-all', '--stack', 'mine', '--json', '{"flannel:nodes":{"value":"4"}}'],
+    ['config', 'rm-all', '--stack', 'mine', 'flannel:nodez', 'flanel:nodes'],
+  ]);
+  calls.length = 0;
+  await storeSettings(pulumi, 'mine', { stored, own: settings }, { set: { nodes: '2' }, unset: [] });
+  expect(calls).toEqual([]);
 });
 
 test('configure() asks nothing of Pulumi when there is nothing to set', async () => {
@@ -48,8 +56,8 @@ test('configure() asks nothing of Pulumi when there is nothing to set', async ()
   expect(calls).toEqual([]);
 });
 
-test('configValue() names the setting that is no JSON', () => {
-  expect(() => configValue('backend', '{"Type":')).toThrow(/^--config backend: "\{"Type":" is no JSON/);
+test('configValue() names the setting that is not valid JSON', () => {
+  expect(() => configValue('backend', '{"Type":')).toThrow(/^--config backend: "\{"Type":" is not valid JSON/);
 });
 
 test('stackExists() finds a stack by its name, also where an organization stands before it', async () => {

@@ -4,11 +4,13 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ToolError, UsageError } from '../../setup/errors.mjs';
 import { say } from '../../setup/progress.mjs';
+import type { Checked } from '../settings/check.ts';
+import type { Resource } from '../settings/deployed.ts';
+import { type Changes, ownKey, PROJECT } from '../settings/effective.ts';
 import type { Pulumi } from './cli.ts';
 import { isHeld, readLocks } from './locks.ts';
+import { flag } from './names.ts';
 import { endOrphans } from './orphans.ts';
-
-const PROJECT = 'flannel';
 
 export async function stackExists(pulumi: Pulumi, stack: string): Promise<boolean> {
   const list = JSON.parse(await pulumi.ask(['stack', 'ls', '--json'])) as { name: string }[];
@@ -36,23 +38,32 @@ function dropForeignSalt(file: string): void {
   writeFileSync(file, settings.replace(/^encryptionsalt:.*\n?/m, ''));
 }
 
-/** One call for all settings. Keys with a dot lead into an object, as in backend.Type. */
+/** Stores what differs from what is stored. `more`: settings of other namespaces. */
+export async function storeSettings(
+  pulumi: Pulumi,
+  stack: string,
+  { stored, own }: Pick<Checked, 'stored' | 'own'>,
+  changes: Changes,
+): Promise<void> {
+  const others = Object.entries(changes.set).filter(([key]) => ownKey(key) === undefined);
+  const changed = [...own].filter(([key, value]) => stored.settings.get(key) !== value);
+  const gone = [...stored.settings.keys()].filter((key) => !own.has(key));
+  const foreign = stored.foreign.filter((key) => changes.unset.includes(key));
+  await configure(pulumi, stack, Object.fromEntries([...changed, ...others]));
+  const removed = [...gone.map(qualify), ...foreign];
+  if (removed.length > 0) await pulumi.ask(['config', 'rm-all', '--stack', stack, ...removed]);
+}
+
+/** One call for all settings, each of them whole. */
 export async function configure(
   pulumi: Pulumi,
   stack: string,
   settings: Readonly<Record<string, string>>,
 ): Promise<void> {
   const entries = Object.entries(settings);
-  const whole = entries.filter(([key]) => !key.includes('.'));
-  const inner = entries.filter(([key]) => key.includes('.'));
-  if (whole.length > 0) {
-    const values = Object.fromEntries(whole.map(([key, value]) => [qualify(key), configValue(key, value)]));
-    await pulumi.ask(['config', 'set-all', '--stack', stack, '--json', JSON.stringify(values)]);
-  }
-  if (inner.length > 0) {
-    const pairs = inner.flatMap(([key, value]) => ['--plaintext', `${key}=${value}`]);
-    await pulumi.ask(['config', 'set-all', '--stack', stack, '--path', ...pairs]);
-  }
+  if (entries.length === 0) return;
+  const values = Object.fromEntries(entries.map(([key, value]) => [qualify(key), configValue(key, value)]));
+  await pulumi.ask(['config', 'set-all', '--stack', stack, '--json', JSON.stringify(values)]);
 }
 
 function qualify(key: string): string {
@@ -65,7 +76,7 @@ export function configValue(key: string, value: string): { value: string; object
   try {
     return { value, objectValue: JSON.parse(value) };
   } catch (cause) {
-    throw new UsageError(`--config ${key}: "${value}" is no JSON (${(cause as Error).message})`);
+    throw new UsageError(`--config ${key}: "${value}" is not valid JSON (${(cause as Error).message})`);
   }
 }
 
@@ -113,7 +124,13 @@ async function clearStaleLocks(pulumi: Pulumi, stack: string): Promise<void> {
 }
 
 interface Export {
-  readonly deployment: { pending_operations?: unknown[] } & Record<string, unknown>;
+  readonly deployment: { pending_operations?: unknown[]; resources?: readonly Resource[] } & Record<string, unknown>;
+}
+
+/** All that the state knows of; none for a stack that was never deployed. */
+export async function readResources(pulumi: Pulumi, stack: string): Promise<readonly Resource[]> {
+  const state = JSON.parse(await pulumi.ask(['stack', 'export', '--stack', stack])) as Partial<Export>;
+  return state.deployment?.resources ?? [];
 }
 
 /**
@@ -132,12 +149,10 @@ export async function clearPendingOperations(pulumi: Pulumi, stack: string): Pro
 /** Throws if there is none. */
 export async function readOutputs(pulumi: Pulumi, stack: string): Promise<unknown> {
   if (!(await stackExists(pulumi, stack))) {
-    throw new ToolError('NO_STACK', `There is no stack "${stack}": "npm run up${flag(stack)}" makes it`);
+    throw new ToolError(
+      'NO_STACK',
+      `Stack "${stack}" does not exist: "npm run up${flag(stack)}" creates it, "npm run stacks" lists those that exist`,
+    );
   }
   return JSON.parse(await pulumi.ask(['stack', 'output', '--json', '--stack', stack]));
-}
-
-/** The flag that names the stack in a command for the user, empty for the default one. */
-export function flag(stack: string): string {
-  return stack === 'local' ? '' : ` -- --stack ${stack}`;
 }

@@ -1,7 +1,7 @@
 /** How a node's flanneld is, by the status file of its supervisor. */
 import { join } from 'node:path';
-import { machineRoot } from '../../../infra/local/names.ts';
-import { readStatus, type Status } from '../../../infra/local/supervisor/descriptor.ts';
+import { machineRoot } from '@flannel-ts/infra/local/names';
+import { readStatus, type Status } from '@flannel-ts/infra/local/supervisor/descriptor';
 
 export function nodeHealth(stack: string, node: string): string {
   return formatHealth(readStatus(join(machineRoot(stack, node), 'run', 'flanneld.status.json')), isRunning);

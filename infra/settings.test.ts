@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { formatIpv4Prefix } from '@flannel-ts/inet/prefix';
-import { parseSettings } from './config.ts';
+import { parseSettings, SETTING_KEYS } from './settings.ts';
 
 /** The values that Pulumi.yaml gives a stack of which nothing is configured, as pulumi.Config hands them over. */
 const PROJECT = readFileSync(join(__dirname, '../Pulumi.yaml'), 'utf8');
@@ -14,7 +14,7 @@ const DEFAULTS: Record<string, string> = {
 
 function settings(changes: Record<string, string | undefined> = {}, stack = 'dev') {
   const values = { ...DEFAULTS, ...changes };
-  return parseSettings(stack, (key) => values[key]);
+  return parseSettings(stack, { get: (key) => values[key], keys: Object.keys(values) });
 }
 
 function problems(changes: Record<string, string | undefined>, stack?: string): string[] {
@@ -81,7 +81,49 @@ describe('parseSettings() says in one sentence', () => {
   });
 
   test.each(['Dev', 'dev_1', '1dev', 'a'.repeat(31), 'dev.1', ''])('that "%s" is no name for a stack', (stack) => {
-    expect(problems({}, stack)).toEqual([expect.stringMatching(/^Stack name ".*" cannot be used/)]);
+    expect(problems({}, stack)).toEqual([expect.stringMatching(/^Stack name ".*" cannot be part of a namespace/)]);
+  });
+});
+
+describe('parseSettings() refuses a setting that nobody reads', () => {
+  test.each<[Record<string, string>, string]>([
+    [{ nodez: '3' }, 'There is no setting "nodez": did you mean "nodes"?'],
+    [{ vpcCIDR: '10.64.0.0/19' }, 'There is no setting "vpcCIDR": did you mean "vpcCidr"?'],
+    [{ Backend: '{"Type":"udp"}' }, 'There is no setting "Backend": did you mean "backend"?'],
+    [
+      { backend: '{"Type":"udp","Prot":8285}' },
+      'There is no setting "backend.Prot" for type udp: did you mean "Port"?',
+    ],
+    [
+      { backend: '{"Type":"udp","port":8285}' },
+      'There is no setting "backend.port" for type udp: did you mean "Port"?',
+    ],
+    [
+      { backend: '{"Type":"udp","Mode":"ipv6"}' },
+      'backend.Mode is "ipv6": machines of a stack have IPv4 addresses only',
+    ],
+  ])('%j', (changes, sentence) => {
+    expect(problems(changes)[0]).toContain(sentence);
+  });
+
+  test('and lists what there is where nothing is near', () => {
+    expect(problems({ kubernetes: 'yes' })).toEqual([
+      expect.stringMatching(/^There is no setting "kubernetes": use one of architecture, artifact, backend, /),
+    ]);
+  });
+
+  test('SETTING_KEYS names all that are read, and only those', () => {
+    const asked = new Set<string>();
+    const values: Record<string, string> = { ...DEFAULTS, environment: 'aws', region: 'eu-central-1', mtu: '9001' };
+    values.zones = '["eu-central-1a"]';
+    parseSettings('dev', {
+      keys: [],
+      get: (key) => {
+        asked.add(key);
+        return values[key];
+      },
+    });
+    expect([...asked].sort()).toEqual([...SETTING_KEYS].sort());
   });
 });
 

@@ -1,0 +1,147 @@
+/**
+ * Everything that can be set on a stack, read and checked here and nowhere else: by the program before it registers the
+ * first resource, and by `npm run up` before it starts Pulumi. All mistakes are reported at once, one sentence each.
+ */
+import { checkAddressing } from '@flannel-ts/flannel/addressing';
+import { BACKEND_KEYS } from '@flannel-ts/flannel/backend-config';
+import type { NetworkConfig } from '@flannel-ts/flannel/network-config';
+import type { Ipv4Prefix } from '@flannel-ts/inet/prefix';
+import { AWS_KEYS, type AwsSettings, readAwsSettings } from './aws/settings.ts';
+import { planAddresses } from './local/plan.ts';
+import { type Complete, type Lookup, Reader } from './reader.ts';
+import { suggestion } from './suggest.ts';
+
+export const ENVIRONMENTS = ['local', 'aws'] as const;
+export type EnvironmentName = (typeof ENVIRONMENTS)[number];
+
+/** Common to every environment. */
+export interface CommonSettings {
+  readonly stack: string;
+  readonly nodes: number;
+  readonly etcdMembers: number;
+  readonly vpc: Ipv4Prefix;
+  readonly mtu: number;
+  /** The directory of the artifact to run, with its manifest.json; relative to the project. */
+  readonly artifact: string;
+  /** flannel's own network configuration, as flanneld will read it from etcd. */
+  readonly network: NetworkConfig;
+}
+
+export interface LocalSettings extends CommonSettings {
+  readonly environment: 'local';
+  readonly podsPerNode: number;
+}
+
+export interface CloudSettings extends CommonSettings {
+  readonly environment: 'aws';
+  readonly aws: AwsSettings;
+}
+
+export type Settings = LocalSettings | CloudSettings;
+
+/** Names go into namespaces and paths. 30 characters leave room for the parts' names. */
+const STACK_NAME = /^[a-z][a-z0-9-]{0,29}$/;
+const MAX_NODES = 250;
+/** etcd's documentation advises against more: each write waits for a majority. */
+const MAX_ETCD_MEMBERS = 7;
+const MAX_PODS_PER_NODE = 50;
+
+/** Of every environment. */
+const COMMON_KEYS = [
+  'environment',
+  'nodes',
+  'podsPerNode',
+  'etcdMembers',
+  'vpcCidr',
+  'mtu',
+  'podCidr',
+  'subnetLength',
+  'backend',
+  'artifact',
+] as const;
+
+/** Every setting that there is, in whatever environment. */
+export const SETTING_KEYS: readonly string[] = [...COMMON_KEYS, ...AWS_KEYS];
+
+export interface SettingsSource {
+  readonly get: Lookup;
+  /** All that are set: one that nobody reads is a mistake. */
+  readonly keys: readonly string[];
+}
+
+export function parseSettings(stack: string, { get, keys }: SettingsSource): Settings {
+  const read = new Reader(get);
+  for (const key of keys.filter((each) => !SETTING_KEYS.includes(each))) {
+    read.problem(`There is no setting "${key}": ${suggestion(key, SETTING_KEYS)}`, key);
+  }
+  if (!STACK_NAME.test(stack)) {
+    read.problem(
+      `Stack name "${stack}" cannot be part of a namespace's name: use up to 30 lower-case letters, digits and dashes, beginning with a letter`,
+    );
+  }
+  const values = {
+    environment: read.choice('environment', ENVIRONMENTS),
+    nodes: read.integer('nodes', 1, MAX_NODES),
+    podsPerNode: read.integer('podsPerNode', 0, MAX_PODS_PER_NODE),
+    etcdMembers: read.integer('etcdMembers', 1, MAX_ETCD_MEMBERS),
+    vpc: read.prefix('vpcCidr'),
+    mtu: read.integer('mtu', 576, 9216),
+    pods: read.prefix('podCidr'),
+    subnetLength: read.integer('subnetLength', 1, 30),
+    backend: read.object('backend'),
+    artifact: read.directory('artifact'),
+  };
+  read.done();
+  return check(read, stack, values as Complete<typeof values>);
+}
+
+interface Values extends Omit<CommonSettings, 'stack' | 'network'> {
+  readonly environment: EnvironmentName;
+  readonly podsPerNode: number;
+  readonly pods: Ipv4Prefix;
+  readonly subnetLength: number;
+  readonly backend: object;
+}
+
+/** Checks the values together. */
+function check(read: Reader, stack: string, values: Values): Settings {
+  const { environment, podsPerNode, pods, subnetLength, backend, ...common } = values;
+  const { vpc, nodes, etcdMembers } = common;
+  const local = environment === 'local';
+  if (etcdMembers % 2 === 0) {
+    read.problem(
+      `etcdMembers is ${etcdMembers}: use an odd number; even ones tolerate no more failures`,
+      'etcdMembers',
+    );
+  }
+  checkBackendKeys(read, backend);
+  if (local) read.attempt(() => planAddresses(vpc, etcdMembers, nodes));
+  const addressing = checkAddressing({ ...common, pods, subnetLength, backend, ...(local && { podsPerNode }) });
+  if (!addressing.ok) for (const { message } of addressing.problems) read.problem(message);
+  const aws = local ? undefined : readAwsSettings(read, values);
+  read.done();
+  const { config: network } = addressing as Extract<typeof addressing, { ok: true }>;
+  return aws === undefined
+    ? { stack, environment: 'local', ...common, podsPerNode, network }
+    : { stack, environment: 'aws', ...common, network, aws };
+}
+
+/** flanneld passes over a key it does not know, as flannel does: here it would be a setting without effect. */
+function checkBackendKeys(read: Reader, backend: object): void {
+  const entries = Object.entries(backend);
+  const type = String(entries.find(([key]) => key.toLowerCase() === 'type')?.[1] ?? '').toLowerCase();
+  const known = Object.hasOwn(BACKEND_KEYS, type) ? BACKEND_KEYS[type as keyof typeof BACKEND_KEYS] : undefined;
+  for (const [key, value] of entries) {
+    if (known !== undefined && !known.includes(key)) {
+      read.problem(
+        `There is no setting "backend.${key}" for type ${type}: ${suggestion(key, known)}`,
+        `backend.${key}`,
+      );
+    } else if (key === 'Mode' && value === 'ipv6') {
+      read.problem(
+        'backend.Mode is "ipv6": machines of a stack have IPv4 addresses only; docs/engine.md says how to run flanneld over IPv6',
+        'backend.Mode',
+      );
+    }
+  }
+}

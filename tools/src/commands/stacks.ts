@@ -1,0 +1,27 @@
+import type { Context } from '../context.ts';
+import { Pulumi } from '../pulumi/cli.ts';
+import { formatTable } from '../report/table.ts';
+
+interface Summary {
+  readonly name: string;
+  readonly lastUpdate?: string;
+  readonly updateInProgress?: boolean;
+  readonly resourceCount?: number;
+}
+
+/** Lists the stacks that the backend knows. */
+export async function stacks(context: Context): Promise<number> {
+  const all = JSON.parse(await new Pulumi(context).ask(['stack', 'ls', '--json'])) as Summary[];
+  process.stdout.write(`${formatStacks(all)}\n`);
+  return 0;
+}
+
+export function formatStacks(all: readonly Summary[]): string {
+  if (all.length === 0) return 'There are no stacks: "npm run up" creates one';
+  const rows = all.map(({ name, resourceCount, lastUpdate, updateInProgress }) => [
+    name.split('/').at(-1)!,
+    resourceCount === undefined ? '?' : String(resourceCount),
+    updateInProgress ? 'now' : (lastUpdate?.replace(/\.\d+Z$/, 'Z') ?? 'never'),
+  ]);
+  return formatTable([['STACK', 'RESOURCES', 'LAST CHANGE'], ...rows.sort()]);
+}
