@@ -178,7 +178,7 @@ describe('two branches at the same time', () => {
 
 test('a run that fails removes its stack, and ends with 1', async () => {
   const { code, stderr } = await run(ephemeral(branches.fails, '--config', 'podCidr=10.64.8.0/22'), env);
-  expect([code, stderr]).toEqual([1, expect.stringMatching(/up: failed[\s\S]*failed; the stack ".*" is gone/)]);
+  expect([code, stderr]).toEqual([1, expect.stringMatching(/stack: failed[\s\S]*failed; the stack ".*" is gone/)]);
   expectGone(branches.fails);
 });
 

@@ -5,7 +5,7 @@ jest.setTimeout(600_000);
 
 /** Starts `up` in a process group of its own and ends the whole group by `signal` as soon as `when` holds. */
 async function cutUp(stack: string, signal: NodeJS.Signals, text: RegExp): Promise<void> {
-  const child = start(['node', 'tools/run.mjs', 'up', '--stack', stack, '--nodes', '2', '--pods', '1'], {
+  const child = start(['node', 'tools/run.mjs', 'up', '--stack', stack, '--nodes', '2', '--pods', '1', '--verbose'], {
     detached: true,
   });
   const ended = new Promise((resolve) => child.on('close', resolve));

@@ -214,7 +214,7 @@ export class Project {
   }
 }
 
-async function pulumiPath(): Promise<string> {
+export async function pulumiPath(): Promise<string> {
   const directory = await findPulumi(makeContext(REPOSITORY, process.env));
   if (directory === undefined) throw new Error('There is no Pulumi CLI on this machine: "npm run setup" brings one');
   return `${directory}${delimiter}${process.env.PATH}`;
