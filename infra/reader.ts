@@ -1,5 +1,5 @@
 /** Reads configuration key by key, and reports all that is wrong with it at once. */
-import { type Ipv4Prefix, parseIpv4PrefixStrict } from '@flannel-ts/inet/prefix';
+import { type Prefix, parsePrefixStrict } from '@flannel-ts/inet/prefix';
 import { InfraError } from './errors.ts';
 
 export interface Problem {
@@ -61,9 +61,9 @@ export class Reader {
     return this.lookup(key) !== undefined;
   }
 
-  prefix(key: string): Ipv4Prefix | undefined {
+  prefix(key: string): Prefix<4> | undefined {
     const text = this.text(key, 'an IPv4 range like 10.64.0.0/19');
-    return text === undefined ? undefined : this.attempt(() => parseIpv4PrefixStrict(text), key);
+    return text === undefined ? undefined : this.attempt(() => parsePrefixStrict(text, 4), key);
   }
 
   directory(key: string, fallback?: string): string | undefined {

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { formatIpv4Prefix } from '@flannel-ts/inet/prefix';
+import { formatPrefix } from '@flannel-ts/inet/prefix';
 import { parseSettings, SETTING_KEYS } from './settings.ts';
 
 /** The values that Pulumi.yaml gives a stack of which nothing is configured, as pulumi.Config hands them over. */
@@ -37,8 +37,8 @@ describe('parseSettings() with defaults', () => {
       etcdMembers: 1,
       mtu: 1500,
     });
-    expect(formatIpv4Prefix(result.vpc)).toBe('10.64.0.0/19');
-    expect(formatIpv4Prefix(result.network.network)).toBe('10.244.0.0/16');
+    expect(formatPrefix(result.vpc)).toBe('10.64.0.0/19');
+    expect(formatPrefix(result.network.network)).toBe('10.244.0.0/16');
     expect(result.network.subnetLength).toBe(24);
     expect(result.network.backend).toEqual({ type: 'udp', port: 8285 });
   });

@@ -5,7 +5,7 @@
 import { checkAddressing } from '@flannel-ts/flannel/addressing';
 import { BACKEND_KEYS } from '@flannel-ts/flannel/backend-config';
 import type { NetworkConfig } from '@flannel-ts/flannel/network-config';
-import type { Ipv4Prefix } from '@flannel-ts/inet/prefix';
+import type { Prefix } from '@flannel-ts/inet/prefix';
 import { AWS_KEYS, type AwsSettings, readAwsSettings } from './aws/settings.ts';
 import { planAddresses } from './local/plan.ts';
 import { type Complete, type Lookup, Reader } from './reader.ts';
@@ -19,7 +19,7 @@ export interface CommonSettings {
   readonly stack: string;
   readonly nodes: number;
   readonly etcdMembers: number;
-  readonly vpc: Ipv4Prefix;
+  readonly vpc: Prefix<4>;
   readonly mtu: number;
   /** The directory of the artifact to run, with its manifest.json; relative to the project. */
   readonly artifact: string;
@@ -98,7 +98,7 @@ export function parseSettings(stack: string, { get, keys }: SettingsSource): Set
 interface Values extends Omit<CommonSettings, 'stack' | 'network'> {
   readonly environment: EnvironmentName;
   readonly podsPerNode: number;
-  readonly pods: Ipv4Prefix;
+  readonly pods: Prefix<4>;
   readonly subnetLength: number;
   readonly backend: object;
 }

@@ -3,7 +3,7 @@
  * the process. Run inside a pod's namespace as "server ADDRESS PORT", or as "client ADDRESS PORT SECONDS", which prints
  * RoundTrips as JSON.
  */
-import { parseIpv4 } from '@flannel-ts/inet/ipv4';
+import { parseIp } from '@flannel-ts/inet/ip';
 import { isErrno } from '@flannel-ts/linux/errors';
 import { closeFd } from '@flannel-ts/linux/files';
 import {
@@ -91,6 +91,6 @@ function prepare(connection: number): void {
 }
 
 const [role, host = '', port, seconds] = process.argv.slice(2);
-const target = sockaddrIn(parseIpv4(host), Number(port));
+const target = sockaddrIn(parseIp(host, 4), Number(port));
 if (role === 'server') serve(target);
 else process.stdout.write(JSON.stringify(ask(target, Number(seconds))));

@@ -1,8 +1,7 @@
 import { DEFAULT_CNI_DELEGATE, DEFAULT_CNI_IPAM } from '@flannel-ts/flannel/defaults';
 import type { NetConf } from '@flannel-ts/flannel/netconf';
 import { parseSubnetEnv, type SubnetEnv, subnetEnvFailure } from '@flannel-ts/flannel/subnet-env';
-import { formatIpv6Prefix, ipv6InterfacePrefix } from '@flannel-ts/inet/ipv6-prefix';
-import { formatIpv4Prefix, interfacePrefix } from '@flannel-ts/inet/prefix';
+import { formatPrefix, interfacePrefix } from '@flannel-ts/inet/prefix';
 import { readTextFile } from '@flannel-ts/linux/text-files';
 import { CniError, codeOf, ErrorCode, messageOf } from './errors.ts';
 import {
@@ -65,11 +64,11 @@ function renderIpam(own: JsonObject | undefined, node: SubnetEnv | undefined): J
   if (!stringField(ipam, 'type', 'ipam.type')) setField(ipam, 'type', DEFAULT_CNI_IPAM);
   if (node === undefined) return ipam;
   const subnets: string[] = [];
-  if (node.subnet !== undefined) subnets.push(formatIpv4Prefix(interfacePrefix(node.subnet)));
-  if (node.ipv6Subnet !== undefined) subnets.push(formatIpv6Prefix(ipv6InterfacePrefix(node.ipv6Subnet)));
+  if (node.subnet !== undefined) subnets.push(formatPrefix(interfacePrefix(node.subnet)));
+  if (node.ipv6Subnet !== undefined) subnets.push(formatPrefix(interfacePrefix(node.ipv6Subnet)));
   const ranges = subnets.map((subnet) => [{ subnet }]);
   setField(ipam, 'ranges', ranges);
-  const networks = [...node.networks.map(formatIpv4Prefix), ...node.ipv6Networks.map(formatIpv6Prefix)];
+  const networks = [...node.networks.map(formatPrefix), ...node.ipv6Networks.map(formatPrefix)];
   const routes: Json[] = [...(arrayField(ipam, 'routes', 'ipam.routes') ?? [])];
   for (const dst of networks) routes.push({ dst });
   setField(ipam, 'routes', routes);

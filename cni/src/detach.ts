@@ -1,5 +1,6 @@
+import type { Ip } from '@flannel-ts/inet/ip';
 import type { Ipv4 } from '@flannel-ts/inet/ipv4';
-import { type Ipv6, ipv6FromNumber } from '@flannel-ts/inet/ipv6';
+import { ipv6FromNumber } from '@flannel-ts/inet/ipv6';
 import { withNetlink } from '@flannel-ts/rtnetlink/connection';
 import { ensureLinkAbsent } from '@flannel-ts/rtnetlink/link';
 import { ipamType } from './delegate.ts';
@@ -76,11 +77,11 @@ function expectedAddresses(rendered: JsonObject): number {
   return count === 0 ? Number.POSITIVE_INFINITY : count;
 }
 
-function masqueradedAs(hostName: string): (Ipv4 | Ipv6)[] {
+function masqueradedAs(hostName: string): Ip[] {
   const own = listMasquerade().filter(({ owner }) => owner === hostName);
   return own.flatMap(({ address }) => parseIp(address) ?? []).map(toIp);
 }
 
-function toIp(ip: IpAddress): Ipv4 | Ipv6 {
+function toIp(ip: IpAddress): Ip {
   return ip.family === 4 ? (Number(ip.value) as Ipv4) : ipv6FromNumber(ip.value);
 }

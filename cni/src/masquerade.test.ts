@@ -1,9 +1,8 @@
-import { parseIpv6Interface } from '@flannel-ts/inet/ipv6-prefix';
-import { parseIpv4Interface } from '@flannel-ts/inet/prefix';
+import { parseInterfaceAddress } from '@flannel-ts/inet/prefix';
 import { renderMasquerade } from './masquerade.ts';
 
 test('renderMasquerade() spares the own subnet and multicast (#21)', () => {
-  const addresses = [parseIpv4Interface('10.244.1.5/24'), parseIpv6Interface('fd00::5/64')];
+  const addresses = [parseInterfaceAddress('10.244.1.5/24'), parseInterfaceAddress('fd00::5/64')];
   expect(renderMasquerade('veth0123456789a', addresses)).toMatchInlineSnapshot(`
 "add table inet flannel_cni
 add map inet flannel_cni pods4 { type ipv4_addr : verdict; }

@@ -1,7 +1,7 @@
 /** The values of flags, from the command line or else the environment, read as what a flag means. */
-import { type Ip, parseIp } from '@flannel-ts/inet/ip';
-import { type Ipv4, isIpv4Text, parseIpv4 } from '@flannel-ts/inet/ipv4';
-import { type Ipv6, isIpv6Text, isLinkLocalIpv6, parseIpv6 } from '@flannel-ts/inet/ipv6';
+import { type Ip, isIpText, isLinkLocal, parseIp } from '@flannel-ts/inet/ip';
+import type { Ipv4 } from '@flannel-ts/inet/ipv4';
+import type { Ipv6 } from '@flannel-ts/inet/ipv6';
 import { messageOf } from './errors.ts';
 import { FLAGS, type FlagName } from './flag-table.ts';
 import { booleanValue, checkValue, environmentName, type ParsedFlags, usage } from './flags.ts';
@@ -40,18 +40,18 @@ export class FlagValues {
   address(name: FlagName): Ipv4 | undefined {
     const text = this.optional(name);
     if (text === undefined) return undefined;
-    if (!isIpv4Text(text))
+    if (!isIpText(text, 4))
       throw usage(`Invalid value ${JSON.stringify(text)} for flag -${name}: write an IPv4 address`);
-    return parseIpv4(text);
+    return parseIp(text, 4);
   }
 
   address6(name: FlagName): Ipv6 | undefined {
     const text = this.optional(name);
     if (text === undefined) return undefined;
-    if (!isIpv6Text(text))
+    if (!isIpText(text, 6))
       throw usage(`Invalid value ${JSON.stringify(text)} for flag -${name}: write an IPv6 address`);
-    const address = parseIpv6(text);
-    if (isLinkLocalIpv6(address)) {
+    const address = parseIp(text, 6);
+    if (isLinkLocal(address)) {
       throw usage(
         `Invalid value ${JSON.stringify(text)} for flag -${name}: a link-local address is known on its link only`,
       );

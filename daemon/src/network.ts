@@ -3,8 +3,7 @@ import { formatLeaseSubnets, type Lease } from '@flannel-ts/flannel/lease';
 import type { NetworkConfig } from '@flannel-ts/flannel/network-config';
 import { formatSubnetEnv, subnetEnvOf } from '@flannel-ts/flannel/subnet-env';
 import { formatIp } from '@flannel-ts/inet/ip';
-import { formatIpv6Prefix } from '@flannel-ts/inet/ipv6-prefix';
-import { formatIpv4Prefix } from '@flannel-ts/inet/prefix';
+import { formatPrefix } from '@flannel-ts/inet/prefix';
 import { readSysctl, writeSysctl } from '@flannel-ts/linux/sysctl';
 import type { Netlink } from '@flannel-ts/rtnetlink/connection';
 import { openMonitor } from '@flannel-ts/rtnetlink/monitor';
@@ -84,8 +83,8 @@ async function join(settings: NetworkSettings, parts: NetworkParts, signal: Abor
       address: formatIp(external.address),
       ...(external.publicIp && { publicIp: formatIp(external.publicIp) }),
       ...(external.publicIpv6 && { publicIpv6: formatIp(external.publicIpv6) }),
-      ...(config.enableIpv4 && { network: formatIpv4Prefix(config.network) }),
-      ...(config.ipv6 && { ipv6Network: formatIpv6Prefix(config.ipv6.network) }),
+      ...(config.enableIpv4 && { network: formatPrefix(config.network) }),
+      ...(config.ipv6 && { ipv6Network: formatPrefix(config.ipv6.network) }),
       backend: backend.type,
     },
     'Joining the network',

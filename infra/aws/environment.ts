@@ -1,7 +1,7 @@
 /** The AWS environment: a VPC, etcd, and nodes that boot from the stack's bucket. What `local` is on one machine, in an account. */
 import { formatNetworkConfig } from '@flannel-ts/flannel/network-config';
-import { formatIpv4 } from '@flannel-ts/inet/ipv4';
-import { formatIpv4Prefix } from '@flannel-ts/inet/prefix';
+import { formatIp } from '@flannel-ts/inet/ip';
+import { formatPrefix } from '@flannel-ts/inet/prefix';
 import { Provider } from '@pulumi/aws/provider';
 import * as pulumi from '@pulumi/pulumi';
 import { orRunError, readConfiguredArtifact } from '../configured.ts';
@@ -38,8 +38,8 @@ export function createAwsEnvironment(settings: CloudSettings, artifact: Artifact
   const { network, vpc } = settings;
   return {
     network: {
-      vpcCidr: formatIpv4Prefix(vpc),
-      podCidr: formatIpv4Prefix(network.network),
+      vpcCidr: formatPrefix(vpc),
+      podCidr: formatPrefix(network.network),
       subnetLength: network.subnetLength,
       backend: JSON.parse(formatNetworkConfig(network)).Backend,
     },
@@ -99,7 +99,7 @@ class AwsEnvironment extends pulumi.ComponentResource {
     const { zones } = aws.subnets;
     return new FlannelNetwork(
       'network',
-      { cidrBlock: formatIpv4Prefix(vpc), region, zones, nat, flowLogs, protect: data.protect },
+      { cidrBlock: formatPrefix(vpc), region, zones, nat, flowLogs, protect: data.protect },
       { parent: this },
     );
   }
@@ -112,8 +112,8 @@ class AwsEnvironment extends pulumi.ComponentResource {
       {
         vpcId,
         s3PrefixListId,
-        vpcCidr: formatIpv4Prefix(vpc),
-        podCidr: formatIpv4Prefix(network.network),
+        vpcCidr: formatPrefix(vpc),
+        podCidr: formatPrefix(network.network),
         backend: network.backend,
         internet: aws.nat !== 'none',
         endpoints: aws.vpcEndpoints,
@@ -223,7 +223,7 @@ class AwsEnvironment extends pulumi.ComponentResource {
   private places(role: SubnetRole, placed: readonly Placement[]): MachinePlace[] {
     const subnets = this.network.subnetsOf(role);
     return placed.map(({ name, zone, zoneIndex, address }) => {
-      return { name, zone, subnetId: subnets[zoneIndex]!.id, address: formatIpv4(address) };
+      return { name, zone, subnetId: subnets[zoneIndex]!.id, address: formatIp(address) };
     });
   }
 }

@@ -1,5 +1,5 @@
 /** A VPC over one to three zones, with the ways out of it. Usable by itself; docs/aws.md has an example. */
-import { formatIpv4Prefix, parseIpv4PrefixStrict } from '@flannel-ts/inet/prefix';
+import { formatPrefix, parsePrefixStrict } from '@flannel-ts/inet/prefix';
 import { DefaultSecurityGroup } from '@pulumi/aws/ec2/defaultSecurityGroup';
 import { Eip } from '@pulumi/aws/ec2/eip';
 import { InternetGateway } from '@pulumi/aws/ec2/internetGateway';
@@ -57,7 +57,7 @@ export class FlannelNetwork extends pulumi.ComponentResource {
   ) {
     super('flannel:aws:Network', label, {}, options);
     const { zones, nat = 'one' } = args;
-    this.plan = planSubnets(parseIpv4PrefixStrict(args.cidrBlock), zones);
+    this.plan = planSubnets(parsePrefixStrict(args.cidrBlock, 4), zones);
     this.vpc = new Vpc(
       label,
       { cidrBlock: args.cidrBlock, enableDnsSupport: true, enableDnsHostnames: true, tags: named('vpc') },
@@ -68,7 +68,7 @@ export class FlannelNetwork extends pulumi.ComponentResource {
     new DefaultSecurityGroup(`${label}-default`, { vpcId: this.vpcId, tags: named('unused') }, { parent: this });
     const made = this.makeSubnets(nat !== 'none');
     this.subnets = [...made].map(([{ role, zone, prefix }, { id }]) => {
-      return { role, zone, cidrBlock: formatIpv4Prefix(prefix), id };
+      return { role, zone, cidrBlock: formatPrefix(prefix), id };
     });
     const gateways = nat === 'none' ? [] : this.makeGateways(nat, this.makePublicRoutes(made), made);
     this.natAddresses = gateways.map(({ publicIp }) => publicIp);
@@ -93,7 +93,7 @@ export class FlannelNetwork extends pulumi.ComponentResource {
           `${this.label}-${name}`,
           {
             vpcId: this.vpcId,
-            cidrBlock: formatIpv4Prefix(planned.prefix),
+            cidrBlock: formatPrefix(planned.prefix),
             availabilityZone: planned.zone,
             mapPublicIpOnLaunch: false,
             tags: named(`${planned.role}-${planned.zone}`, planned.role),

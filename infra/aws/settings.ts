@@ -1,6 +1,6 @@
 /** The settings of a stack in AWS beside those of every stack. Checked with the rest, before anything is made. */
 import type { BackendConfig } from '@flannel-ts/flannel/network-config';
-import type { Ipv4Prefix } from '@flannel-ts/inet/prefix';
+import type { Prefix } from '@flannel-ts/inet/prefix';
 import type { Complete, Reader } from '../reader.ts';
 import type { Architecture, DataProtection } from './contract.ts';
 import { checkNodesFit, checkPods, MAX_ZONES, placeEtcd, placeNodes, planSubnets, type SubnetPlan } from './subnets.ts';
@@ -55,8 +55,8 @@ export interface AwsSettings {
 
 /** Of the settings of every environment, what is checked against these. */
 export interface Surroundings {
-  readonly vpc: Ipv4Prefix;
-  readonly pods: Ipv4Prefix;
+  readonly vpc: Prefix<4>;
+  readonly pods: Prefix<4>;
   readonly nodes: number;
   readonly etcdMembers: number;
   readonly mtu: number;

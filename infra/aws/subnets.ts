@@ -7,9 +7,9 @@
 import type { Ipv4 } from '@flannel-ts/inet/ipv4';
 import {
   addressAt,
-  formatIpv4Prefix,
-  type Ipv4Prefix,
-  parseIpv4Prefix,
+  formatPrefix,
+  type Prefix,
+  parsePrefix,
   prefixesOverlap,
   prefixSize,
   subnetAt,
@@ -24,16 +24,16 @@ export interface PlannedSubnet {
   readonly zone: string;
   /** Position of the zone in the configuration. */
   readonly zoneIndex: number;
-  readonly prefix: Ipv4Prefix;
+  readonly prefix: Prefix<4>;
 }
 
 export interface SubnetPlan {
-  readonly vpc: Ipv4Prefix;
+  readonly vpc: Prefix<4>;
   readonly zones: readonly string[];
   /** By role, then by zone. */
   readonly subnets: readonly PlannedSubnet[];
   /** What is left of the VPC: for zones that are not there yet, and for what nobody thought of. By address. */
-  readonly spare: readonly Ipv4Prefix[];
+  readonly spare: readonly Prefix<4>[];
 }
 
 export const MAX_ZONES = 3;
@@ -61,7 +61,7 @@ const TAKEN: readonly (readonly [string, string])[] = [
   ['172.17.0.0/16', "Docker's bridge"],
 ];
 
-export function planSubnets(vpc: Ipv4Prefix, zones: readonly string[]): SubnetPlan {
+export function planSubnets(vpc: Prefix<4>, zones: readonly string[]): SubnetPlan {
   checkVpc(vpc);
   checkZones(zones);
   const blocks = Array.from({ length: MAX_ZONES }, (_, i) => zoneBlocks(vpc, i));
@@ -74,7 +74,7 @@ export function planSubnets(vpc: Ipv4Prefix, zones: readonly string[]): SubnetPl
 }
 
 /** What a zone has, whether or not it is in use. */
-function zoneBlocks(vpc: Ipv4Prefix, index: number): Readonly<Record<SubnetRole, Ipv4Prefix>> {
+function zoneBlocks(vpc: Prefix<4>, index: number): Readonly<Record<SubnetRole, Prefix<4>>> {
   const small = (role: SubnetRole) =>
     subnetAt(vpc, vpc.length + SMALL_BITS, FIRST_SMALL + SMALL_BLOCKS.indexOf(role) * MAX_ZONES + index);
   return {
@@ -84,15 +84,15 @@ function zoneBlocks(vpc: Ipv4Prefix, index: number): Readonly<Record<SubnetRole,
   };
 }
 
-function restOfLastQuarter(vpc: Ipv4Prefix): Ipv4Prefix[] {
+function restOfLastQuarter(vpc: Prefix<4>): Prefix<4>[] {
   const first = FIRST_SMALL + SMALL_BLOCKS.length * MAX_ZONES;
-  const blocks: Ipv4Prefix[] = [];
+  const blocks: Prefix<4>[] = [];
   for (let i = first; i < 2 ** SMALL_BITS; i++) blocks.push(subnetAt(vpc, vpc.length + SMALL_BITS, i));
   return blocks;
 }
 
-export function checkVpc(vpc: Ipv4Prefix): void {
-  const text = formatIpv4Prefix(vpc);
+export function checkVpc(vpc: Prefix<4>): void {
+  const text = formatPrefix(vpc);
   if (vpc.length < WIDEST_VPC || vpc.length > NARROWEST_VPC) {
     throw new InfraError(
       'VPC_SIZE',
@@ -100,7 +100,7 @@ export function checkVpc(vpc: Ipv4Prefix): void {
     );
   }
   for (const [range, owner] of TAKEN) {
-    if (prefixesOverlap(vpc, parseIpv4Prefix(range))) {
+    if (prefixesOverlap(vpc, parsePrefix(range))) {
       throw new InfraError(
         'ADDRESS_CONFLICT',
         `VPC ${text} overlaps ${range}, ${owner}: take a range like 10.64.0.0/19`,
@@ -115,19 +115,19 @@ function checkZones(zones: readonly string[]): void {
 }
 
 /** Pods cannot have addresses that the machines' other networks use; the VPC's range is checked apart. */
-export function checkPods(pods: Ipv4Prefix): void {
+export function checkPods(pods: Prefix<4>): void {
   for (const [range, owner] of TAKEN) {
-    if (prefixesOverlap(pods, parseIpv4Prefix(range))) {
+    if (prefixesOverlap(pods, parsePrefix(range))) {
       throw new InfraError(
         'ADDRESS_CONFLICT',
-        `Pod CIDR ${formatIpv4Prefix(pods)} overlaps ${range}, ${owner}: take one like 10.244.0.0/16`,
+        `Pod CIDR ${formatPrefix(pods)} overlaps ${range}, ${owner}: take one like 10.244.0.0/16`,
       );
     }
   }
 }
 
 /** How many machines a subnet can have. */
-export function usableAddresses(subnet: Ipv4Prefix): number {
+export function usableAddresses(subnet: Prefix<4>): number {
   return prefixSize(subnet) - RESERVED_ADDRESSES;
 }
 
@@ -157,7 +157,7 @@ function place(plan: SubnetPlan, role: SubnetRole, count: number, first: number,
     if (number >= prefixSize(prefix) - 1) {
       throw new InfraError(
         'VPC_TOO_SMALL',
-        `Subnet ${formatIpv4Prefix(prefix)} of ${zone} has no address for ${label}-${i}: widen vpcCidr, add a zone or ask for fewer`,
+        `Subnet ${formatPrefix(prefix)} of ${zone} has no address for ${label}-${i}: widen vpcCidr, add a zone or ask for fewer`,
       );
     }
     return { name: `${label}-${i}`, zone, zoneIndex, address: addressAt(prefix, number) };
@@ -172,6 +172,6 @@ export function checkNodesFit(plan: SubnetPlan, nodes: number): void {
   if (nodes <= room) return;
   throw new InfraError(
     'VPC_TOO_SMALL',
-    `VPC ${formatIpv4Prefix(plan.vpc)} has room for ${room} nodes in ${plan.zones.join(', ')}, ${nodes} are asked for: widen vpcCidr, add a zone or lower nodes`,
+    `VPC ${formatPrefix(plan.vpc)} has room for ${room} nodes in ${plan.zones.join(', ')}, ${nodes} are asked for: widen vpcCidr, add a zone or lower nodes`,
   );
 }

@@ -1,5 +1,5 @@
 import { planNetworkConfig } from '@flannel-ts/flannel/addressing';
-import { parseIpv4Prefix } from '@flannel-ts/inet/prefix';
+import { parsePrefix } from '@flannel-ts/inet/prefix';
 import * as pulumi from '@pulumi/pulumi';
 import type { EnvironmentOutputs } from '../environment.ts';
 import type { LocalSettings } from '../settings.ts';
@@ -38,10 +38,10 @@ async function create(changes: Partial<LocalSettings> = {}): Promise<Environment
     nodes: 3,
     podsPerNode: 2,
     etcdMembers: 1,
-    vpc: parseIpv4Prefix('10.64.0.0/19'),
+    vpc: parsePrefix('10.64.0.0/19'),
     mtu: 1500,
     artifact: 'dist',
-    network: planNetworkConfig({ pods: parseIpv4Prefix('10.244.0.0/16'), subnetLength: 24, backend: { Type: 'udp' } }),
+    network: planNetworkConfig({ pods: parsePrefix('10.244.0.0/16'), subnetLength: 24, backend: { Type: 'udp' } }),
     ...changes,
   };
   const artifact = {

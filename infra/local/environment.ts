@@ -1,6 +1,6 @@
 /** The local environment: network namespaces of this machine stand for the machines of a cloud. */
 import { formatNetworkConfig } from '@flannel-ts/flannel/network-config';
-import { formatIpv4Prefix } from '@flannel-ts/inet/prefix';
+import { formatPrefix } from '@flannel-ts/inet/prefix';
 import * as pulumi from '@pulumi/pulumi';
 import type { EnvironmentOutputs } from '../environment.ts';
 import type { Artifact } from '../node/artifact.ts';
@@ -36,8 +36,8 @@ export function createLocalEnvironment(settings: LocalSettings, artifact: Artifa
   });
   return {
     network: {
-      vpcCidr: formatIpv4Prefix(settings.vpc),
-      podCidr: formatIpv4Prefix(network.network),
+      vpcCidr: formatPrefix(settings.vpc),
+      podCidr: formatPrefix(network.network),
       subnetLength: network.subnetLength,
       backend: JSON.parse(formatNetworkConfig(network)).Backend,
     },

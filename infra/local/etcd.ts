@@ -1,7 +1,8 @@
 /** The etcd cluster, with a certificate for everyone, and flannel's network configuration in it. */
 import { DEFAULT_ETCD_PREFIX } from '@flannel-ts/flannel/defaults';
 import { formatNetworkConfig, type NetworkConfig } from '@flannel-ts/flannel/network-config';
-import { formatIpv4, type Ipv4 } from '@flannel-ts/inet/ipv4';
+import { formatIp } from '@flannel-ts/inet/ip';
+import type { Ipv4 } from '@flannel-ts/inet/ipv4';
 import * as pulumi from '@pulumi/pulumi';
 import { etcdBoot, etcdClientUrl, etcdPeerUrl, etcdSecrets, type KeyPair } from '../node/files.ts';
 import type { Pki } from '../pki.ts';
@@ -32,7 +33,7 @@ export class Etcd extends pulumi.ComponentResource {
     super('flannel:local:Etcd', name, {}, options);
     const members = args.addresses.map((address, i) => ({
       name: `etcd-${i}`,
-      address: formatIpv4(address),
+      address: formatIp(address),
       ip: address,
     }));
     this.endpoints = members.map(({ address }) => etcdClientUrl(address));

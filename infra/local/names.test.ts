@@ -1,4 +1,4 @@
-import { parseIpv4 } from '@flannel-ts/inet/ipv4';
+import { parseIp } from '@flannel-ts/inet/ip';
 import { netnsName, parseNetnsName, portName } from './names.ts';
 
 describe('parseNetnsName()', () => {
@@ -16,7 +16,7 @@ describe('parseNetnsName()', () => {
 
 describe('portName()', () => {
   test('fits into the name of a link, for every address', () => {
-    expect(portName(parseIpv4('10.64.0.16'))).toBe('p0a400010');
-    expect(portName(parseIpv4('255.255.255.255'))).toHaveLength(9);
+    expect(portName(parseIp('10.64.0.16'))).toBe('p0a400010');
+    expect(portName(parseIp('255.255.255.255'))).toHaveLength(9);
   });
 });

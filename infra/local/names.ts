@@ -2,7 +2,8 @@
  * Where the local environment keeps things. Namespaces are named `flannel.STACK.PART`: neither part may hold a dot, so a
  * name says to which stack it belongs, even when one stack's name begins with another's.
  */
-import { formatIpv4, type Ipv4, ipv4ToBytes } from '@flannel-ts/inet/ipv4';
+import { formatIp, ipToBytes } from '@flannel-ts/inet/ip';
+import type { Ipv4 } from '@flannel-ts/inet/ipv4';
 import { type Mac, macFromBytes } from '@flannel-ts/inet/mac';
 
 export const NETNS_ROOT = '/run/netns';
@@ -51,10 +52,10 @@ export function portName(address: Ipv4): string {
  * took the place of one they knew. Locally administered, like the addresses a cloud gives.
  */
 export function machineMac(address: Ipv4): Mac {
-  return macFromBytes(Uint8Array.of(0x02, 0x00, ...ipv4ToBytes(address)));
+  return macFromBytes(Uint8Array.of(0x02, 0x00, ...ipToBytes(address)));
 }
 
 /** Names one machine at one address; whatever lives on it is replaced when this changes. */
 export function machineId(stack: string, machine: string, address: Ipv4): string {
-  return `${netnsName(stack, machine)}@${formatIpv4(address)}`;
+  return `${netnsName(stack, machine)}@${formatIp(address)}`;
 }

@@ -1,5 +1,6 @@
 /** A node: a machine with flanneld on it. */
-import { formatIpv4, type Ipv4 } from '@flannel-ts/inet/ipv4';
+import { formatIp } from '@flannel-ts/inet/ip';
+import type { Ipv4 } from '@flannel-ts/inet/ipv4';
 import * as pulumi from '@pulumi/pulumi';
 import { nodeBoot, nodeSecrets } from '../node/files.ts';
 import type { Pki } from '../pki.ts';
@@ -33,7 +34,7 @@ export class Node extends pulumi.ComponentResource {
     const root = machineRoot(stack, name);
     const { files, unit } = nodeBoot({ root, etcdEndpoints: args.etcdEndpoints, interface: MACHINE_INTERFACE });
     this.label = name;
-    this.address = formatIpv4(args.address);
+    this.address = formatIp(args.address);
     this.machine = vpc.machine(name, args.address, this);
     const { id: host } = this.machine;
     const staged = new StagedArtifact(

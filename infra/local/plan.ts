@@ -1,6 +1,6 @@
 /** Which address each machine of the local VPC gets. Pure: the same configuration gives the same addresses. */
 import type { Ipv4 } from '@flannel-ts/inet/ipv4';
-import { addressAt, formatIpv4Prefix, type Ipv4Prefix, prefixSize } from '@flannel-ts/inet/prefix';
+import { addressAt, formatPrefix, type Prefix, prefixSize } from '@flannel-ts/inet/prefix';
 import { InfraError } from '../errors.ts';
 
 // AWS keeps the first four addresses of a subnet and the last one for itself; here they stay free too, so that a plan
@@ -18,12 +18,12 @@ export interface AddressPlan {
 }
 
 /** Nodes and etcd members keep their addresses when others come or go. */
-export function planAddresses(vpc: Ipv4Prefix, etcdMembers: number, nodes: number): AddressPlan {
+export function planAddresses(vpc: Prefix<4>, etcdMembers: number, nodes: number): AddressPlan {
   const room = prefixSize(vpc) - FIRST_NODE - RESERVED_AT_END;
   if (nodes > room) {
     throw new InfraError(
       'VPC_TOO_SMALL',
-      `VPC ${formatIpv4Prefix(vpc)} has room for ${Math.max(room, 0)} nodes, ${nodes} are asked for: widen vpcCidr or lower nodes`,
+      `VPC ${formatPrefix(vpc)} has room for ${Math.max(room, 0)} nodes, ${nodes} are asked for: widen vpcCidr or lower nodes`,
     );
   }
   const row = (first: number, count: number) => Array.from({ length: count }, (_, i) => addressAt(vpc, first + i));

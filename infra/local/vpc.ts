@@ -1,12 +1,13 @@
 /** The network that all machines of a stack are connected to, and the machines. */
-import { formatIpv4, type Ipv4 } from '@flannel-ts/inet/ipv4';
-import { formatIpv4Prefix, type Ipv4Prefix } from '@flannel-ts/inet/prefix';
+import { formatIp } from '@flannel-ts/inet/ip';
+import type { Ipv4 } from '@flannel-ts/inet/ipv4';
+import { formatPrefix, type Prefix } from '@flannel-ts/inet/prefix';
 import * as pulumi from '@pulumi/pulumi';
 import { Machine, VpcNetwork } from './resources.ts';
 
 export interface VpcArgs {
   readonly stack: string;
-  readonly cidr: Ipv4Prefix;
+  readonly cidr: Prefix<4>;
   readonly gateway: Ipv4;
   readonly mtu: number;
 }
@@ -23,7 +24,7 @@ export class Vpc extends pulumi.ComponentResource {
     const { stack, cidr, gateway, mtu } = args;
     this.network = new VpcNetwork(
       name,
-      { stack, cidr: formatIpv4Prefix(cidr), gateway: formatIpv4(gateway), mtu },
+      { stack, cidr: formatPrefix(cidr), gateway: formatIp(gateway), mtu },
       { parent: this },
     );
     this.registerOutputs();
@@ -38,9 +39,9 @@ export class Vpc extends pulumi.ComponentResource {
         stack,
         machine: name,
         vpc: this.network.id,
-        address: formatIpv4(address),
+        address: formatIp(address),
         prefixLength: cidr.length,
-        gateway: formatIpv4(gateway),
+        gateway: formatIp(gateway),
         mtu,
       },
       { parent },

@@ -1,9 +1,9 @@
 /** What may come in and go out. */
-import { parseIpv4Prefix, prefixCovers } from '@flannel-ts/inet/prefix';
+import { parsePrefix, prefixCovers } from '@flannel-ts/inet/prefix';
 import { type Props, resourcePolicy, unless } from './rule.ts';
 
 /** RFC 1918, and the shared range of RFC 6598 that VPCs use for more addresses. */
-const PRIVATE = ['10.0.0.0/8', '172.16.0.0/12', '192.168.0.0/16', '100.64.0.0/10'].map(parseIpv4Prefix);
+const PRIVATE = ['10.0.0.0/8', '172.16.0.0/12', '192.168.0.0/16', '100.64.0.0/10'].map((range) => parsePrefix(range));
 const HTTPS = 443;
 const SSH = 22;
 const SHORTEST_REASON = 10;
@@ -13,7 +13,7 @@ type Rule = Props<'aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule'>;
 /** The range that is not private, or undefined. */
 function publicRange({ cidrIpv4, cidrIpv6 }: Rule): string | undefined {
   if (cidrIpv4 !== undefined) {
-    const range = parseIpv4Prefix(cidrIpv4);
+    const range = parsePrefix(cidrIpv4, 4);
     return PRIVATE.some((own) => prefixCovers(own, range)) ? undefined : cidrIpv4;
   }
   // RFC 4193: fc00::/7.

@@ -1,6 +1,6 @@
-import { parseIpv4 } from '@flannel-ts/inet/ipv4';
+import { parseIp } from '@flannel-ts/inet/ip';
 import { parseMac } from '@flannel-ts/inet/mac';
-import { parseIpv4Interface } from '@flannel-ts/inet/prefix';
+import { parseInterfaceAddress } from '@flannel-ts/inet/prefix';
 import { SystemError } from '@flannel-ts/linux/errors';
 import { addAddress } from '@flannel-ts/rtnetlink/address';
 import { openNetlink } from '@flannel-ts/rtnetlink/connection';
@@ -152,8 +152,8 @@ describe('links', () => {
 
   test('addVxlan() sets what flannel sets', () => {
     const device = addBridge(lab.nl, { name: 'eth0', up: true });
-    addAddress(lab.nl, { index: device.index, address: parseIpv4Interface('10.64.0.16/24') });
-    const local = parseIpv4('10.64.0.16');
+    addAddress(lab.nl, { index: device.index, address: parseInterfaceAddress('10.64.0.16/24') });
+    const local = parseIp('10.64.0.16');
     const spec = { name: 'flannel.1', vni: 1, device: device.index, local, port: 8472, mtu: 1450 };
     const link = addVxlan(lab.nl, spec);
     expect(link.data).toEqual({

@@ -1,6 +1,6 @@
-import { parseIpv4 } from '@flannel-ts/inet/ipv4';
+import { parseIp } from '@flannel-ts/inet/ip';
 import { parseMac } from '@flannel-ts/inet/mac';
-import { parseIpv4Interface, parseIpv4Prefix } from '@flannel-ts/inet/prefix';
+import { parseInterfaceAddress, parsePrefix } from '@flannel-ts/inet/prefix';
 import { ensureAddressAbsent } from '@flannel-ts/rtnetlink/address';
 import { deleteLink, getLink, setLink } from '@flannel-ts/rtnetlink/link';
 import { addBridge, addVxlan } from '@flannel-ts/rtnetlink/link-add';
@@ -45,11 +45,11 @@ describe('openMonitor()', () => {
   test('tells of addresses and routes of both families', async () => {
     const { index } = addBridge(lab.nl, { name: 'br0', up: true });
     monitor = openMonitor({ netns: lab.netns, groups: ['address', 'route'] });
-    const address = parseIpv4Interface('10.5.72.1/24');
+    const address = parseInterfaceAddress('10.5.72.1/24');
     lab.run('ip', 'address', 'add', '10.5.72.1/24', 'dev', 'br0');
     lab.run('ip', 'address', 'add', 'fd00::1/64', 'dev', 'br0', 'nodad');
-    const dst = parseIpv4Prefix('10.9.0.0/16');
-    addRoute(lab.nl, { dst, gateway: parseIpv4('10.5.72.9'), protocol: 241 });
+    const dst = parsePrefix('10.9.0.0/16');
+    addRoute(lab.nl, { dst, gateway: parseIp('10.5.72.9'), protocol: 241 });
     deleteRoute(lab.nl, { dst });
     ensureAddressAbsent(lab.nl, { index, address });
     const events = [...monitor.drain()];
@@ -83,10 +83,10 @@ describe('openMonitor()', () => {
     lab.run('bridge', 'fdb', 'del', mac, 'dev', 'flannel.1');
     const events = monitor.drain();
     expect(of(events, 'neighbour')).toMatchObject([
-      { action: 'set', neighbour: { index, address: parseIpv4('10.5.52.0'), mac } },
+      { action: 'set', neighbour: { index, address: parseIp('10.5.52.0'), mac } },
     ]);
     expect(of(events, 'fdb')).toMatchObject([
-      { action: 'set', entry: { index, mac, dst: parseIpv4('10.64.0.17') } },
+      { action: 'set', entry: { index, mac, dst: parseIp('10.64.0.17') } },
       { action: 'deleted', entry: { index, mac } },
     ]);
   });

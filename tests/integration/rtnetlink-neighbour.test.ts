@@ -1,5 +1,4 @@
-import { parseIpv4 } from '@flannel-ts/inet/ipv4';
-import { parseIpv6 } from '@flannel-ts/inet/ipv6';
+import { parseIp } from '@flannel-ts/inet/ip';
 import { parseMac } from '@flannel-ts/inet/mac';
 import { NTF_MASTER, NUD_NOARP, NUD_PERMANENT } from '@flannel-ts/rtnetlink/constants';
 import { deleteFdb, ensureFdbAbsent, listFdb, replaceFdb } from '@flannel-ts/rtnetlink/fdb';
@@ -30,7 +29,7 @@ describe('neighbours', () => {
     lab.ip(family, 'neighbour', 'show', 'dev', 'br0', 'nud', 'permanent');
 
   test('replaceNeighbour() adds a permanent entry and changes its MAC', () => {
-    const address = parseIpv4('10.5.52.0');
+    const address = parseIp('10.5.52.0');
     replaceNeighbour(lab.nl, { index, address, mac });
     expect(shown()).toMatchObject([{ dst: '10.5.52.0', lladdr: mac, state: ['PERMANENT'] }]);
     replaceNeighbour(lab.nl, { index, address, mac: otherMac });
@@ -41,7 +40,7 @@ describe('neighbours', () => {
   });
 
   test('replaceNeighbour() takes another state', () => {
-    replaceNeighbour(lab.nl, { index, address: parseIpv4('10.5.52.0'), mac, state: NUD_NOARP });
+    replaceNeighbour(lab.nl, { index, address: parseIp('10.5.52.0'), mac, state: NUD_NOARP });
     // The kernel keeps entries of its own in that state, for multicast groups.
     expect(lab.ip('neighbour', 'show', 'to', '10.5.52.0', 'dev', 'br0', 'nud', 'noarp')).toMatchObject([
       { state: ['NOARP'] },
@@ -50,22 +49,22 @@ describe('neighbours', () => {
 
   test('listNeighbours() filters by link', () => {
     const other = addBridge(lab.nl, { name: 'br1', up: true }).index;
-    replaceNeighbour(lab.nl, { index, address: parseIpv4('10.5.52.0'), mac });
-    replaceNeighbour(lab.nl, { index: other, address: parseIpv4('10.5.53.0'), mac });
+    replaceNeighbour(lab.nl, { index, address: parseIp('10.5.52.0'), mac });
+    replaceNeighbour(lab.nl, { index: other, address: parseIp('10.5.53.0'), mac });
     expect(listNeighbours(lab.nl).map((n) => n.index)).toEqual(expect.arrayContaining([index, other]));
     const found = listNeighbours(lab.nl, { family: 4, index: other }).map((n) => n.address);
     // The kernel makes entries of its own for the multicast groups it joins, some time after the link came up.
-    expect(found.filter((address) => address < parseIpv4('224.0.0.0'))).toEqual([parseIpv4('10.5.53.0')]);
+    expect(found.filter((address) => address < parseIp('224.0.0.0'))).toEqual([parseIp('10.5.53.0')]);
     expect(listNeighbours(lab.nl, { index: 4711 })).toEqual([]);
   });
 
   test('deleteNeighbour() deletes, and ENOENT or ENODEV tell what is not there', () => {
-    const address = parseIpv4('10.5.52.0');
+    const address = parseIp('10.5.52.0');
     replaceNeighbour(lab.nl, { index, address, mac });
     deleteNeighbour(lab.nl, { index, address });
     expect(shown()).toEqual([]);
-    expect(ensureNeighbourAbsent(lab.nl, { index, address: parseIpv4('10.5.99.0') })).toBe(false);
-    expect(errorOf(() => deleteNeighbour(lab.nl, { index, address: parseIpv4('10.5.99.0') })).message).toBe(
+    expect(ensureNeighbourAbsent(lab.nl, { index, address: parseIp('10.5.99.0') })).toBe(false);
+    expect(errorOf(() => deleteNeighbour(lab.nl, { index, address: parseIp('10.5.99.0') })).message).toBe(
       `Cannot delete neighbour 10.5.99.0 on link ${index}: No such file or directory (ENOENT)`,
     );
     expect(errorOf(() => replaceNeighbour(lab.nl, { index: 4711, address, mac }))).toMatchObject({
@@ -76,7 +75,7 @@ describe('neighbours', () => {
   });
 
   test('IPv6 neighbours come and go', () => {
-    const address = parseIpv6('fd00:10:5::');
+    const address = parseIp('fd00:10:5::');
     replaceNeighbour(lab.nl, { index, address, mac });
     expect(shown('-6')).toMatchObject([{ dst: 'fd00:10:5::', lladdr: mac }]);
     expect(listNeighbours(lab.nl, { index, family: 6 })).toContainEqual(
@@ -98,15 +97,15 @@ describe('FDB entries', () => {
 
   test('replaceFdb() points a MAC of a VXLAN device at a peer, as bridge fdb shows', () => {
     const { index } = addVxlan(lab.nl, { name: 'flannel.1', vni: 1, port: 8472, up: true });
-    replaceFdb(lab.nl, { index, mac, dst: parseIpv4('10.64.0.17') });
+    replaceFdb(lab.nl, { index, mac, dst: parseIp('10.64.0.17') });
     const shown = () => lab.bridge('fdb', 'show', 'dev', 'flannel.1');
     expect(shown()).toMatchObject([{ mac, dst: '10.64.0.17', flags: ['self'], state: 'permanent' }]);
-    replaceFdb(lab.nl, { index, mac, dst: parseIpv4('10.64.0.18') });
+    replaceFdb(lab.nl, { index, mac, dst: parseIp('10.64.0.18') });
     expect(shown()).toMatchObject([{ mac, dst: '10.64.0.18' }]);
     expect(listFdb(lab.nl, { index })).toMatchObject([
-      { index, mac, dst: parseIpv4('10.64.0.18'), state: NUD_PERMANENT },
+      { index, mac, dst: parseIp('10.64.0.18'), state: NUD_PERMANENT },
     ]);
-    deleteFdb(lab.nl, { index, mac, dst: parseIpv4('10.64.0.18') });
+    deleteFdb(lab.nl, { index, mac, dst: parseIp('10.64.0.18') });
     expect(shown()).toEqual([]);
     expect(ensureFdbAbsent(lab.nl, { index, mac })).toBe(false);
     expect(errorOf(() => deleteFdb(lab.nl, { index, mac }))).toMatchObject({
@@ -117,18 +116,18 @@ describe('FDB entries', () => {
   });
 
   test('replaceFdb() takes IPv6 peers', () => {
-    const local = parseIpv6('fd00:64::16');
+    const local = parseIp('fd00:64::16');
     const { index } = addVxlan(lab.nl, { name: 'flannel-v6.1', vni: 1, port: 8472, local, up: true });
-    replaceFdb(lab.nl, { index, mac, dst: parseIpv6('fd00:64::17') });
+    replaceFdb(lab.nl, { index, mac, dst: parseIp('fd00:64::17') });
     expect(lab.bridge('fdb', 'show', 'dev', 'flannel-v6.1')).toMatchObject([{ mac, dst: 'fd00:64::17' }]);
-    expect(listFdb(lab.nl, { index })).toMatchObject([{ mac, dst: parseIpv6('fd00:64::17') }]);
+    expect(listFdb(lab.nl, { index })).toMatchObject([{ mac, dst: parseIp('fd00:64::17') }]);
   });
 
   test('listFdb() sees the entries of bridge ports, and of one link only when asked', () => {
     const bridge = addBridge(lab.nl, { name: 'br0', up: true });
     const port = addVeth(lab.nl, { name: 'v0', up: true, master: bridge.index, peer: { name: 'v1' } });
     const { index: vxlan } = addVxlan(lab.nl, { name: 'flannel.1', vni: 1, port: 8472, up: true });
-    replaceFdb(lab.nl, { index: vxlan, mac: otherMac, dst: parseIpv4('10.64.0.17') });
+    replaceFdb(lab.nl, { index: vxlan, mac: otherMac, dst: parseIp('10.64.0.17') });
     replaceFdb(lab.nl, { index: port.index, mac, flags: NTF_MASTER });
     const ours = listFdb(lab.nl);
     expect(ours).toContainEqual(

@@ -1,7 +1,5 @@
-import { parseIpv4 } from '@flannel-ts/inet/ipv4';
-import { parseIpv6 } from '@flannel-ts/inet/ipv6';
-import { formatIpv6Prefix, parseIpv6Interface, parseIpv6Prefix } from '@flannel-ts/inet/ipv6-prefix';
-import { formatIpv4Prefix, parseIpv4Interface, parseIpv4Prefix } from '@flannel-ts/inet/prefix';
+import { parseIp } from '@flannel-ts/inet/ip';
+import { formatPrefix, parseInterfaceAddress, parsePrefix } from '@flannel-ts/inet/prefix';
 import { addAddress } from '@flannel-ts/rtnetlink/address';
 import { RTN_BLACKHOLE, RTPROT_KERNEL } from '@flannel-ts/rtnetlink/constants';
 import { deleteLink } from '@flannel-ts/rtnetlink/link';
@@ -22,12 +20,12 @@ const OURS = 241;
 describe('routes', () => {
   let lab: Lab;
   let index: number;
-  const subnet = parseIpv4Prefix('10.5.52.0/24');
+  const subnet = parsePrefix('10.5.52.0/24');
 
   beforeEach(() => {
     lab = openLab('route');
     index = addBridge(lab.nl, { name: 'br0', up: true }).index;
-    addAddress(lab.nl, { index, address: parseIpv4Interface('10.64.0.16/24') });
+    addAddress(lab.nl, { index, address: parseInterfaceAddress('10.64.0.16/24') });
   });
 
   afterEach(() => lab.close());
@@ -37,9 +35,9 @@ describe('routes', () => {
   test('addRoute() adds what ip shows: gateway, source, protocol, priority and MTU', () => {
     addRoute(lab.nl, {
       dst: subnet,
-      gateway: parseIpv4('10.64.0.17'),
+      gateway: parseIp('10.64.0.17'),
       outIndex: index,
-      source: parseIpv4('10.64.0.16'),
+      source: parseIp('10.64.0.16'),
       protocol: OURS,
       priority: 7,
       mtu: 1400,
@@ -61,9 +59,9 @@ describe('routes', () => {
       {
         family: 4,
         dst: subnet,
-        gateway: parseIpv4('10.64.0.17'),
+        gateway: parseIp('10.64.0.17'),
         outIndex: index,
-        source: parseIpv4('10.64.0.16'),
+        source: parseIp('10.64.0.16'),
         protocol: OURS,
         scope: 0,
         table: 254,
@@ -71,7 +69,7 @@ describe('routes', () => {
         priority: 7,
         onlink: false,
         mtu: 1400,
-        nextHops: [{ gateway: parseIpv4('10.64.0.17'), outIndex: index, onlink: false, weight: 1 }],
+        nextHops: [{ gateway: parseIp('10.64.0.17'), outIndex: index, onlink: false, weight: 1 }],
       },
     ]);
   });
@@ -82,15 +80,15 @@ describe('routes', () => {
   });
 
   test('addRoute() sets the default route', () => {
-    addRoute(lab.nl, { gateway: parseIpv4('10.64.0.1') });
+    addRoute(lab.nl, { gateway: parseIp('10.64.0.1') });
     expect(lab.ip('route', 'show', 'default')).toMatchObject([{ dst: 'default', gateway: '10.64.0.1', dev: 'br0' }]);
     const [route] = listRoutes(lab.nl, { family: 4 }).filter((r) => r.dst === undefined);
     expect(route && formatDestination(route)).toBe('default');
-    expect(route?.gateway).toBe(parseIpv4('10.64.0.1'));
+    expect(route?.gateway).toBe(parseIp('10.64.0.1'));
   });
 
   test('addRoute() with a gateway no address knows needs onlink, and the kernel says so', () => {
-    const route = { dst: subnet, gateway: parseIpv4('10.5.52.0'), outIndex: index };
+    const route = { dst: subnet, gateway: parseIp('10.5.52.0'), outIndex: index };
     expect(errorOf(() => addRoute(lab.nl, route))).toMatchObject({
       code: 'ENETUNREACH',
       extack: 'Nexthop has invalid gateway',
@@ -119,13 +117,13 @@ describe('routes', () => {
   });
 
   test('replaceRoute() changes the next hop and leaves one route', () => {
-    replaceRoute(lab.nl, { dst: subnet, gateway: parseIpv4('10.64.0.17'), protocol: OURS });
-    replaceRoute(lab.nl, { dst: subnet, gateway: parseIpv4('10.64.0.18'), protocol: OURS });
+    replaceRoute(lab.nl, { dst: subnet, gateway: parseIp('10.64.0.17'), protocol: OURS });
+    replaceRoute(lab.nl, { dst: subnet, gateway: parseIp('10.64.0.18'), protocol: OURS });
     expect(shown('10.5.52.0/24')).toMatchObject([{ gateway: '10.64.0.18', protocol: String(OURS) }]);
   });
 
   test('deleteRoute() takes what is not given as a wildcard, and ESRCH for none', () => {
-    addRoute(lab.nl, { dst: subnet, gateway: parseIpv4('10.64.0.17'), protocol: OURS, priority: 5 });
+    addRoute(lab.nl, { dst: subnet, gateway: parseIp('10.64.0.17'), protocol: OURS, priority: 5 });
     expect(errorOf(() => deleteRoute(lab.nl, { dst: subnet, protocol: 99 }))).toMatchObject({
       code: 'ESRCH',
       message: 'Cannot delete route 10.5.52.0/24: No such process (ESRCH)',
@@ -137,7 +135,7 @@ describe('routes', () => {
   });
 
   test('deleteRoute() takes a route as listRoutes() gave it', () => {
-    const gateway = parseIpv4('10.64.0.17');
+    const gateway = parseIp('10.64.0.17');
     addRoute(lab.nl, { dst: subnet, gateway, outIndex: index, protocol: OURS, mtu: 1400, onlink: true });
     lab.run('ip', 'route', 'add', '10.5.53.0/24', 'dev', 'br0');
     lab.run('ip', 'route', 'add', 'blackhole', '10.5.0.0/16');
@@ -149,8 +147,8 @@ describe('routes', () => {
   test('listRoutes() filters by protocol, link and table, and keeps to the main table', () => {
     const other = addBridge(lab.nl, { name: 'br1', up: true }).index;
     addRoute(lab.nl, { dst: subnet, outIndex: index, protocol: OURS });
-    addRoute(lab.nl, { dst: parseIpv4Prefix('10.5.53.0/24'), outIndex: other, protocol: OURS });
-    addRoute(lab.nl, { dst: parseIpv4Prefix('10.5.54.0/24'), outIndex: other, protocol: 99, table: 1000 });
+    addRoute(lab.nl, { dst: parsePrefix('10.5.53.0/24'), outIndex: other, protocol: OURS });
+    addRoute(lab.nl, { dst: parsePrefix('10.5.54.0/24'), outIndex: other, protocol: 99, table: 1000 });
     const list = (filter: Parameters<typeof listRoutes>[1]): string[] =>
       listRoutes(lab.nl, { family: 4, ...filter }).map(formatDestination);
     expect(list({ protocol: OURS })).toEqual(['10.5.52.0/24', '10.5.53.0/24']);
@@ -186,26 +184,26 @@ describe('routes', () => {
     expect(byDst.get('10.6.0.0/16')).toMatchObject({
       gateway: undefined,
       nextHops: [
-        { gateway: parseIpv4('10.64.0.17'), outIndex: index, weight: 2 },
-        { gateway: parseIpv4('10.64.0.18'), outIndex: index, weight: 1 },
+        { gateway: parseIp('10.64.0.17'), outIndex: index, weight: 2 },
+        { gateway: parseIp('10.64.0.18'), outIndex: index, weight: 1 },
       ],
     });
-    addRoute(lab.nl, { dst: parseIpv4Prefix('10.7.0.0/16'), type: RTN_BLACKHOLE });
+    addRoute(lab.nl, { dst: parsePrefix('10.7.0.0/16'), type: RTN_BLACKHOLE });
     expect(lab.ip('route', 'show', '10.7.0.0/16')).toMatchObject([{ type: 'blackhole' }]);
   });
 
   test('lookUpRoute() answers as ip route get', () => {
-    addRoute(lab.nl, { dst: subnet, gateway: parseIpv4('10.64.0.17') });
-    const route = lookUpRoute(lab.nl, parseIpv4('10.5.52.9'));
+    addRoute(lab.nl, { dst: subnet, gateway: parseIp('10.64.0.17') });
+    const route = lookUpRoute(lab.nl, parseIp('10.5.52.9'));
     const [theirs] = lab.ip('route', 'get', '10.5.52.9');
     expect(theirs).toMatchObject({ gateway: '10.64.0.17', dev: 'br0', prefsrc: '10.64.0.16' });
     expect(route).toMatchObject({
-      gateway: parseIpv4('10.64.0.17'),
+      gateway: parseIp('10.64.0.17'),
       outIndex: index,
-      source: parseIpv4('10.64.0.16'),
+      source: parseIp('10.64.0.16'),
     });
-    expect(lookUpRoute(lab.nl, parseIpv4('10.64.0.99'))?.gateway).toBeUndefined();
-    expect(errorOf(() => lookUpRoute(lab.nl, parseIpv4('192.0.2.1')))).toMatchObject({
+    expect(lookUpRoute(lab.nl, parseIp('10.64.0.99'))?.gateway).toBeUndefined();
+    expect(errorOf(() => lookUpRoute(lab.nl, parseIp('192.0.2.1')))).toMatchObject({
       code: 'ENETUNREACH',
       message: expect.stringContaining('Cannot look up the route to 192.0.2.1: '),
     });
@@ -220,7 +218,7 @@ describe('routes', () => {
   test('5000 routes are listed whole, in several datagrams', () => {
     for (let i = 0; i < 5000; i++) {
       addRoute(lab.nl, {
-        dst: parseIpv4Prefix(`10.${128 + (i >> 8)}.${i & 255}.0/24`),
+        dst: parsePrefix(`10.${128 + (i >> 8)}.${i & 255}.0/24`),
         outIndex: index,
         protocol: OURS,
       });
@@ -228,22 +226,22 @@ describe('routes', () => {
     const routes = listRoutes(lab.nl, { protocol: OURS });
     expect(routes).toHaveLength(5000);
     expect(new Set(routes.map((route) => route.dst?.base)).size).toBe(5000);
-    expect(routes[0]?.dst && formatIpv4Prefix(routes[0].dst)).toBe('10.128.0.0/24');
+    expect(routes[0]?.dst && formatPrefix(routes[0].dst)).toBe('10.128.0.0/24');
   });
 
   test('IPv6 routes are added, replaced, listed, looked up and deleted', () => {
-    addAddress(lab.nl, { index, address: parseIpv6Interface('fd00:64::16/64'), noDad: true });
-    const dst = parseIpv6Prefix('fd00:10:5::/80');
-    const gateway = parseIpv6('fd00:64::17');
+    addAddress(lab.nl, { index, address: parseInterfaceAddress('fd00:64::16/64'), noDad: true });
+    const dst = parsePrefix('fd00:10:5::/80');
+    const gateway = parseIp('fd00:64::17');
     addRoute(lab.nl, { dst, gateway, outIndex: index, protocol: OURS });
-    replaceRoute(lab.nl, { dst, gateway: parseIpv6('fd00:64::18'), outIndex: index, protocol: OURS });
+    replaceRoute(lab.nl, { dst, gateway: parseIp('fd00:64::18'), outIndex: index, protocol: OURS });
     expect(lab.ip('-6', 'route', 'show', 'proto', String(OURS))).toMatchObject([
       { dst: 'fd00:10:5::/80', gateway: 'fd00:64::18', dev: 'br0' },
     ]);
     const [route, ...rest] = listRoutes(lab.nl, { family: 6, protocol: OURS });
     expect(rest).toEqual([]);
-    expect(route?.dst && formatIpv6Prefix(route.dst)).toBe('fd00:10:5::/80');
-    expect(lookUpRoute(lab.nl, parseIpv6('fd00:10:5::9'))?.gateway).toBe(parseIpv6('fd00:64::18'));
+    expect(route?.dst && formatPrefix(route.dst)).toBe('fd00:10:5::/80');
+    expect(lookUpRoute(lab.nl, parseIp('fd00:10:5::9'))?.gateway).toBe(parseIp('fd00:64::18'));
     addRoute(lab.nl, { family: 6, outIndex: index, protocol: OURS });
     expect(lab.ip('-6', 'route', 'show', 'default')).toMatchObject([{ dst: 'default', dev: 'br0' }]);
     for (const each of listRoutes(lab.nl, { family: 6, protocol: OURS })) deleteRoute(lab.nl, each);

@@ -2,20 +2,18 @@ import { AVAILABLE_BACKENDS as PREVIEWED_BACKENDS } from '@flannel-ts/flannel/ba
 import { type Lease, parseLeaseKey, parseLeaseValue } from '@flannel-ts/flannel/lease';
 import { parseNetworkConfig } from '@flannel-ts/flannel/network-config';
 import { udpV6Data } from '@flannel-ts/flannel/udp-data';
-import { parseIpv4 } from '@flannel-ts/inet/ipv4';
-import { parseIpv6 } from '@flannel-ts/inet/ipv6';
-import { parseIpv6Prefix } from '@flannel-ts/inet/ipv6-prefix';
-import { parseIpv4Prefix } from '@flannel-ts/inet/prefix';
+import { parseIp } from '@flannel-ts/inet/ip';
+import { parsePrefix } from '@flannel-ts/inet/prefix';
 import type { OwnNode } from './backend.ts';
 import { AVAILABLE_BACKENDS, createBackend } from './registry.ts';
 
 const lease = (subnet: string, publicIp: string, backendType = ''): Lease => ({
-  subnet: parseIpv4Prefix(subnet),
-  attributes: { publicIp: parseIpv4(publicIp), backendType },
+  subnet: parsePrefix(subnet, 4),
+  attributes: { publicIp: parseIp(publicIp, 4), backendType },
 });
 const node: OwnNode = {
-  external: { name: 'eth0', index: 2, mtu: 1500, address: parseIpv4('10.0.0.1'), publicIp: parseIpv4('203.0.113.1') },
-  subnet: parseIpv4Prefix('10.5.1.0/24'),
+  external: { name: 'eth0', index: 2, mtu: 1500, address: parseIp('10.0.0.1'), publicIp: parseIp('203.0.113.1') },
+  subnet: parsePrefix('10.5.1.0/24'),
   device: 'flannel0',
 };
 const config = (backend: object) => parseNetworkConfig(JSON.stringify({ Network: '10.5.0.0/16', Backend: backend }));
@@ -36,7 +34,7 @@ describe('udp', () => {
   const backend = createBackend(config({ Type: 'udp', Port: 9000 }));
 
   test('attributes() carries the public address and no type', () => {
-    expect(backend.attributes(node.external)).toEqual({ publicIp: parseIpv4('203.0.113.1'), backendType: '' });
+    expect(backend.attributes(node.external)).toEqual({ publicIp: parseIp('203.0.113.1'), backendType: '' });
     expect(backend.mtu(node.external)).toBe(1472);
   });
 
@@ -44,12 +42,12 @@ describe('udp', () => {
     expect(backend.desired(node, [])).toEqual({
       state: {
         links: [
-          { name: 'flannel0', kind: 'tun', mtu: 1472, addresses: [{ address: parseIpv4('10.5.1.0'), length: 32 }] },
+          { name: 'flannel0', kind: 'tun', mtu: 1472, addresses: [{ address: parseIp('10.5.1.0'), length: 32 }] },
         ],
-        routes: [{ dst: parseIpv4Prefix('10.5.0.0/16'), link: 'flannel0' }],
+        routes: [{ dst: parsePrefix('10.5.0.0/16'), link: 'flannel0' }],
       },
       refused: [],
-      overlay: { mtu: 1472, address: parseIpv4('10.5.1.0'), listen: parseIpv4('10.0.0.1'), port: 9000, peers: [] },
+      overlay: { mtu: 1472, address: parseIp('10.5.1.0'), listen: parseIp('10.0.0.1'), port: 9000, peers: [] },
     });
   });
 
@@ -60,8 +58,8 @@ describe('udp', () => {
       lease('10.5.2.0/24', '10.0.0.2'),
     ];
     expect(backend.desired(node, leases).overlay?.peers).toEqual([
-      { subnet: parseIpv4Prefix('10.5.2.0/24'), peer: parseIpv4('10.0.0.2') },
-      { subnet: parseIpv4Prefix('10.5.9.0/24'), peer: parseIpv4('10.0.0.9') },
+      { subnet: parsePrefix('10.5.2.0/24'), peer: parseIp('10.0.0.2') },
+      { subnet: parsePrefix('10.5.9.0/24'), peer: parseIp('10.0.0.9') },
     ]);
   });
 
@@ -70,7 +68,7 @@ describe('udp', () => {
       lease('10.5.1.128/25', '10.0.0.2'),
       lease('10.5.0.0/20', '10.0.0.3'),
       lease('10.5.77.0/24', '203.0.113.1'),
-      { subnet: parseIpv4Prefix('10.5.78.0/24'), attributes: { publicIpv6: parseIpv6('fd00::78'), backendType: '' } },
+      { subnet: parsePrefix('10.5.78.0/24'), attributes: { publicIpv6: parseIp('fd00::78'), backendType: '' } },
     ];
     expect(backend.desired(node, leases).overlay?.peers).toEqual([]);
   });
@@ -79,17 +77,17 @@ describe('udp', () => {
 describe('udp with IPv6', () => {
   const text = '{"Network":"10.5.0.0/16","EnableIPv6":true,"IPv6Network":"fd00::/48","Backend":{"Type":"udp"}}';
   const backend = createBackend(parseNetworkConfig(text));
-  const dualNode: OwnNode = { ...node, ipv6Subnet: parseIpv6Prefix('fd00:0:0:1::/64') };
+  const dualNode: OwnNode = { ...node, ipv6Subnet: parsePrefix('fd00:0:0:1::/64') };
   const dualLease = (n: number, ipv6: string, backendV6Data?: object): Lease => ({
-    subnet: parseIpv4Prefix(`10.5.${n}.0/24`),
-    ipv6Subnet: parseIpv6Prefix(ipv6),
-    attributes: { publicIp: parseIpv4(`10.0.0.${n}`), backendType: '', ...(backendV6Data && { backendV6Data }) },
+    subnet: parsePrefix(`10.5.${n}.0/24`),
+    ipv6Subnet: parsePrefix(ipv6, 6),
+    attributes: { publicIp: parseIp(`10.0.0.${n}`), backendType: '', ...(backendV6Data && { backendV6Data }) },
   });
 
   test('attributes() says that IPv6 is carried, and the IPv6 address where there is one', () => {
-    const publicIpv6 = parseIpv6('2001:db8::1');
+    const publicIpv6 = parseIp('2001:db8::1');
     expect(backend.attributes({ ...node.external, publicIpv6 })).toEqual({
-      publicIp: parseIpv4('203.0.113.1'),
+      publicIp: parseIp('203.0.113.1'),
       publicIpv6,
       backendType: '',
       backendV6Data: { Inner: 'IPv6' },
@@ -100,11 +98,11 @@ describe('udp with IPv6', () => {
   test('desired() has both addresses and routes', () => {
     const { state, overlay } = backend.desired(dualNode, []);
     expect(state.links[0]?.addresses).toEqual([
-      { address: parseIpv4('10.5.1.0'), length: 32 },
-      { address: parseIpv6('fd00:0:0:1::'), length: 128 },
+      { address: parseIp('10.5.1.0'), length: 32 },
+      { address: parseIp('fd00:0:0:1::'), length: 128 },
     ]);
-    expect(state.routes.map(({ dst }) => dst)).toEqual([parseIpv4Prefix('10.5.0.0/16'), parseIpv6Prefix('fd00::/48')]);
-    expect(overlay?.address6).toBe(parseIpv6('fd00:0:0:1::'));
+    expect(state.routes.map(({ dst }) => dst)).toEqual([parsePrefix('10.5.0.0/16'), parsePrefix('fd00::/48')]);
+    expect(overlay?.address6).toBe(parseIp('fd00:0:0:1::'));
   });
 
   test('desired() sends IPv6 only to those that say they carry it, and to nobody in the own subnet', () => {
@@ -117,7 +115,7 @@ describe('udp with IPv6', () => {
     const peers = backend.desired(dualNode, leases).overlay!.peers;
     expect(peers.filter(({ subnet }) => subnet.family === 4)).toHaveLength(4);
     expect(peers.filter(({ subnet }) => subnet.family === 6)).toEqual([
-      { subnet: parseIpv6Prefix('fd00:0:0:2::/64'), peer: parseIpv4('10.0.0.2') },
+      { subnet: parsePrefix('fd00:0:0:2::/64'), peer: parseIp('10.0.0.2') },
     ]);
   });
 
@@ -132,9 +130,9 @@ describe('udp over IPv6', () => {
   const dual = createBackend(
     parseNetworkConfig(`{"Network":"10.5.0.0/16",${IPV6},"Backend":{"Type":"udp","Mode":"ipv6"}}`),
   );
-  const publicIpv6 = parseIpv6('2001:db8::1');
+  const publicIpv6 = parseIp('2001:db8::1');
   const external = { name: 'eth0', index: 2, mtu: 1500, address: publicIpv6, publicIpv6 };
-  const ipv6Subnet = parseIpv6Prefix('fd00:0:0:1::/64');
+  const ipv6Subnet = parsePrefix('fd00:0:0:1::/64');
   const leaseOf = (key: string, value: string): Lease => ({
     ...parseLeaseKey(key)!,
     attributes: parseLeaseValue(value),
@@ -154,7 +152,7 @@ describe('udp over IPv6', () => {
 
   test('attributes() has the mark, and an address of IPv4 only where the network has it', () => {
     const backendV6Data = { Inner: 'IPv6', Outer: 'IPv6' };
-    const publicIp = parseIpv4('10.0.0.1');
+    const publicIp = parseIp('10.0.0.1');
     expect(alone.attributes({ ...external, publicIp })).toEqual({ publicIpv6, backendType: '', backendV6Data });
     expect(dual.attributes({ ...external, publicIp })).toEqual({
       publicIp,
@@ -177,7 +175,7 @@ describe('udp over IPv6', () => {
     expect(state).toEqual({
       state: {
         links: [{ name: 'flannel0', kind: 'tun', mtu: 1452, addresses: [{ address: ipv6Subnet.base, length: 128 }] }],
-        routes: [{ dst: parseIpv6Prefix('fd00::/48'), link: 'flannel0' }],
+        routes: [{ dst: parsePrefix('fd00::/48'), link: 'flannel0' }],
       },
       refused: [],
       overlay: {
@@ -186,19 +184,19 @@ describe('udp over IPv6', () => {
         listen: publicIpv6,
         port: 8285,
         peers: [
-          { subnet: parseIpv6Prefix('fd00:0:0:2::/64'), peer: parseIpv6('2001:db8::2') },
-          { subnet: parseIpv6Prefix('fd00:0:0:5::/64'), peer: parseIpv6('2001:db8::5') },
+          { subnet: parsePrefix('fd00:0:0:2::/64'), peer: parseIp('2001:db8::2') },
+          { subnet: parsePrefix('fd00:0:0:5::/64'), peer: parseIp('2001:db8::5') },
         ],
       },
     });
   });
 
   test('desired() has routes of both families to those that say they are reached by IPv6, and to nobody else', () => {
-    const own = { external, subnet: parseIpv4Prefix('10.5.1.0/24'), ipv6Subnet, device: 'flannel0' };
+    const own = { external, subnet: parsePrefix('10.5.1.0/24'), ipv6Subnet, device: 'flannel0' };
     expect(dual.desired(own, leases).overlay!.peers).toEqual([
-      { subnet: parseIpv4Prefix('10.5.2.0/24'), peer: parseIpv6('2001:db8::2') },
-      { subnet: parseIpv6Prefix('fd00:0:0:2::/64'), peer: parseIpv6('2001:db8::2') },
-      { subnet: parseIpv6Prefix('fd00:0:0:5::/64'), peer: parseIpv6('2001:db8::5') },
+      { subnet: parsePrefix('10.5.2.0/24'), peer: parseIp('2001:db8::2') },
+      { subnet: parsePrefix('fd00:0:0:2::/64'), peer: parseIp('2001:db8::2') },
+      { subnet: parsePrefix('fd00:0:0:5::/64'), peer: parseIp('2001:db8::5') },
     ]);
   });
 
@@ -207,10 +205,10 @@ describe('udp over IPv6', () => {
       parseNetworkConfig(`{"EnableIPv4":false,${IPV6},"Backend":{"Type":"udp","Mode":"ipv4"}}`),
     );
     const state = over4.desired({ external: node.external, ipv6Subnet, device: 'flannel0' }, leases);
-    expect(state.overlay).toMatchObject({ mtu: 1472, listen: parseIpv4('10.0.0.1') });
-    expect(state.overlay!.peers).toEqual([{ subnet: parseIpv6Prefix('fd00:0:0:4::/64'), peer: parseIpv4('10.0.0.4') }]);
+    expect(state.overlay).toMatchObject({ mtu: 1472, listen: parseIp('10.0.0.1') });
+    expect(state.overlay!.peers).toEqual([{ subnet: parsePrefix('fd00:0:0:4::/64'), peer: parseIp('10.0.0.4') }]);
     expect(over4.attributes(node.external)).toEqual({
-      publicIp: parseIpv4('203.0.113.1'),
+      publicIp: parseIp('203.0.113.1'),
       backendType: '',
       backendV6Data: { Inner: 'IPv6' },
     });

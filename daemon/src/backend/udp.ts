@@ -8,7 +8,6 @@ import type { Lease, LeaseAttributes, NodeAddresses } from '@flannel-ts/flannel/
 import { type NetworkConfig, outerMode } from '@flannel-ts/flannel/network-config';
 import { carriesIpv6, outerModeOf, udpV6Data } from '@flannel-ts/flannel/udp-data';
 import type { Ip } from '@flannel-ts/inet/ip';
-import { compareIpv6Prefixes, ipv6PrefixesOverlap } from '@flannel-ts/inet/ipv6-prefix';
 import { comparePrefixes, prefixesOverlap } from '@flannel-ts/inet/prefix';
 import type { OverlayPeer } from '../datapath/datapath.ts';
 import { DaemonError } from '../errors.ts';
@@ -116,8 +115,8 @@ function peersOf(node: OwnNode, mode: OuterMode, leases: readonly Lease[]): Over
   const ipv6 = others
     .filter(({ lease: { attributes } }) => carriesIpv6(attributes))
     .flatMap(({ lease: { ipv6Subnet: subnet }, peer }) => (own6 && subnet ? [{ subnet, peer }] : []))
-    .filter(({ subnet }) => !(own6 && ipv6PrefixesOverlap(subnet, own6)))
-    .sort((a, b) => compareIpv6Prefixes(a.subnet, b.subnet));
+    .filter(({ subnet }) => !(own6 && prefixesOverlap(subnet, own6)))
+    .sort((a, b) => comparePrefixes(a.subnet, b.subnet));
   return [...ipv4, ...ipv6];
 }
 

@@ -6,13 +6,12 @@ import type { NetworkConfig } from '@flannel-ts/flannel/network-config';
 import type { Ip } from '@flannel-ts/inet/ip';
 import type { Ipv4 } from '@flannel-ts/inet/ipv4';
 import type { Ipv6 } from '@flannel-ts/inet/ipv6';
-import type { Ipv6Prefix } from '@flannel-ts/inet/ipv6-prefix';
 import type { Port } from '@flannel-ts/inet/port';
-import type { Ipv4Prefix } from '@flannel-ts/inet/prefix';
+import type { Prefix } from '@flannel-ts/inet/prefix';
 
 export interface OverlayPeer {
   /** The pods behind the peer. */
-  readonly subnet: Ipv4Prefix | Ipv6Prefix;
+  readonly subnet: Prefix;
   /** Where datagrams for them are sent: of the family by which nodes reach each other, whatever is inside. */
   readonly peer: Ip;
 }

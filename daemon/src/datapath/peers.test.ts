@@ -1,11 +1,10 @@
 import { parseIp } from '@flannel-ts/inet/ip';
-import { parseIpv6Prefix } from '@flannel-ts/inet/ipv6-prefix';
-import { parseIpv4Prefix } from '@flannel-ts/inet/prefix';
+import { parsePrefix } from '@flannel-ts/inet/prefix';
 import type { OverlayPeer } from './datapath.ts';
 import { changePeers, diffPeers, peersOf } from './peers.ts';
 
 const peer = (subnet: string, address: string): OverlayPeer => ({
-  subnet: subnet.includes(':') ? parseIpv6Prefix(subnet) : parseIpv4Prefix(subnet),
+  subnet: subnet.includes(':') ? parsePrefix(subnet) : parsePrefix(subnet),
   peer: parseIp(address),
 });
 const before = [peer('10.5.1.0/24', '10.0.0.1'), peer('10.5.2.0/24', '10.0.0.2'), peer('fd00::/64', '10.0.0.2')];

@@ -1,13 +1,12 @@
 import { parseNetworkConfig } from '@flannel-ts/flannel/network-config';
-import { parseIpv6Prefix } from '@flannel-ts/inet/ipv6-prefix';
-import { parseIpv4Prefix } from '@flannel-ts/inet/prefix';
+import { parsePrefix } from '@flannel-ts/inet/prefix';
 import { renderTable } from '@flannel-ts/nft/ruleset';
 import { desiredTables, overlayOf } from './rules.ts';
 
 const ALL = { masquerade: true, forward: true, fullyRandom: true };
 const dual = overlayOf(parseNetworkConfig('{"Network":"10.244.0.0/16","EnableIPv6":true,"IPv6Network":"fd00::/48"}'), {
-  subnet: parseIpv4Prefix('10.244.7.0/24'),
-  ipv6Subnet: parseIpv6Prefix('fd00:0:0:7::/64'),
+  subnet: parsePrefix('10.244.7.0/24'),
+  ipv6Subnet: parsePrefix('fd00:0:0:7::/64'),
 });
 const { ipv4 } = dual;
 
@@ -61,7 +60,7 @@ describe('masquerade', () => {
 
   test('overlayOf() has no family that is off', () => {
     const config = parseNetworkConfig('{"Network":"10.244.0.0/16"}');
-    expect(overlayOf(config, { subnet: parseIpv4Prefix('10.244.7.0/24') })).toEqual({
+    expect(overlayOf(config, { subnet: parsePrefix('10.244.7.0/24') })).toEqual({
       ipv4: { network: '10.244.0.0/16', subnet: '10.244.7.0/24' },
     });
   });

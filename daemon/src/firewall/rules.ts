@@ -6,8 +6,7 @@
  */
 import type { LeaseSubnets } from '@flannel-ts/flannel/lease';
 import type { NetworkConfig } from '@flannel-ts/flannel/network-config';
-import { formatIpv6Prefix } from '@flannel-ts/inet/ipv6-prefix';
-import { formatIpv4Prefix } from '@flannel-ts/inet/prefix';
+import { formatPrefix } from '@flannel-ts/inet/prefix';
 import {
   type Chain,
   type MasqueradeFlag,
@@ -64,11 +63,11 @@ export function overlayOf(
   return {
     ...(config.enableIpv4 &&
       lease.subnet && {
-        ipv4: { network: formatIpv4Prefix(config.network), subnet: formatIpv4Prefix(lease.subnet) },
+        ipv4: { network: formatPrefix(config.network), subnet: formatPrefix(lease.subnet) },
       }),
     ...(config.ipv6 &&
       lease.ipv6Subnet && {
-        ipv6: { network: formatIpv6Prefix(config.ipv6.network), subnet: formatIpv6Prefix(lease.ipv6Subnet) },
+        ipv6: { network: formatPrefix(config.ipv6.network), subnet: formatPrefix(lease.ipv6Subnet) },
       }),
   };
 }

@@ -1,8 +1,8 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { parseLeaseKey, parseLeaseValue } from '@flannel-ts/flannel/lease';
-import { parseIpv4 } from '@flannel-ts/inet/ipv4';
-import { parseIpv4Prefix } from '@flannel-ts/inet/prefix';
+import { parseIp } from '@flannel-ts/inet/ip';
+import { parsePrefix } from '@flannel-ts/inet/prefix';
 import { Control } from '../datapath/tun/engine/control.ts';
 import { claimSlots, PEER_STRIDE, setAbility, TOTAL, takeRoutes } from '../datapath/tun/engine/shared.ts';
 import { slotOf } from '../datapath/tun/engine/slots.ts';
@@ -23,8 +23,8 @@ const DAEMON: Facts = {
 
 function serving(): Facts {
   const control = new Control();
-  const peer = parseIpv4('192.0.2.2');
-  control.setRoutes([{ subnet: parseIpv4Prefix('10.2.0.0/24'), peer }]);
+  const peer = parseIp('192.0.2.2');
+  control.setRoutes([{ subnet: parsePrefix('10.2.0.0/24'), peer }]);
   const [row] = takeRoutes(control.shared)!.peers;
   claimSlots(control.shared, [row!]);
   control.shared.peers[slotOf(row!.peer) * PEER_STRIDE] = 7;
@@ -37,8 +37,8 @@ function serving(): Facts {
       dataPath: { engine: 'fast', starts: 3, failures: 2, counters: control.counters() },
       reconcile: { passes: 9, failedPasses: 1, changes: 4 },
       lease: {
-        subnet: parseIpv4Prefix('10.1.0.0/24'),
-        attributes: { publicIp: parseIpv4('192.0.2.1'), backendType: '' },
+        subnet: parsePrefix('10.1.0.0/24'),
+        attributes: { publicIp: parseIp('192.0.2.1'), backendType: '' },
       },
       leaseEnd: 1_700_000_000_499,
       leases: 2,

@@ -1,8 +1,7 @@
 import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { parseIpv6Prefix } from '@flannel-ts/inet/ipv6-prefix';
-import { parseIpv4Prefix } from '@flannel-ts/inet/prefix';
+import { parsePrefix } from '@flannel-ts/inet/prefix';
 import { pino } from 'pino';
 import { keepSubnetFile, readPreviousSubnets, writeSubnetFile } from './subnet-file.ts';
 
@@ -32,11 +31,11 @@ test('writeSubnetFile() makes the directory, mode 0644 whatever the umask, and l
 test('readPreviousSubnets() gives the subnets, and undefined for no file or a bad one', () => {
   expect(readPreviousSubnets(file, log)).toBeUndefined();
   writeSubnetFile(file, TEXT);
-  expect(readPreviousSubnets(file, log)).toEqual({ subnet: parseIpv4Prefix('10.5.72.0/24') });
+  expect(readPreviousSubnets(file, log)).toEqual({ subnet: parsePrefix('10.5.72.0/24') });
   writeSubnetFile(file, `FLANNEL_IPV6_NETWORK=fd00::/48\nFLANNEL_IPV6_SUBNET=fd00:0:0:7::1/64\n${TEXT}`);
   expect(readPreviousSubnets(file, log)).toEqual({
-    subnet: parseIpv4Prefix('10.5.72.0/24'),
-    ipv6Subnet: parseIpv6Prefix('fd00:0:0:7::/64'),
+    subnet: parsePrefix('10.5.72.0/24'),
+    ipv6Subnet: parsePrefix('fd00:0:0:7::/64'),
   });
   writeSubnetFile(file, 'FLANNEL_SUBNET=nonsense\n');
   expect(readPreviousSubnets(file, log)).toBeUndefined();

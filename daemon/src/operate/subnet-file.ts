@@ -13,8 +13,7 @@ import {
 import path from 'node:path';
 import type { LeaseSubnets } from '@flannel-ts/flannel/lease';
 import { parseSubnetEnv } from '@flannel-ts/flannel/subnet-env';
-import { formatIpv6Prefix, ipv6InterfacePrefix } from '@flannel-ts/inet/ipv6-prefix';
-import { formatIpv4Prefix, interfacePrefix } from '@flannel-ts/inet/prefix';
+import { formatPrefix, interfacePrefix } from '@flannel-ts/inet/prefix';
 import type { Logger } from 'pino';
 import { sleep } from '../abort.ts';
 import { messageOf } from '../errors.ts';
@@ -27,7 +26,7 @@ export function readPreviousSubnets(file: string, log: Logger): Partial<LeaseSub
     const { subnet, ipv6Subnet } = parseSubnetEnv(text, file);
     return {
       ...(subnet && { subnet: interfacePrefix(subnet) }),
-      ...(ipv6Subnet && { ipv6Subnet: ipv6InterfacePrefix(ipv6Subnet) }),
+      ...(ipv6Subnet && { ipv6Subnet: interfacePrefix(ipv6Subnet) }),
     };
   } catch (error) {
     log.warn(`The subnet used before is not known: ${messageOf(error)}`);
@@ -39,7 +38,7 @@ export function readPreviousSubnets(file: string, log: Logger): Partial<LeaseSub
 export function readPreviousNetworks(file: string): string[] {
   try {
     const { networks, ipv6Networks } = parseSubnetEnv(readText(file) ?? '', file);
-    return [...networks.map(formatIpv4Prefix), ...ipv6Networks.map(formatIpv6Prefix)];
+    return [...networks.map(formatPrefix), ...ipv6Networks.map(formatPrefix)];
   } catch {
     return [];
   }

@@ -3,8 +3,7 @@
  * there; nothing here knows how it comes about.
  */
 import type { Ip } from '@flannel-ts/inet/ip';
-import type { Ipv6Interface, Ipv6Prefix } from '@flannel-ts/inet/ipv6-prefix';
-import type { Ipv4Interface, Ipv4Prefix } from '@flannel-ts/inet/prefix';
+import type { InterfaceAddress, Prefix } from '@flannel-ts/inet/prefix';
 
 /** What a device of one kind has beside what all have. `kind` is the kernel's word (IFLA_INFO_KIND). */
 export type LinkAttributes =
@@ -16,12 +15,12 @@ export type DesiredLink = LinkAttributes & {
   /** A device of this name and another kind is not ours. */
   readonly name: string;
   readonly mtu: number;
-  readonly addresses: readonly (Ipv4Interface | Ipv6Interface)[];
+  readonly addresses: readonly InterfaceAddress[];
 };
 
 /** A route in the main table, marked with our protocol number. */
 export interface DesiredRoute {
-  readonly dst: Ipv4Prefix | Ipv6Prefix;
+  readonly dst: Prefix;
   /** Name of the device. */
   readonly link: string;
   readonly gateway?: Ip;

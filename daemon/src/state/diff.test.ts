@@ -1,15 +1,14 @@
-import { parseIpv4 } from '@flannel-ts/inet/ipv4';
-import { parseIpv6Interface, parseIpv6Prefix } from '@flannel-ts/inet/ipv6-prefix';
-import { parseIpv4Interface, parseIpv4Prefix } from '@flannel-ts/inet/prefix';
+import { parseIp } from '@flannel-ts/inet/ip';
+import { parseInterfaceAddress, parsePrefix } from '@flannel-ts/inet/prefix';
 import type { DesiredState } from './desired.ts';
 import { type ActualState, describeChange, diffState, missingLinks } from './diff.ts';
 
 const desired: DesiredState = {
-  links: [{ name: 'flannel0', kind: 'tun', mtu: 1472, addresses: [parseIpv4Interface('10.5.1.0/32')] }],
-  routes: [{ dst: parseIpv4Prefix('10.5.0.0/16'), link: 'flannel0' }],
+  links: [{ name: 'flannel0', kind: 'tun', mtu: 1472, addresses: [parseInterfaceAddress('10.5.1.0/32')] }],
+  routes: [{ dst: parsePrefix('10.5.0.0/16'), link: 'flannel0' }],
 };
-const link = { name: 'flannel0', index: 5, mtu: 1472, up: true, addresses: [parseIpv4Interface('10.5.1.0/32')] };
-const route = { dst: parseIpv4Prefix('10.5.0.0/16'), link: 'flannel0', priority: 0 };
+const link = { name: 'flannel0', index: 5, mtu: 1472, up: true, addresses: [parseInterfaceAddress('10.5.1.0/32')] };
+const route = { dst: parsePrefix('10.5.0.0/16'), link: 'flannel0', priority: 0 };
 const asDesired: ActualState = { links: [link], routes: [route] };
 const changes = (actual: Partial<ActualState>) =>
   diffState(desired, { ...asDesired, ...actual }).map((change) => describeChange(change));
@@ -35,7 +34,7 @@ describe('diffState()', () => {
   });
 
   test('diffState() adds the right address before it removes a wrong one', () => {
-    const wrong = { ...link, addresses: [parseIpv4Interface('10.5.9.0/32')] };
+    const wrong = { ...link, addresses: [parseInterfaceAddress('10.5.9.0/32')] };
     expect(changes({ links: [wrong] })).toEqual([
       'address add 10.5.1.0/32 dev flannel0',
       'address delete 10.5.9.0/32 dev flannel0',
@@ -44,8 +43,8 @@ describe('diffState()', () => {
 
   test('diffState() deletes routes of ours that nothing wants any more', () => {
     const stale = [
-      { dst: parseIpv4Prefix('10.9.0.0/16'), link: 'eth0', gateway: parseIpv4('10.0.0.9'), priority: 0 },
-      { dst: parseIpv4Prefix('10.8.0.0/16'), link: undefined, priority: 0 },
+      { dst: parsePrefix('10.9.0.0/16'), link: 'eth0', gateway: parseIp('10.0.0.9'), priority: 0 },
+      { dst: parsePrefix('10.8.0.0/16'), link: undefined, priority: 0 },
       { ...route, priority: 50 },
     ];
     expect(changes({ routes: [route, ...stale] })).toEqual([
@@ -56,7 +55,7 @@ describe('diffState()', () => {
   });
 
   test('diffState() replaces a route that leads elsewhere, in one step', () => {
-    expect(changes({ routes: [{ ...route, link: 'eth0', gateway: parseIpv4('10.0.0.9') }] })).toEqual([
+    expect(changes({ routes: [{ ...route, link: 'eth0', gateway: parseIp('10.0.0.9') }] })).toEqual([
       'route replace 10.5.0.0/16 dev flannel0',
     ]);
   });
@@ -64,10 +63,10 @@ describe('diffState()', () => {
 
 test('diffState() puts the IPv6 side right, and leaves the IPv4 side as it is', () => {
   const dual: DesiredState = {
-    links: [{ ...desired.links[0]!, addresses: [...link.addresses, parseIpv6Interface('fd00:0:0:1::/128')] }],
-    routes: [...desired.routes, { dst: parseIpv6Prefix('fd00::/48'), link: 'flannel0' }],
+    links: [{ ...desired.links[0]!, addresses: [...link.addresses, parseInterfaceAddress('fd00:0:0:1::/128')] }],
+    routes: [...desired.routes, { dst: parsePrefix('fd00::/48'), link: 'flannel0' }],
   };
-  const stale = { dst: parseIpv6Prefix('fd09::/48'), link: 'flannel0', priority: 0 };
+  const stale = { dst: parsePrefix('fd09::/48'), link: 'flannel0', priority: 0 };
   const actual = { links: [link], routes: [route, stale] };
   expect(diffState(dual, actual).map(describeChange)).toEqual([
     'route delete fd09::/48 dev flannel0',

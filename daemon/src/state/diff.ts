@@ -1,39 +1,29 @@
 /** What has to be done so that the kernel is as desired. Pure: values in, values out. */
-import { formatIpv4, type Ipv4 } from '@flannel-ts/inet/ipv4';
-import { formatIpv6, type Ipv6 } from '@flannel-ts/inet/ipv6';
+import { formatIp, type Ip } from '@flannel-ts/inet/ip';
 import {
-  formatIpv6Interface,
-  formatIpv6Prefix,
-  type Ipv6Interface,
-  type Ipv6Prefix,
-  sameIpv6Prefix,
-} from '@flannel-ts/inet/ipv6-prefix';
-import {
-  formatIpv4Interface,
-  formatIpv4Prefix,
-  type Ipv4Interface,
-  type Ipv4Prefix,
+  formatInterfaceAddress,
+  formatPrefix,
+  type InterfaceAddress,
+  type Prefix,
+  sameInterfaceAddress,
   samePrefix,
 } from '@flannel-ts/inet/prefix';
 import type { DesiredLink, DesiredRoute, DesiredState } from './desired.ts';
-
-type AnyPrefix = Ipv4Prefix | Ipv6Prefix;
-type AnyInterface = Ipv4Interface | Ipv6Interface;
 
 export interface ActualLink {
   readonly name: string;
   readonly index: number;
   readonly mtu: number;
   readonly up: boolean;
-  readonly addresses: readonly AnyInterface[];
+  readonly addresses: readonly InterfaceAddress[];
 }
 
 /** A route in the main table with our protocol id, as far as it is one that we make. */
 export interface ActualRoute {
-  readonly dst: AnyPrefix;
+  readonly dst: Prefix;
   /** Undefined for what we never make: a blackhole, several next hops. */
   readonly link: string | undefined;
-  readonly gateway?: Ipv4 | Ipv6;
+  readonly gateway?: Ip;
   /** 0 when it is the kernel's default for the family. */
   readonly priority: number;
 }
@@ -45,7 +35,7 @@ export interface ActualState {
 
 export type Change =
   | { readonly type: 'set-link'; readonly link: string; readonly mtu?: number; readonly up?: true }
-  | { readonly type: 'add-address' | 'delete-address'; readonly link: string; readonly address: AnyInterface }
+  | { readonly type: 'add-address' | 'delete-address'; readonly link: string; readonly address: InterfaceAddress }
   | { readonly type: 'replace-route'; readonly route: DesiredRoute }
   | { readonly type: 'delete-route'; readonly route: ActualRoute };
 
@@ -78,7 +68,7 @@ export function describeChange(change: Change): string {
       return `link set ${change.link}${change.mtu === undefined ? '' : ` mtu ${change.mtu}`}${change.up ? ' up' : ''}`;
     case 'add-address':
     case 'delete-address':
-      return `address ${verb(change.type)} ${formatInterface(change.address)} dev ${change.link}`;
+      return `address ${verb(change.type)} ${formatInterfaceAddress(change.address)} dev ${change.link}`;
     case 'replace-route':
     case 'delete-route': {
       const { dst, link, gateway } = change.route;
@@ -96,8 +86,12 @@ function diffLink(wanted: DesiredLink, there: ActualLink): Change[] {
   const changes: Change[] = [];
   const mtu = there.mtu === wanted.mtu ? {} : { mtu: wanted.mtu };
   const up = there.up ? {} : ({ up: true } as const);
-  const missing = wanted.addresses.filter((address) => !there.addresses.some((other) => sameAddress(address, other)));
-  const surplus = there.addresses.filter((address) => !wanted.addresses.some((other) => sameAddress(address, other)));
+  const missing = wanted.addresses.filter(
+    (address) => !there.addresses.some((other) => sameInterfaceAddress(address, other)),
+  );
+  const surplus = there.addresses.filter(
+    (address) => !wanted.addresses.some((other) => sameInterfaceAddress(address, other)),
+  );
   // The new one first: with the last address of a device its routes go, too.
   for (const address of missing) changes.push({ type: 'add-address', link: wanted.name, address });
   for (const address of surplus) changes.push({ type: 'delete-address', link: wanted.name, address });
@@ -105,39 +99,16 @@ function diffLink(wanted: DesiredLink, there: ActualLink): Change[] {
   return changes;
 }
 
-function sameAddress(a: AnyInterface, b: AnyInterface): boolean {
-  return a.address === b.address && a.length === b.length;
-}
-
 /** Of a wanted destination only another priority is surplus: everything else is put right by replacing. */
 function isSurplus(there: ActualRoute, wanted: readonly DesiredRoute[]): boolean {
-  return there.priority !== 0 || !wanted.some((route) => sameDestination(route.dst, there.dst));
+  return there.priority !== 0 || !wanted.some((route) => samePrefix(route.dst, there.dst));
 }
 
 function sameRoute(there: ActualRoute, wanted: DesiredRoute): boolean {
   return (
     there.priority === 0 &&
-    sameDestination(there.dst, wanted.dst) &&
+    samePrefix(there.dst, wanted.dst) &&
     there.link === wanted.link &&
     there.gateway === wanted.gateway
   );
-}
-
-function sameDestination(a: AnyPrefix, b: AnyPrefix): boolean {
-  if (a.family === 4 || b.family === 4) return a.family === 4 && b.family === 4 && samePrefix(a, b);
-  return sameIpv6Prefix(a, b);
-}
-
-function formatPrefix(prefix: AnyPrefix): string {
-  return prefix.family === 4 ? formatIpv4Prefix(prefix) : formatIpv6Prefix(prefix);
-}
-
-function formatIp(ip: Ipv4 | Ipv6): string {
-  return typeof ip === 'number' ? formatIpv4(ip) : formatIpv6(ip);
-}
-
-function formatInterface(address: AnyInterface): string {
-  return typeof address.address === 'number'
-    ? formatIpv4Interface(address as Ipv4Interface)
-    : formatIpv6Interface(address as Ipv6Interface);
 }

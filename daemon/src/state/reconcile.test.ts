@@ -1,12 +1,12 @@
-import { parseIpv4Interface, parseIpv4Prefix } from '@flannel-ts/inet/prefix';
+import { parseInterfaceAddress, parsePrefix } from '@flannel-ts/inet/prefix';
 import { pino } from 'pino';
 import type { DesiredState } from './desired.ts';
 import { type ActualState, type Change, describeChange } from './diff.ts';
 import { Reconciler, type StateKernel } from './reconcile.ts';
 
 const desired: DesiredState = {
-  links: [{ name: 'flannel0', kind: 'tun', mtu: 1472, addresses: [parseIpv4Interface('10.5.1.0/32')] }],
-  routes: [{ dst: parseIpv4Prefix('10.5.0.0/16'), link: 'flannel0' }],
+  links: [{ name: 'flannel0', kind: 'tun', mtu: 1472, addresses: [parseInterfaceAddress('10.5.1.0/32')] }],
+  routes: [{ dst: parsePrefix('10.5.0.0/16'), link: 'flannel0' }],
 };
 
 /** A kernel that can forget things and refuse them. */

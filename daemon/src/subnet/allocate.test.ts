@@ -1,21 +1,19 @@
 import type { LeaseSubnets, NodeAddresses } from '@flannel-ts/flannel/lease';
 import { parseNetworkConfig } from '@flannel-ts/flannel/network-config';
-import { parseIpv4 } from '@flannel-ts/inet/ipv4';
-import { parseIpv6 } from '@flannel-ts/inet/ipv6';
-import { parseIpv6Prefix } from '@flannel-ts/inet/ipv6-prefix';
-import { formatIpv4Prefix, parseIpv4Prefix, prefixesOverlap } from '@flannel-ts/inet/prefix';
+import { parseIp } from '@flannel-ts/inet/ip';
+import { formatPrefix, parsePrefix, prefixesOverlap } from '@flannel-ts/inet/prefix';
 import fc from 'fast-check';
 import { allocateSubnet, fitsConfig, freeSubnets, type Occupied, type SubnetRange } from './allocate.ts';
 
 const config: SubnetRange = {
   enableIpv4: true,
   subnetLength: 24,
-  subnetMin: parseIpv4('10.3.1.0'),
-  subnetMax: parseIpv4('10.3.255.0'),
+  subnetMin: parseIp('10.3.1.0'),
+  subnetMax: parseIp('10.3.255.0'),
 };
-const own = { publicIp: parseIpv4('192.168.0.1') };
-const other = { publicIp: parseIpv4('192.168.0.2') };
-const lease = (subnet: string, node = other): Occupied => ({ subnet: parseIpv4Prefix(subnet), node });
+const own = { publicIp: parseIp('192.168.0.1') };
+const other = { publicIp: parseIp('192.168.0.2') };
+const lease = (subnet: string, node = other): Occupied => ({ subnet: parsePrefix(subnet, 4), node });
 
 describe('allocateSubnet()', () => {
   test('allocateSubnet() reuses the lease of the same public address', () => {
@@ -29,7 +27,7 @@ describe('allocateSubnet()', () => {
 
   test('allocateSubnet() prefers the subnet used last when the node has two leases', () => {
     const occupied = [lease('10.3.8.0/24', own), lease('10.3.9.0/24', own)];
-    const previous = { subnet: parseIpv4Prefix('10.3.9.0/24') };
+    const previous = { subnet: parsePrefix('10.3.9.0/24') };
     expect(allocateSubnet({ config, occupied, node: own, previous, random: 0 })).toMatchObject({
       existing: occupied[1],
     });
@@ -41,23 +39,23 @@ describe('allocateSubnet()', () => {
     const result = allocateSubnet({ config, occupied: [outside, otherLength], node: own, random: 0 });
     expect(result).toMatchObject({
       kind: 'create',
-      subnets: { subnet: parseIpv4Prefix('10.3.1.0/24') },
+      subnets: { subnet: parsePrefix('10.3.1.0/24') },
       stale: [outside, otherLength],
     });
   });
 
   test('allocateSubnet() takes the previous subnet when it is free, and not when it is leased or outside', () => {
-    const previous = { subnet: parseIpv4Prefix('10.3.77.0/24') };
+    const previous = { subnet: parsePrefix('10.3.77.0/24') };
     const occupied = [lease('10.3.77.0/24')];
     expect(allocateSubnet({ config, occupied: [], node: own, previous, random: 0 })).toMatchObject({
       subnets: previous,
     });
     expect(allocateSubnet({ config, occupied, node: own, previous, random: 0 })).toMatchObject({
-      subnets: { subnet: parseIpv4Prefix('10.3.1.0/24') },
+      subnets: { subnet: parsePrefix('10.3.1.0/24') },
     });
-    const outside = { subnet: parseIpv4Prefix('10.4.77.0/24') };
+    const outside = { subnet: parsePrefix('10.4.77.0/24') };
     expect(allocateSubnet({ config, occupied: [], node: own, previous: outside, random: 0 })).toMatchObject({
-      subnets: { subnet: parseIpv4Prefix('10.3.1.0/24') },
+      subnets: { subnet: parsePrefix('10.3.1.0/24') },
     });
   });
 
@@ -87,8 +85,7 @@ describe('allocateSubnet()', () => {
         const result = allocateSubnet({ config, occupied: leases, node: own, random });
         if (result.kind !== 'create') return result.kind === 'none';
         const clash = leases.find((taken) => prefixesOverlap(taken.subnet!, result.subnets.subnet!));
-        if (clash)
-          throw new Error(`${formatIpv4Prefix(result.subnets.subnet!)} overlaps ${formatIpv4Prefix(clash.subnet!)}`);
+        if (clash) throw new Error(`${formatPrefix(result.subnets.subnet!)} overlaps ${formatPrefix(clash.subnet!)}`);
         return fitsConfig(config, result.subnets);
       }),
     );
@@ -98,7 +95,7 @@ describe('allocateSubnet()', () => {
 describe('with IPv6', () => {
   const network = parseNetworkConfig('{"Network":"10.3.0.0/16","EnableIPv6":true,"IPv6Network":"fd00::/48"}');
   const dual = (subnet: string, ipv6: string, node = other): Occupied => {
-    return { subnet: parseIpv4Prefix(subnet), ipv6Subnet: parseIpv6Prefix(ipv6), node };
+    return { subnet: parsePrefix(subnet, 4), ipv6Subnet: parsePrefix(ipv6, 6), node };
   };
   const allocate = (occupied: Occupied[], previous: Partial<LeaseSubnets> = {}) =>
     allocateSubnet({ config: network, occupied, node: own, previous, random: 0 });
@@ -108,7 +105,7 @@ describe('with IPv6', () => {
     expect(allocate(occupied)).toEqual({
       kind: 'create',
       stale: [],
-      subnets: { subnet: parseIpv4Prefix('10.3.3.0/24'), ipv6Subnet: parseIpv6Prefix('fd00:0:0:3::/64') },
+      subnets: { subnet: parsePrefix('10.3.3.0/24'), ipv6Subnet: parsePrefix('fd00:0:0:3::/64') },
     });
   });
 
@@ -117,7 +114,7 @@ describe('with IPv6', () => {
     const previous = { subnet: subnet!, ipv6Subnet: ipv6Subnet! };
     expect(allocate([], previous)).toMatchObject({ subnets: previous });
     expect(allocate([dual('10.3.77.0/24', 'fd00:0:0:9::/64')], previous)).toMatchObject({
-      subnets: { subnet: parseIpv4Prefix('10.3.1.0/24'), ipv6Subnet },
+      subnets: { subnet: parsePrefix('10.3.1.0/24'), ipv6Subnet },
     });
   });
 
@@ -148,16 +145,16 @@ describe('with IPv6', () => {
 
 describe('with IPv6 alone', () => {
   const network = parseNetworkConfig('{"EnableIPv4":false,"EnableIPv6":true,"IPv6Network":"fd00::/48"}');
-  const [self, another] = [{ publicIpv6: parseIpv6('2001:db8::1') }, { publicIpv6: parseIpv6('2001:db8::2') }];
+  const [self, another] = [{ publicIpv6: parseIp('2001:db8::1') }, { publicIpv6: parseIp('2001:db8::2') }];
   const alone = (ipv6: string, node: NodeAddresses = another): Occupied => {
-    return { ipv6Subnet: parseIpv6Prefix(ipv6), node };
+    return { ipv6Subnet: parsePrefix(ipv6, 6), node };
   };
   const allocate = (occupied: Occupied[], previous: Partial<LeaseSubnets> = {}) =>
     allocateSubnet({ config: network, occupied, node: self, previous, random: 0 });
 
   test('allocateSubnet() takes a free subnet and none of IPv4', () => {
     const occupied = [alone('fd00:0:0:1::/64'), lease('10.3.1.0/24')];
-    const subnets = { ipv6Subnet: parseIpv6Prefix('fd00:0:0:2::/64') };
+    const subnets = { ipv6Subnet: parsePrefix('fd00:0:0:2::/64') };
     expect(allocate(occupied)).toEqual({ kind: 'create', stale: [], subnets });
     expect(allocate([alone('fd00::/48')])).toMatchObject({ kind: 'none' });
   });
@@ -169,9 +166,9 @@ describe('with IPv6 alone', () => {
   });
 
   test('allocateSubnet() leaves a node its subnet when IPv4 is turned off, or on again', () => {
-    const node = { ...self, publicIp: parseIpv4('192.168.0.1') };
+    const node = { ...self, publicIp: parseIp('192.168.0.1') };
     const { ipv6Subnet } = alone('fd00:0:0:9::/64');
-    const both: Occupied = { subnet: parseIpv4Prefix('10.3.9.0/24'), ipv6Subnet: ipv6Subnet!, node };
+    const both: Occupied = { subnet: parsePrefix('10.3.9.0/24'), ipv6Subnet: ipv6Subnet!, node };
     const subnets = { ipv6Subnet };
     expect(allocate([both])).toEqual({ kind: 'create', stale: [both], subnets });
     const before = alone('fd00:0:0:9::/64', self);
@@ -179,15 +176,15 @@ describe('with IPv6 alone', () => {
     expect(allocateSubnet({ config, occupied: [before], node, random: 0 })).toEqual({
       kind: 'create',
       stale: [before],
-      subnets: { subnet: parseIpv4Prefix('10.3.1.0/24'), ipv6Subnet },
+      subnets: { subnet: parsePrefix('10.3.1.0/24'), ipv6Subnet },
     });
   });
 
   test('fitsConfig() wants no subnet of IPv4', () => {
     expect(fitsConfig(network, alone('fd00:0:0:1::/64'))).toBe(true);
-    expect(
-      fitsConfig(network, { ...alone('fd00:0:0:1::/64'), subnet: parseIpv4Prefix('10.3.1.0/24') } as Occupied),
-    ).toBe(false);
+    expect(fitsConfig(network, { ...alone('fd00:0:0:1::/64'), subnet: parsePrefix('10.3.1.0/24') } as Occupied)).toBe(
+      false,
+    );
     expect(fitsConfig(config, alone('fd00:0:0:1::/64'))).toBe(false);
   });
 });
@@ -196,10 +193,10 @@ test('freeSubnets() ends at 255.255.255.0 without wrapping around', () => {
   const top: SubnetRange = {
     enableIpv4: true,
     subnetLength: 24,
-    subnetMin: parseIpv4('255.255.253.0'),
-    subnetMax: parseIpv4('255.255.255.0'),
+    subnetMin: parseIp('255.255.253.0'),
+    subnetMax: parseIp('255.255.255.0'),
   };
-  expect(freeSubnets(top, [], 100).map(formatIpv4Prefix)).toEqual([
+  expect(freeSubnets(top, [], 100).map(formatPrefix)).toEqual([
     '255.255.253.0/24',
     '255.255.254.0/24',
     '255.255.255.0/24',

@@ -3,8 +3,7 @@ import { isSameNode, type LeaseSubnets, leaseSubnets, type NodeAddresses } from 
 import type { Ipv6NetworkConfig, NetworkConfig } from '@flannel-ts/flannel/network-config';
 import type { Ipv4 } from '@flannel-ts/inet/ipv4';
 import type { Ipv6 } from '@flannel-ts/inet/ipv6';
-import { type Ipv6Prefix, ipv6PrefixesOverlap, sameIpv6Prefix } from '@flannel-ts/inet/ipv6-prefix';
-import { type Ipv4Prefix, prefixesOverlap, samePrefix } from '@flannel-ts/inet/prefix';
+import { type Prefix, prefixesOverlap, samePrefix } from '@flannel-ts/inet/prefix';
 
 /** What allocation has to know of a lease that exists. */
 export type Occupied = LeaseSubnets & { readonly node: NodeAddresses };
@@ -56,7 +55,7 @@ export function allocateSubnet<T extends Occupied>(input: AllocationInput<T>): A
 
 function isLast({ subnet, ipv6Subnet }: LeaseSubnets, previous: Partial<LeaseSubnets> = {}): boolean {
   if (subnet !== undefined) return previous.subnet !== undefined && samePrefix(subnet, previous.subnet);
-  return previous.ipv6Subnet !== undefined && sameIpv6Prefix(ipv6Subnet, previous.ipv6Subnet);
+  return previous.ipv6Subnet !== undefined && samePrefix(ipv6Subnet, previous.ipv6Subnet);
 }
 
 /** The families that the config has, and no other. */
@@ -66,20 +65,20 @@ export function fitsConfig(config: SubnetRange, { subnet, ipv6Subnet }: LeaseSub
   return fitsIpv6(config.ipv6, ipv6Subnet);
 }
 
-function fitsIpv4(config: Ipv4Range, subnet: Ipv4Prefix): boolean {
+function fitsIpv4(config: Ipv4Range, subnet: Prefix<4>): boolean {
   return subnet.length === config.subnetLength && subnet.base >= config.subnetMin && subnet.base <= config.subnetMax;
 }
 
-function fitsIpv6(config: Ipv6NetworkConfig, subnet: Ipv6Prefix): boolean {
+function fitsIpv6(config: Ipv6NetworkConfig, subnet: Prefix<6>): boolean {
   return subnet.length === config.subnetLength && subnet.base >= config.subnetMin && subnet.base <= config.subnetMax;
 }
 
 function chooseIpv4(
   config: Ipv4Range,
   taken: readonly Occupied[],
-  previous: Ipv4Prefix | undefined,
+  previous: Prefix<4> | undefined,
   random: number,
-): Ipv4Prefix | undefined {
+): Prefix<4> | undefined {
   const used = taken.map((lease) => lease.subnet).filter((subnet) => subnet !== undefined);
   if (previous && fitsIpv4(config, previous) && !used.some((subnet) => prefixesOverlap(subnet, previous))) {
     return previous;
@@ -91,11 +90,11 @@ function chooseIpv4(
 function chooseIpv6(
   config: Ipv6NetworkConfig,
   taken: readonly Occupied[],
-  previous: Ipv6Prefix | undefined,
+  previous: Prefix<6> | undefined,
   random: number,
-): Ipv6Prefix | undefined {
+): Prefix<6> | undefined {
   const used = taken.map((lease) => lease.ipv6Subnet).filter((subnet) => subnet !== undefined);
-  if (previous && fitsIpv6(config, previous) && !used.some((subnet) => ipv6PrefixesOverlap(subnet, previous))) {
+  if (previous && fitsIpv6(config, previous) && !used.some((subnet) => prefixesOverlap(subnet, previous))) {
     return previous;
   }
   const free = freeIpv6Subnets(config, used, CANDIDATES);
@@ -103,11 +102,11 @@ function chooseIpv6(
 }
 
 /** The first `count` free subnets from SubnetMin up. */
-export function freeSubnets(config: Ipv4Range, used: readonly Ipv4Prefix[], count: number): Ipv4Prefix[] {
+export function freeSubnets(config: Ipv4Range, used: readonly Prefix<4>[], count: number): Prefix<4>[] {
   const size = 2 ** (32 - config.subnetLength);
   // Sorted and walked together: one pass, also with thousands of leases.
   const sorted = [...used].sort((a, b) => a.base - b.base);
-  const free: Ipv4Prefix[] = [];
+  const free: Prefix<4>[] = [];
   let next = 0;
   let coveredTo = -1;
   for (let base: number = config.subnetMin; base <= config.subnetMax && free.length < count; base += size) {
@@ -121,10 +120,10 @@ export function freeSubnets(config: Ipv4Range, used: readonly Ipv4Prefix[], coun
 }
 
 /** The same for IPv6. */
-export function freeIpv6Subnets(config: Ipv6NetworkConfig, used: readonly Ipv6Prefix[], count: number): Ipv6Prefix[] {
+export function freeIpv6Subnets(config: Ipv6NetworkConfig, used: readonly Prefix<6>[], count: number): Prefix<6>[] {
   const size = 1n << BigInt(128 - config.subnetLength);
   const sorted = [...used].sort((a, b) => (a.base < b.base ? -1 : a.base > b.base ? 1 : 0));
-  const free: Ipv6Prefix[] = [];
+  const free: Prefix<6>[] = [];
   let next = 0;
   let coveredTo = -1n;
   for (let base: bigint = config.subnetMin; base <= config.subnetMax && free.length < count; base += size) {

@@ -1,13 +1,14 @@
 import { formatLeaseSubnets, type Lease } from '@flannel-ts/flannel/lease';
-import { type Ipv4, parseIpv4 } from '@flannel-ts/inet/ipv4';
-import { parseIpv4Prefix } from '@flannel-ts/inet/prefix';
+import { parseIp } from '@flannel-ts/inet/ip';
+import type { Ipv4 } from '@flannel-ts/inet/ipv4';
+import { parsePrefix } from '@flannel-ts/inet/prefix';
 import fc from 'fast-check';
 import type { LeaseBatch } from './manager.ts';
 import { createLeaseTable, type LeaseDelta } from './table.ts';
 
 const lease = (n: number, node = n): Lease => ({
-  subnet: parseIpv4Prefix(`10.5.${n}.0/24`),
-  attributes: { publicIp: (parseIpv4('192.168.0.0') + node) as Ipv4, backendType: '' },
+  subnet: parsePrefix(`10.5.${n}.0/24`),
+  attributes: { publicIp: (parseIp('192.168.0.0') + node) as Ipv4, backendType: '' },
 });
 const names = ({ added, changed, removed }: LeaseDelta) => ({
   added: added.map(formatLeaseSubnets),

@@ -1,6 +1,4 @@
 import { formatIp, parseIp } from '@flannel-ts/inet/ip';
-import { parseIpv4 } from '@flannel-ts/inet/ipv4';
-import { parseIpv6 } from '@flannel-ts/inet/ipv6';
 import { type InterfaceOptions, isSettling, type LinkFacts, type NodeFacts, selectInterface } from './select.ts';
 
 const address = (text: string, permanent = true, more = {}): LinkFacts['addresses'][number] => ({
@@ -43,12 +41,12 @@ describe('selectInterface()', () => {
   });
 
   test('selectInterface() takes -public-ip for the address of an interface when nothing else is asked', () => {
-    expect(select({ publicIp: parseIpv4('192.168.33.10') })).toBe('eth1 192.168.33.10 192.168.33.10');
-    expect(() => select({ publicIp: parseIpv4('203.0.113.1') })).toThrow('no interface has this address');
+    expect(select({ publicIp: parseIp('192.168.33.10') })).toBe('eth1 192.168.33.10 192.168.33.10');
+    expect(() => select({ publicIp: parseIp('203.0.113.1') })).toThrow('no interface has this address');
   });
 
   test('selectInterface() publishes -public-ip with an interface named by -iface', () => {
-    expect(select({ names: ['eth1'], publicIp: parseIpv4('203.0.113.1') })).toBe('eth1 192.168.33.10 203.0.113.1');
+    expect(select({ names: ['eth1'], publicIp: parseIp('203.0.113.1') })).toBe('eth1 192.168.33.10 203.0.113.1');
   });
 
   test('selectInterface() tries -iface in order, by name and by address', () => {
@@ -62,8 +60,8 @@ describe('selectInterface()', () => {
   });
 
   test('selectInterface() takes the interface by which an address is reached', () => {
-    const canReach = parseIpv4('192.168.33.99');
-    expect(select({ canReach }, { reachSource: parseIpv4('192.168.33.10') })).toBe('eth1 192.168.33.10 192.168.33.10');
+    const canReach = parseIp('192.168.33.99');
+    expect(select({ canReach }, { reachSource: parseIp('192.168.33.10') })).toBe('eth1 192.168.33.10 192.168.33.10');
     expect(() => select({ canReach })).toThrow('-iface-can-reach=192.168.33.99: there is no route to it');
   });
 
@@ -91,10 +89,10 @@ describe('selectInterface() over IPv6', () => {
   test('selectInterface() needs no address of IPv4, and tells the one that is there', () => {
     expect(selectInterface(NONE, 'ipv6', facts)).not.toHaveProperty('publicIp');
     const found = selectInterface({ ...NONE, names: ['eth6'] }, 'ipv6', facts);
-    expect(found).toMatchObject({ address: parseIpv6('fd00:6::6'), publicIp: parseIpv4('10.6.0.6') });
+    expect(found).toMatchObject({ address: parseIp('fd00:6::6'), publicIp: parseIp('10.6.0.6') });
     expect(selectInterface({ ...NONE, names: ['eth6'] }, 'ipv4', facts)).toMatchObject({
-      address: parseIpv4('10.6.0.6'),
-      publicIpv6: parseIpv6('fd00:6::6'),
+      address: parseIp('10.6.0.6'),
+      publicIpv6: parseIp('fd00:6::6'),
     });
   });
 
@@ -112,12 +110,12 @@ describe('selectInterface() over IPv6', () => {
   });
 
   test('selectInterface() takes the interface by which an address is reached, and -public-ipv6', () => {
-    const canReach = parseIpv6('fd00:6::99');
-    expect(select6({ canReach }, { reachSource: parseIpv6('fd00:6::6') })).toBe('eth6 fd00:6::6 fd00:6::6');
+    const canReach = parseIp('fd00:6::99');
+    expect(select6({ canReach }, { reachSource: parseIp('fd00:6::6') })).toBe('eth6 fd00:6::6 fd00:6::6');
     expect(() => select6({ canReach })).toThrow('-iface-can-reach=fd00:6::99: there is no route to it');
-    expect(select6({ publicIpv6: parseIpv6('fd00:6::6') })).toBe('eth6 fd00:6::6 fd00:6::6');
-    expect(() => select6({ publicIpv6: parseIpv6('fd00:6::7') })).toThrow('-public-ipv6=fd00:6::7: no interface has');
-    expect(select6({ publicIpv6: parseIpv6('fd00:6::7'), names: ['eth5'] })).toBe('eth5 2001:db8::5 fd00:6::7');
+    expect(select6({ publicIpv6: parseIp('fd00:6::6') })).toBe('eth6 fd00:6::6 fd00:6::6');
+    expect(() => select6({ publicIpv6: parseIp('fd00:6::7') })).toThrow('-public-ipv6=fd00:6::7: no interface has');
+    expect(select6({ publicIpv6: parseIp('fd00:6::7'), names: ['eth5'] })).toBe('eth5 2001:db8::5 fd00:6::7');
   });
 
   test('selectInterface() takes no address that is still checked, and isSettling() says that there is one', () => {

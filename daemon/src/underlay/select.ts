@@ -1,9 +1,9 @@
 /** Which interface carries the traffic between nodes, and by which address others reach this one (flannel pkg/ipmatch/match.go). */
 import type { OuterMode } from '@flannel-ts/flannel/backend-config';
 import type { NodeAddresses } from '@flannel-ts/flannel/lease';
-import { formatIp, type Ip, isIpv6, parseIp } from '@flannel-ts/inet/ip';
-import { type Ipv4, isIpv4Text, isLinkLocalIpv4, isLoopbackIpv4 } from '@flannel-ts/inet/ipv4';
-import { IPV6_LOOPBACK, type Ipv6, isIpv6Text, isLinkLocalIpv6 } from '@flannel-ts/inet/ipv6';
+import { formatIp, type Ip, isIpText, isIpv6, isLinkLocal, isLoopback, parseIp } from '@flannel-ts/inet/ip';
+import type { Ipv4 } from '@flannel-ts/inet/ipv4';
+import type { Ipv6 } from '@flannel-ts/inet/ipv6';
 import { DaemonError } from '../errors.ts';
 
 /** What the operator said about it; each absent or empty means nothing was said. */
@@ -104,7 +104,7 @@ function criteria(
 }
 
 function byName(name: string, facts: NodeFacts): Match | string {
-  if (isIpv4Text(name) || isIpv6Text(name)) return byAddress(parseIp(name), facts);
+  if (isIpText(name)) return byAddress(parseIp(name), facts);
   const link = facts.links.find((candidate) => candidate.name === name);
   return link === undefined ? 'there is no such interface' : { link };
 }
@@ -149,8 +149,7 @@ function describe({ link, address }: Match, options: InterfaceOptions, mode: Out
   const wanted = address !== undefined && isIpv6(address) === (mode === 'ipv6') ? address : undefined;
   const chosen = wanted ?? (mode === 'ipv4' ? ipv4 : ipv6);
   if (chosen === undefined) return `interface ${link.name} has no usable ${mode === 'ipv4' ? 'IPv4' : 'IPv6'} address`;
-  if (isIpv6(chosen) && isLinkLocalIpv6(chosen))
-    return `${formatIp(chosen)} is link-local: name an address like fd00::1`;
+  if (isIpv6(chosen) && isLinkLocal(chosen)) return `${formatIp(chosen)} is link-local: name an address like fd00::1`;
   const mtu = mode === 'ipv4' ? link.mtu : Math.min(link.mtu, link.ipv6Mtu ?? link.mtu);
   if (mtu === 0) return `interface ${link.name} has an MTU of 0`;
   const publicIp = options.publicIp ?? (isIpv6(chosen) ? ipv4 : chosen);
@@ -168,7 +167,7 @@ function describe({ link, address }: Match, options: InterfaceOptions, mode: Out
 /** Usable addresses, best first: global before link-local, permanent before dynamic; else in the kernel's order. */
 function preferred(link: LinkFacts, family: OuterMode): Ip[] {
   const rank = ({ address, permanent, temporary }: AddressFacts) =>
-    (!isIpv6(address) && isLinkLocalIpv4(address) ? 4 : 0) + (temporary ? 2 : 0) + (permanent ? 0 : 1);
+    (!isIpv6(address) && isLinkLocal(address) ? 4 : 0) + (temporary ? 2 : 0) + (permanent ? 0 : 1);
   return link.addresses
     .filter(({ address, unfit }) => !unfit && isIpv6(address) === (family === 'ipv6') && !isOfThisHost(address))
     .sort((a, b) => rank(a) - rank(b))
@@ -177,5 +176,5 @@ function preferred(link: LinkFacts, family: OuterMode): Ip[] {
 
 /** Or, for link-local ones of IPv6, of this link: without its name they are no address to send to. */
 function isOfThisHost(address: Ip): boolean {
-  return isIpv6(address) ? address === IPV6_LOOPBACK || isLinkLocalIpv6(address) : isLoopbackIpv4(address);
+  return isLoopback(address) || (isIpv6(address) && isLinkLocal(address));
 }

@@ -2,9 +2,8 @@
  * The fast engine beside the reference engine, without descriptors: the same random packets for both, in both directions and with
  * the same changes of routes, until the time is over or a difference is found. A case's seed brings it back.
  */
-import type { Ip } from '@flannel-ts/inet/ip';
-import { parseIpv4 } from '@flannel-ts/inet/ipv4';
-import { parseIpv4Prefix } from '@flannel-ts/inet/prefix';
+import { type Ip, parseIp } from '@flannel-ts/inet/ip';
+import { parsePrefix } from '@flannel-ts/inet/prefix';
 import { EAGAIN } from '../../src/datapath/tun/engine/fast/errno.ts';
 import type { ForwarderConfig } from '../../src/datapath/tun/engine/fast/state.ts';
 import { address, putWord, word } from '../../src/datapath/tun/engine/packet.ts';
@@ -21,8 +20,8 @@ export interface FuzzReport {
   readonly packets: number;
 }
 
-const TUN_ADDRESS = parseIpv4('10.1.0.0');
-const STRANGER = parseIpv4('198.51.100.7');
+const TUN_ADDRESS = parseIp('10.1.0.0');
+const STRANGER = parseIp('198.51.100.7');
 const MAX_ROUNDS = 6;
 const MAX_PACKETS = 80;
 /** Datagrams that the kernel puts together at most. */
@@ -92,9 +91,9 @@ class Case {
 
   #changeRoutes(): void {
     const routes = [
-      { subnet: parseIpv4Prefix('10.2.0.0/24'), peer: this.random.pick([PEER, PEER, OTHER_PEER]) },
-      { subnet: parseIpv4Prefix('10.3.0.0/24'), peer: OTHER_PEER },
-      { subnet: parseIpv4Prefix('10.2.0.3/32'), peer: OTHER_PEER },
+      { subnet: parsePrefix('10.2.0.0/24'), peer: this.random.pick([PEER, PEER, OTHER_PEER]) },
+      { subnet: parsePrefix('10.3.0.0/24'), peer: OTHER_PEER },
+      { subnet: parsePrefix('10.2.0.3/32'), peer: OTHER_PEER },
     ].slice(0, this.random.between(0, 3));
     for (const { control, forwarder } of [this.#fast, this.#reference]) {
       control.setRoutes(routes);

@@ -1,7 +1,7 @@
 import { execFileSync } from 'node:child_process';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Ip, isIpv6, parseIp } from '@flannel-ts/inet/ip';
-import { type Ipv4, parseIpv4 } from '@flannel-ts/inet/ipv4';
+import type { Ipv4 } from '@flannel-ts/inet/ipv4';
 import { parsePort } from '@flannel-ts/inet/port';
 import { closeFd, type Fd, tryRead } from '@flannel-ts/linux/files';
 import { createNetns, deleteNetns, withNetns } from '@flannel-ts/linux/netns';
@@ -151,7 +151,7 @@ export class Lab {
       netns,
       address,
       addressText,
-      tunAddress: parseIpv4(`10.${n}.0.0`),
+      tunAddress: parseIp(`10.${n}.0.0`),
       podText,
       tunFd: device.fd,
       headerBytes: device.hasVnetHeader ? VNET_HEADER_BYTES : 0,

@@ -1,8 +1,8 @@
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
-import { parseIpv4 } from '@flannel-ts/inet/ipv4';
+import { parseIp } from '@flannel-ts/inet/ip';
 import { parsePort } from '@flannel-ts/inet/port';
-import { parseIpv4Prefix } from '@flannel-ts/inet/prefix';
+import { parsePrefix } from '@flannel-ts/inet/prefix';
 import { open } from 'tun-tap/open';
 import type { EngineConfig } from '../../src/datapath/tun/engine/engine.ts';
 import { startFastEngine } from '../../src/datapath/tun/engine/fast/engine.ts';
@@ -20,15 +20,15 @@ async function main([engineName, own, device, mtu, ...routes]: readonly string[]
   const fast = engineName === 'fast';
   const tun = open({ name: 'flannel0', vnetHeader: true });
   const port = parsePort(8285);
-  const socketFd = openEngineSocket(parseIpv4(own!), port);
+  const socketFd = openEngineSocket(parseIp(own!), port);
   const start = fast ? startFastEngine : startReferenceEngine;
   const settings = JSON.parse(process.env.ENGINE_SETTINGS ?? '{}') as Partial<EngineConfig>;
-  const tunAddress = parseIpv4(device!);
+  const tunAddress = parseIp(device!, 4);
   const engine = await start({ tunFd: tun.fd, socketFd, tunAddress, mtu: Number(mtu), port, ...settings });
   engine.setRoutes(
     routes.map((text) => {
       const [subnet, peer] = text.split('=') as [string, string];
-      return { subnet: parseIpv4Prefix(subnet), peer: parseIpv4(peer) };
+      return { subnet: parsePrefix(subnet), peer: parseIp(peer) };
     }),
   );
   void engine.failed.then((error) => {

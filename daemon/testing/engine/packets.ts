@@ -1,4 +1,4 @@
-import { parseIpv4 } from '@flannel-ts/inet/ipv4';
+import { parseIp } from '@flannel-ts/inet/ip';
 import { internetChecksum } from '../../src/datapath/tun/engine/checksum.ts';
 import { putAddress, putWord } from '../../src/datapath/tun/engine/packet.ts';
 
@@ -31,8 +31,8 @@ export function ipv4Packet(fields: PacketFields = {}): Uint8Array {
   putWord(packet, 6, flags | (fields.fragmentOffset ?? 0));
   packet[8] = fields.ttl ?? 64;
   packet[9] = fields.protocol ?? 17;
-  putAddress(packet, 12, parseIpv4(fields.from ?? '10.1.0.2'));
-  putAddress(packet, 16, parseIpv4(fields.to ?? '10.2.0.2'));
+  putAddress(packet, 12, parseIp(fields.from ?? '10.1.0.2', 4));
+  putAddress(packet, 16, parseIp(fields.to ?? '10.2.0.2', 4));
   packet.set(options, 20);
   packet.set(payload, header);
   return sealed(packet);

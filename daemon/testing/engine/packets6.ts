@@ -1,4 +1,4 @@
-import { ipv6ToBytes, parseIpv6 } from '@flannel-ts/inet/ipv6';
+import { ipToBytes, parseIp } from '@flannel-ts/inet/ip';
 import { checksum6 } from '../../src/datapath/tun/engine/icmp6.ts';
 import { putWord } from '../../src/datapath/tun/engine/packet.ts';
 
@@ -21,8 +21,8 @@ export function ipv6Packet(fields: PacketFields6 = {}): Uint8Array {
   putWord(packet, 4, payload.length);
   packet[6] = fields.nextHeader ?? 17;
   packet[7] = fields.hopLimit ?? 64;
-  packet.set(ipv6ToBytes(parseIpv6(fields.from ?? 'fd00:0:0:1::2')), 8);
-  packet.set(ipv6ToBytes(parseIpv6(fields.to ?? 'fd00:0:0:2::2')), 24);
+  packet.set(ipToBytes(parseIp(fields.from ?? 'fd00:0:0:1::2')), 8);
+  packet.set(ipToBytes(parseIp(fields.to ?? 'fd00:0:0:2::2')), 24);
   packet.set(payload, 40);
   return packet;
 }

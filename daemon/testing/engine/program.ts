@@ -1,5 +1,5 @@
 import type { EngineName } from '@flannel-ts/flannel/backend-config';
-import { parseIpv4 } from '@flannel-ts/inet/ipv4';
+import { parseIp } from '@flannel-ts/inet/ip';
 import { parsePort } from '@flannel-ts/inet/port';
 import { AF_INET, bind, SOCK_DGRAM, sockaddrIn, socket } from '@flannel-ts/linux/socket';
 import { open } from 'tun-tap/open';
@@ -13,12 +13,12 @@ async function main(way: string, engineName: EngineName): Promise<void> {
   const start = chooseEngine(engineSettings({ engine: engineName }, {}), () => {});
   const device = open({ name: 'program0', vnetHeader: true });
   const socketFd = socket(AF_INET, SOCK_DGRAM);
-  const address = parseIpv4('127.0.0.1');
+  const address = parseIp('127.0.0.1');
   bind(socketFd, sockaddrIn(address, 8285));
   const engine = await start({
     tunFd: device.fd,
     socketFd,
-    tunAddress: parseIpv4('10.1.0.0'),
+    tunAddress: parseIp('10.1.0.0'),
     mtu: 1472,
     port: parsePort(8285),
   });

@@ -1,9 +1,9 @@
 /** What every subnet manager has to do; a test file calls describeSubnetManager() with its own harness. Not part of the daemon. */
 import { setMaxListeners } from 'node:events';
 import { formatLeaseSubnets, type Lease, type LeaseSubnets } from '@flannel-ts/flannel/lease';
-import { formatIpv4, type Ipv4, parseIpv4 } from '@flannel-ts/inet/ipv4';
-import { parseIpv6 } from '@flannel-ts/inet/ipv6';
-import { formatIpv4Prefix, parseIpv4Prefix } from '@flannel-ts/inet/prefix';
+import { formatIp, parseIp } from '@flannel-ts/inet/ip';
+import type { Ipv4 } from '@flannel-ts/inet/ipv4';
+import { formatPrefix, parsePrefix } from '@flannel-ts/inet/prefix';
 import { firstConfig, type JoinRequest, type LeaseBatch, type SubnetManager } from '../../src/subnet/manager.ts';
 import { createLeaseTable, type LeaseTable } from '../../src/subnet/table.ts';
 
@@ -26,9 +26,9 @@ export const IPV6_CONFIG = '{"EnableIPv4":false,"EnableIPv6":true,"IPv6Network":
 /** 10.5.0.0/19 in /24: 31 usable subnets, since flannel leaves out the first. */
 export const SMALL_CONFIG = '{"Network":"10.5.0.0/19","SubnetLen":24,"Backend":{"Type":"udp"}}';
 
-export const publicIp = (n: number): Ipv4 => (parseIpv4('192.168.0.0') + n) as Ipv4;
+export const publicIp = (n: number): Ipv4 => (parseIp('192.168.0.0') + n) as Ipv4;
 export const leaseValue = (n: number, rest = ''): string =>
-  `{"PublicIP":"${formatIpv4(publicIp(n))}","PublicIPv6":null${rest}}`;
+  `{"PublicIP":"${formatIp(publicIp(n))}","PublicIPv6":null${rest}}`;
 
 export async function request(
   manager: SubnetManager,
@@ -116,7 +116,7 @@ function describeConfig(context: () => Context): void {
     const waiting = firstConfig(manager(), never);
     await harness.putConfig('{"Network":"10.5.0.0"}');
     await harness.putConfig(CONFIG);
-    expect(formatIpv4Prefix((await waiting).network)).toBe('10.5.0.0/16');
+    expect(formatPrefix((await waiting).network)).toBe('10.5.0.0/16');
   });
 
   test('config() tells the present config and each valid one after it', async () => {
@@ -159,7 +159,7 @@ function describeAcquire(context: () => Context): void {
     await harness.putConfig(DUAL_CONFIG);
     const node = manager();
     const asked = await request(node, 1);
-    const attributes = { ...asked.attributes, publicIpv6: parseIpv6('fd99::1') };
+    const attributes = { ...asked.attributes, publicIpv6: parseIp('fd99::1') };
     const { lease } = await node.join({ ...asked, attributes }, never);
     const [[name, value]] = [...(await harness.leases())] as [[string, string]];
     expect(name).toMatch(/^10\.5\.\d+\.0-24&fd00:0:0:[0-9a-f]+::-64$/);
@@ -198,7 +198,7 @@ function describeAcquire(context: () => Context): void {
   test('join() takes the previous subnet when it is free, another when it is not', async () => {
     const { harness, manager, never } = context();
     await harness.putConfig(CONFIG);
-    const previous = { subnet: parseIpv4Prefix('10.5.200.0/24') };
+    const previous = { subnet: parsePrefix('10.5.200.0/24') };
     const [first, second] = [manager(), manager()];
     const { lease: kept } = await first.join(await request(first, 1, previous), never);
     const { lease: other } = await second.join(await request(second, 2, previous), never);
@@ -208,7 +208,7 @@ function describeAcquire(context: () => Context): void {
 }
 
 function describeIpv6Alone(context: () => Context): void {
-  const attributes = (n: number) => ({ publicIpv6: parseIpv6(`fd99::${n}`), backendType: '' });
+  const attributes = (n: number) => ({ publicIpv6: parseIp(`fd99::${n}`), backendType: '' });
   const value = (n: number) => `{"PublicIP":"0.0.0.0","PublicIPv6":"fd99::${n}"}`;
 
   test('join() writes a lease of IPv6 alone, takes it again, holds it and gives it back', async () => {

@@ -1,6 +1,7 @@
 /** A machine: a namespace with one interface, connected to the VPC's bridge. */
-import { formatIpv4, type Ipv4, parseIpv4 } from '@flannel-ts/inet/ipv4';
-import { formatIpv4Interface, type Ipv4Interface } from '@flannel-ts/inet/prefix';
+import { formatIp, parseIp } from '@flannel-ts/inet/ip';
+import type { Ipv4 } from '@flannel-ts/inet/ipv4';
+import { formatInterfaceAddress, type InterfaceAddress } from '@flannel-ts/inet/prefix';
 import { netnsExists, withNetns } from '@flannel-ts/linux/netns';
 import { readSysctl, writeSysctl } from '@flannel-ts/linux/sysctl';
 import { ensureAddress, listAddresses } from '@flannel-ts/rtnetlink/address';
@@ -43,7 +44,7 @@ export interface MachineOutputs {
 }
 
 export const machine = handler<MachineInputs, MachineOutputs>({
-  id: ({ stack, machine: name, address }) => machineId(stack, name, parseIpv4(address)),
+  id: ({ stack, machine: name, address }) => machineId(stack, name, parseIp(address, 4)),
   identity: ['stack', 'machine', 'vpc', 'address', 'prefixLength', 'gateway'],
   async ensure(inputs) {
     withStackLock(inputs.stack, () => ensureMachine(inputs));
@@ -68,14 +69,14 @@ function ensureMachine(inputs: MachineInputs): void {
     const bridge = getLink(nl, VPC_BRIDGE);
     if (bridge === undefined)
       throw new InfraError('NOT_READY', `VPC of stack ${stack} has no bridge: run "npm run up"`);
-    const port = ensurePort(nl, parseIpv4(address), netns);
+    const port = ensurePort(nl, parseIp(address, 4), netns);
     setLink(nl, port.index, { mtu, master: bridge.index, up: true });
   });
   withNetlink({ netns }, (nl) => {
     const link = getLink(nl, MACHINE_INTERFACE)!;
     setLink(nl, link.index, { mtu, up: true });
     ensureAddress(nl, { index: link.index, address: interfaceAddress(inputs) });
-    replaceRoute(nl, { dst: undefined, gateway: parseIpv4(inputs.gateway), outIndex: link.index });
+    replaceRoute(nl, { dst: undefined, gateway: parseIp(inputs.gateway, 4), outIndex: link.index });
   });
   // A node routes between its pods and the network; a machine image sets this in sysctl.d.
   withNetns(netns, () => void writeSysctl('net/ipv4/ip_forward', 1));
@@ -92,14 +93,14 @@ function ensurePort(nl: Netlink, address: Ipv4, netns: string): Link {
 }
 
 function removePort({ stack, address }: MachineInputs): void {
-  withNetlink({ netns: netnsPath(stack, VPC) }, (nl) => ensureLinkAbsent(nl, portName(parseIpv4(address))));
+  withNetlink({ netns: netnsPath(stack, VPC) }, (nl) => ensureLinkAbsent(nl, portName(parseIp(address, 4))));
 }
 
 function portProblem({ stack, machine: name, address, mtu }: MachineInputs): string | undefined {
   const vpc = netnsPath(stack, VPC);
   if (!netnsExists(vpc)) return `${name} is not connected: the VPC is gone`;
   return withNetlink({ netns: vpc }, (nl) => {
-    const port = getLink(nl, portName(parseIpv4(address)));
+    const port = getLink(nl, portName(parseIp(address, 4)));
     if (port === undefined) return `${name} is not connected to the VPC`;
     const bridge = getLink(nl, VPC_BRIDGE);
     if (bridge === undefined || port.master !== bridge.index) return `${name}'s port is not in the VPC's bridge`;
@@ -113,11 +114,13 @@ function interfaceProblem(inputs: MachineInputs): string | undefined {
   const problem = withNetlink({ netns }, (nl) => {
     const link = getLink(nl, MACHINE_INTERFACE);
     if (link === undefined) return `${name} has no ${MACHINE_INTERFACE}`;
-    const wanted = formatIpv4Interface(interfaceAddress(inputs));
-    const has = listAddresses(nl, { index: link.index, family: 4 }).map(({ address }) => formatIpv4Interface(address));
+    const wanted = formatInterfaceAddress(interfaceAddress(inputs));
+    const has = listAddresses(nl, { index: link.index, family: 4 }).map(({ address }) =>
+      formatInterfaceAddress(address),
+    );
     if (!has.includes(wanted)) return `${name} has not the address ${wanted}`;
     return (
-      linkProblem(`${name}'s ${MACHINE_INTERFACE}`, link, mtu) ?? routeProblem(nl, name, parseIpv4(inputs.gateway))
+      linkProblem(`${name}'s ${MACHINE_INTERFACE}`, link, mtu) ?? routeProblem(nl, name, parseIp(inputs.gateway, 4))
     );
   });
   if (problem !== undefined) return problem;
@@ -132,9 +135,9 @@ function linkProblem(what: string, { up, mtu }: Link, wanted: number): string | 
 
 function routeProblem(nl: Netlink, name: string, gateway: Ipv4): string | undefined {
   const has = listRoutes(nl, { family: 4 }).some((route) => route.dst === undefined && route.gateway === gateway);
-  return has ? undefined : `${name} has no default route by ${formatIpv4(gateway)}`;
+  return has ? undefined : `${name} has no default route by ${formatIp(gateway)}`;
 }
 
-function interfaceAddress({ address, prefixLength }: MachineInputs): Ipv4Interface {
-  return { address: parseIpv4(address), length: prefixLength };
+function interfaceAddress({ address, prefixLength }: MachineInputs): InterfaceAddress<4> {
+  return { address: parseIp(address, 4), length: prefixLength };
 }

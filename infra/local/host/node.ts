@@ -2,7 +2,7 @@
 import { existsSync, readFileSync, rmSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { DEFAULT_BRIDGE } from '@flannel-ts/flannel/defaults';
-import { formatIpv4Prefix, interfacePrefix, parseIpv4Interface } from '@flannel-ts/inet/prefix';
+import { formatPrefix, interfacePrefix, parseInterfaceAddress } from '@flannel-ts/inet/prefix';
 import { netnsExists } from '@flannel-ts/linux/netns';
 import { withNetlink } from '@flannel-ts/rtnetlink/connection';
 import { ensureLinkAbsent } from '@flannel-ts/rtnetlink/link';
@@ -167,7 +167,7 @@ function removePodBridge({ stack, machine }: NodeInputs): void {
 function podNetworkOf({ stack, machine }: NodeInputs): NodeOutputs {
   const { FLANNEL_SUBNET: subnet, FLANNEL_MTU: mtu } = readEnvironment(subnetFile(machineRoot(stack, machine)));
   return {
-    podSubnet: subnet === undefined ? '' : formatIpv4Prefix(interfacePrefix(parseIpv4Interface(subnet))),
+    podSubnet: subnet === undefined ? '' : formatPrefix(interfacePrefix(parseInterfaceAddress(subnet))),
     podMtu: Number(mtu ?? 0),
   };
 }

@@ -1,8 +1,8 @@
 /** A pod: a sandbox namespace, connected by the node's CNI plugin as a container runtime would have it done. */
 
 import { existsSync } from 'node:fs';
-import { formatIpv4 } from '@flannel-ts/inet/ipv4';
-import { parseIpv4Interface } from '@flannel-ts/inet/prefix';
+import { formatIp } from '@flannel-ts/inet/ip';
+import { parseInterfaceAddress } from '@flannel-ts/inet/prefix';
 import { netnsExists } from '@flannel-ts/linux/netns';
 import { withNetlink } from '@flannel-ts/rtnetlink/connection';
 import { getLink } from '@flannel-ts/rtnetlink/link';
@@ -93,5 +93,5 @@ function attachmentOf({ stack, pod: name, node }: PodInputs): Attachment {
 /** The pod's IPv4 address in a CNI result, without its prefix length. */
 function addressOf(result: { readonly ips?: readonly { readonly address: string }[] }): string {
   const ip = result.ips?.find(({ address }) => address.includes('.'));
-  return ip === undefined ? '' : formatIpv4(parseIpv4Interface(ip.address).address);
+  return ip === undefined ? '' : formatIp(parseInterfaceAddress(ip.address).address);
 }

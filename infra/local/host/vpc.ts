@@ -1,9 +1,9 @@
 /** The VPC: a namespace with a bridge, to which every machine is connected, and the gateway's address on it. */
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
+import { parseIp } from '@flannel-ts/inet/ip';
 import type { Ipv4 } from '@flannel-ts/inet/ipv4';
-import { parseIpv4 } from '@flannel-ts/inet/ipv4';
-import { formatIpv4Interface, parseIpv4Prefix } from '@flannel-ts/inet/prefix';
+import { formatInterfaceAddress, parsePrefix } from '@flannel-ts/inet/prefix';
 import { netnsExists } from '@flannel-ts/linux/netns';
 import { ensureAddress, listAddresses } from '@flannel-ts/rtnetlink/address';
 import { withNetlink } from '@flannel-ts/rtnetlink/connection';
@@ -57,7 +57,7 @@ function ensureVpc({ stack, cidr, gateway, mtu }: VpcInputs): void {
     const bridge = ensureBridge(nl, { name: VPC_BRIDGE });
     // Set in any case: a bridge whose MTU nobody set takes the smallest of its ports'.
     setLink(nl, bridge.index, { mtu });
-    ensureAddress(nl, { index: bridge.index, address: gatewayAddress(cidr, parseIpv4(gateway)) });
+    ensureAddress(nl, { index: bridge.index, address: gatewayAddress(cidr, parseIp(gateway, 4)) });
     setLink(nl, bridge.index, { up: true });
   });
 }
@@ -68,14 +68,14 @@ function vpcProblem({ stack, cidr, gateway, mtu }: VpcInputs): string | undefine
     if (bridge === undefined) return `Bridge ${VPC_BRIDGE} is missing`;
     if (!bridge.up) return `Bridge ${VPC_BRIDGE} is down`;
     if (bridge.mtu !== mtu) return `Bridge ${VPC_BRIDGE} has MTU ${bridge.mtu} instead of ${mtu}`;
-    const wanted = formatIpv4Interface(gatewayAddress(cidr, parseIpv4(gateway)));
+    const wanted = formatInterfaceAddress(gatewayAddress(cidr, parseIp(gateway, 4)));
     const has = listAddresses(nl, { index: bridge.index, family: 4 }).map(({ address }) =>
-      formatIpv4Interface(address),
+      formatInterfaceAddress(address),
     );
     return has.includes(wanted) ? undefined : `Bridge ${VPC_BRIDGE} has not the address ${wanted}`;
   });
 }
 
 function gatewayAddress(cidr: string, gateway: Ipv4) {
-  return { address: gateway, length: parseIpv4Prefix(cidr).length };
+  return { address: gateway, length: parsePrefix(cidr, 4).length };
 }

@@ -1,11 +1,11 @@
-import { formatIpv4Prefix, type Ipv4Prefix, parseIpv4Prefix, subnetCount } from '@flannel-ts/inet/prefix';
+import { formatPrefix, type Prefix, parsePrefix, subnetCount } from '@flannel-ts/inet/prefix';
 import fc from 'fast-check';
 import { type AddressingPlan, checkAddressing, checkPodsFit, checkSubnetsSuffice, maximalNodes } from './addressing.ts';
 import { FlannelError } from './errors.ts';
 
 const GOOD: AddressingPlan = {
-  vpc: parseIpv4Prefix('10.64.0.0/19'),
-  pods: parseIpv4Prefix('10.244.0.0/16'),
+  vpc: parsePrefix('10.64.0.0/19'),
+  pods: parsePrefix('10.244.0.0/16'),
   subnetLength: 24,
   nodes: 3,
   podsPerNode: 2,
@@ -22,18 +22,15 @@ describe('addressing', () => {
   test('checkAddressing() gives the config of a sound plan', () => {
     const result = checkAddressing(GOOD);
     expect(result.ok && result.config.backend).toEqual({ type: 'udp', port: 8285 });
-    expect(result.ok && formatIpv4Prefix(result.config.network)).toBe('10.244.0.0/16');
+    expect(result.ok && formatPrefix(result.config.network)).toBe('10.244.0.0/16');
   });
 
   test.each([
     [
-      { pods: parseIpv4Prefix('10.64.16.0/20') },
+      { pods: parsePrefix('10.64.16.0/20') },
       "Pod CIDR 10.64.16.0/20 overlaps VPC CIDR 10.64.0.0/19: an address would be a pod's and a machine's, take two ranges apart",
     ],
-    [
-      { pods: parseIpv4Prefix('169.254.0.0/16') },
-      'Pod CIDR 169.254.0.0/16 overlaps 169.254.0.0/16, which is link-local',
-    ],
+    [{ pods: parsePrefix('169.254.0.0/16') }, 'Pod CIDR 169.254.0.0/16 overlaps 169.254.0.0/16, which is link-local'],
     [
       { nodes: 300 },
       'Pod CIDR 10.244.0.0/16 has 255 subnets of length 24 for 300 nodes: take a pod CIDR of /15 or wider, or a subnet length of 25 or more, or 255 nodes or fewer',
@@ -50,11 +47,11 @@ describe('addressing', () => {
   });
 
   test('checkAddressing() tells every problem at once', () => {
-    expect(problemsOf({ pods: parseIpv4Prefix('10.64.0.0/19'), nodes: 100, backend: { Type: 'x' } })).toHaveLength(3);
+    expect(problemsOf({ pods: parsePrefix('10.64.0.0/19'), nodes: 100, backend: { Type: 'x' } })).toHaveLength(3);
   });
 
   test('checkSubnetsSuffice() proposes only what helps, and never more than needed', () => {
-    const pods = fc.integer({ min: 8, max: 28 }).map((length): Ipv4Prefix => ({ ...GOOD.pods, length }));
+    const pods = fc.integer({ min: 8, max: 28 }).map((length): Prefix<4> => ({ ...GOOD.pods, length }));
     fc.assert(
       fc.property(
         pods,

@@ -2,13 +2,7 @@
  * Whether a network can be built from the addresses somebody chose: what the infrastructure asks at preview, before it
  * creates anything. Each check throws a FlannelError with one sentence: the value, and what to do.
  */
-import {
-  formatIpv4Prefix,
-  type Ipv4Prefix,
-  parseIpv4Prefix,
-  prefixesOverlap,
-  subnetCount,
-} from '@flannel-ts/inet/prefix';
+import { formatPrefix, type Prefix, parsePrefix, prefixesOverlap, subnetCount } from '@flannel-ts/inet/prefix';
 import { backendOverhead, checkBackendAvailable } from './backend-config.ts';
 import { FlannelError } from './errors.ts';
 import { goStringify } from './go-json.ts';
@@ -16,8 +10,8 @@ import { type BackendConfig, type NetworkConfig, parseNetworkConfig } from './ne
 
 export interface AddressingPlan {
   /** Where the machines are. */
-  readonly vpc: Ipv4Prefix;
-  readonly pods: Ipv4Prefix;
+  readonly vpc: Prefix<4>;
+  readonly pods: Prefix<4>;
   /** Of each node's part of the pod addresses. */
   readonly subnetLength: number;
   readonly nodes: number;
@@ -74,34 +68,32 @@ export function checkAddressing(plan: AddressingPlan): AddressingResult {
 /** The config as the daemon will read it from etcd, by the daemon's own parser. */
 export function planNetworkConfig(plan: Pick<AddressingPlan, 'pods' | 'subnetLength' | 'backend'>): NetworkConfig {
   return parseNetworkConfig(
-    goStringify({ Network: formatIpv4Prefix(plan.pods), SubnetLen: plan.subnetLength, Backend: plan.backend }),
+    goStringify({ Network: formatPrefix(plan.pods), SubnetLen: plan.subnetLength, Backend: plan.backend }),
   );
 }
 
-export function checkPodNetwork(pods: Ipv4Prefix): void {
+export function checkPodNetwork(pods: Prefix<4>): void {
   for (const [block, reason] of UNUSABLE) {
-    if (prefixesOverlap(pods, parseIpv4Prefix(block))) {
-      throw invalid(
-        `Pod CIDR ${formatIpv4Prefix(pods)} overlaps ${block}, which ${reason}: take one like 10.244.0.0/16`,
-      );
+    if (prefixesOverlap(pods, parsePrefix(block))) {
+      throw invalid(`Pod CIDR ${formatPrefix(pods)} overlaps ${block}, which ${reason}: take one like 10.244.0.0/16`);
     }
   }
 }
 
-export function checkApart(vpc: Ipv4Prefix, pods: Ipv4Prefix): void {
+export function checkApart(vpc: Prefix<4>, pods: Prefix<4>): void {
   if (!prefixesOverlap(vpc, pods)) return;
   throw invalid(
-    `Pod CIDR ${formatIpv4Prefix(pods)} overlaps VPC CIDR ${formatIpv4Prefix(vpc)}: ` +
+    `Pod CIDR ${formatPrefix(pods)} overlaps VPC CIDR ${formatPrefix(vpc)}: ` +
       `an address would be a pod's and a machine's, take two ranges apart`,
   );
 }
 
 /** How many nodes a pod network can have: flannel leaves out its first subnet. */
-export function maximalNodes(pods: Ipv4Prefix, subnetLength: number): number {
+export function maximalNodes(pods: Prefix<4>, subnetLength: number): number {
   return Math.max(0, subnetCount(pods, subnetLength) - 1);
 }
 
-export function checkSubnetsSuffice(pods: Ipv4Prefix, subnetLength: number, nodes: number): void {
+export function checkSubnetsSuffice(pods: Prefix<4>, subnetLength: number, nodes: number): void {
   const limit = maximalNodes(pods, subnetLength);
   if (nodes <= limit) return;
   // The fewest bits that number the nodes and the first subnet, which nobody gets.
@@ -114,7 +106,7 @@ export function checkSubnetsSuffice(pods: Ipv4Prefix, subnetLength: number, node
     ...(limit > 0 ? [`${limit} nodes or fewer`] : []),
   ];
   throw invalid(
-    `Pod CIDR ${formatIpv4Prefix(pods)} has ${limit} subnets of length ${subnetLength} for ${nodes} nodes: take ${ways.join(', or ')}`,
+    `Pod CIDR ${formatPrefix(pods)} has ${limit} subnets of length ${subnetLength} for ${nodes} nodes: take ${ways.join(', or ')}`,
   );
 }
 

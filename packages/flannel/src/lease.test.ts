@@ -1,7 +1,7 @@
-import { type Ipv4, parseIpv4 } from '@flannel-ts/inet/ipv4';
-import { type Ipv6, parseIpv6 } from '@flannel-ts/inet/ipv6';
-import { formatIpv6Prefix, ipv6Prefix } from '@flannel-ts/inet/ipv6-prefix';
-import { formatIpv4Prefix, ipv4Prefix, parseIpv4Prefix } from '@flannel-ts/inet/prefix';
+import { parseIp } from '@flannel-ts/inet/ip';
+import type { Ipv4 } from '@flannel-ts/inet/ipv4';
+import type { Ipv6 } from '@flannel-ts/inet/ipv6';
+import { formatPrefix, parsePrefix, prefixFrom } from '@flannel-ts/inet/prefix';
 import fc from 'fast-check';
 import { FlannelError } from './errors.ts';
 import {
@@ -20,8 +20,8 @@ const anyIpv6 = fc.bigInt({ min: 1n << 100n, max: (1n << 128n) - 1n }).map((n) =
 
 describe('lease key', () => {
   test('formatLeaseKey() writes flannel keys', () => {
-    const subnet = parseIpv4Prefix('10.5.52.0/24');
-    const ipv6Subnet = ipv6Prefix(parseIpv6('fc00:0:0:1::'), 64);
+    const subnet = parsePrefix('10.5.52.0/24');
+    const ipv6Subnet = prefixFrom(parseIp('fc00:0:0:1::'), 64);
     expect(formatLeaseKey({ subnet })).toBe('10.5.52.0-24');
     expect(formatLeaseKey({ subnet, ipv6Subnet })).toBe('10.5.52.0-24&fc00:0:0:1::-64');
     expect(formatLeaseKey({ ipv6Subnet })).toBe('0.0.0.0-0&fc00:0:0:1::-64');
@@ -36,9 +36,9 @@ describe('lease key', () => {
 
   test('parseLeaseKey() reads both families', () => {
     const parsed = parseLeaseKey('10.12.13.0-24&fd00:12:13::-56');
-    expect(formatIpv4Prefix(parsed!.subnet!)).toBe('10.12.13.0/24');
-    expect(formatIpv6Prefix(parsed!.ipv6Subnet!)).toBe('fd00:12:13::/56');
-    expect(parseLeaseKey('10.12.13.0-24')).toEqual({ subnet: parseIpv4Prefix('10.12.13.0/24') });
+    expect(formatPrefix(parsed!.subnet!)).toBe('10.12.13.0/24');
+    expect(formatPrefix(parsed!.ipv6Subnet!)).toBe('fd00:12:13::/56');
+    expect(parseLeaseKey('10.12.13.0-24')).toEqual({ subnet: parsePrefix('10.12.13.0/24') });
   });
 
   test('formatLeaseKey() and parseLeaseKey() are inverse', () => {
@@ -49,8 +49,8 @@ describe('lease key', () => {
         anyIpv6,
         fc.integer({ min: 29, max: 127 }),
         (a, l, a6, l6) => {
-          const subnet = ipv4Prefix(a, l);
-          const ipv6Subnet = ipv6Prefix(a6, l6);
+          const subnet = prefixFrom(a, l);
+          const ipv6Subnet = prefixFrom(a6, l6);
           for (const subnets of [{ subnet }, { subnet, ipv6Subnet }, { ipv6Subnet }]) {
             expect(parseLeaseKey(formatLeaseKey(subnets))).toEqual(subnets);
           }
@@ -91,20 +91,20 @@ describe('lease key', () => {
 describe('lease value', () => {
   const mac = 'c6:d2:32:6f:8f:44';
   const golden: readonly [string, LeaseAttributes][] = [
-    ['{"PublicIP":"1.2.3.4","PublicIPv6":null}', { publicIp: parseIpv4('1.2.3.4'), backendType: '' }],
+    ['{"PublicIP":"1.2.3.4","PublicIPv6":null}', { publicIp: parseIp('1.2.3.4'), backendType: '' }],
     [
       '{"PublicIP":"192.168.64.3","PublicIPv6":null,"BackendType":"host-gw"}',
-      { publicIp: parseIpv4('192.168.64.3'), backendType: 'host-gw' },
+      { publicIp: parseIp('192.168.64.3'), backendType: 'host-gw' },
     ],
     [
       `{"PublicIP":"192.168.64.3","PublicIPv6":null,"BackendType":"vxlan","BackendData":{"VNI":1,"VtepMAC":"${mac}"}}`,
-      { publicIp: parseIpv4('192.168.64.3'), backendType: 'vxlan', backendData: { VNI: 1, VtepMAC: mac } },
+      { publicIp: parseIp('192.168.64.3'), backendType: 'vxlan', backendData: { VNI: 1, VtepMAC: mac } },
     ],
     [
       `{"PublicIP":"10.0.0.1","PublicIPv6":"fd00::1","BackendType":"vxlan","BackendData":{"VNI":1,"VtepMAC":"${mac}"},"BackendV6Data":{"VNI":1,"VtepMAC":"${mac}"}}`,
       {
-        publicIp: parseIpv4('10.0.0.1'),
-        publicIpv6: parseIpv6('fd00::1'),
+        publicIp: parseIp('10.0.0.1'),
+        publicIpv6: parseIp('fd00::1'),
         backendType: 'vxlan',
         backendData: { VNI: 1, VtepMAC: mac },
         backendV6Data: { VNI: 1, VtepMAC: mac },
@@ -112,7 +112,7 @@ describe('lease value', () => {
     ],
     [
       '{"PublicIP":"10.0.0.1","PublicIPv6":null,"BackendType":"extension","BackendData":"a \\u003c b \\u0026 c"}',
-      { publicIp: parseIpv4('10.0.0.1'), backendType: 'extension', backendData: 'a < b & c' },
+      { publicIp: parseIp('10.0.0.1'), backendType: 'extension', backendData: 'a < b & c' },
     ],
   ];
 
@@ -143,14 +143,14 @@ describe('lease value', () => {
 
   test('parseLeaseValue() ignores letter case, unknown keys and nulls', () => {
     expect(parseLeaseValue('{"publicip":"1.2.3.4","Extra":1,"BackendType":null,"backenddata":null}')).toEqual({
-      publicIp: parseIpv4('1.2.3.4'),
+      publicIp: parseIp('1.2.3.4'),
       backendType: '',
     });
   });
 
   test('parseLeaseValue() reads the lease of an IPv6-only node', () => {
     const text = '{"PublicIP":"0.0.0.0","PublicIPv6":"fd00::1"}';
-    expect(parseLeaseValue(text)).toEqual({ publicIpv6: parseIpv6('fd00::1'), backendType: '' });
+    expect(parseLeaseValue(text)).toEqual({ publicIpv6: parseIp('fd00::1'), backendType: '' });
     expect(formatLeaseValue(parseLeaseValue(text))).toBe(text);
   });
 
@@ -170,8 +170,8 @@ describe('lease value', () => {
 });
 
 describe('isSameNode()', () => {
-  const [a, b] = [parseIpv4('10.0.0.1'), parseIpv4('10.0.0.2')];
-  const [a6, b6] = [parseIpv6('fd00::1'), parseIpv6('fd00::2')];
+  const [a, b] = [parseIp('10.0.0.1'), parseIp('10.0.0.2')];
+  const [a6, b6] = [parseIp('fd00::1'), parseIp('fd00::2')];
   test.each([
     [{ publicIp: a }, { publicIp: a }, true],
     [{ publicIp: a, publicIpv6: a6 }, { publicIp: a, publicIpv6: b6 }, true],

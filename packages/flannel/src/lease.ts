@@ -1,7 +1,7 @@
-import { formatIpv4, IPV4_ANY, type Ipv4, isIpv4Text, parseIpv4 } from '@flannel-ts/inet/ipv4';
-import { formatIpv6, type Ipv6, isIpv6Text, parseIpv6 } from '@flannel-ts/inet/ipv6';
-import { formatIpv6Prefix, type Ipv6Prefix, ipv6Prefix } from '@flannel-ts/inet/ipv6-prefix';
-import { formatIpv4Prefix, type Ipv4Prefix, ipv4Prefix } from '@flannel-ts/inet/prefix';
+import { formatIp, isIpText, parseIp } from '@flannel-ts/inet/ip';
+import { IPV4_ANY, type Ipv4 } from '@flannel-ts/inet/ipv4';
+import type { Ipv6 } from '@flannel-ts/inet/ipv6';
+import { formatPrefix, type Prefix, prefixFrom } from '@flannel-ts/inet/prefix';
 import { FlannelError } from './errors.ts';
 import { FieldReader, goStringify, parseJsonObject } from './go-json.ts';
 
@@ -22,8 +22,8 @@ export interface LeaseAttributes extends NodeAddresses {
 
 /** A subnet of each family that the network has. */
 export type LeaseSubnets =
-  | { readonly subnet: Ipv4Prefix; readonly ipv6Subnet?: Ipv6Prefix }
-  | { readonly subnet?: never; readonly ipv6Subnet: Ipv6Prefix };
+  | { readonly subnet: Prefix<4>; readonly ipv6Subnet?: Prefix<6> }
+  | { readonly subnet?: never; readonly ipv6Subnet: Prefix<6> };
 
 export type Lease = LeaseSubnets & { readonly attributes: LeaseAttributes };
 
@@ -37,8 +37,8 @@ const NO_SUBNET = '0.0.0.0-0';
 
 /** Undefined without any subnet. */
 export function leaseSubnets(
-  subnet: Ipv4Prefix | undefined,
-  ipv6Subnet: Ipv6Prefix | undefined,
+  subnet: Prefix<4> | undefined,
+  ipv6Subnet: Prefix<6> | undefined,
 ): LeaseSubnets | undefined {
   if (subnet === undefined) return ipv6Subnet && { ipv6Subnet };
   return { subnet, ...(ipv6Subnet && { ipv6Subnet }) };
@@ -46,7 +46,7 @@ export function leaseSubnets(
 
 /** For people: 10.5.52.0/24, or fc00:0:0:1::/64, or both with a comma. */
 export function formatLeaseSubnets({ subnet, ipv6Subnet }: LeaseSubnets): string {
-  return [...(subnet ? [formatIpv4Prefix(subnet)] : []), ...(ipv6Subnet ? [formatIpv6Prefix(ipv6Subnet)] : [])].join();
+  return [...(subnet ? [formatPrefix(subnet)] : []), ...(ipv6Subnet ? [formatPrefix(ipv6Subnet)] : [])].join();
 }
 
 /**
@@ -60,8 +60,8 @@ export function isSameNode(a: NodeAddresses, b: NodeAddresses): boolean {
 
 /** The last part of a lease's key in etcd: 10.5.52.0-24, 10.5.52.0-24&fc00:0:0:1::-64, or 0.0.0.0-0&fc00:0:0:1::-64. */
 export function formatLeaseKey({ subnet, ipv6Subnet }: LeaseSubnets): string {
-  const key = subnet === undefined ? NO_SUBNET : `${formatIpv4(subnet.base)}-${subnet.length}`;
-  return ipv6Subnet === undefined ? key : `${key}&${formatIpv6(ipv6Subnet.base)}-${ipv6Subnet.length}`;
+  const key = subnet === undefined ? NO_SUBNET : `${formatIp(subnet.base)}-${subnet.length}`;
+  return ipv6Subnet === undefined ? key : `${key}&${formatIp(ipv6Subnet.base)}-${ipv6Subnet.length}`;
 }
 
 /**
@@ -72,19 +72,19 @@ export function parseLeaseKey(text: string): LeaseSubnets | undefined {
   const match = KEY.exec(text);
   if (match === null) return undefined;
   const [, address, length, address6, length6] = match;
-  if (!isIpv4Text(address!) || Number(length) > MAX_IPV4_LENGTH) return undefined;
+  if (!isIpText(address!, 4) || Number(length) > MAX_IPV4_LENGTH) return undefined;
   // Nobody has all addresses there are.
-  const subnet = Number(length) === 0 ? undefined : ipv4Prefix(parseIpv4(address!), Number(length));
+  const subnet = Number(length) === 0 ? undefined : prefixFrom(parseIp(address!, 4), Number(length));
   if (address6 === undefined) return sameKey(text, leaseSubnets(subnet, undefined));
-  if (!isIpv6Text(address6) || Number(length6) > MAX_IPV6_LENGTH) return undefined;
-  return sameKey(text, leaseSubnets(subnet, ipv6Prefix(parseIpv6(address6), Number(length6))));
+  if (!isIpText(address6, 6) || Number(length6) > MAX_IPV6_LENGTH) return undefined;
+  return sameKey(text, leaseSubnets(subnet, prefixFrom(parseIp(address6, 6), Number(length6))));
 }
 
 /** Byte for byte what Go's json.Marshal makes of flannel's LeaseAttrs (lease/lease.go). */
 export function formatLeaseValue(attributes: LeaseAttributes): string {
   return goStringify({
-    PublicIP: formatIpv4(attributes.publicIp ?? IPV4_ANY),
-    PublicIPv6: attributes.publicIpv6 === undefined ? null : formatIpv6(attributes.publicIpv6),
+    PublicIP: formatIp(attributes.publicIp ?? IPV4_ANY),
+    PublicIPv6: attributes.publicIpv6 === undefined ? null : formatIp(attributes.publicIpv6),
     ...(attributes.backendType !== '' && { BackendType: attributes.backendType }),
     ...(attributes.backendData !== undefined && { BackendData: attributes.backendData }),
     ...(attributes.backendV6Data !== undefined && { BackendV6Data: attributes.backendV6Data }),
@@ -98,8 +98,8 @@ export function parseLeaseValue(text: string): LeaseAttributes {
     invalid,
   );
   // An IPv6-only flannel writes 0.0.0.0.
-  const publicIp = fields.parsed('PublicIP', parseIpv4) || undefined;
-  const publicIpv6 = fields.parsed('PublicIPv6', parseIpv6) || undefined;
+  const publicIp = fields.parsed('PublicIP', (text) => parseIp(text, 4)) || undefined;
+  const publicIpv6 = fields.parsed('PublicIPv6', (text) => parseIp(text, 6)) || undefined;
   // flannel takes a lease without any address and routes to 0.0.0.0.
   if (publicIp === undefined && publicIpv6 === undefined) throw invalid('it has no PublicIP');
   const backendData = fields.raw('BackendData');

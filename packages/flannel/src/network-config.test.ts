@@ -1,7 +1,6 @@
-import { formatIpv4, type Ipv4 } from '@flannel-ts/inet/ipv4';
-import { formatIpv6 } from '@flannel-ts/inet/ipv6';
-import { formatIpv6Prefix } from '@flannel-ts/inet/ipv6-prefix';
-import { formatIpv4Prefix, ipv4Prefix, prefixContains } from '@flannel-ts/inet/prefix';
+import { formatIp } from '@flannel-ts/inet/ip';
+import type { Ipv4 } from '@flannel-ts/inet/ipv4';
+import { formatPrefix, prefixContains, prefixFrom } from '@flannel-ts/inet/prefix';
 import fc from 'fast-check';
 import { FlannelError } from './errors.ts';
 import {
@@ -18,9 +17,9 @@ describe('network config', () => {
   // flannel: subnet/config_test.go.
   test('parseNetworkConfig() fills in the defaults of 10.3.0.0/16', () => {
     const config = parseNetworkConfig('{ "network": "10.3.0.0/16" }');
-    expect(formatIpv4Prefix(config.network)).toBe('10.3.0.0/16');
-    expect(formatIpv4(config.subnetMin)).toBe('10.3.1.0');
-    expect(formatIpv4(config.subnetMax)).toBe('10.3.255.0');
+    expect(formatPrefix(config.network)).toBe('10.3.0.0/16');
+    expect(formatIp(config.subnetMin)).toBe('10.3.1.0');
+    expect(formatIp(config.subnetMax)).toBe('10.3.255.0');
     expect(config.subnetLength).toBe(24);
     expect(config).toMatchObject({ enableIpv4: true, enableIpv6: false, enableNftables: false });
     expect(config.backend).toEqual({ type: 'udp', port: 8285 });
@@ -28,16 +27,16 @@ describe('network config', () => {
 
   test('parseNetworkConfig() fills in the defaults of fc00::/48', () => {
     const config = parseNetworkConfig('{ "enableIPv6": true, "ipv6Network": "fc00::/48", "enableIPv4": false }');
-    expect(formatIpv6Prefix(config.ipv6!.network)).toBe('fc00::/48');
-    expect(formatIpv6(config.ipv6!.subnetMin)).toBe('fc00:0:0:1::');
-    expect(formatIpv6(config.ipv6!.subnetMax)).toBe('fc00:0:0:ffff::');
+    expect(formatPrefix(config.ipv6!.network)).toBe('fc00::/48');
+    expect(formatIp(config.ipv6!.subnetMin)).toBe('fc00:0:0:1::');
+    expect(formatIp(config.ipv6!.subnetMax)).toBe('fc00:0:0:ffff::');
     expect(config.ipv6!.subnetLength).toBe(64);
     expect(config.network).toEqual(NO_IPV4_NETWORK);
   });
 
   test('parseNetworkConfig() takes overrides', () => {
     const config = parse({ Network: '10.3.0.0/16', SubnetMin: '10.3.5.0', SubnetMax: '10.3.8.0', SubnetLen: 28 });
-    expect([formatIpv4(config.subnetMin), formatIpv4(config.subnetMax), config.subnetLength]).toEqual([
+    expect([formatIp(config.subnetMin), formatIp(config.subnetMax), config.subnetLength]).toEqual([
       '10.3.5.0',
       '10.3.8.0',
       28,
@@ -53,7 +52,7 @@ describe('network config', () => {
       IPv6SubnetLen: 124,
       enableIPv4: false,
     });
-    expect([formatIpv6(ipv6!.subnetMin), formatIpv6(ipv6!.subnetMax), ipv6!.subnetLength]).toEqual([
+    expect([formatIp(ipv6!.subnetMin), formatIp(ipv6!.subnetMax), ipv6!.subnetLength]).toEqual([
       'fc00:0:0:1::',
       'fc00:0:0:f::',
       124,
@@ -80,8 +79,8 @@ describe('network config', () => {
 
   test('parseNetworkConfig() masks the network, ignores letter case, nulls and unknown keys', () => {
     const config = parse({ NETWORK: '10.3.7.9/16', subnetlen: null, SubnetMin: '0.0.0.0', Future: { x: 1 } });
-    expect(formatIpv4Prefix(config.network)).toBe('10.3.0.0/16');
-    expect(formatIpv4(config.subnetMin)).toBe('10.3.1.0');
+    expect(formatPrefix(config.network)).toBe('10.3.0.0/16');
+    expect(formatIp(config.subnetMin)).toBe('10.3.1.0');
   });
 
   // flannel's texts, as far as people search for them, with the value behind.
@@ -159,7 +158,7 @@ describe('network config', () => {
   test('parseNetworkConfig() keeps SubnetMin and SubnetMax aligned, ordered and inside', () => {
     fc.assert(
       fc.property(fc.integer({ min: 0, max: 0xffff_ffff }), fc.integer({ min: 1, max: 28 }), (ip, length) => {
-        const config = parse({ Network: formatIpv4Prefix(ipv4Prefix(ip as Ipv4, length)) });
+        const config = parse({ Network: formatPrefix(prefixFrom(ip as Ipv4, length)) });
         const size = 2 ** (32 - config.subnetLength);
         expect(prefixContains(config.network, config.subnetMin)).toBe(true);
         expect(prefixContains(config.network, config.subnetMax)).toBe(true);

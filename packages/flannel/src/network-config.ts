@@ -1,7 +1,7 @@
-import { formatIpv4, IPV4_ANY, type Ipv4, parseIpv4 } from '@flannel-ts/inet/ipv4';
-import { formatIpv6, type Ipv6, parseIpv6 } from '@flannel-ts/inet/ipv6';
-import { formatIpv6Prefix, type Ipv6Prefix, parseIpv6Prefix } from '@flannel-ts/inet/ipv6-prefix';
-import { formatIpv4Prefix, type Ipv4Prefix, ipv4Prefix, parseIpv4Prefix } from '@flannel-ts/inet/prefix';
+import { formatIp, parseIp } from '@flannel-ts/inet/ip';
+import { IPV4_ANY, type Ipv4 } from '@flannel-ts/inet/ipv4';
+import type { Ipv6 } from '@flannel-ts/inet/ipv6';
+import { formatPrefix, type Prefix, parsePrefix, prefixFrom } from '@flannel-ts/inet/prefix';
 import {
   type BackendConfig,
   formatBackendConfig,
@@ -16,7 +16,7 @@ import { type FamilyRules, subnetRange } from './subnet-range.ts';
 export { type BackendConfig, KNOWN_BACKENDS };
 
 export interface Ipv6NetworkConfig {
-  readonly network: Ipv6Prefix;
+  readonly network: Prefix<6>;
   readonly subnetLength: number;
   readonly subnetMin: Ipv6;
   readonly subnetMax: Ipv6;
@@ -28,7 +28,7 @@ export interface NetworkConfig {
   readonly enableIpv6: boolean;
   readonly enableNftables: boolean;
   /** NO_IPV4_NETWORK when IPv4 is off. */
-  readonly network: Ipv4Prefix;
+  readonly network: Prefix<4>;
   readonly subnetLength: number;
   /** Bases of the first and the last subnet that may be leased. */
   readonly subnetMin: Ipv4;
@@ -38,19 +38,19 @@ export interface NetworkConfig {
 }
 
 /** Holds no address a node could have, so that a forgotten check of `enableIpv4` routes nothing. */
-export const NO_IPV4_NETWORK: Ipv4Prefix = ipv4Prefix(IPV4_ANY, 32);
+export const NO_IPV4_NETWORK: Prefix<4> = prefixFrom(IPV4_ANY, 32);
 
 const IPV4_RULES: FamilyRules = {
   keyPrefix: '',
   bits: 32,
   defaultLength: 24,
-  format: (address) => formatIpv4(Number(address) as Ipv4),
+  format: (address) => formatIp(Number(address) as Ipv4),
 };
 const IPV6_RULES: FamilyRules = {
   keyPrefix: 'IPv6',
   bits: 128,
   defaultLength: 64,
-  format: (address) => formatIpv6(address as Ipv6),
+  format: (address) => formatIp(address as Ipv6),
 };
 
 /** Checks all that flannel's ParseConfig and CheckNetworkConfig check (subnet/config.go), with their defaults. */
@@ -86,18 +86,18 @@ export function formatNetworkConfig(config: NetworkConfig): string {
   return goStringify({
     ...(config.enableIpv4
       ? {
-          Network: formatIpv4Prefix(config.network),
+          Network: formatPrefix(config.network),
           SubnetLen: config.subnetLength,
-          SubnetMin: formatIpv4(config.subnetMin),
-          SubnetMax: formatIpv4(config.subnetMax),
+          SubnetMin: formatIp(config.subnetMin),
+          SubnetMax: formatIp(config.subnetMax),
         }
       : { EnableIPv4: false }),
     ...(config.ipv6 && {
       EnableIPv6: true,
-      IPv6Network: formatIpv6Prefix(config.ipv6.network),
+      IPv6Network: formatPrefix(config.ipv6.network),
       IPv6SubnetLen: config.ipv6.subnetLength,
-      IPv6SubnetMin: formatIpv6(config.ipv6.subnetMin),
-      IPv6SubnetMax: formatIpv6(config.ipv6.subnetMax),
+      IPv6SubnetMin: formatIp(config.ipv6.subnetMin),
+      IPv6SubnetMax: formatIp(config.ipv6.subnetMax),
     }),
     ...(config.enableNftables && { EnableNFTables: true }),
     Backend: formatBackendConfig(config.backend),
@@ -117,12 +117,12 @@ type Ipv4Part = Pick<NetworkConfig, 'network' | 'subnetLength' | 'subnetMin' | '
 const NO_IPV4: Ipv4Part = { network: NO_IPV4_NETWORK, subnetLength: 32, subnetMin: IPV4_ANY, subnetMax: IPV4_ANY };
 
 function parseIpv4Part(fields: FieldReader): Ipv4Part {
-  const network = fields.parsed('Network', parseIpv4Prefix);
+  const network = fields.parsed('Network', (text) => parsePrefix(text, 4));
   if (network === undefined || (network.base === 0 && network.length === 0)) {
     throw invalid('please define a correct Network parameter in the flannel config, like "Network": "10.244.0.0/16"');
   }
   const address = (name: string): bigint | undefined => {
-    const value = fields.parsed(name, parseIpv4);
+    const value = fields.parsed(name, (text) => parseIp(text, 4));
     return value === undefined ? undefined : BigInt(value);
   };
   const range = subnetRange(IPV4_RULES, {
@@ -141,7 +141,7 @@ function parseIpv4Part(fields: FieldReader): Ipv4Part {
 }
 
 function parseIpv6Part(fields: FieldReader): Ipv6NetworkConfig {
-  const network = fields.parsed('IPv6Network', parseIpv6Prefix);
+  const network = fields.parsed('IPv6Network', (text) => parsePrefix(text, 6));
   if (network === undefined || (network.base === 0n && network.length === 0)) {
     throw invalid(
       'please define a correct IPv6Network parameter in the flannel config, like "IPv6Network": "fd00:244::/48"',
@@ -151,8 +151,8 @@ function parseIpv6Part(fields: FieldReader): Ipv6NetworkConfig {
     base: network.base,
     networkLength: network.length,
     length: fields.integer('IPv6SubnetLen', 0, 255),
-    min: fields.parsed('IPv6SubnetMin', parseIpv6),
-    max: fields.parsed('IPv6SubnetMax', parseIpv6),
+    min: fields.parsed('IPv6SubnetMin', (text) => parseIp(text, 6)),
+    max: fields.parsed('IPv6SubnetMax', (text) => parseIp(text, 6)),
   });
   return { network, subnetLength: range.length, subnetMin: range.min as Ipv6, subnetMax: range.max as Ipv6 };
 }

@@ -1,7 +1,6 @@
-import { type Ipv4, parseIpv4 } from '@flannel-ts/inet/ipv4';
-import { parseIpv6 } from '@flannel-ts/inet/ipv6';
-import { parseIpv6Prefix } from '@flannel-ts/inet/ipv6-prefix';
-import { ipv4Prefix, parseIpv4Interface, parseIpv4Prefix } from '@flannel-ts/inet/prefix';
+import { parseIp } from '@flannel-ts/inet/ip';
+import type { Ipv4 } from '@flannel-ts/inet/ipv4';
+import { parseInterfaceAddress, parsePrefix, prefixFrom } from '@flannel-ts/inet/prefix';
 import fc from 'fast-check';
 import { FlannelError } from './errors.ts';
 import { parseNetworkConfig } from './network-config.ts';
@@ -15,19 +14,19 @@ const DUAL =
 describe('subnet.env', () => {
   test('formatSubnetEnv() writes flannel bytes', () => {
     const config = parseNetworkConfig('{"Network":"10.5.0.0/16"}');
-    const env = subnetEnvOf(config, { subnet: parseIpv4Prefix('10.5.72.0/24') }, 1450, true);
+    const env = subnetEnvOf(config, { subnet: parsePrefix('10.5.72.0/24') }, 1450, true);
     expect(formatSubnetEnv(env)).toBe(IPV4);
   });
 
   test('formatSubnetEnv() writes both families', () => {
     const config = parseNetworkConfig('{"Network":"10.5.0.0/16","EnableIPv6":true,"IPv6Network":"fc00::/48"}');
-    const lease = { subnet: parseIpv4Prefix('10.5.72.0/24'), ipv6Subnet: parseIpv6Prefix('fc00:0:0:1::/64') };
+    const lease = { subnet: parsePrefix('10.5.72.0/24'), ipv6Subnet: parsePrefix('fc00:0:0:1::/64') };
     expect(formatSubnetEnv(subnetEnvOf(config, lease, 1450, false))).toBe(DUAL);
   });
 
   test('formatSubnetEnv() leaves IPv4 out of an IPv6-only node', () => {
     const config = parseNetworkConfig('{"EnableIPv4":false,"EnableIPv6":true,"IPv6Network":"fc00::/48"}');
-    const lease = { ipv6Subnet: parseIpv6Prefix('fc00:0:0:1::/64') };
+    const lease = { ipv6Subnet: parsePrefix('fc00:0:0:1::/64') };
     expect(formatSubnetEnv(subnetEnvOf(config, lease, 1450, false))).toBe(
       'FLANNEL_IPV6_NETWORK=fc00::/48\nFLANNEL_IPV6_SUBNET=fc00:0:0:1::1/64\nFLANNEL_MTU=1450\nFLANNEL_IPMASQ=false\n',
     );
@@ -35,10 +34,10 @@ describe('subnet.env', () => {
 
   test('parseSubnetEnv() reads both families', () => {
     expect(parseSubnetEnv(DUAL)).toEqual({
-      networks: [parseIpv4Prefix('10.5.0.0/16')],
-      subnet: parseIpv4Interface('10.5.72.1/24'),
-      ipv6Networks: [parseIpv6Prefix('fc00::/48')],
-      ipv6Subnet: { address: parseIpv6('fc00:0:0:1::1'), length: 64 },
+      networks: [parsePrefix('10.5.0.0/16')],
+      subnet: parseInterfaceAddress('10.5.72.1/24'),
+      ipv6Networks: [parsePrefix('fc00::/48')],
+      ipv6Subnet: { address: parseIp('fc00:0:0:1::1'), length: 64 },
       mtu: 1450,
       ipMasq: false,
     });
@@ -49,7 +48,7 @@ describe('subnet.env', () => {
     const length = fc.integer({ min: 0, max: 32 });
     const env = fc.record({
       networks: fc.uniqueArray(
-        fc.tuple(ip, length).map(([a, l]) => ipv4Prefix(a, l)),
+        fc.tuple(ip, length).map(([a, l]) => prefixFrom(a, l)),
         { minLength: 1, selector: (p) => `${p.base}/${p.length}` },
       ),
       subnet: fc.record({ address: ip, length }),
@@ -65,8 +64,8 @@ describe('subnet.env', () => {
       '# made by hand\r\nFLANNEL_NETWORK=10.1.0.0/16,192.168.0.0/16,10.1.0.0/16\r\nFLANNEL_SUBNET="10.1.17.1/24"\r\n' +
         'FLANNEL_MTU=1472\r\nFLANNEL_IPMASQ=true\r\nfoo\r\nbar=baz\r\n',
     );
-    expect(env.networks).toEqual([parseIpv4Prefix('10.1.0.0/16'), parseIpv4Prefix('192.168.0.0/16')]);
-    expect(env.subnet).toEqual({ address: parseIpv4('10.1.17.1'), length: 24 });
+    expect(env.networks).toEqual([parsePrefix('10.1.0.0/16'), parsePrefix('192.168.0.0/16')]);
+    expect(env.subnet).toEqual({ address: parseIp('10.1.17.1'), length: 24 });
     expect(env.ipMasq).toBe(true);
   });
 

@@ -1,21 +1,12 @@
-import {
-  formatIpv6Interface,
-  formatIpv6Prefix,
-  type Ipv6Interface,
-  type Ipv6Prefix,
-  ipv6AddressAt,
-  parseIpv6Interface,
-  parseIpv6Prefix,
-  sameIpv6Prefix,
-} from '@flannel-ts/inet/ipv6-prefix';
+import type { Family } from '@flannel-ts/inet/family';
 import {
   addressAt,
-  formatIpv4Interface,
-  formatIpv4Prefix,
-  type Ipv4Interface,
-  type Ipv4Prefix,
-  parseIpv4Interface,
-  parseIpv4Prefix,
+  formatInterfaceAddress,
+  formatPrefix,
+  type InterfaceAddress,
+  type Prefix,
+  parseInterfaceAddress,
+  parsePrefix,
   samePrefix,
 } from '@flannel-ts/inet/prefix';
 import { FlannelError } from './errors.ts';
@@ -25,11 +16,11 @@ import type { NetworkConfig } from './network-config.ts';
 /** The file the daemon writes for the CNI plugin and for scripts, by default /run/flannel/subnet.env. */
 export interface SubnetEnv {
   /** Usually one; a list in the file is allowed by the CNI plugin. */
-  readonly networks: readonly Ipv4Prefix[];
+  readonly networks: readonly Prefix<4>[];
   /** The node's subnet, with its first usable address: the bridge's. */
-  readonly subnet?: Ipv4Interface;
-  readonly ipv6Networks: readonly Ipv6Prefix[];
-  readonly ipv6Subnet?: Ipv6Interface;
+  readonly subnet?: InterfaceAddress<4>;
+  readonly ipv6Networks: readonly Prefix<6>[];
+  readonly ipv6Subnet?: InterfaceAddress<6>;
   readonly mtu: number;
   /** The daemon masquerades, so the plugin need not. */
   readonly ipMasq: boolean;
@@ -57,8 +48,7 @@ export function subnetEnvOf(
     networks: config.enableIpv4 ? [config.network] : [],
     ...(config.enableIpv4 && subnet && { subnet: { address: addressAt(subnet, 1), length: subnet.length } }),
     ipv6Networks: config.ipv6 ? [config.ipv6.network] : [],
-    ...(config.ipv6 &&
-      ipv6Subnet && { ipv6Subnet: { address: ipv6AddressAt(ipv6Subnet, 1n), length: ipv6Subnet.length } }),
+    ...(config.ipv6 && ipv6Subnet && { ipv6Subnet: { address: addressAt(ipv6Subnet, 1n), length: ipv6Subnet.length } }),
     mtu,
     ipMasq,
   };
@@ -68,12 +58,12 @@ export function subnetEnvOf(
 export function formatSubnetEnv(env: SubnetEnv): string {
   const lines: [Key, string][] = [];
   if (env.subnet !== undefined) {
-    lines.push(['FLANNEL_NETWORK', env.networks.map(formatIpv4Prefix).join(',')]);
-    lines.push(['FLANNEL_SUBNET', formatIpv4Interface(env.subnet)]);
+    lines.push(['FLANNEL_NETWORK', env.networks.map(formatPrefix).join(',')]);
+    lines.push(['FLANNEL_SUBNET', formatInterfaceAddress(env.subnet)]);
   }
   if (env.ipv6Subnet !== undefined) {
-    lines.push(['FLANNEL_IPV6_NETWORK', env.ipv6Networks.map(formatIpv6Prefix).join(',')]);
-    lines.push(['FLANNEL_IPV6_SUBNET', formatIpv6Interface(env.ipv6Subnet)]);
+    lines.push(['FLANNEL_IPV6_NETWORK', env.ipv6Networks.map(formatPrefix).join(',')]);
+    lines.push(['FLANNEL_IPV6_SUBNET', formatInterfaceAddress(env.ipv6Subnet)]);
   }
   lines.push(['FLANNEL_MTU', String(env.mtu)], ['FLANNEL_IPMASQ', String(env.ipMasq)]);
   return lines.map(([key, value]) => `${key}=${value}\n`).join('');
@@ -96,11 +86,10 @@ export function parseSubnetEnv(text: string, file = 'subnet.env'): SubnetEnv {
     }
   };
   const cidr = 'CIDR address';
-  const subnet = read('FLANNEL_SUBNET', cidr, parseIpv4Interface);
-  const ipv6Subnet = read('FLANNEL_IPV6_SUBNET', cidr, parseIpv6Interface);
-  const networks = read('FLANNEL_NETWORK', cidr, (list) => distinct(list, parseIpv4Prefix, samePrefix)) ?? [];
-  const ipv6Networks =
-    read('FLANNEL_IPV6_NETWORK', cidr, (list) => distinct(list, parseIpv6Prefix, sameIpv6Prefix)) ?? [];
+  const subnet = read('FLANNEL_SUBNET', cidr, (value) => parseInterfaceAddress(value, 4));
+  const ipv6Subnet = read('FLANNEL_IPV6_SUBNET', cidr, (value) => parseInterfaceAddress(value, 6));
+  const networks = read('FLANNEL_NETWORK', cidr, (list) => distinctPrefixes(list, 4)) ?? [];
+  const ipv6Networks = read('FLANNEL_IPV6_NETWORK', cidr, (list) => distinctPrefixes(list, 6)) ?? [];
   const mtu = read('FLANNEL_MTU', 'number', parseMtu);
   // Exactly "true", as upstream; anything else is false.
   const ipMasq = read('FLANNEL_IPMASQ', 'value', (value) => value === 'true');
@@ -145,13 +134,9 @@ function unquote(value: string): string {
   return /^(["']).*\1$/.test(value) ? value.slice(1, -1) : value;
 }
 
-function distinct<T>(list: string, parse: (text: string) => T, same: (a: T, b: T) => boolean): T[] {
-  const found: T[] = [];
-  for (const text of list.split(',')) {
-    const value = parse(text);
-    if (!found.some((other) => same(other, value))) found.push(value);
-  }
-  return found;
+function distinctPrefixes<F extends Family>(list: string, family: F): Prefix<F>[] {
+  const prefixes = list.split(',').map((text) => parsePrefix(text, family));
+  return prefixes.filter((prefix, i) => prefixes.findIndex((other) => samePrefix(other, prefix)) === i);
 }
 
 function parseMtu(text: string): number {

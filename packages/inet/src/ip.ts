@@ -40,8 +40,7 @@ export type FamilyOfText<T extends string> = string extends T
       : Family;
 
 /** Of the given family, or of either one. */
-export function parseIp<F extends Family>(text: string, family: F): Ip<F>;
-export function parseIp<T extends string>(text: T): Ip<FamilyOfText<T>>;
+export function parseIp<T extends string, F extends Family = FamilyOfText<T>>(text: T, family?: F): Ip<F>;
 export function parseIp(text: string, family?: Family): Ip {
   if (family === 4 || (family === undefined && isIpv4Text(text))) return parseIpv4(text);
   if (family === 6 || isIpv6Text(text)) return parseIpv6(text);

@@ -38,15 +38,13 @@ export function prefixFrom<I extends Ip>(ip: I, length: number): Prefix<FamilyOf
 }
 
 /** Of the given family, or of either one. Host bits are masked away, as Go's net.ParseCIDR does. */
-export function parsePrefix<F extends Family>(text: string, family: F): Prefix<F>;
-export function parsePrefix<T extends string>(text: T): Prefix<FamilyOfText<T>>;
+export function parsePrefix<T extends string, F extends Family = FamilyOfText<T>>(text: T, family?: F): Prefix<F>;
 export function parsePrefix(text: string, family?: Family): Prefix {
   return interfacePrefix(split(text, family));
 }
 
 /** Refuses 10.0.0.1/8: for places where a host bit is a typing mistake. */
-export function parsePrefixStrict<F extends Family>(text: string, family: F): Prefix<F>;
-export function parsePrefixStrict<T extends string>(text: T): Prefix<FamilyOfText<T>>;
+export function parsePrefixStrict<T extends string, F extends Family = FamilyOfText<T>>(text: T, family?: F): Prefix<F>;
 export function parsePrefixStrict(text: string, family?: Family): Prefix {
   const written = split(text, family);
   const prefix = interfacePrefix(written);
@@ -136,8 +134,10 @@ export function subnetAt<P extends Prefix>(prefix: P, length: number, i: number 
 }
 
 /** Of the given family, or of either one. */
-export function parseInterfaceAddress<F extends Family>(text: string, family: F): InterfaceAddress<F>;
-export function parseInterfaceAddress<T extends string>(text: T): InterfaceAddress<FamilyOfText<T>>;
+export function parseInterfaceAddress<T extends string, F extends Family = FamilyOfText<T>>(
+  text: T,
+  family?: F,
+): InterfaceAddress<F>;
 export function parseInterfaceAddress(text: string, family?: Family): InterfaceAddress {
   return split(text, family);
 }

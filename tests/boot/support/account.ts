@@ -1,6 +1,6 @@
 /** Machines of a stack that Pulumi has made in the test double: what its state says is in the account, is in the lab. */
 import { readFileSync } from 'node:fs';
-import { addressAt, formatIpv4Interface, parseIpv4Prefix } from '@flannel-ts/inet/prefix';
+import { addressAt, formatInterfaceAddress, parsePrefix } from '@flannel-ts/inet/prefix';
 import type { Statement } from '../../../infra/aws/policy.ts';
 import { STACK_TAG } from '../../../infra/aws/tags.ts';
 import type { StateResource } from '../../aws/support/project.ts';
@@ -127,9 +127,9 @@ function nameOf({ urn }: StateResource): string {
 }
 
 function zoneOf({ availabilityZone, cidrBlock }: Properties): Zone {
-  const { length, ...prefix } = parseIpv4Prefix(String(cidrBlock));
-  const address = addressAt({ ...prefix, length }, 1);
-  return { name: String(availabilityZone), gateway: formatIpv4Interface({ address, length }) };
+  const prefix = parsePrefix(String(cidrBlock), 4);
+  const address = addressAt(prefix, 1);
+  return { name: String(availabilityZone), gateway: formatInterfaceAddress({ address, length: prefix.length }) };
 }
 
 /** The one thing that a machine is told here and not in AWS: where the services are. */

@@ -1,6 +1,6 @@
 /** HTTP servers of the test's own process, at addresses inside other network namespaces. */
 import { createServer, type IncomingMessage, type RequestListener, type Server } from 'node:http';
-import { parseIpv4 } from '@flannel-ts/inet/ipv4';
+import { parseIp } from '@flannel-ts/inet/ip';
 import { withNetns } from '@flannel-ts/linux/netns';
 import { AF_INET, bind, SOCK_STREAM, setSocketOption, sockaddrIn, socket } from '@flannel-ts/linux/socket';
 
@@ -12,7 +12,7 @@ export async function listenIn(netns: string, address: string, port: number, ans
   const fd = withNetns(netns, () => {
     const created = socket(AF_INET, SOCK_STREAM);
     setSocketOption(created, SOL_SOCKET, SO_REUSEADDR, 1);
-    bind(created, sockaddrIn(parseIpv4(address), port));
+    bind(created, sockaddrIn(parseIp(address, 4), port));
     return created;
   });
   const server = createServer(answer);

@@ -3,8 +3,7 @@
  * an error that never comes, so of 31 daemons started at once 10 exited (reference: local_manager.go, ErrDuplicateKey).
  */
 import { formatLeaseSubnets, formatLeaseValue, type Lease, type LeaseAttributes } from '@flannel-ts/flannel/lease';
-import { formatIpv6Prefix } from '@flannel-ts/inet/ipv6-prefix';
-import { formatIpv4Prefix } from '@flannel-ts/inet/prefix';
+import { formatPrefix } from '@flannel-ts/inet/prefix';
 import type { Logger } from 'pino';
 import { Backoff, sleep } from '../../abort.ts';
 import { DaemonError, messageOf } from '../../errors.ts';
@@ -182,7 +181,7 @@ async function deleteStale(context: EtcdContext, { stale }: Allocation<LeaseReco
 
 /** With the length of the subnets in each. */
 function networksOf({ enableIpv4, network, subnetLength, ipv6 }: JoinRequest['config']): string {
-  const ipv4 = enableIpv4 ? [`${formatIpv4Prefix(network)} (subnets of length ${subnetLength})`] : [];
-  const both = ipv6 ? [...ipv4, `${formatIpv6Prefix(ipv6.network)} (subnets of length ${ipv6.subnetLength})`] : ipv4;
+  const ipv4 = enableIpv4 ? [`${formatPrefix(network)} (subnets of length ${subnetLength})`] : [];
+  const both = ipv6 ? [...ipv4, `${formatPrefix(ipv6.network)} (subnets of length ${ipv6.subnetLength})`] : ipv4;
   return both.join(' or ');
 }

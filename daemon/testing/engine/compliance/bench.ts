@@ -1,5 +1,5 @@
 import { type Ip, parseIp } from '@flannel-ts/inet/ip';
-import { parseIpv4Prefix } from '@flannel-ts/inet/prefix';
+import { parsePrefix } from '@flannel-ts/inet/prefix';
 import type { Engine, EngineConfig, EngineRoute, StartEngine } from '../../../src/datapath/tun/engine/engine.ts';
 import { source, word } from '../../../src/datapath/tun/engine/packet.ts';
 import {
@@ -25,7 +25,7 @@ export function newLab(options?: LabOptions): Lab {
 }
 
 export function route(subnet: string, peer: Ip): EngineRoute {
-  return { subnet: parseIpv4Prefix(subnet), peer };
+  return { subnet: parsePrefix(subnet), peer };
 }
 
 export function configOf(node: Node, more: Partial<EngineConfig> = {}): EngineConfig {

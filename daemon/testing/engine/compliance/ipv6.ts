@@ -1,5 +1,6 @@
-import { ipv6FromBytes, parseIpv6 } from '@flannel-ts/inet/ipv6';
-import { parseIpv6Prefix } from '@flannel-ts/inet/ipv6-prefix';
+import { parseIp } from '@flannel-ts/inet/ip';
+import { ipv6FromBytes } from '@flannel-ts/inet/ipv6';
+import { parsePrefix } from '@flannel-ts/inet/prefix';
 import type { EngineRoute, StartEngine } from '../../../src/datapath/tun/engine/engine.ts';
 import { checksum6 } from '../../../src/datapath/tun/engine/icmp6.ts';
 import { IPV6_DESTINATION, IPV6_SOURCE } from '../../../src/datapath/tun/engine/packet6.ts';
@@ -8,7 +9,7 @@ import { type DeviceTap, drainFd, ETH_P_IPV6, type LabOptions, MTU } from '../la
 import { aged6, icmp6Packet, ipv6Packet, type PacketFields6 } from '../packets6.ts';
 import { Bench, route } from './bench.ts';
 
-const OWN = parseIpv6('fd00:0:0:1::');
+const OWN = parseIp('fd00:0:0:1::');
 
 /** IPv6 inside. */
 export function describeIpv6(start: StartEngine, options?: LabOptions): void {
@@ -42,7 +43,7 @@ class Six {
   /** To the peer, or the other one. */
   route(subnet: string, other = false): EngineRoute {
     const { peerAddress, otherPeerAddress } = this.bench;
-    return { subnet: parseIpv6Prefix(subnet), peer: other ? otherPeerAddress : peerAddress };
+    return { subnet: parsePrefix(subnet), peer: other ? otherPeerAddress : peerAddress };
   }
 
   setRoutes(...routes: EngineRoute[]): Promise<void> {
@@ -149,7 +150,7 @@ function describeErrors(bench: Bench, six: Six): void {
     six.inject({ hopLimit: 1 });
     const answer = (await bench.peer.receive()).bytes;
     expect([answer[6], answer[40]]).toEqual([58, 3]);
-    expect(ipv6FromBytes(answer, IPV6_DESTINATION)).toBe(parseIpv6('fd00:0:0:2::2'));
+    expect(ipv6FromBytes(answer, IPV6_DESTINATION)).toBe(parseIp('fd00:0:0:2::2'));
     await six.nothingElse();
   });
 

@@ -1,4 +1,4 @@
-import { parseIpv4 } from '@flannel-ts/inet/ipv4';
+import { parseIp } from '@flannel-ts/inet/ip';
 import { internetChecksum } from '../../../src/datapath/tun/engine/checksum.ts';
 import type { StartEngine } from '../../../src/datapath/tun/engine/engine.ts';
 import { checkHeader, destination, putWord } from '../../../src/datapath/tun/engine/packet.ts';
@@ -114,10 +114,10 @@ function describeRoutes(bench: Bench): void {
     bench.emit({ to: '10.2.9.9' });
     bench.emit({ to: '10.2.0.9' });
     for (const to of ['10.2.9.9', '10.2.0.9']) {
-      expect(destination((await bench.otherPeer.receive()).bytes)).toBe(parseIpv4(to));
+      expect(destination((await bench.otherPeer.receive()).bytes)).toBe(parseIp(to));
     }
     bench.emit({ to: '10.2.0.8' });
-    expect(destination((await bench.peer.receive()).bytes)).toBe(parseIpv4('10.2.0.8'));
+    expect(destination((await bench.peer.receive()).bytes)).toBe(parseIp('10.2.0.8'));
   });
 
   test('follows a subnet to another peer, out and in', async () => {
@@ -163,7 +163,7 @@ function describeErrors(bench: Bench): void {
     expect(checkHeader(answer, answer.length)).toBe(0);
     expect(internetChecksum(answer, 20, answer.length - 20)).toBe(0);
     expect(answer.length).toBeLessThanOrEqual(576);
-    expect(destination(answer)).toBe(parseIpv4('10.1.0.77'));
+    expect(destination(answer)).toBe(parseIp('10.1.0.77'));
     expect(icmpError(answer)).toMatchObject({ type, code, mtu, from: bench.node.tunAddress });
     const { quote } = icmpError(answer);
     expect(quote.length).toBeGreaterThanOrEqual(28);
@@ -175,7 +175,7 @@ function describeErrors(bench: Bench): void {
   test('answers the expired TTL of an incoming packet to its peer', async () => {
     bench.inject({ ttl: 1 });
     const answer = (await bench.peer.receive()).bytes;
-    expect(destination(answer)).toBe(parseIpv4('10.2.0.2'));
+    expect(destination(answer)).toBe(parseIp('10.2.0.2'));
     expect(icmpError(answer)).toMatchObject({ type: 11, code: 0, from: bench.node.tunAddress });
     await bench.nothingElse();
   });

@@ -1,6 +1,7 @@
-import { type Ipv4, parseIpv4 } from '@flannel-ts/inet/ipv4';
+import { parseIp } from '@flannel-ts/inet/ip';
+import type { Ipv4 } from '@flannel-ts/inet/ipv4';
 import { parsePort } from '@flannel-ts/inet/port';
-import { parseIpv4Prefix } from '@flannel-ts/inet/prefix';
+import { parsePrefix } from '@flannel-ts/inet/prefix';
 import { Control } from '../../../src/datapath/tun/engine/control.ts';
 import type { EngineCounters } from '../../../src/datapath/tun/engine/engine.ts';
 import { type Abilities, FastForwarder } from '../../../src/datapath/tun/engine/fast/forwarder.ts';
@@ -10,11 +11,11 @@ import { Underlay } from '../../../src/datapath/tun/engine/underlay.ts';
 import { FakePorts } from '../fake-ports.ts';
 import { MemoryPorts } from './memory-ports.ts';
 
-export const PEER = parseIpv4('192.0.2.2');
-export const OTHER_PEER = parseIpv4('192.0.2.3');
+export const PEER = parseIp('192.0.2.2');
+export const OTHER_PEER = parseIp('192.0.2.3');
 export const ALL: Abilities = { vnet: true, segment: true, merging: { tcp: true, udp: true } };
 
-export const CONFIG = { tunAddress: parseIpv4('10.1.0.0'), mtu: 1472, port: parsePort(8285) };
+export const CONFIG = { tunAddress: parseIp('10.1.0.0'), mtu: 1472, port: parsePort(8285) };
 const ROUTES: readonly (readonly [string, Ipv4])[] = [
   ['10.2.0.0/24', PEER],
   ['10.3.0.0/24', OTHER_PEER],
@@ -22,7 +23,7 @@ const ROUTES: readonly (readonly [string, Ipv4])[] = [
 
 function control(): Control {
   const made = new Control();
-  made.setRoutes(ROUTES.map(([subnet, peer]) => ({ subnet: parseIpv4Prefix(subnet), peer })));
+  made.setRoutes(ROUTES.map(([subnet, peer]) => ({ subnet: parsePrefix(subnet), peer })));
   return made;
 }
 

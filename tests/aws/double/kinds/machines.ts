@@ -2,8 +2,8 @@
  * Interfaces, volumes and instances. What replaces is ForceNew in terraform-provider-aws, internal/service/ec2/ec2_instance.go,
  * ec2_launch_template.go, ebs_volume.go, vpc_network_interface.go.
  */
-import { parseIpv4 } from '@flannel-ts/inet/ipv4';
-import { broadcastAddress, parseIpv4Prefix, prefixContains } from '@flannel-ts/inet/prefix';
+import { parseIp } from '@flannel-ts/inet/ip';
+import { lastAddress, parsePrefix, prefixContains } from '@flannel-ts/inet/prefix';
 import { InstanceType } from '@pulumi/aws/types/enums/ec2/index.js';
 import { ACCOUNT, type Cloud, type Resource } from '../cloud.ts';
 import { ApiError } from '../errors.ts';
@@ -142,13 +142,13 @@ function admitInterface(inputs: Bag, context: Context, old?: Resource): void {
     throw new ApiError('InvalidParameterValue', 'The primary address of a network interface cannot change');
   }
   if (old !== undefined) return;
-  const prefix = parseIpv4Prefix(text(plain(subnet.inputs), 'cidrBlock')!);
+  const prefix = parsePrefix(text(plain(subnet.inputs), 'cidrBlock')!, 4);
   for (const address of texts(inputs.privateIps)) {
-    const ip = parseIpv4(address);
+    const ip = parseIp(address, 4);
     if (!prefixContains(prefix, ip)) {
       throw new ApiError('InvalidParameterValue', `Address ${address} does not fall within the subnet's address range`);
     }
-    if (ip - prefix.base < 4 || ip === broadcastAddress(prefix)) {
+    if (ip - prefix.base < 4 || ip === lastAddress(prefix)) {
       throw new ApiError('InvalidParameterValue', `Address ${address} is in subnet's reserved address range`);
     }
     const holder = cloud

@@ -2,12 +2,15 @@
  * VPC, subnets and the ways out of them. What replaces is ForceNew in terraform-provider-aws, internal/service/ec2/vpc*.go;
  * what is refused is in the EC2 API reference (CreateVpc, CreateSubnet, CreateRoute, DeleteVpc, ...).
  */
+import { formatIp } from '@flannel-ts/inet/ip';
 import {
-  formatIpv4Prefix,
-  type Ipv4Prefix,
-  parseIpv4Prefix,
+  addressAt,
+  formatPrefix,
+  type Prefix,
+  parsePrefix,
   prefixCovers,
   prefixesOverlap,
+  prefixSize,
 } from '@flannel-ts/inet/prefix';
 import { ACCOUNT } from '../cloud.ts';
 import { ApiError } from '../errors.ts';
@@ -29,18 +32,18 @@ export function ec2Arn(kind: string, id: string, { region }: Context): string {
   return `arn:aws:ec2:${region}:${ACCOUNT}:${kind}/${id}`;
 }
 
-function prefixOf(inputs: Bag, key: string): Ipv4Prefix {
+function prefixOf(inputs: Bag, key: string): Prefix<4> {
   try {
-    return parseIpv4Prefix(text(inputs, key) ?? '');
+    return parsePrefix(text(inputs, key) ?? '', 4);
   } catch {
     throw new ApiError('InvalidParameterValue', `Value (${text(inputs, key)}) for ${key} is no CIDR block`);
   }
 }
 
 /** Both VPCs and subnets: https://docs.aws.amazon.com/vpc/latest/userguide/subnet-sizing.html */
-function assertSize(prefix: Ipv4Prefix, code: string): void {
+function assertSize(prefix: Prefix<4>, code: string): void {
   if (prefix.length < 16 || prefix.length > 28) {
-    throw new ApiError(code, `The CIDR '${formatIpv4Prefix(prefix)}' is invalid: between /16 and /28 is allowed`);
+    throw new ApiError(code, `The CIDR '${formatPrefix(prefix)}' is invalid: between /16 and /28 is allowed`);
   }
 }
 
@@ -48,11 +51,11 @@ function admitSubnet(inputs: Bag, { cloud, region }: Context): void {
   const prefix = prefixOf(inputs, 'cidrBlock');
   const vpc = cloud.require(VPC, text(inputs, 'vpcId') ?? '', 'InvalidVpcID.NotFound', 'vpc ID');
   assertSize(prefix, 'InvalidSubnet.Range');
-  if (!prefixCovers(parseIpv4Prefix(text(plain(vpc.inputs), 'cidrBlock')!), prefix)) {
+  if (!prefixCovers(parsePrefix(text(plain(vpc.inputs), 'cidrBlock')!), prefix)) {
     throw new ApiError('InvalidSubnet.Range', `The CIDR '${text(inputs, 'cidrBlock')}' is not inside its VPC's`);
   }
   for (const other of cloud.users(SUBNET, 'vpcId', vpc.id)) {
-    if (prefixesOverlap(parseIpv4Prefix(text(plain(other.inputs), 'cidrBlock')!), prefix)) {
+    if (prefixesOverlap(parsePrefix(text(plain(other.inputs), 'cidrBlock')!), prefix)) {
       throw new ApiError(
         'InvalidSubnet.Conflict',
         `The CIDR '${text(inputs, 'cidrBlock')}' conflicts with another subnet (${other.id})`,
@@ -72,21 +75,17 @@ export function zonesOf(region: string): readonly string[] {
 /** The first address of a subnet that is not AWS's own, and that nobody has. */
 export function freeAddress(subnetId: string, { cloud }: Context): string {
   const subnet = cloud.require(SUBNET, subnetId, 'InvalidSubnetID.NotFound', 'subnet ID');
-  const { base, length } = parseIpv4Prefix(text(plain(subnet.inputs), 'cidrBlock')!);
+  const prefix = parsePrefix(text(plain(subnet.inputs), 'cidrBlock')!);
   const taken = new Set<string>([
     ...[...cloud.machines.values()].map(({ address }) => address),
     ...cloud.users(INTERFACE, 'subnetId', subnetId).flatMap(({ outputs }) => texts(outputs.privateIps)),
     ...cloud.users(INSTANCE, 'subnetId', subnetId).flatMap(({ outputs }) => texts(outputs.privateIp)),
   ]);
-  for (let host = 4; host < 2 ** (32 - length) - 1; host++) {
-    const address = dotted(base + host);
+  for (let host = 4; host < prefixSize(prefix) - 1; host++) {
+    const address = formatIp(addressAt(prefix, host));
     if (!taken.has(address)) return address;
   }
   throw new ApiError('InsufficientFreeAddressesInSubnet', `The subnet '${subnetId}' has no address left`);
-}
-
-function dotted(address: number): string {
-  return [24, 16, 8, 0].map((shift) => (address >>> shift) & 255).join('.');
 }
 
 /** Machines of groups have interfaces too, though no resource of Pulumi's. */

@@ -1,5 +1,5 @@
 /** Security groups and their rules: terraform-provider-aws, internal/service/ec2/vpc_security_group*.go. */
-import { parseIpv4PrefixStrict } from '@flannel-ts/inet/prefix';
+import { parsePrefixStrict } from '@flannel-ts/inet/prefix';
 import { ACCOUNT, type Resource } from '../cloud.ts';
 import { ApiError } from '../errors.ts';
 import type { Context, Kind } from '../kind.ts';
@@ -49,7 +49,7 @@ function admitRule(inputs: Bag): void {
 
 function parseStrictly(cidr: string): void {
   try {
-    parseIpv4PrefixStrict(cidr);
+    parsePrefixStrict(cidr);
   } catch {
     throw new ApiError('InvalidParameterValue', `CIDR block ${cidr} is malformed`);
   }

@@ -1,8 +1,5 @@
-import type { Ip } from '@flannel-ts/inet/ip';
-import { parseIpv4 } from '@flannel-ts/inet/ipv4';
-import { parseIpv6 } from '@flannel-ts/inet/ipv6';
-import { parseIpv6Prefix } from '@flannel-ts/inet/ipv6-prefix';
-import { parseIpv4Prefix } from '@flannel-ts/inet/prefix';
+import { type Ip, parseIp } from '@flannel-ts/inet/ip';
+import { parsePrefix } from '@flannel-ts/inet/prefix';
 import fc from 'fast-check';
 import { Control } from './control.ts';
 import type { EngineRoute } from './engine.ts';
@@ -21,7 +18,7 @@ import {
 import { PeerSlots, slotOf } from './slots.ts';
 
 function route(subnet: string, peer: string): EngineRoute {
-  return { subnet: parseIpv4Prefix(subnet), peer: parseIpv4(peer) };
+  return { subnet: parsePrefix(subnet), peer: parseIp(peer) };
 }
 
 /** The data side's view of the same memory, as another thread would make it. */
@@ -50,21 +47,21 @@ describe('setRoutes()', () => {
     const { version, rows, peers } = data.take();
     expect(hasNewRoutes(data.shared, version)).toBe(false);
     expect(rows).toEqual([
-      { base: parseIpv4('10.2.0.0'), length: 24, peer: peers[0]!.peer },
-      { base: parseIpv4('200.0.0.0'), length: 8, peer: peers[0]!.peer },
+      { base: parseIp('10.2.0.0'), length: 24, peer: peers[0]!.peer },
+      { base: parseIp('200.0.0.0'), length: 8, peer: peers[0]!.peer },
     ]);
-    expect(peers).toEqual([{ peer: expect.any(Number), address: [0, 0, 0xffff, parseIpv4('192.0.2.2')] }]);
+    expect(peers).toEqual([{ peer: expect.any(Number), address: [0, 0, 0xffff, parseIp('192.0.2.2')] }]);
     expect(slotOf(peers[0]!.peer)).toBe(0);
   });
 
   test('hands over subnets and peers of IPv6', () => {
     const control = new Control();
-    control.setRoutes([{ subnet: parseIpv6Prefix('fd00:1::/64'), peer: parseIpv6('2001:db8::7') }]);
+    control.setRoutes([{ subnet: parsePrefix('fd00:1::/64'), peer: parseIp('2001:db8::7') }]);
     const { rows, rows6, peers } = dataSide(control).take();
     expect(rows).toEqual([]);
     expect(rows6).toEqual([{ base: [0xfd00_0001, 0, 0, 0], length: 64, peer: peers[0]!.peer }]);
     expect(peers[0]!.address).toEqual([0x2001_0db8, 0, 0, 7]);
-    expect([...control.counters().peers.keys()]).toEqual([parseIpv6('2001:db8::7')]);
+    expect([...control.counters().peers.keys()]).toEqual([parseIp('2001:db8::7')]);
   });
 
   test('replaces the table, down to an empty one', () => {
@@ -77,8 +74,8 @@ describe('setRoutes()', () => {
   test('takes the largest table and refuses a larger one', () => {
     const control = new Control();
     const routes = Array.from({ length: MAX_ROUTES }, (_, i) => ({
-      subnet: parseIpv4Prefix(`10.${i >> 8}.${i & 255}.0/24`),
-      peer: parseIpv4(`192.${i >> 8}.${i & 255}.1`),
+      subnet: parsePrefix(`10.${i >> 8}.${i & 255}.0/24`),
+      peer: parseIp(`192.${i >> 8}.${i & 255}.1`),
     }));
     control.setRoutes(routes);
     expect(slotOf(dataSide(control).take().peers.at(-1)!.peer)).toBe(MAX_ROUTES - 1);
@@ -105,8 +102,8 @@ describe('counters()', () => {
     const data = dataSide(control);
     control.setRoutes([route('10.2.0.0/24', '192.0.2.2'), route('10.3.0.0/24', '192.0.2.3')]);
     data.countSent(data.take().rows[1]!.peer);
-    expect(control.counters().peers.get(parseIpv4('192.0.2.3'))?.sentPackets).toBe(1);
-    expect(control.counters().peers.get(parseIpv4('192.0.2.2'))?.sentPackets).toBe(0);
+    expect(control.counters().peers.get(parseIp('192.0.2.3'))?.sentPackets).toBe(1);
+    expect(control.counters().peers.get(parseIp('192.0.2.2'))?.sentPackets).toBe(0);
   });
 
   test('starts a new peer at 0 in the slot of one that went, before and after the data side took it over', () => {
@@ -115,9 +112,9 @@ describe('counters()', () => {
     control.setRoutes([route('10.2.0.0/24', '192.0.2.2')]);
     data.countSent(data.take().rows[0]!.peer);
     control.setRoutes([route('10.2.0.0/24', '192.0.2.9')]);
-    expect(control.counters().peers.get(parseIpv4('192.0.2.9'))?.sentPackets).toBe(0);
+    expect(control.counters().peers.get(parseIp('192.0.2.9'))?.sentPackets).toBe(0);
     expect(slotOf(data.take().rows[0]!.peer)).toBe(0);
-    expect(control.counters().peers.get(parseIpv4('192.0.2.9'))?.sentPackets).toBe(0);
+    expect(control.counters().peers.get(parseIp('192.0.2.9'))?.sentPackets).toBe(0);
     expect(control.counters().peers.size).toBe(1);
   });
 
@@ -128,7 +125,7 @@ describe('counters()', () => {
     data.countSent(data.take().rows[0]!.peer);
     control.setRoutes([route('10.9.0.0/24', '192.0.2.1'), route('10.8.0.0/24', '192.0.2.2')]);
     data.take();
-    expect(control.counters().peers.get(parseIpv4('192.0.2.2'))?.sentPackets).toBe(1);
+    expect(control.counters().peers.get(parseIp('192.0.2.2'))?.sentPackets).toBe(1);
   });
 });
 

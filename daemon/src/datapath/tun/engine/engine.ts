@@ -1,9 +1,8 @@
 import type { Ip } from '@flannel-ts/inet/ip';
 import type { Ipv4 } from '@flannel-ts/inet/ipv4';
 import type { Ipv6 } from '@flannel-ts/inet/ipv6';
-import type { Ipv6Prefix } from '@flannel-ts/inet/ipv6-prefix';
 import type { Port } from '@flannel-ts/inet/port';
-import type { Ipv4Prefix } from '@flannel-ts/inet/prefix';
+import type { Prefix } from '@flannel-ts/inet/prefix';
 import type { Reason } from './reasons.ts';
 import type { AbilityName } from './shared.ts';
 
@@ -51,7 +50,7 @@ export interface EngineConfig {
 }
 
 export interface EngineRoute {
-  readonly subnet: Ipv4Prefix | Ipv6Prefix;
+  readonly subnet: Prefix;
   /** Of the socket's family, whatever is inside; one of the other family is nobody's. */
   readonly peer: Ip;
 }

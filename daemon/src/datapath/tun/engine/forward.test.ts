@@ -1,5 +1,5 @@
-import { parseIpv4 } from '@flannel-ts/inet/ipv4';
-import { parseIpv4Prefix } from '@flannel-ts/inet/prefix';
+import { parseIp } from '@flannel-ts/inet/ip';
+import { parsePrefix } from '@flannel-ts/inet/prefix';
 import fc from 'fast-check';
 import { hex, ipv4Packet, type PacketFields } from '../../../../testing/engine/packets.ts';
 import { judgeIncoming, judgeOutgoing, MAX_PAYLOAD } from './forward.ts';
@@ -7,13 +7,13 @@ import { checkHeader, timeToLive } from './packet.ts';
 import { RouteTable } from './peers.ts';
 import { reasonOf } from './reasons.ts';
 
-const ME = parseIpv4('10.1.0.0');
+const ME = parseIp('10.1.0.0');
 const PEER = 0x1_0000;
 const OTHER = 0x1_0001;
 const STRANGER = 0;
 const ROUTES = new RouteTable([
-  { ...parseIpv4Prefix('10.2.0.0/24'), peer: PEER },
-  { ...parseIpv4Prefix('10.3.0.0/24'), peer: OTHER },
+  { ...parsePrefix('10.2.0.0/24'), peer: PEER },
+  { ...parsePrefix('10.3.0.0/24'), peer: OTHER },
 ]);
 
 function outgoing(packet: Uint8Array, mtu = 1472) {

@@ -1,4 +1,4 @@
-import { parseIpv4 } from '@flannel-ts/inet/ipv4';
+import { parseIp } from '@flannel-ts/inet/ip';
 import fc from 'fast-check';
 import { hex, icmpMessage, ipv4Packet } from '../../../../testing/engine/packets.ts';
 import { internetChecksum } from './checksum.ts';
@@ -14,7 +14,7 @@ import {
 } from './icmp.ts';
 import { checkHeader } from './packet.ts';
 
-const FROM = parseIpv4('10.1.0.0');
+const FROM = parseIp('10.1.0.0');
 
 function error(offender: Uint8Array, kind = NET_UNREACHABLE): Uint8Array {
   const out = new Uint8Array(MAX_ICMP_ERROR).fill(0xee);

@@ -1,4 +1,4 @@
-import { ipv6ToBytes, parseIpv6 } from '@flannel-ts/inet/ipv6';
+import { ipToBytes, parseIp } from '@flannel-ts/inet/ip';
 import { hex } from '../../../../testing/engine/packets.ts';
 import { icmp6Packet, ipv6Packet } from '../../../../testing/engine/packets6.ts';
 import {
@@ -13,7 +13,7 @@ import {
 import { checkHeader6, totalLength6, upperLayer } from './packet6.ts';
 import { MALFORMED, PASS, TOO_SHORT } from './reasons.ts';
 
-const FROM = ipv6ToBytes(parseIpv6('fd00:0:0:1::'));
+const FROM = ipToBytes(parseIp('fd00:0:0:1::'));
 
 describe('writeIcmpError6()', () => {
   test('quotes as much as fits into 1280 bytes, with a right checksum', () => {

@@ -1,4 +1,4 @@
-import { parseIpv4 } from '@flannel-ts/inet/ipv4';
+import { parseIp } from '@flannel-ts/inet/ip';
 import fc from 'fast-check';
 import { hex, ipv4Packet, sealed } from '../../../../testing/engine/packets.ts';
 import { internetChecksum } from './checksum.ts';
@@ -94,8 +94,8 @@ describe('header fields', () => {
       fragmentOffset: 0x1fff,
       options: new Uint8Array(8),
     });
-    expect(source(packet)).toBe(parseIpv4('192.0.2.1'));
-    expect(destination(packet)).toBe(parseIpv4('255.255.255.254'));
+    expect(source(packet)).toBe(parseIp('192.0.2.1'));
+    expect(destination(packet)).toBe(parseIp('255.255.255.254'));
     expect(timeToLive(packet)).toBe(255);
     expect(protocol(packet)).toBe(6);
     expect(dontFragment(packet)).toBe(true);

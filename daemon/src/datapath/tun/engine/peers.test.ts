@@ -1,12 +1,12 @@
+import { parseIp } from '@flannel-ts/inet/ip';
 import type { Ipv4 } from '@flannel-ts/inet/ipv4';
-import { parseIpv4 } from '@flannel-ts/inet/ipv4';
-import { ipv4Prefix, parseIpv4Prefix, prefixContains } from '@flannel-ts/inet/prefix';
+import { parsePrefix, prefixContains, prefixFrom } from '@flannel-ts/inet/prefix';
 import fc from 'fast-check';
 import { type RouteRow, RouteTable } from './peers.ts';
 
 function row(subnet: string, peer: string): RouteRow {
-  const { base, length } = parseIpv4Prefix(subnet);
-  return { base, length, peer: parseIpv4(peer) };
+  const { base, length } = parsePrefix(subnet, 4);
+  return { base, length, peer: parseIp(peer, 4) };
 }
 
 describe('RouteTable', () => {
@@ -17,22 +17,22 @@ describe('RouteTable', () => {
     row('10.6.0.0/24', '192.0.2.1'),
   ]);
   const peerOf = (ip: string): number | undefined => {
-    const found = table.lookup(parseIpv4(ip));
+    const found = table.lookup(parseIp(ip, 4));
     return found < 0 ? undefined : table.peer(found);
   };
 
   test('lookup() takes the longest prefix', () => {
-    expect(peerOf('10.5.72.9')).toBe(parseIpv4('192.0.2.3'));
-    expect(peerOf('10.5.72.10')).toBe(parseIpv4('192.0.2.2'));
-    expect(peerOf('10.5.73.1')).toBe(parseIpv4('192.0.2.1'));
+    expect(peerOf('10.5.72.9')).toBe(parseIp('192.0.2.3'));
+    expect(peerOf('10.5.72.10')).toBe(parseIp('192.0.2.2'));
+    expect(peerOf('10.5.73.1')).toBe(parseIp('192.0.2.1'));
     expect(peerOf('10.7.0.0')).toBeUndefined();
   });
 
   test('lookup() covers both ends of a subnet', () => {
-    expect(peerOf('10.6.0.0')).toBe(parseIpv4('192.0.2.1'));
-    expect(peerOf('10.6.0.255')).toBe(parseIpv4('192.0.2.1'));
+    expect(peerOf('10.6.0.0')).toBe(parseIp('192.0.2.1'));
+    expect(peerOf('10.6.0.255')).toBe(parseIp('192.0.2.1'));
     expect(peerOf('10.6.1.0')).toBeUndefined();
-    expect(peerOf('10.5.255.255')).toBe(parseIpv4('192.0.2.1'));
+    expect(peerOf('10.5.255.255')).toBe(parseIp('192.0.2.1'));
   });
 
   test('lookup() finds nothing in an empty table', () => {
@@ -41,13 +41,13 @@ describe('RouteTable', () => {
 
   test('lookup() takes a default route and addresses with the top bit set', () => {
     const all = new RouteTable([row('0.0.0.0/0', '192.0.2.1'), row('240.0.0.0/4', '192.0.2.2')]);
-    expect(all.peer(all.lookup(parseIpv4('8.8.8.8')))).toBe(parseIpv4('192.0.2.1'));
-    expect(all.peer(all.lookup(parseIpv4('255.255.255.255')))).toBe(parseIpv4('192.0.2.2'));
+    expect(all.peer(all.lookup(parseIp('8.8.8.8')))).toBe(parseIp('192.0.2.1'));
+    expect(all.peer(all.lookup(parseIp('255.255.255.255')))).toBe(parseIp('192.0.2.2'));
   });
 
   test('lookup() takes the last of two rows for one subnet', () => {
     const twice = new RouteTable([row('10.5.0.0/24', '192.0.2.1'), row('10.5.0.0/24', '192.0.2.2')]);
-    expect(twice.peer(twice.lookup(parseIpv4('10.5.0.1')))).toBe(parseIpv4('192.0.2.2'));
+    expect(twice.peer(twice.lookup(parseIp('10.5.0.1')))).toBe(parseIp('192.0.2.2'));
   });
 
   test('lookup() agrees with a look at every row', () => {
@@ -59,7 +59,7 @@ describe('RouteTable', () => {
     });
     fc.assert(
       fc.property(rows, fc.array(ip, { maxLength: 20 }), (list, wanted) => {
-        const routes = list.map(([base, length, peer]) => ({ ...ipv4Prefix(number(base), length), peer }));
+        const routes = list.map(([base, length, peer]) => ({ ...prefixFrom(number(base), length), peer }));
         const tested = new RouteTable(routes);
         for (const target of wanted.map(number)) {
           let best: (typeof routes)[number] | undefined;

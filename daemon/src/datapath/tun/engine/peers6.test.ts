@@ -1,14 +1,15 @@
-import { ipv6ToBytes, parseIpv6 } from '@flannel-ts/inet/ipv6';
-import { ipv6Prefix, ipv6PrefixContains, parseIpv6Prefix } from '@flannel-ts/inet/ipv6-prefix';
+import { ipToBytes, parseIp } from '@flannel-ts/inet/ip';
+import type { Ipv6 } from '@flannel-ts/inet/ipv6';
+import { parsePrefix, prefixContains, prefixFrom } from '@flannel-ts/inet/prefix';
 import fc from 'fast-check';
 import { type RouteRow6, RouteTable6 } from './peers6.ts';
 import { wordsOf } from './underlay.ts';
 
 function row(subnet: string, peer: number): RouteRow6 {
-  const { base, length } = parseIpv6Prefix(subnet);
+  const { base, length } = parsePrefix(subnet, 6);
   return { base: wordsOf(base), length, peer };
 }
-const at = (text: string): Uint8Array => Uint8Array.from([0, ...ipv6ToBytes(parseIpv6(text))]);
+const at = (text: string): Uint8Array => Uint8Array.from([0, ...ipToBytes(parseIp(text))]);
 
 describe('RouteTable6', () => {
   test('lookup() takes the longest prefix', () => {
@@ -40,15 +41,15 @@ describe('RouteTable6', () => {
     const near = fc.tuple(address, fc.integer({ min: 0, max: 128 }));
     fc.assert(
       fc.property(fc.array(near, { maxLength: 30 }), fc.array(address, { maxLength: 10 }), (subnets, others) => {
-        const prefixes = subnets.map(([ip, length]) => ipv6Prefix(ip as never, length));
+        const prefixes = subnets.map(([ip, length]) => prefixFrom(ip as Ipv6, length));
         const rows = prefixes.map(({ base, length }, i) => ({ base: wordsOf(base), length, peer: i + 1 }));
         const table = new RouteTable6(rows);
         for (const ip of [...subnets.map(([inside]) => inside ^ 1n), ...others]) {
           const holding = prefixes
             .map((prefix, i) => ({ prefix, i }))
-            .filter(({ prefix }) => ipv6PrefixContains(prefix, ip as never))
+            .filter(({ prefix }) => prefixContains(prefix, ip as Ipv6))
             .sort((a, b) => b.prefix.length - a.prefix.length || b.i - a.i);
-          expect(table.lookup(ipv6ToBytes(ip as never), 0)).toBe(holding[0]?.i ?? -1);
+          expect(table.lookup(ipToBytes(ip as Ipv6), 0)).toBe(holding[0]?.i ?? -1);
         }
       }),
     );

@@ -1,4 +1,4 @@
-import { parseIpv4 } from '@flannel-ts/inet/ipv4';
+import { parseIp } from '@flannel-ts/inet/ip';
 import { Control } from './control.ts';
 import type { Engine, EngineConfig, EngineCounters } from './engine.ts';
 import { joinEngines, withQueues } from './queues.ts';
@@ -26,7 +26,7 @@ function fake(counters: Partial<EngineCounters> = {}): Fake {
 
 describe('joinEngines()', () => {
   const peer = (value: string, sentPackets: number) =>
-    [parseIpv4(value), { sentPackets, sentBytes: 10, receivedPackets: 1, receivedBytes: 2 }] as const;
+    [parseIp(value), { sentPackets, sentBytes: 10, receivedPackets: 1, receivedBytes: 2 }] as const;
 
   test('adds up counters, altogether, by reason and by peer', () => {
     const none = new Control().counters();
@@ -50,7 +50,7 @@ describe('joinEngines()', () => {
     expect(sums.abilities.udpGro).toBe(1);
     expect(sums.peers).toEqual(
       new Map([
-        [parseIpv4('192.0.2.1'), { sentPackets: 7, sentBytes: 20, receivedPackets: 2, receivedBytes: 4 }],
+        [parseIp('192.0.2.1'), { sentPackets: 7, sentBytes: 20, receivedPackets: 2, receivedBytes: 4 }],
         peer('192.0.2.2', 1),
       ]),
     );

@@ -1,6 +1,5 @@
 import { parseIp } from '@flannel-ts/inet/ip';
-import { parseIpv4 } from '@flannel-ts/inet/ipv4';
-import { parseIpv4Prefix } from '@flannel-ts/inet/prefix';
+import { parsePrefix } from '@flannel-ts/inet/prefix';
 import fc from 'fast-check';
 import { Control } from './control.ts';
 import { Tables } from './tables.ts';
@@ -51,12 +50,12 @@ test('addressOfName() reads what sockaddrOf() wrote', () => {
 test('Tables.refresh() has no routes to peers that the socket cannot reach', () => {
   const control = new Control();
   control.setRoutes([
-    { subnet: parseIpv4Prefix('10.2.0.0/24'), peer: parseIp('192.0.2.2') },
-    { subnet: parseIpv4Prefix('10.3.0.0/24'), peer: parseIp('2001:db8::2') },
+    { subnet: parsePrefix('10.2.0.0/24'), peer: parseIp('192.0.2.2') },
+    { subnet: parsePrefix('10.3.0.0/24'), peer: parseIp('2001:db8::2') },
   ]);
   const tables = new Tables(control.shared, new Underlay(6, 8285));
   expect([tables.refresh(), tables.refresh()]).toEqual([true, false]);
-  expect(tables.routes.lookup(parseIpv4('10.2.0.1'))).toBe(-1);
-  const row = tables.routes.lookup(parseIpv4('10.3.0.1'));
+  expect(tables.routes.lookup(parseIp('10.2.0.1'))).toBe(-1);
+  const row = tables.routes.lookup(parseIp('10.3.0.1'));
   expect(tables.underlay.has(tables.routes.peer(row))).toBe(true);
 });

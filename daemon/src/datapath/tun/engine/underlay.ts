@@ -1,6 +1,6 @@
-import { type Ip, isIpv6 } from '@flannel-ts/inet/ip';
+import { type Ip, ipToBytes, isIpv6 } from '@flannel-ts/inet/ip';
 import type { Ipv4 } from '@flannel-ts/inet/ipv4';
-import { type Ipv6, ipv6FromBytes, ipv6ToBytes } from '@flannel-ts/inet/ipv6';
+import { type Ipv6, ipv6FromBytes } from '@flannel-ts/inet/ipv6';
 import {
   AF_INET,
   AF_INET6,
@@ -47,7 +47,7 @@ export function familyOf(socketFd: number): Family {
 }
 
 export function sockaddrOf(address: Ip, port: number): Uint8Array {
-  return isIpv6(address) ? sockaddrIn6(ipv6ToBytes(address), port) : sockaddrIn(address, port);
+  return isIpv6(address) ? sockaddrIn6(ipToBytes(address), port) : sockaddrIn(address, port);
 }
 
 export function addressOfName(name: Uint8Array): Ip {

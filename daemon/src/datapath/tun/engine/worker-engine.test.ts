@@ -1,5 +1,5 @@
 import { Worker } from 'node:worker_threads';
-import { parseIpv4 } from '@flannel-ts/inet/ipv4';
+import { parseIp } from '@flannel-ts/inet/ip';
 import { parsePort } from '@flannel-ts/inet/port';
 import { type EventFd, eventfd } from '@flannel-ts/linux/poll';
 import type { Engine } from './engine.ts';
@@ -27,7 +27,7 @@ function startWith(code: string, signal?: AbortSignal): Promise<Engine> {
     ${code}`;
   jest.mocked(spawnWorker).mockImplementation((_, workerData) => new Worker(source, { eval: true, workerData }));
   const [tunFd, socketFd] = descriptors.map(({ fd }) => fd) as [number, number];
-  const config = { tunFd, socketFd, tunAddress: parseIpv4('10.1.0.0'), mtu: 1472, port: parsePort(8285) };
+  const config = { tunFd, socketFd, tunAddress: parseIp('10.1.0.0'), mtu: 1472, port: parsePort(8285) };
   return startWorkerEngine('engine-reference', config, signal);
 }
 

@@ -1,8 +1,8 @@
 import { PerformanceObserver } from 'node:perf_hooks';
 import { setImmediate as turn } from 'node:timers/promises';
-import { parseIpv4 } from '@flannel-ts/inet/ipv4';
+import { parseIp } from '@flannel-ts/inet/ip';
 import { parsePort } from '@flannel-ts/inet/port';
-import { parseIpv4Prefix } from '@flannel-ts/inet/prefix';
+import { parsePrefix } from '@flannel-ts/inet/prefix';
 import { bytes, tcpPacket } from '../../../../../testing/engine/fast/flows.ts';
 import { ALL, PEER, tablesOf } from '../../../../../testing/engine/fast/pair.ts';
 import { superPacket } from '../../../../../testing/engine/fast/segment.ts';
@@ -78,8 +78,8 @@ test('collections() sees what allocations cause', async () => {
 
 test('for a million packets each way the garbage collector never runs', async () => {
   const control = new Control();
-  control.setRoutes([{ subnet: parseIpv4Prefix('10.2.0.0/24'), peer: PEER }]);
-  const config = { tunAddress: parseIpv4('10.1.0.0'), mtu: 1472, port: parsePort(8285) };
+  control.setRoutes([{ subnet: parsePrefix('10.2.0.0/24'), peer: PEER }]);
+  const config = { tunAddress: parseIp('10.1.0.0'), mtu: 1472, port: parsePort(8285) };
   const forwarder = new FastForwarder(endlessPorts, config, ALL, tablesOf(control), () => 0);
   forwarder.refreshRoutes();
   const run = (packets: number): void => {

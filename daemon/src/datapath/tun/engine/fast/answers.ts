@@ -1,4 +1,4 @@
-import { ipv6ToBytes } from '@flannel-ts/inet/ipv6';
+import { ipToBytes } from '@flannel-ts/inet/ip';
 import { type IcmpError, NET_UNREACHABLE, RateLimit, TIME_EXCEEDED, writeIcmpError } from '../icmp.ts';
 import { HOP_LIMIT_EXCEEDED, MIN_IPV6_MTU, NO_ROUTE_6, packetTooBig, writeIcmpError6 } from '../icmp6.ts';
 import { dontFragment, source } from '../packet.ts';
@@ -31,7 +31,7 @@ export class Answers {
   ) {
     this.offender = wasm.bytes.subarray(layout.OFFENDER, layout.OFFENDER + layout.OFFENDER_BYTES);
     this.#answer = wasm.bytes.subarray(layout.ANSWER, layout.ANSWER + layout.ANSWER_BYTES);
-    this.#from6 = config.tunAddress6 === undefined ? undefined : ipv6ToBytes(config.tunAddress6);
+    this.#from6 = config.tunAddress6 === undefined ? undefined : ipToBytes(config.tunAddress6);
     this.#limit = new RateLimit(ICMP_PER_SECOND, ICMP_BURST, now());
   }
 

@@ -1,5 +1,4 @@
-import { parseIpv4 } from '@flannel-ts/inet/ipv4';
-import { ipv6ToBytes } from '@flannel-ts/inet/ipv6';
+import { ipToBytes, parseIp } from '@flannel-ts/inet/ip';
 import type { Tables } from '../tables.ts';
 import { Answers } from './answers.ts';
 import * as layout from './assembly/layout.ts';
@@ -25,7 +24,7 @@ export interface Abilities {
 export const NO_ABILITIES: Abilities = { vnet: false, segment: false, merging: { tcp: false, udp: false } };
 
 /** A source where there is none, RFC 7600. */
-const IPV4_DUMMY = parseIpv4('192.0.0.8');
+const IPV4_DUMMY = parseIp('192.0.0.8');
 
 /** Both directions over one memory. */
 export class FastForwarder {
@@ -56,7 +55,7 @@ export class FastForwarder {
     const { wasm } = this;
     wasm.configure(config.mtu, config.tunAddress ?? 0, underlay.nameBytes, (config.filterPeers ?? true) ? 1 : 0);
     if (config.tunAddress6 !== undefined) {
-      wasm.bytes.set(ipv6ToBytes(config.tunAddress6), layout.OWN_ADDRESS6);
+      wasm.bytes.set(ipToBytes(config.tunAddress6), layout.OWN_ADDRESS6);
       wasm.enableIpv6();
     }
     const ports = openPorts(wasm);

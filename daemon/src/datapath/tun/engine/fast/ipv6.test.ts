@@ -1,6 +1,5 @@
-import { parseIpv6 } from '@flannel-ts/inet/ipv6';
-import { parseIpv6Prefix } from '@flannel-ts/inet/ipv6-prefix';
-import { parseIpv4Prefix } from '@flannel-ts/inet/prefix';
+import { parseIp } from '@flannel-ts/inet/ip';
+import { parsePrefix } from '@flannel-ts/inet/prefix';
 import fc from 'fast-check';
 import { FakePorts } from '../../../../../testing/engine/fake-ports.ts';
 import { bytes, FLAGS, tcpPacket, udpPacket } from '../../../../../testing/engine/fast/flows.ts';
@@ -15,12 +14,12 @@ import { Forwarder } from '../reference/forwarder.ts';
 import { FastForwarder } from './forwarder.ts';
 import type { ForwarderConfig } from './state.ts';
 
-const DUAL = { ...CONFIG, tunAddress6: parseIpv6('fd00:0:0:1::') };
+const DUAL = { ...CONFIG, tunAddress6: parseIp('fd00:0:0:1::') };
 const ROUTES: readonly EngineRoute[] = [
-  { subnet: parseIpv4Prefix('10.2.0.0/24'), peer: PEER },
-  { subnet: parseIpv4Prefix('10.3.0.0/24'), peer: OTHER_PEER },
-  { subnet: parseIpv6Prefix('fd00:0:0:2::/64'), peer: PEER },
-  { subnet: parseIpv6Prefix('fd00:0:0:3::/64'), peer: OTHER_PEER },
+  { subnet: parsePrefix('10.2.0.0/24'), peer: PEER },
+  { subnet: parsePrefix('10.3.0.0/24'), peer: OTHER_PEER },
+  { subnet: parsePrefix('fd00:0:0:2::/64'), peer: PEER },
+  { subnet: parsePrefix('fd00:0:0:3::/64'), peer: OTHER_PEER },
 ];
 
 /** A read of the device, and the packets that it stands for. */

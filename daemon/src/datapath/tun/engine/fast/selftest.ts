@@ -2,7 +2,8 @@
  * What the kernel offered, tried before it is relied on: there are kernels that take an offload and then do it wrong. What
  * fails is not used; what cannot be tried (a device that is down, no loopback) is found out in use, see egress.ts, ingress.ts.
  */
-import { type Ipv4, parseIpv4 } from '@flannel-ts/inet/ipv4';
+import { parseIp } from '@flannel-ts/inet/ip';
+import type { Ipv4 } from '@flannel-ts/inet/ipv4';
 import { closeFd, type Fd } from '@flannel-ts/linux/files';
 import { POLLIN, pollFds } from '@flannel-ts/linux/poll';
 import {
@@ -44,7 +45,7 @@ export function testSegmentation(): Outcome {
   const open = (): Fd => opened[opened.push(socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK)) - 1]!;
   try {
     const [receiver, sender] = [open(), open()];
-    bind(receiver, sockaddrIn(parseIpv4('127.0.0.1'), 0));
+    bind(receiver, sockaddrIn(parseIp('127.0.0.1'), 0));
     const address = getSockName(receiver);
     setSocketOption(sender, SOL_UDP, UDP_SEGMENT, SIZE);
     for (const length of PAYLOADS) {

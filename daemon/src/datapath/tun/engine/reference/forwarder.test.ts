@@ -1,5 +1,5 @@
-import { parseIpv4 } from '@flannel-ts/inet/ipv4';
-import { parseIpv4Prefix } from '@flannel-ts/inet/prefix';
+import { parseIp } from '@flannel-ts/inet/ip';
+import { parsePrefix } from '@flannel-ts/inet/prefix';
 import { FakePorts } from '../../../../../testing/engine/fake-ports.ts';
 import { icmpMessage, ipv4Packet, type PacketFields } from '../../../../../testing/engine/packets.ts';
 import { Control } from '../control.ts';
@@ -7,9 +7,9 @@ import { address, timeToLive, word } from '../packet.ts';
 import { Underlay } from '../underlay.ts';
 import { Forwarder, type ForwarderConfig } from './forwarder.ts';
 
-const PEER = parseIpv4('192.0.2.2');
-const OTHER = parseIpv4('192.0.2.3');
-const ME = parseIpv4('10.1.0.0');
+const PEER = parseIp('192.0.2.2');
+const OTHER = parseIp('192.0.2.3');
+const ME = parseIp('10.1.0.0');
 
 function setUp(config: Partial<ForwarderConfig> = {}) {
   const control = new Control();
@@ -18,7 +18,7 @@ function setUp(config: Partial<ForwarderConfig> = {}) {
   const underlay = new Underlay(4, 8285);
   const settings = { tunAddress: ME, mtu: 1472, ...config };
   const forwarder = new Forwarder(ports, settings, control.shared, underlay, () => clock.now);
-  const route = (subnet: string, peer = PEER) => ({ subnet: parseIpv4Prefix(subnet), peer });
+  const route = (subnet: string, peer = PEER) => ({ subnet: parsePrefix(subnet), peer });
   const setRoutes = (...routes: ReturnType<typeof route>[]): void => {
     control.setRoutes(routes);
     forwarder.refreshRoutes();
@@ -108,7 +108,7 @@ describe('forwardOutgoing()', () => {
     const { emit, ports, control } = setUp();
     expect(emit(fields)).toBe(true);
     expect(ports.sent).toEqual([]);
-    expect(ports.written.map(icmpOf)).toEqual([{ type, code, from: ME, to: parseIpv4('10.1.0.2') }]);
+    expect(ports.written.map(icmpOf)).toEqual([{ type, code, from: ME, to: parseIp('10.1.0.2') }]);
     expect(control.counters()).toMatchObject({ icmpSent: 1, dropped: { [reason]: 1 } });
   });
 
@@ -216,7 +216,7 @@ describe('forwardIncoming()', () => {
 
   test('drops datagrams of strangers, spoofed sources and short ones', () => {
     const { receive, forwarder, ports, control } = setUp();
-    receive({}, parseIpv4('192.0.2.77'));
+    receive({}, parseIp('192.0.2.77'));
     receive({ from: '10.3.0.1' });
     ports.socket.push([PEER, new Uint8Array(1)], [PEER, new Uint8Array(0)]);
     forwarder.forwardIncoming();
@@ -240,7 +240,7 @@ describe('forwardIncoming()', () => {
     receive({ ttl: 1 });
     expect(ports.written).toEqual([]);
     expect(ports.sent.map(({ peer, packet }) => [peer, icmpOf(packet)])).toEqual([
-      [PEER, { type: 11, code: 0, from: ME, to: parseIpv4('10.2.0.2') }],
+      [PEER, { type: 11, code: 0, from: ME, to: parseIp('10.2.0.2') }],
     ]);
     expect(control.counters()).toMatchObject({ icmpSent: 1, dropped: { ttl_expired: 1 } });
   });

@@ -1,4 +1,4 @@
-import { ipv6ToBytes } from '@flannel-ts/inet/ipv6';
+import { ipToBytes } from '@flannel-ts/inet/ip';
 import { errnoName } from '@flannel-ts/linux/errors';
 import { packetBuffer } from '../device.ts';
 import type { EngineConfig } from '../engine.ts';
@@ -95,7 +95,7 @@ export class Forwarder {
     this.#from = new Uint8Array(underlay.nameBytes);
     this.#to = new Uint8Array(underlay.nameBytes);
     this.#filterPeers = config.filterPeers ?? true;
-    this.#tunAddress6 = config.tunAddress6 === undefined ? undefined : ipv6ToBytes(config.tunAddress6);
+    this.#tunAddress6 = config.tunAddress6 === undefined ? undefined : ipToBytes(config.tunAddress6);
     this.#limit = new RateLimit(ICMP_PER_SECOND, ICMP_BURST, now());
   }
 
