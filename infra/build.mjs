@@ -1,34 +1,80 @@
-/** Bundles what Pulumi's provider process and the machines run, into infra/dist. */
-import { mkdir, rename, writeFile } from 'node:fs/promises';
-import { dirname } from 'node:path';
+/**
+ * Bundles the Pulumi program and what Pulumi's provider process and the machines run, into infra/dist. Nothing is built
+ * whose sources are as they were.
+ */
+import { createHash } from 'node:crypto';
+import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { build } from 'esbuild';
 
 const root = fileURLToPath(new URL('.', import.meta.url));
+const RECORD = join(root, 'dist', 'inputs.json');
 
-export async function buildInfra() {
-  const { outputFiles } = await build({
+/**
+ * @param {(work: () => Promise<void>) => Promise<void>} [announce] runs the build, if there is one to be done
+ * @returns {Promise<void>}
+ */
+export async function ensureBuilt(announce = (work) => work()) {
+  if (!isFresh()) await announce(buildInfra);
+}
+
+async function buildInfra() {
+  const { build } = await import('esbuild');
+  const { metafile, outputFiles } = await build({
     absWorkingDir: root,
-    entryPoints: { host: 'local/host.ts', supervisor: 'local/supervisor/main.ts' },
+    entryPoints: { program: 'index.ts', host: 'local/host.ts', supervisor: 'local/supervisor/main.ts' },
     outdir: 'dist',
     outExtension: { '.js': '.cjs' },
     bundle: true,
     platform: 'node',
     target: 'node20',
     format: 'cjs',
-    // A native addon: found in node_modules by its name.
-    external: ['koffi'],
+    // Of Pulumi there may be one copy only; the host is loaded by the provider process; koffi is a native addon.
+    external: ['@pulumi/*', '@flannel-ts/infra/host', 'koffi'],
+    // Otherwise a declared field would hide the output of that name which Pulumi's constructor has set.
+    tsconfigRaw: { compilerOptions: { useDefineForClassFields: false } },
     sourcemap: 'linked',
     legalComments: 'none',
     logLevel: 'warning',
+    metafile: true,
     write: false,
   });
-  // Renamed into place: a command may be loading the one before.
-  for (const { path, contents } of outputFiles) {
-    await mkdir(dirname(path), { recursive: true });
-    await writeFile(`${path}.${process.pid}`, contents);
-    await rename(`${path}.${process.pid}`, path);
+  const files = [...Object.keys(metafile.inputs), 'build.mjs'].sort();
+  for (const { path, contents } of outputFiles) writeWhole(path, contents);
+  writeWhole(RECORD, JSON.stringify({ files, hash: hashFiles(files) }));
+}
+
+/** Whether the bundles are of the sources as they are now. By content: a switched branch or a copied checkout may have any times. */
+function isFresh() {
+  try {
+    /** @type {{files: string[], hash: string}} */
+    const { files, hash } = JSON.parse(readFileSync(RECORD, 'utf8'));
+    return hashFiles(files) === hash;
+  } catch {
+    return false; // never built, or a source is gone
   }
 }
 
-if (process.argv[1] === fileURLToPath(import.meta.url)) await buildInfra();
+/** @param {readonly string[]} files relative to this directory */
+function hashFiles(files) {
+  const hash = createHash('sha256');
+  for (const file of files)
+    hash
+      .update(`${file}\0`)
+      .update(readFileSync(join(root, file)))
+      .update('\0');
+  return hash.digest('hex');
+}
+
+/**
+ * Renamed into place: a command may be loading the one before.
+ * @param {string} path
+ * @param {string | Uint8Array} contents
+ */
+function writeWhole(path, contents) {
+  mkdirSync(dirname(path), { recursive: true });
+  writeFileSync(`${path}.${process.pid}`, contents);
+  renameSync(`${path}.${process.pid}`, path);
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) await ensureBuilt();

@@ -54,7 +54,8 @@ export async function buildAll(root, env) {
  * @param {string} root
  */
 export async function buildInfraOnly(root) {
-  await makePart(root, infraPart(root));
+  const { ensureBuilt } = await import(pathToFileURL(join(root, 'infra', 'build.mjs')).href);
+  await ensureBuilt((/** @type {() => Promise<void>} */ work) => step('Building the Pulumi program', work));
 }
 
 /**
@@ -98,22 +99,6 @@ export async function compile(root, env, version, { name, entries, isBrief }, ou
   const task = JSON.stringify({ entries: paths, outfile, version, target, isBrief });
   const bun = join(root, 'node_modules', '.bin', 'bun');
   await run(bun, [join(root, 'tools', 'build', 'compile.mjs'), task], { cwd: root, env });
-}
-
-/**
- * @param {string} root
- * @returns {Part}
- */
-function infraPart(root) {
-  return {
-    name: 'the bundles of the local environment',
-    inputs: ['package-lock.json', 'packages', 'infra'],
-    outputs: ['infra/dist/host.cjs', 'infra/dist/supervisor.cjs'],
-    async make() {
-      const { buildInfra } = await import(pathToFileURL(join(root, 'infra', 'build.mjs')).href);
-      await buildInfra();
-    },
-  };
 }
 
 /**
