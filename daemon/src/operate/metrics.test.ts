@@ -4,8 +4,10 @@ import { parseLeaseKey, parseLeaseValue } from '@flannel-ts/flannel/lease';
 import { parseIp } from '@flannel-ts/inet/ip';
 import { parsePrefix } from '@flannel-ts/inet/prefix';
 import { Control } from '../datapath/tun/engine/control.ts';
-import { claimSlots, PEER_STRIDE, setAbility, TOTAL, takeRoutes } from '../datapath/tun/engine/shared.ts';
+import { PEER_STRIDE, setAbility, TOTAL } from '../datapath/tun/engine/shared.ts';
 import { slotOf } from '../datapath/tun/engine/slots.ts';
+import { Tables } from '../datapath/tun/engine/tables.ts';
+import { Underlay } from '../datapath/tun/engine/underlay.ts';
 import { type Facts, METRICS, renderMetrics } from './metrics.ts';
 
 const PAGE = path.resolve(__dirname, '../../../docs/metrics.md');
@@ -25,9 +27,9 @@ function serving(): Facts {
   const control = new Control();
   const peer = parseIp('192.0.2.2');
   control.setRoutes([{ subnet: parsePrefix('10.2.0.0/24'), peer }]);
-  const [row] = takeRoutes(control.shared)!.peers;
-  claimSlots(control.shared, [row!]);
-  control.shared.peers[slotOf(row!.peer) * PEER_STRIDE] = 7;
+  const tables = new Tables(control.shared, new Underlay(4, 8285));
+  tables.refresh();
+  control.shared.peers[slotOf(tables.routes.lookup(parseIp('10.2.0.1'))) * PEER_STRIDE] = 7;
   control.shared.totals[TOTAL.sentPackets] = 2 ** 40;
   setAbility(control.shared, 'udpGro', 1);
   return {

@@ -64,7 +64,7 @@ function total(name: string, help: string, field: keyof DataPathCounters): Metri
   return single('counter', `flannel_engine_${name}_total`, help, read);
 }
 
-function peer(name: string, help: string, field: keyof PeerCounters): Metric {
+function peer(name: string, help: string, field: Exclude<keyof PeerCounters, 'path'>): Metric {
   const read: Metric['read'] = ({ serving }) =>
     [...(serving?.dataPath.counters?.peers ?? [])].map(([ip, counters]) => [[formatIp(ip)], counters[field]]);
   return { name: `flannel_engine_peer_${name}_total`, type: 'counter', help, labels: ['peer'], read };

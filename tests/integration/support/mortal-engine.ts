@@ -17,6 +17,8 @@ export const startReferenceEngine: StartEngine = async (config, signal) => {
   return {
     failed,
     setRoutes: (routes) => engine.setRoutes(routes),
+    changeRoutes: (change) => engine.changeRoutes(change),
+    setPathLimit: (peer, limit) => engine.setPathLimit(peer, limit),
     counters: () => engine.counters(),
     stop: () => engine.stop(),
   };

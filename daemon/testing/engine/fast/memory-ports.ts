@@ -31,7 +31,7 @@ export class MemoryPorts implements Ports {
   readonly sent: Datagram[] = [];
   /** Number of packets of each message sent. */
   readonly messages: number[] = [];
-  /** Results of the next calls of send or sendOne, and of writes, before they succeed. */
+  /** Errors of the next calls of send or sendOne (more than 0: none, this one succeeds), and of writes. */
   readonly sendErrors: number[] = [];
   readonly writeErrors: number[] = [];
   readonly #view: DataView;
@@ -63,8 +63,8 @@ export class MemoryPorts implements Ports {
   }
 
   sendOne(message: number): number {
-    const error = this.sendErrors.shift();
-    return error ?? this.#sendMessage(message);
+    const error = this.sendErrors.shift() ?? 1;
+    return error < 0 ? error : this.#sendMessage(message);
   }
 
   sendTo(at: number, length: number, name: number): number {

@@ -39,6 +39,8 @@ export function tablesOf({ shared }: Control): Tables {
 export class Fast {
   ports!: MemoryPorts;
   readonly control = control();
+  /** In milliseconds. */
+  readonly clock = { now: 0 };
   readonly forwarder: FastForwarder;
 
   constructor(abilities: Abilities = ALL, config: object = {}) {
@@ -46,7 +48,13 @@ export class Fast {
       this.ports = new MemoryPorts(wasm);
       return this.ports;
     };
-    this.forwarder = new FastForwarder(open, { ...CONFIG, ...config }, abilities, tablesOf(this.control), () => 0);
+    this.forwarder = new FastForwarder(
+      open,
+      { ...CONFIG, ...config },
+      abilities,
+      tablesOf(this.control),
+      () => this.clock.now,
+    );
     this.forwarder.refreshRoutes();
   }
 

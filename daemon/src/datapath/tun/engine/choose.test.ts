@@ -1,3 +1,4 @@
+import { parseIp } from '@flannel-ts/inet/ip';
 import { chooseEngine, engineSettings, sameSettings, watchFallbacks } from './choose.ts';
 import type { Engine } from './engine.ts';
 import { startReferenceEngine } from './reference/engine.ts';
@@ -46,17 +47,39 @@ test('chooseEngine() gives the engine of that name', () => {
   expect(chooseEngine(engineSettings({ engine: 'fast' }, {}), () => {})).not.toBe(startReferenceEngine);
 });
 
-test('watchFallbacks() warns once', async () => {
-  jest.useFakeTimers();
-  const counters = { offloadFallbacks: 0, lastErrno: 5, abilities: { selfTest: SELF_TEST.none } };
-  const engine = { counters: () => counters, failed: new Promise(() => {}), stop: async () => {} };
-  const warnings: string[] = [];
-  const watched = watchFallbacks(engine as unknown as Engine, (text) => void warnings.push(text));
-  jest.advanceTimersByTime(6000);
-  expect(warnings).toEqual([]);
-  counters.offloadFallbacks = 2;
-  jest.advanceTimersByTime(60_000);
-  expect(warnings).toEqual(['The kernel refused an offload (errno 5): the engine goes on without it']);
-  await watched.stop();
-  jest.useRealTimers();
+describe('watchFallbacks()', () => {
+  beforeEach(() => void jest.useFakeTimers());
+  afterEach(() => void jest.useRealTimers());
+
+  function watch() {
+    const path = { limit: 0, unsegmentedFrom: 0, fallbacks: 0, lastErrno: 0 };
+    const paths = { '192.0.2.2': { ...path }, '192.0.2.3': { ...path } };
+    const peers = new Map(Object.entries(paths).map(([ip, known]) => [parseIp(ip), { path: known }]));
+    const counters = { offloadFallbacks: 0, lastErrno: 5, abilities: { selfTest: SELF_TEST.none }, peers };
+    const engine = { counters: () => counters, failed: new Promise(() => {}), stop: async () => {} };
+    const warnings: string[] = [];
+    watchFallbacks(engine as unknown as Engine, (text) => void warnings.push(text));
+    return { counters, paths, warnings };
+  }
+
+  test('warns once of an offload that the kernel refused, with the error', () => {
+    const { counters, warnings } = watch();
+    jest.advanceTimersByTime(6000);
+    expect(warnings).toEqual([]);
+    counters.offloadFallbacks = 2;
+    jest.advanceTimersByTime(60_000);
+    expect(warnings).toEqual(['The kernel refused an offload (EIO): the engine goes on without it']);
+  });
+
+  test('warns once of each path that takes no segmented datagrams, with the peer and the error', () => {
+    const { paths, warnings } = watch();
+    Object.assign(paths['192.0.2.3'], { unsegmentedFrom: 1472, fallbacks: 1, lastErrno: 90 });
+    jest.advanceTimersByTime(60_000);
+    Object.assign(paths['192.0.2.2'], { unsegmentedFrom: 1, fallbacks: 1, lastErrno: 5 });
+    jest.advanceTimersByTime(60_000);
+    expect(warnings).toEqual([
+      'To peer 192.0.2.3, packets of 1472 bytes or more are sent one by one: the kernel cannot segment them on this path (EMSGSIZE)',
+      'To peer 192.0.2.2, all packets are sent one by one: the kernel cannot segment them on this path (EIO)',
+    ]);
+  });
 });

@@ -1,6 +1,9 @@
 /** The engines by the names that flanneld's options and the network config give them. */
+
 import { DEFAULT_BUSY_POLL_US, type EngineChoice, type EngineName } from '@flannel-ts/flannel/backend-config';
-import type { Engine, StartEngine } from './engine.ts';
+import { formatIp, type Ip } from '@flannel-ts/inet/ip';
+import { errnoName } from '@flannel-ts/linux/errors';
+import type { Engine, PeerPath, StartEngine } from './engine.ts';
 import { startFastEngine } from './fast/engine.ts';
 import { withQueues } from './queues.ts';
 import { startReferenceEngine } from './reference/engine.ts';
@@ -29,8 +32,8 @@ export function sameSettings(a: EngineSettings, b: EngineSettings): boolean {
 }
 
 /**
- * Every engine takes a device with a virtio header before each packet. `warn` hears once per engine when the kernel refused
- * an offload that it had offered.
+ * Every engine takes a device with a virtio header before each packet. `warn` is called when the kernel refuses an offload that it
+ * had offered: once per engine, and once for each peer whose path is the reason.
  */
 export function chooseEngine(
   { engine, offload, busyPollUs, queues }: EngineSettings,
@@ -42,25 +45,44 @@ export function chooseEngine(
 }
 
 export function watchFallbacks(engine: Engine, warn: (text: string) => void): Engine {
-  const timer = setInterval(() => {
-    const { offloadFallbacks, lastErrno, abilities } = engine.counters();
-    if (offloadFallbacks === 0) return;
-    clearInterval(timer);
-    const untrue = abilities.selfTest === SELF_TEST.failed;
-    const why = untrue
-      ? 'An offload of the kernel failed its test'
-      : `The kernel refused an offload (errno ${lastErrno})`;
-    warn(`${why}: the engine goes on without it`);
-  }, WATCH_INTERVAL_MS).unref();
+  let warned = false;
+  const paths = new Map<Ip, string>();
+  const look = (): void => {
+    const { offloadFallbacks, lastErrno, abilities, peers } = engine.counters();
+    if (offloadFallbacks > 0 && !warned) {
+      warned = true;
+      const why =
+        abilities.selfTest === SELF_TEST.failed
+          ? 'An offload of the kernel failed its test'
+          : `The kernel refused an offload (${errnoName(lastErrno)})`;
+      warn(`${why}: the engine goes on without it`);
+    }
+    for (const [peer, { path }] of peers) {
+      if (path.unsegmentedFrom === 0) continue;
+      const text = pathWarning(peer, path);
+      if (paths.get(peer) !== text) warn(text);
+      paths.set(peer, text);
+    }
+  };
+  const timer = setInterval(look, WATCH_INTERVAL_MS).unref();
   const { failed } = engine;
   void failed.then(() => clearInterval(timer));
   return {
     failed,
     setRoutes: (routes) => engine.setRoutes(routes),
+    changeRoutes: (change) => engine.changeRoutes(change),
+    setPathLimit: (peer, limit) => engine.setPathLimit(peer, limit),
     counters: () => engine.counters(),
     stop: async () => {
       clearInterval(timer);
       await engine.stop();
     },
   };
+}
+
+/** Said once while it stays so: the engine tries again every minute (RETRY_MS of fast/paths.ts). */
+function pathWarning(peer: Ip, { unsegmentedFrom, lastErrno }: PeerPath): string {
+  const what = unsegmentedFrom <= 1 ? 'all packets' : `packets of ${unsegmentedFrom} bytes or more`;
+  const why = `the kernel cannot segment them on this path (${errnoName(lastErrno)})`;
+  return `To peer ${formatIp(peer)}, ${what} are sent one by one: ${why}`;
 }

@@ -55,11 +55,31 @@ export interface EngineRoute {
   readonly peer: Ip;
 }
 
+export interface RouteChange {
+  /** New routes, and those that lead to another peer now. Of equal subnets the last one holds. */
+  readonly set: readonly EngineRoute[];
+  /** A subnet that is also in `set` is not removed; one that has no route is passed over. */
+  readonly removed: readonly Prefix[];
+}
+
+/** What is known of the path to a peer; it holds for that peer alone. 0: nothing. */
+export interface PeerPath {
+  /** The largest packet, as set by setPathLimit(). */
+  readonly limit: number;
+  /** Packets of this length or more are sent one by one, because the kernel refused to segment them on this path. */
+  readonly unsegmentedFrom: number;
+  /** How often it refused that. */
+  readonly fallbacks: number;
+  /** errno of the last refused send to this peer. */
+  readonly lastErrno: number;
+}
+
 export interface PeerCounters {
   readonly sentPackets: number;
   readonly sentBytes: number;
   readonly receivedPackets: number;
   readonly receivedBytes: number;
+  readonly path: PeerPath;
 }
 
 /** Bytes are those of inner packets. Exact up to 2^53. */
@@ -88,7 +108,7 @@ export interface EngineCounters {
   readonly superPackets: number;
   readonly segmentedSends: number;
   readonly mergedWrites: number;
-  /** Offloads turned off because the kernel refused their use. */
+  /** Offloads of the device or the socket turned off because the kernel refused their use. What a single path refuses is in `peers`. */
   readonly offloadFallbacks: number;
   /** errno of the last failed send, write or receive; 0 when there was none. */
   readonly lastErrno: number;
@@ -99,8 +119,15 @@ export interface EngineCounters {
 }
 
 export interface Engine {
-  /** Replaces the whole table; takes effect within milliseconds and never stops traffic. Of equal subnets the last one holds. */
+  /** Makes these all routes. Of equal subnets the last one holds. */
   setRoutes(routes: readonly EngineRoute[]): void;
+  /** Takes effect within milliseconds and never stops traffic; costs as much as there are changes, however many routes there are. */
+  changeRoutes(change: RouteChange): void;
+  /**
+   * The largest packet, in bytes, that is sent to a peer without fragments: what is larger and must not be fragmented is
+   * answered with an ICMP error that says so (IPv6: never with less than 1280). Undefined: the MTU. Forgotten with the peer.
+   */
+  setPathLimit(peer: Ip, limit: number | undefined): void;
   /** Read from shared memory, without the engine noticing. */
   counters(): EngineCounters;
   /** Settles only if the engine dies by itself. */

@@ -2,35 +2,46 @@ import { parseIp } from '@flannel-ts/inet/ip';
 import { parsePrefix } from '@flannel-ts/inet/prefix';
 import fc from 'fast-check';
 import { hex, ipv4Packet, type PacketFields } from '../../../../testing/engine/packets.ts';
-import { judgeIncoming, judgeOutgoing, MAX_PAYLOAD } from './forward.ts';
+import { Control } from './control.ts';
+import { judgeIncoming, judgeOutgoing, largestPacket, MAX_PAYLOAD } from './forward.ts';
+import { HEADER4, headerOf } from './headers.ts';
 import { checkHeader, timeToLive } from './packet.ts';
-import { RouteTable } from './peers.ts';
 import { reasonOf } from './reasons.ts';
+import { Tables } from './tables.ts';
+import { Underlay } from './underlay.ts';
 
 const ME = parseIp('10.1.0.0');
-const PEER = 0x1_0000;
-const OTHER = 0x1_0001;
+const OWN = { tunAddress: ME, tunAddress6: undefined };
 const STRANGER = 0;
-const ROUTES = new RouteTable([
-  { ...parsePrefix('10.2.0.0/24'), peer: PEER },
-  { ...parsePrefix('10.3.0.0/24'), peer: OTHER },
-]);
+const MTU = 1472;
 
-function outgoing(packet: Uint8Array, mtu = 1472) {
-  const verdict = judgeOutgoing(packet, packet.length, ROUTES, mtu);
+const control = new Control();
+control.setRoutes(
+  [
+    ['10.2.0.0/24', '192.0.2.2'],
+    ['10.3.0.0/24', '192.0.2.3'],
+    ['10.5.0.0/24', '10.5.0.1'],
+  ].map(([subnet, peer]) => ({ subnet: parsePrefix(subnet!), peer: parseIp(peer!) })),
+);
+const tables = new Tables(control.shared, new Underlay(4, 8285));
+tables.refresh();
+const [PEER, OTHER, INSIDE] = ['10.2.0.1', '10.3.0.1', '10.5.0.1'].map((ip) => tables.routes.lookup(parseIp(ip, 4)));
+
+function outgoing(packet: Uint8Array, mtu = MTU) {
+  const verdict = judgeOutgoing(packet, packet.length, headerOf(packet, packet.length, false), tables, mtu);
   return reasonOf(verdict) ?? verdict;
 }
 
 function incoming(fields: PacketFields, sender = PEER, filter = true) {
   const packet = ipv4Packet({ from: '10.2.0.2', to: '10.1.0.2', ...fields });
-  const verdict = judgeIncoming(packet, packet.length, sender, ROUTES, ME, filter);
+  const verdict = judgeIncoming(packet, packet.length, HEADER4, sender!, tables.routes, OWN, filter);
   return reasonOf(verdict) ?? packet;
 }
 
 describe('judgeOutgoing()', () => {
-  test('gives the row of the route and decrements the TTL', () => {
+  test('gives the peer of the route and decrements the TTL', () => {
     const packet = ipv4Packet({ to: '10.3.0.255', ttl: 2 });
-    expect(outgoing(packet)).toBe(1);
+    expect(outgoing(packet)).toBe(OTHER);
     expect(timeToLive(packet)).toBe(1);
     expect(checkHeader(packet, packet.length)).toBe(0);
   });
@@ -54,13 +65,39 @@ describe('judgeOutgoing()', () => {
   test('drops what is above the MTU and must not be fragmented', () => {
     const fields = { payload: new Uint8Array(1453), dontFragment: true };
     expect(outgoing(ipv4Packet(fields))).toBe('too_big');
-    expect(outgoing(ipv4Packet(fields), 1473)).toBe(0);
-    expect(outgoing(ipv4Packet({ ...fields, dontFragment: false }))).toBe(0);
+    expect(outgoing(ipv4Packet(fields), 1473)).toBe(PEER);
+    expect(outgoing(ipv4Packet({ ...fields, dontFragment: false }))).toBe(PEER);
   });
 
   test('drops what no datagram holds', () => {
-    expect(outgoing(ipv4Packet({ payload: new Uint8Array(MAX_PAYLOAD - 20) }))).toBe(0);
+    expect(outgoing(ipv4Packet({ payload: new Uint8Array(MAX_PAYLOAD - 20) }))).toBe(PEER);
     expect(outgoing(ipv4Packet({ payload: new Uint8Array(MAX_PAYLOAD - 19) }))).toBe('too_big');
+  });
+
+  test('drops what is above the limit of the path to its peer and must not be fragmented, and nothing to another peer', () => {
+    control.setPathLimit(parseIp('192.0.2.2'), 1000);
+    tables.refresh();
+    const fields = { payload: new Uint8Array(981), dontFragment: true };
+    expect(outgoing(ipv4Packet(fields))).toBe('too_big');
+    expect(outgoing(ipv4Packet({ ...fields, payload: new Uint8Array(980) }))).toBe(PEER);
+    expect(outgoing(ipv4Packet({ ...fields, dontFragment: false }))).toBe(PEER);
+    expect(outgoing(ipv4Packet({ ...fields, to: '10.3.0.2' }))).toBe(OTHER);
+    control.setPathLimit(parseIp('192.0.2.2'), undefined);
+    tables.refresh();
+    expect(outgoing(ipv4Packet(fields))).toBe(PEER);
+  });
+
+  test('drops a datagram to a peer, whole or a fragment, that the kernel routed back to the device', () => {
+    const datagram = (port: number, more: PacketFields = {}): Uint8Array =>
+      ipv4Packet({ to: '10.5.0.1', payload: Uint8Array.of(0x20, 0x5d, port >> 8, port, 0, 8, 0, 0), ...more });
+    expect(outgoing(datagram(8285))).toBe('encapsulation_loop');
+    expect(outgoing(datagram(8285, { moreFragments: true }))).toBe('encapsulation_loop');
+    expect(outgoing(datagram(53, { fragmentOffset: 100 }))).toBe('encapsulation_loop');
+    // Packets of pods.
+    expect(outgoing(datagram(53))).toBe(INSIDE);
+    expect(outgoing(datagram(8285, { to: '10.5.0.2' }))).toBe(INSIDE);
+    expect(outgoing(datagram(8285, { to: '10.2.0.2' }))).toBe(PEER);
+    expect(outgoing(datagram(8285, { protocol: 6 }))).toBe(INSIDE);
   });
 
   test('drops an IPv6 packet before it looks for a route', () => {
@@ -114,7 +151,7 @@ describe('judgeIncoming()', () => {
     fc.assert(
       fc.property(bytes, fc.boolean(), (packet, filter) => {
         const before = packet.slice();
-        const verdict = judgeIncoming(packet, packet.length, PEER, ROUTES, ME, filter);
+        const verdict = judgeIncoming(packet, packet.length, HEADER4, PEER!, tables.routes, OWN, filter);
         if (verdict < 0) return expect(packet).toEqual(before);
         expect([...packet.subarray(0, 8), ...packet.subarray(12)]).toEqual([
           ...before.subarray(0, 8),
@@ -123,4 +160,9 @@ describe('judgeIncoming()', () => {
       }),
     );
   });
+});
+
+test('largestPacket() is never below what every link of IPv6 takes', () => {
+  expect([0, 1000, 1400, 9000].map((limit) => largestPacket(limit, 1472, 4))).toEqual([1472, 1000, 1400, 1472]);
+  expect([0, 1000, 1400, 9000].map((limit) => largestPacket(limit, 1472, 6))).toEqual([1472, 1280, 1400, 1472]);
 });

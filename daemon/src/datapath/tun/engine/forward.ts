@@ -1,104 +1,105 @@
 import type { Ipv4 } from '@flannel-ts/inet/ipv4';
+import type { Header } from './headers.ts';
+import { MIN_IPV6_MTU } from './icmp6.ts';
+import { source, word } from './packet.ts';
+import { hasAddress6, IPV6_SOURCE } from './packet6.ts';
+import type { PrefixTable } from './prefix-table.ts';
 import {
-  checkHeader,
-  decrementTimeToLive,
-  destination,
-  dontFragment,
-  source,
-  timeToLive,
-  totalLength,
-} from './packet.ts';
-import {
-  checkHeader6,
-  decrementHopLimit,
-  hasAddress6,
-  hopLimit,
-  IPV6_DESTINATION,
-  IPV6_SOURCE,
-  totalLength6,
-} from './packet6.ts';
-import type { RouteTable } from './peers.ts';
-import type { RouteTable6 } from './peers6.ts';
-import { NO_ROUTE, PASS, SPOOFED_SOURCE, TOO_BIG, TTL_EXPIRED, UNKNOWN_PEER, type Verdict } from './reasons.ts';
+  ENCAPSULATION_LOOP,
+  NO_ROUTE,
+  PASS,
+  SPOOFED_SOURCE,
+  TOO_BIG,
+  TTL_EXPIRED,
+  UNKNOWN_PEER,
+  type Verdict,
+} from './reasons.ts';
+import type { Tables } from './tables.ts';
+import type { Underlay } from './underlay.ts';
 
 /** The largest IPv4 datagram less its IPv4 and UDP headers. */
 export const MAX_PAYLOAD = 65535 - 20 - 8;
 
+const PROTOCOL_UDP = 17;
+
 /**
- * Decides on a packet from the device: the row of its route, with its TTL already decremented, or a drop. A dropped packet
- * is left as it came, since an ICMP error quotes it.
+ * Decides on a packet from the device: the number of the peer that it goes to, with its TTL already decremented, or a drop. A
+ * dropped packet is left as it came, since an ICMP error quotes it.
  *
  * A packet above the MTU that may be fragmented passes: the kernel fragments the datagram around it.
  */
-export function judgeOutgoing(packet: Uint8Array, length: number, routes: RouteTable, mtu: number): Verdict {
-  const header = checkHeader(packet, length);
-  if (header !== PASS) return header;
-  const row = routes.lookup(destination(packet));
-  if (row < 0) return NO_ROUTE;
-  if (timeToLive(packet) <= 1) return TTL_EXPIRED;
-  const total = totalLength(packet);
-  if (total > MAX_PAYLOAD || (total > mtu && dontFragment(packet))) return TOO_BIG;
-  decrementTimeToLive(packet);
-  return row;
+export function judgeOutgoing(
+  packet: Uint8Array,
+  length: number,
+  header: Header,
+  tables: Tables,
+  mtu: number,
+): Verdict {
+  const broken = header.check(packet, length);
+  if (broken !== PASS) return broken;
+  if (isOwnDatagram(packet, header, tables.underlay)) return ENCAPSULATION_LOOP;
+  const peer = header.destinationPeer(packet, tables.routes);
+  if (peer === 0) return NO_ROUTE;
+  if (header.hopsLeft(packet) <= 1) return TTL_EXPIRED;
+  const largest = header.mayFragment(packet) ? MAX_PAYLOAD : largestPacket(tables.pathLimit(peer), mtu, header.family);
+  if (header.totalLength(packet) > largest) return TOO_BIG;
+  header.decrementHops(packet);
+  return peer;
 }
 
-/** The same for IPv6, where no router fragments. */
-export function judgeOutgoing6(packet: Uint8Array, length: number, routes: RouteTable6, mtu: number): Verdict {
-  const header = checkHeader6(packet, length);
-  if (header !== PASS) return header;
-  const row = routes.lookup(packet, IPV6_DESTINATION);
-  if (row < 0) return NO_ROUTE;
-  if (hopLimit(packet) <= 1) return TTL_EXPIRED;
-  if (totalLength6(packet) > mtu) return TOO_BIG;
-  decrementHopLimit(packet);
-  return row;
+/** What a path takes of a family, without fragments. No link of IPv6 may take less than 1280 bytes: then the datagram is fragmented. */
+export function largestPacket(pathLimit: number, mtu: number, family: 4 | 6): number {
+  if (pathLimit === 0 || pathLimit >= mtu) return mtu;
+  return family === 6 ? Math.min(mtu, Math.max(pathLimit, MIN_IPV6_MTU)) : pathLimit;
 }
 
 /**
- * Decides on a packet that came in a datagram from the peer with the number `sender` (0: from a stranger): PASS, with its TTL already decremented, or a drop that leaves
- * it as it came. The second decrement of a packet's way is flannel's (proxy_amd64.c, udp_to_tun), visible in traceroute.
+ * Whether the kernel routed a datagram that an engine sent back to the device: a peer whose address is inside the overlay. To
+ * encapsulate it again would send it round and round; the TTL of the packet inside does not end that.
+ */
+function isOwnDatagram(packet: Uint8Array, header: Header, underlay: Underlay): boolean {
+  if (header.family !== underlay.family) return false;
+  const { protocol, offset } = header.transport(packet);
+  if (protocol !== PROTOCOL_UDP) return false;
+  if (offset !== undefined) {
+    if (offset + 4 > header.totalLength(packet) || word(packet, offset + 2) !== underlay.port) return false;
+  }
+  return underlay.peerOfAddress(packet, header.destinationOffset) !== 0;
+}
+
+/** The node's own addresses on the device: absent where a family is off inside. */
+export interface OwnAddresses {
+  readonly tunAddress: Ipv4 | undefined;
+  /** 16 bytes. */
+  readonly tunAddress6: Uint8Array | undefined;
+}
+
+/**
+ * Decides on a packet that came in a datagram from the peer with the number `sender` (0: from a stranger): PASS, with its TTL
+ * already decremented, or a drop that leaves it as it came. The second decrement of a packet's way is flannel's
+ * (proxy_amd64.c, udp_to_tun), visible in traceroute.
  */
 export function judgeIncoming(
   packet: Uint8Array,
   length: number,
+  header: Header,
   sender: number,
-  routes: RouteTable,
-  tunAddress: Ipv4 | undefined,
+  routes: PrefixTable,
+  own: OwnAddresses,
   filterPeers: boolean,
 ): Verdict {
   if (filterPeers && sender === 0) return UNKNOWN_PEER;
-  const header = checkHeader(packet, length);
-  if (header !== PASS) return header;
-  const inner = source(packet);
+  const broken = header.check(packet, length);
+  if (broken !== PASS) return broken;
   // The device accepts its own address as source, for our ICMP errors: nobody else may use that.
-  if (inner === tunAddress) return SPOOFED_SOURCE;
-  if (filterPeers) {
-    const row = routes.lookup(inner);
-    if (row < 0 || routes.peer(row) !== sender) return SPOOFED_SOURCE;
-  }
-  if (timeToLive(packet) <= 1) return TTL_EXPIRED;
-  decrementTimeToLive(packet);
+  if (isFromUs(packet, header, own)) return SPOOFED_SOURCE;
+  if (filterPeers && header.sourcePeer(packet, routes) !== sender) return SPOOFED_SOURCE;
+  if (header.hopsLeft(packet) <= 1) return TTL_EXPIRED;
+  header.decrementHops(packet);
   return PASS;
 }
 
-/** The same for IPv6. */
-export function judgeIncoming6(
-  packet: Uint8Array,
-  length: number,
-  sender: number,
-  routes: RouteTable6,
-  tunAddress: Uint8Array,
-  filterPeers: boolean,
-): Verdict {
-  if (filterPeers && sender === 0) return UNKNOWN_PEER;
-  const header = checkHeader6(packet, length);
-  if (header !== PASS) return header;
-  if (hasAddress6(packet, IPV6_SOURCE, tunAddress)) return SPOOFED_SOURCE;
-  if (filterPeers) {
-    const row = routes.lookup(packet, IPV6_SOURCE);
-    if (row < 0 || routes.peer(row) !== sender) return SPOOFED_SOURCE;
-  }
-  if (hopLimit(packet) <= 1) return TTL_EXPIRED;
-  decrementHopLimit(packet);
-  return PASS;
+function isFromUs(packet: Uint8Array, { family }: Header, { tunAddress, tunAddress6 }: OwnAddresses): boolean {
+  if (family === 4) return source(packet) === tunAddress;
+  return tunAddress6 !== undefined && hasAddress6(packet, IPV6_SOURCE, tunAddress6);
 }

@@ -19,6 +19,8 @@ function fake(counters: Partial<EngineCounters> = {}): Fake {
     failed,
     fail,
     setRoutes: (routes) => void calls.push(`routes ${routes.length}`),
+    changeRoutes: ({ set }) => void calls.push(`set ${set.length}`),
+    setPathLimit: (_, limit) => void calls.push(`limit ${limit}`),
     counters: () => ({ ...new Control().counters(), ...counters }),
     stop: async () => void calls.push('stop'),
   };
@@ -26,7 +28,11 @@ function fake(counters: Partial<EngineCounters> = {}): Fake {
 
 describe('joinEngines()', () => {
   const peer = (value: string, sentPackets: number) =>
-    [parseIp(value), { sentPackets, sentBytes: 10, receivedPackets: 1, receivedBytes: 2 }] as const;
+    [
+      parseIp(value),
+      { sentPackets, sentBytes: 10, receivedPackets: 1, receivedBytes: 2, path: pathOf(sentPackets) },
+    ] as const;
+  const pathOf = (fallbacks: number) => ({ limit: 0, unsegmentedFrom: 1400 + fallbacks, fallbacks, lastErrno: 90 });
 
   test('adds up counters, altogether, by reason and by peer', () => {
     const none = new Control().counters();
@@ -50,21 +56,26 @@ describe('joinEngines()', () => {
     expect(sums.abilities.udpGro).toBe(1);
     expect(sums.peers).toEqual(
       new Map([
-        [parseIp('192.0.2.1'), { sentPackets: 7, sentBytes: 20, receivedPackets: 2, receivedBytes: 4 }],
+        [
+          parseIp('192.0.2.1'),
+          { sentPackets: 7, sentBytes: 20, receivedPackets: 2, receivedBytes: 4, path: pathOf(4) },
+        ],
         peer('192.0.2.2', 1),
       ]),
     );
   });
 
-  test('gives routes to all, and stops all once', async () => {
+  test('gives routes and limits to all, and stops all once', async () => {
     const engines = [fake(), fake()];
     const closed: string[] = [];
     const joined = joinEngines(engines, () => void closed.push('closed'));
     joined.setRoutes([]);
+    joined.changeRoutes({ set: [], removed: [] });
+    joined.setPathLimit(parseIp('192.0.2.1'), 1000);
     await Promise.all([joined.stop(), joined.stop()]);
     expect(engines.map(({ calls }) => calls)).toEqual([
-      ['routes 0', 'stop'],
-      ['routes 0', 'stop'],
+      ['routes 0', 'set 0', 'limit 1000', 'stop'],
+      ['routes 0', 'set 0', 'limit 1000', 'stop'],
     ]);
     expect(closed).toEqual(['closed']);
   });

@@ -9,7 +9,7 @@ import { parsePort } from '@flannel-ts/inet/port';
 import { closeFd, type Fd } from '@flannel-ts/linux/files';
 import { getSockName, SO_REUSEPORT, SOL_SOCKET, setSocketOption, sockaddrInPort } from '@flannel-ts/linux/socket';
 import { openFurtherQueue } from 'tun-tap/open';
-import type { Engine, EngineConfig, EngineCounters, StartEngine } from './engine.ts';
+import type { Engine, EngineConfig, EngineCounters, PeerCounters, StartEngine } from './engine.ts';
 import { openEngineSocket } from './socket.ts';
 import { addressOfName } from './underlay.ts';
 
@@ -55,6 +55,12 @@ export function joinEngines(engines: readonly Engine[], onStopped: () => void): 
     setRoutes: (routes) => {
       for (const engine of engines) engine.setRoutes(routes);
     },
+    changeRoutes: (change) => {
+      for (const engine of engines) engine.changeRoutes(change);
+    },
+    setPathLimit: (peer, limit) => {
+      for (const engine of engines) engine.setPathLimit(peer, limit);
+    },
     counters: () => engines.map((engine) => engine.counters()).reduce(addCounters),
     stop: () => {
       stopping ??= Promise.all(engines.map((engine) => engine.stop())).then(onStopped);
@@ -67,7 +73,7 @@ function addCounters(a: EngineCounters, b: EngineCounters): EngineCounters {
   const peers = new Map(a.peers);
   for (const [peer, counters] of b.peers) {
     const own = peers.get(peer);
-    peers.set(peer, own === undefined ? counters : addNumbers(own, counters));
+    peers.set(peer, own === undefined ? counters : addPeerCounters(own, counters));
   }
   return {
     ...addNumbers(a, b),
@@ -77,6 +83,11 @@ function addCounters(a: EngineCounters, b: EngineCounters): EngineCounters {
     lastErrno: a.lastErrno || b.lastErrno,
     peers,
   };
+}
+
+/** Each queue learns by itself: the path is as bad as the one found that had most trouble. */
+function addPeerCounters(a: PeerCounters, b: PeerCounters): PeerCounters {
+  return { ...addNumbers(a, b), path: b.path.fallbacks > a.path.fallbacks ? b.path : a.path };
 }
 
 /** Both, field by field; what is no number is a's. */

@@ -12,11 +12,12 @@ export const REASONS = [
   'spoofed_source', // an inner source outside of the sender's subnets
   'send_failed',
   'write_failed',
+  'encapsulation_loop', // a datagram of ours that was routed back to the device
 ] as const;
 
 export type Reason = (typeof REASONS)[number];
 
-/** A verdict: 0 or more lets the packet pass (a route's row where there is one), less than 0 drops it. */
+/** A verdict: 0 or more lets the packet pass (an outgoing one to the peer of this number), less than 0 drops it. */
 export type Verdict = number;
 
 export const PASS: Verdict = 0;
@@ -37,6 +38,7 @@ export const UNKNOWN_PEER = drop('unknown_peer');
 export const SPOOFED_SOURCE = drop('spoofed_source');
 export const SEND_FAILED = drop('send_failed');
 export const WRITE_FAILED = drop('write_failed');
+export const ENCAPSULATION_LOOP = drop('encapsulation_loop');
 
 /** Position in REASONS of a dropping verdict. */
 export function reasonIndex(verdict: Verdict): number {

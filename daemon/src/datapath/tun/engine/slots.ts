@@ -11,25 +11,25 @@ export function slotOf(peer: number): number {
   return peer & (2 ** SLOT_BITS - 1);
 }
 
-/** Gives each peer a number that it keeps as long as it is in the table; the slots of those that went are used again. */
+/** Gives each peer a number that it keeps until it is released; free slots are used again, the last freed one first. */
 export class PeerSlots {
-  #numbers: ReadonlyMap<Ip, number> = new Map();
+  readonly #numbers = new Map<Ip, number>();
+  readonly #free: number[] = [];
+  #next = 0;
   #generation = 0;
 
-  /** Takes the set of current peers, 65536 at most. */
-  assign(peers: ReadonlySet<Ip>): ReadonlyMap<Ip, number> {
+  /** The number of a peer that has none yet; there may be 65536 of them. */
+  assign(peer: Ip): number {
     this.#generation = (this.#generation % LAST_GENERATION) + 1;
-    const kept = new Map([...this.#numbers].filter(([peer]) => peers.has(peer)));
-    const used = new Set([...kept.values()].map(slotOf));
-    let next = 0;
-    for (const peer of peers) {
-      if (kept.has(peer)) continue;
-      while (used.has(next)) next++;
-      used.add(next);
-      kept.set(peer, this.#generation * 2 ** SLOT_BITS + next);
-    }
-    this.#numbers = kept;
-    return kept;
+    const slot = this.#free.pop() ?? this.#next++;
+    const number = this.#generation * 2 ** SLOT_BITS + slot;
+    this.#numbers.set(peer, number);
+    return number;
+  }
+
+  release(peer: Ip): void {
+    this.#free.push(slotOf(this.#numbers.get(peer)!));
+    this.#numbers.delete(peer);
   }
 
   get current(): ReadonlyMap<Ip, number> {

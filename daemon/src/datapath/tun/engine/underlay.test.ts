@@ -3,14 +3,15 @@ import { parsePrefix } from '@flannel-ts/inet/prefix';
 import fc from 'fast-check';
 import { Control } from './control.ts';
 import { Tables } from './tables.ts';
-import { addressOfName, type Family, peerWords, sockaddrOf, Underlay } from './underlay.ts';
+import { addressOfName, type Family, sockaddrOf, Underlay } from './underlay.ts';
+import { wordsOf } from './words.ts';
 
 const ADDRESSES = { 4: ['192.0.2.2', '203.0.113.9'], 6: ['2001:db8::2', 'fd00::ffff:0:1'] } as const;
 
 function underlay(family: Family): Underlay {
   const made = new Underlay(family, 8285);
   const all = [...ADDRESSES[4], ...ADDRESSES[6]];
-  made.setPeers(all.map((text, index) => ({ peer: index + 1, address: peerWords(parseIp(text)) })));
+  for (const [index, text] of all.entries()) made.add(index + 1, ...wordsOf(parseIp(text)));
   return made;
 }
 
@@ -37,8 +38,9 @@ describe.each([4, 6] as const)('Underlay of IPv%i', (family) => {
     expect([1, 2, 3, 4, 5].map((peer) => made.has(peer))).toEqual(
       family === 4 ? [true, true, false, false, false] : [false, false, true, true, false],
     );
-    made.setPeers([]);
-    expect(made.has(1) || made.has(3)).toBe(false);
+    for (const peer of [1, 2, 3, 4, 0x1_0001]) made.remove(peer);
+    expect([1, 2, 3, 4].some((peer) => made.has(peer))).toBe(false);
+    expect(made.peerAt(sockaddrOf(parseIp(ADDRESSES[family][0]), 1), 0)).toBe(0);
   });
 });
 
@@ -55,7 +57,6 @@ test('Tables.refresh() has no routes to peers that the socket cannot reach', () 
   ]);
   const tables = new Tables(control.shared, new Underlay(6, 8285));
   expect([tables.refresh(), tables.refresh()]).toEqual([true, false]);
-  expect(tables.routes.lookup(parseIp('10.2.0.1'))).toBe(-1);
-  const row = tables.routes.lookup(parseIp('10.3.0.1'));
-  expect(tables.underlay.has(tables.routes.peer(row))).toBe(true);
+  expect(tables.routes.lookup(parseIp('10.2.0.1'))).toBe(0);
+  expect(tables.underlay.has(tables.routes.lookup(parseIp('10.3.0.1')))).toBe(true);
 });

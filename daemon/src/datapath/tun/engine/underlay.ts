@@ -1,6 +1,6 @@
 import { type Ip, ipToBytes, isIpv6 } from '@flannel-ts/inet/ip';
 import type { Ipv4 } from '@flannel-ts/inet/ipv4';
-import { type Ipv6, ipv6FromBytes } from '@flannel-ts/inet/ipv6';
+import { ipv6FromBytes } from '@flannel-ts/inet/ipv6';
 import {
   AF_INET,
   AF_INET6,
@@ -13,33 +13,16 @@ import {
   sockaddrIn6,
   sockaddrInAddress,
 } from '@flannel-ts/linux/socket';
-import { RouteTable6, type Words6 } from './peers6.ts';
+import { PrefixTable } from './prefix-table.ts';
+import { MAX_PEERS } from './shared.ts';
+import { slotOf } from './slots.ts';
+import { isMapped, putWordAt, type Words, wordAt } from './words.ts';
 
 /** Which addresses nodes reach each other by, whatever is inside the datagrams. */
 export type Family = 4 | 6;
 
-/** A peer's number and address, as they cross shared memory: see slots.ts. */
-export interface PeerRow {
-  readonly peer: number;
-  /** An IPv4 address is mapped into IPv6 (RFC 4291 2.5.5.2). */
-  readonly address: Words6;
-}
-
-/** In network order. */
-export function wordsOf(address: Ipv6): Words6 {
-  const word = (shift: bigint): number => Number((address >> shift) & 0xffff_ffffn);
-  return [word(96n), word(64n), word(32n), word(0n)];
-}
-
-const MAPPED = 0xffff;
-
-export function peerWords(address: Ip): Words6 {
-  return isIpv6(address) ? wordsOf(address) : [0, 0, MAPPED, address];
-}
-
-function isMapped([a, b, c]: Words6): boolean {
-  return a === 0 && b === 0 && c === MAPPED;
-}
+const SOCKADDR_IN_ADDRESS = 4;
+const ADDRESS_BITS = 128;
 
 /** The family of a bound socket. */
 export function familyOf(socketFd: number): Family {
@@ -63,10 +46,11 @@ export function addressOfName(name: Uint8Array): Ip {
 export class Underlay {
   /** Of a name. */
   readonly nameBytes: number;
-  #rows: readonly PeerRow[] = [];
-  #rowOf: ReadonlyMap<number, number> = new Map();
-  #peerOf: ReadonlyMap<number, number> = new Map();
-  #peerOf6 = RouteTable6.EMPTY;
+  /** By slot: the number of the present peer, 0 for none, and its address. */
+  readonly #numbers = new Uint32Array(MAX_PEERS);
+  readonly #addresses = new Uint32Array(MAX_PEERS * 4);
+  /** Every address is a prefix of 128 bits. */
+  readonly #peers = new PrefixTable();
 
   constructor(
     readonly family: Family,
@@ -75,52 +59,51 @@ export class Underlay {
     this.nameBytes = family === 4 ? SOCKADDR_IN_BYTES : SOCKADDR_IN6_BYTES;
   }
 
-  /** Those of the other family are passed over: no datagram can reach them. */
-  setPeers(rows: readonly PeerRow[]): void {
-    this.#rows = rows.filter(({ address }) => isMapped(address) === (this.family === 4));
-    this.#rowOf = new Map(this.#rows.map(({ peer }, index) => [peer, index]));
-    if (this.family === 4) this.#peerOf = new Map(this.#rows.map(({ peer, address }) => [address[3], peer]));
-    else this.#peerOf6 = new RouteTable6(this.#rows.map(({ peer, address }) => ({ base: address, length: 128, peer })));
+  /** Adds a peer with its address in words. One of the other family is passed over: no datagram can reach it. */
+  add(peer: number, a: number, b: number, c: number, d: number): void {
+    if (isMapped(a, b, c) !== (this.family === 4)) return;
+    const slot = slotOf(peer);
+    this.#numbers[slot] = peer;
+    this.#addresses.set([a, b, c, d], slot * 4);
+    this.#peers.set(a, b, c, d, ADDRESS_BITS, peer);
+  }
+
+  remove(peer: number): void {
+    if (!this.has(peer)) return;
+    const slot = slotOf(peer);
+    const [a, b, c, d] = this.#addresses.subarray(slot * 4, slot * 4 + 4) as unknown as Words;
+    this.#numbers[slot] = 0;
+    this.#peers.delete(a, b, c, d, ADDRESS_BITS);
   }
 
   /** Whether a number is a present peer's. */
   has(peer: number): boolean {
-    return this.#rowOf.has(peer);
+    return peer !== 0 && this.#numbers[slotOf(peer)] === peer;
   }
 
   /** The peer with the name in the bytes from `at`, 0 when it is nobody's; the port does not matter. Allocates nothing. */
   peerAt(bytes: Uint8Array, at: number): number {
-    if (this.family === 4) return this.#peerOf.get(wordAt(bytes, at + 4)) ?? 0;
-    const row = this.#peerOf6.lookup(bytes, at + SOCKADDR_IN6_ADDRESS);
-    return row < 0 ? 0 : this.#peerOf6.peer(row);
+    return this.peerOfAddress(bytes, at + (this.family === 4 ? SOCKADDR_IN_ADDRESS : SOCKADDR_IN6_ADDRESS));
+  }
+
+  /** The peer with the address of the socket's family in the bytes from `at`, 0 when it is nobody's. Allocates nothing. */
+  peerOfAddress(bytes: Uint8Array, at: number): number {
+    return this.family === 4 ? this.#peers.lookup(wordAt(bytes, at)) : this.#peers.lookup6(bytes, at);
   }
 
   /** Writes a present peer's name to the bytes from `at`. Allocates nothing. */
   writeName(bytes: Uint8Array, at: number, peer: number): void {
-    const [a, b, c, d] = this.#rows[this.#rowOf.get(peer)!]!.address;
+    const words = slotOf(peer) * 4;
     bytes.fill(0, at, at + this.nameBytes);
     bytes[at] = this.family === 4 ? AF_INET : AF_INET6;
     bytes[at + 2] = this.port >>> 8;
     bytes[at + 3] = this.port;
     if (this.family === 4) {
-      putWord(bytes, at + 4, d);
+      putWordAt(bytes, at + SOCKADDR_IN_ADDRESS, this.#addresses[words + 3]!);
       return;
     }
-    const address = at + SOCKADDR_IN6_ADDRESS;
-    putWord(bytes, address, a);
-    putWord(bytes, address + 4, b);
-    putWord(bytes, address + 8, c);
-    putWord(bytes, address + 12, d);
+    for (let word = 0; word < 4; word++) {
+      putWordAt(bytes, at + SOCKADDR_IN6_ADDRESS + word * 4, this.#addresses[words + word]!);
+    }
   }
-}
-
-function wordAt(bytes: Uint8Array, at: number): number {
-  return ((bytes[at]! << 24) | (bytes[at + 1]! << 16) | (bytes[at + 2]! << 8) | bytes[at + 3]!) >>> 0;
-}
-
-function putWord(bytes: Uint8Array, at: number, word: number): void {
-  bytes[at] = word >>> 24;
-  bytes[at + 1] = word >>> 16;
-  bytes[at + 2] = word >>> 8;
-  bytes[at + 3] = word;
 }

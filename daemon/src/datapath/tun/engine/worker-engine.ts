@@ -1,8 +1,9 @@
 import type { Worker } from 'node:worker_threads';
+import type { Ip } from '@flannel-ts/inet/ip';
 import { setNonblocking } from '@flannel-ts/linux/files';
 import { type EventFd, eventfd } from '@flannel-ts/linux/poll';
 import { Control } from './control.ts';
-import type { Engine, EngineConfig, EngineCounters, EngineRoute } from './engine.ts';
+import type { Engine, EngineConfig, EngineCounters, EngineRoute, RouteChange } from './engine.ts';
 import { EngineError } from './errors.ts';
 import { spawnWorker, type WorkerName } from './spawn.ts';
 import { Watchdog } from './watchdog.ts';
@@ -50,6 +51,8 @@ class WorkerEngine implements Engine {
   readonly #wake: EventFd = eventfd();
   readonly #worker: Worker;
   readonly #watch: NodeJS.Timeout;
+  /** Set while changes wait for room in the ring. */
+  #rest: NodeJS.Timeout | undefined;
   #stopping = false;
   #gone = false;
   #failure: Error | undefined;
@@ -89,7 +92,17 @@ class WorkerEngine implements Engine {
 
   setRoutes(routes: readonly EngineRoute[]): void {
     this.#control.setRoutes(routes);
-    if (!this.#gone) this.#wake.signal();
+    this.#handOver();
+  }
+
+  changeRoutes(change: RouteChange): void {
+    this.#control.changeRoutes(change);
+    this.#handOver();
+  }
+
+  setPathLimit(peer: Ip, limit: number | undefined): void {
+    this.#control.setPathLimit(peer, limit);
+    this.#handOver();
   }
 
   counters(): EngineCounters {
@@ -108,6 +121,18 @@ class WorkerEngine implements Engine {
       }, STOP_TIMEOUT_MS);
     });
     await Promise.race([this.ended, late]).finally(() => clearTimeout(timer));
+  }
+
+  /** Wakes the thread for what was announced; what the ring had no room for follows as the thread makes room. */
+  #handOver(): void {
+    if (this.#gone || this.#stopping) return;
+    const complete = this.#control.flush();
+    this.#wake.signal();
+    if (complete || this.#rest !== undefined) return;
+    this.#rest = setTimeout(() => {
+      this.#rest = undefined;
+      this.#handOver();
+    }, 1).unref();
   }
 
   readonly #release = (): void => {

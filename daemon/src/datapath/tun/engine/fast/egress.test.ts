@@ -3,7 +3,8 @@ import { icmpError } from '../../../../../testing/engine/compliance/bench.ts';
 import { bytes, FLAGS, tcpPacket, udpPacket } from '../../../../../testing/engine/fast/flows.ts';
 import { ALL, Fast, OTHER_PEER, PEER, Reference } from '../../../../../testing/engine/fast/pair.ts';
 import { segment, superPacket } from '../../../../../testing/engine/fast/segment.ts';
-import { EAGAIN, EIO, EMSGSIZE } from './errno.ts';
+import { EAGAIN, EINVAL, EIO, EMSGSIZE } from './errno.ts';
+import { RETRY_MS } from './paths.ts';
 
 const VNET = new Uint8Array(10);
 
@@ -150,14 +151,74 @@ describe('egress on errors', () => {
     return reference;
   };
 
-  test('sends the packets of a refused message alone, and never again together', () => {
+  const toOther = superPacket(tcpPacket({ to: '10.3.0.2', data: bytes(5000) }), 1000);
+  const small = superPacket(tcpPacket({ data: bytes(2500) }), 500);
+  const pathOf = (fast: Fast, peer = PEER) => fast.counters.peers.get(peer)!.path;
+
+  test.each([
+    ['EMSGSIZE', EMSGSIZE, 90],
+    ['EINVAL', EINVAL, 22],
+  ])(
+    'sends the packets of a message refused with %s alone, from then on to that peer and from that size on',
+    async (...[, error, errno]) => {
+      const fast = new Fast();
+      fast.ports.sendErrors.push(error);
+      fast.out(burst.slice());
+      expect(fast.ports.sent).toEqual(whole().ports.sent);
+      fast.ports.messages.length = 0;
+      fast.out(burst.slice(), small.slice(), toOther.slice());
+      expect(fast.ports.messages).toEqual([1, 1, 1, 1, 1, 5, 5]);
+      expect(fast.counters).toMatchObject({ offloadFallbacks: 0, sentPackets: 20, lastErrno: 0 });
+      expect(pathOf(fast)).toEqual({ limit: 0, unsegmentedFrom: 1040, fallbacks: 1, lastErrno: errno });
+      expect(pathOf(fast, OTHER_PEER)).toEqual({ limit: 0, unsegmentedFrom: 0, fallbacks: 0, lastErrno: 0 });
+    },
+  );
+
+  test('sends no packets together to a peer after EIO, which no size avoids, and to others as before', () => {
     const fast = new Fast();
     fast.ports.sendErrors.push(EIO);
     fast.out(burst.slice());
-    expect(fast.ports.sent).toEqual(whole().ports.sent);
+    fast.ports.messages.length = 0;
+    fast.out(small.slice(), toOther.slice());
+    expect(fast.ports.messages).toEqual([1, 1, 1, 1, 1, 5]);
+    expect(pathOf(fast)).toMatchObject({ unsegmentedFrom: 1, lastErrno: 5 });
+  });
+
+  test('tries to send together again after a while', () => {
+    const fast = new Fast();
+    fast.ports.sendErrors.push(EMSGSIZE);
     fast.out(burst.slice());
-    expect(fast.ports.messages).toEqual(new Array(10).fill(1));
-    expect(fast.counters).toMatchObject({ offloadFallbacks: 1, sentPackets: 10 });
+    fast.clock.now += RETRY_MS - 1;
+    fast.ports.messages.length = 0;
+    fast.out(burst.slice());
+    fast.clock.now += 1;
+    fast.out(burst.slice());
+    expect(fast.ports.messages).toEqual([1, 1, 1, 1, 1, 5]);
+    expect(pathOf(fast)).toEqual({ limit: 0, unsegmentedFrom: 0, fallbacks: 1, lastErrno: 90 });
+  });
+
+  test('waits for room in the middle of a refused message, and loses nothing', () => {
+    const fast = new Fast();
+    fast.ports.sendErrors.push(EMSGSIZE, 1, 1, EAGAIN);
+    fast.ports.tun.push(burst.slice(), toOther.slice());
+    fast.forwarder.egress.forward();
+    expect(fast.forwarder.egress.stalled).toBe(true);
+    while (fast.forwarder.egress.forward());
+    expect(fast.counters).toMatchObject({ sendStalls: 1, sentPackets: 10 });
+    expect(fast.ports.messages).toEqual([1, 1, 1, 1, 1, 5]);
+  });
+
+  test('answers packets above the limit of a path, TCP super-packets too, and leaves other peers as they are', () => {
+    const fast = new Fast();
+    fast.control.setPathLimit(PEER, 1000);
+    fast.forwarder.refreshRoutes();
+    fast.out(burst.slice(), small.slice(), toOther.slice());
+    expect(icmpError(fast.ports.written[0]!.subarray(10))).toMatchObject({ type: 3, code: 4, mtu: 1000 });
+    expect(fast.counters).toMatchObject({ dropped: { too_big: 5 }, sentPackets: 10 });
+    fast.control.setPathLimit(PEER, undefined);
+    fast.forwarder.refreshRoutes();
+    fast.out(burst.slice());
+    expect(fast.counters).toMatchObject({ dropped: { too_big: 5 }, sentPackets: 15 });
   });
 
   test('answers packets that are too big for the path, and goes on sending together', () => {

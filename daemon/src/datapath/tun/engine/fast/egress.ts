@@ -17,6 +17,8 @@ const FACTS = layout.MESSAGE_FACTS >>> 2;
 const FACTS_WORDS = layout.MESSAGE_FACTS_BYTES >>> 2;
 const SEGMENT_WORDS = layout.SEGMENT_BYTES >>> 2;
 
+const NONE = -1;
+
 /** Of a message: its first segment, their number, bytes, peer. */
 type Facts = readonly [number, number, number, number];
 
@@ -28,7 +30,10 @@ export class Egress {
   #held = 0;
   #heldLength = 0;
   #stalled = false;
-  #segmenting: boolean;
+  /** The segment from which on a refused message is sent one by one, NONE when there is no such message. */
+  #replaying = NONE;
+  /** Why that message was refused, until it is noted. */
+  #refusal = 0;
 
   constructor(
     readonly wasm: Wasm,
@@ -39,7 +44,6 @@ export class Egress {
     readonly vnet: boolean,
     segmenting: boolean,
   ) {
-    this.#segmenting = segmenting;
     wasm.setSending(segmenting ? layout.MAX_MERGED : 1);
   }
 
@@ -51,6 +55,7 @@ export class Egress {
   /** Forwards a batch. True when the device may have more without being polled. */
   forward(): boolean {
     if (this.#stalled && !this.#flush()) return false;
+    if (this.state.paths.retry()) this.wasm.forgetRoutes();
     let cursor = layout.ARENA;
     if (this.#held !== 0) {
       const packet = this.#held;
@@ -63,20 +68,15 @@ export class Egress {
     return more || this.#held !== 0;
   }
 
-  /** Every packet is a message of its own from now on. */
-  stopSegmenting(): void {
-    this.#segmenting = false;
-    this.wasm.setSending(1);
-    this.state.setAbility('udpSegment', 0);
-  }
-
   /** The peers changed: what waits for one that is gone goes nowhere. */
   rerouteWaiting(): void {
     if (!this.#stalled) return;
     const { words } = this.wasm;
     const facts = FACTS + this.#sent * FACTS_WORDS;
     if (this.state.tables.underlay.has(words[facts + 3]!)) return;
-    this.state.drop(NO_ROUTE, words[facts + 1]!);
+    const replayed = this.#replaying === NONE ? 0 : this.#replaying - words[facts]!;
+    this.state.drop(NO_ROUTE, words[facts + 1]! - replayed);
+    this.#replaying = NONE;
     this.#sent++;
   }
 
@@ -122,7 +122,10 @@ export class Egress {
     answers.about(packet, length);
     if (verdict === NO_ROUTE) answers.answerDevice(NET_UNREACHABLE);
     else if (verdict === TTL_EXPIRED) answers.answerDevice(TIME_EXCEEDED);
-    else if (answers.mayNotFragment) answers.answerDevice(fragmentationNeeded(this.config.mtu));
+    // The module has just looked at the path to this peer.
+    else if (answers.mayNotFragment) {
+      answers.answerDevice(fragmentationNeeded(this.wasm.words[layout.TARGET_LIMIT >>> 2]!));
+    }
   }
 
   /** Sends what is planned; false when the socket has no room for all of it. */
@@ -130,23 +133,32 @@ export class Egress {
     const { wasm, ports } = this;
     const count = wasm.messageCount();
     while (this.#sent < count) {
+      if (this.#replaying !== NONE) {
+        if (!this.#replay(this.#sent)) return this.#stall();
+        this.#replaying = NONE;
+        this.#sent++;
+        continue;
+      }
       const result = ports.send(this.#sent, count - this.#sent);
       if (result > 0) {
         for (let i = 0; i < result; i++) this.#countSent(this.#sent + i);
         this.#sent += result;
       } else if (result === EAGAIN) {
-        if (!this.#stalled) this.state.count('sendStalls', 1);
-        this.#stalled = true;
-        return false;
+        return this.#stall();
       } else if (result !== EINTR) {
         this.#failed(this.#sent, result);
-        this.#sent++;
       }
     }
     wasm.clearPlan();
     this.#sent = 0;
     this.#stalled = false;
     return true;
+  }
+
+  #stall(): false {
+    if (!this.#stalled) this.state.count('sendStalls', 1);
+    this.#stalled = true;
+    return false;
   }
 
   #countSent(message: number): void {
@@ -160,50 +172,66 @@ export class Egress {
     this.state.countPeer(words[facts + 3]!, SENT, packets, bytes);
   }
 
+  /** Passes over a message that was refused, or leaves it to be sent one by one. */
   #failed(message: number, error: number): void {
     if (isLost(error)) throw lost('send on the UDP socket', error);
     const { words } = this.wasm;
     const facts = FACTS + message * FACTS_WORDS;
+    const first = words[facts]!;
     const packets = words[facts + 1]!;
-    const replayed = packets > 1 && (error === EIO || error === EINVAL || error === EMSGSIZE);
-    if (replayed) this.#replay(message);
-    else for (let i = 0; i < packets; i++) this.#lose(words[facts]! + i, error);
+    const peer = words[facts + 3]!;
+    if (packets > 1 && (error === EIO || error === EINVAL || error === EMSGSIZE)) {
+      this.#replaying = first;
+      this.#refusal = error;
+      return;
+    }
+    for (let i = 0; i < packets; i++) this.#lose(first + i, peer, error);
+    this.#sent++;
   }
 
   /**
    * The kernel or the interface cannot cut this message (EIO without checksum offload before Linux 6.11), or the path's MTU is
-   * too small for its packets: only in the second case they fail one by one, too.
+   * too small for its packets, which the kernel then fragments one by one. False when the socket has no room for all of them.
    */
-  #replay(message: number): void {
+  #replay(message: number): boolean {
     const [first, packets, , peer] = this.wasm.words.subarray(FACTS + message * FACTS_WORDS) as unknown as Facts;
-    let sent = 0;
-    for (let segment = first; segment < first + packets; segment++) {
-      const length = this.wasm.prepareSingle(segment, message);
-      let result = this.ports.sendOne(layout.SPARE_MESSAGE);
-      while (result === EINTR) result = this.ports.sendOne(layout.SPARE_MESSAGE);
-      if (result >= 0) {
-        sent++;
-        this.state.count('sentPackets', 1);
-        this.state.count('sentBytes', length);
-        this.state.countPeer(peer, SENT, 1, length);
-      } else {
-        this.#lose(segment, result);
-      }
+    while (this.#replaying < first + packets) {
+      const length = this.wasm.prepareSingle(this.#replaying, message);
+      const result = this.ports.sendOne(layout.SPARE_MESSAGE);
+      if (result === EAGAIN) return false;
+      if (result === EINTR) continue;
+      if (result >= 0) this.#countReplayed(peer, this.#sizeOf(first), length);
+      else this.#lose(this.#replaying, peer, result);
+      this.#replaying++;
     }
-    if (sent === 0 || !this.#segmenting) return;
-    this.stopSegmenting();
-    this.state.count('offloadFallbacks', 1);
+    return true;
   }
 
-  #lose(segment: number, error: number): void {
+  /** `size` is that of the segments of the refused message. */
+  #countReplayed(peer: number, size: number, length: number): void {
+    this.state.count('sentPackets', 1);
+    this.state.count('sentBytes', length);
+    this.state.countPeer(peer, SENT, 1, length);
+    if (this.#refusal === 0) return;
+    // One by one it is taken: it is segmentation that was refused.
+    this.state.paths.segmentsRefused(peer, size, this.#refusal);
+    this.wasm.forgetRoutes();
+    this.#refusal = 0;
+  }
+
+  #sizeOf(segment: number): number {
+    return this.wasm.words[(layout.SEGMENTS >>> 2) + segment * SEGMENT_WORDS + 2]!;
+  }
+
+  #lose(segment: number, peer: number, error: number): void {
     if (isLost(error)) throw lost('send on the UDP socket', error);
     this.state.failure(error);
+    this.state.paths.sendFailed(peer, error);
     this.state.drop(error === EMSGSIZE ? TOO_BIG : SEND_FAILED, 1);
     if (error !== EMSGSIZE) return;
     this.wasm.copySegment(segment, layout.OFFENDER, layout.OFFENDER_BYTES);
     if (!this.answers.mayNotFragment) return;
     // The kernel keeps the path's MTU to itself (it would tell a connected socket): guess as RFC 1191 hosts do.
-    const length = this.wasm.words[(layout.SEGMENTS >>> 2) + segment * SEGMENT_WORDS + 2]!;
-    this.answers.answerDevice(fragmentationNeeded(Math.min(this.config.mtu, plateauBelow(length))));
+    this.answers.answerDevice(fragmentationNeeded(Math.min(this.config.mtu, plateauBelow(this.#sizeOf(segment)))));
   }
 }

@@ -42,18 +42,20 @@ export class FastForwarder {
     now: () => number,
   ) {
     const { underlay } = tables;
-    const state = new State(tables);
+    const state = new State(tables, config.mtu, now);
     this.#state = state;
     this.wasm = instantiate({
       ownerOf: (address) => state.ownerOf(address),
       ownerOf6: (at) => state.ownerOf6(this.wasm.bytes, at),
       peerAt: (name) => underlay.peerAt(this.wasm.bytes, name),
-      writeName: (at, peer) => underlay.writeName(this.wasm.bytes, at, peer >>> 0),
+      describeTarget: (peer) => state.paths.describe(this.wasm, peer >>> 0),
+      isPeerAddress: (at) => (underlay.peerOfAddress(this.wasm.bytes, at) === 0 ? 0 : 1),
       refuse: (verdict, packet, length) => this.ingress.refuse(verdict, packet, length),
       makeRoom: () => this.ingress.flush(),
     });
     const { wasm } = this;
-    wasm.configure(config.mtu, config.tunAddress ?? 0, underlay.nameBytes, (config.filterPeers ?? true) ? 1 : 0);
+    const filter = (config.filterPeers ?? true) ? 1 : 0;
+    wasm.configure(config.mtu, config.tunAddress ?? 0, underlay.nameBytes, underlay.port, filter);
     if (config.tunAddress6 !== undefined) {
       wasm.bytes.set(ipToBytes(config.tunAddress6), layout.OWN_ADDRESS6);
       wasm.enableIpv6();
@@ -88,6 +90,11 @@ export class FastForwarder {
   noteTest(outcome: Outcome): void {
     if (outcome === 'failed') this.#state.count('offloadFallbacks', 1);
     this.#state.noteTest(outcome);
+  }
+
+  /** Whether there is more to apply: then the thread must not sleep. */
+  get hasChanges(): boolean {
+    return this.#state.tables.pending;
   }
 
   refreshRoutes(): void {

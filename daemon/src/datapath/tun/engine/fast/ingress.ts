@@ -122,6 +122,7 @@ export class Ingress {
 
   /** Kernels 6.6.44 and 6.10 refuse some super-packets whose last part is short: the packets go as they came, from now on. */
   #replay(entry: number, packets: number, sender: number): void {
+    this.state.failure(EINVAL);
     this.setMerging({ tcp: false, udp: false });
     this.state.count('offloadFallbacks', 1);
     for (let packet = 0; packet < packets; packet++) {

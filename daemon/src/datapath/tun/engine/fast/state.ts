@@ -1,4 +1,3 @@
-import type { Ipv4 } from '@flannel-ts/inet/ipv4';
 import type { EngineConfig } from '../engine.ts';
 import { reasonIndex, type Verdict } from '../reasons.ts';
 import {
@@ -14,6 +13,7 @@ import {
 } from '../shared.ts';
 import { slotOf } from '../slots.ts';
 import type { Tables } from '../tables.ts';
+import { Paths } from './paths.ts';
 
 export type ForwarderConfig = Pick<
   EngineConfig,
@@ -23,23 +23,25 @@ export type ForwarderConfig = Pick<
 /** What both directions have in common: the tables in force, and the counters, of which this thread is the only writer. */
 export class State {
   readonly shared: Shared;
+  readonly paths: Paths;
 
-  constructor(readonly tables: Tables) {
+  constructor(
+    readonly tables: Tables,
+    mtu: number,
+    now: () => number,
+  ) {
     this.shared = tables.shared;
+    this.paths = new Paths(tables, mtu, now);
   }
 
   /** The peer that has an address, 0 for none. */
   ownerOf(address: number): number {
-    const { routes } = this.tables;
-    const row = routes.lookup((address >>> 0) as Ipv4);
-    return row < 0 ? 0 : routes.peer(row);
+    return this.tables.routes.lookup(address >>> 0);
   }
 
   /** The same for the IPv6 address in the 16 bytes at `offset`. */
   ownerOf6(bytes: Uint8Array, offset: number): number {
-    const { routes6 } = this.tables;
-    const row = routes6.lookup(bytes, offset);
-    return row < 0 ? 0 : routes6.peer(row);
+    return this.tables.routes.lookup6(bytes, offset);
   }
 
   count(name: TotalName, by: number): void {

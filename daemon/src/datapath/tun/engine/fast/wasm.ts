@@ -13,7 +13,7 @@ interface WebAssemblyApi {
 export interface Exports {
   sum(at: number, length: number): bigint;
   setBase(low: number, high: number): void;
-  configure(mtu: number, tunAddress: number, nameBytes: number, filterPeers: number): void;
+  configure(mtu: number, tunAddress: number, nameBytes: number, port: number, filterPeers: number): void;
   enableIpv6(): void;
   setSending(maxSegments: number): void;
   setMerging(tcp: number, udp: number, verify: number): void;
@@ -42,7 +42,10 @@ export interface Imports {
   ownerOf6(at: number): number;
   /** By the offset of its name. */
   peerAt(name: number): number;
-  writeName(at: number, peer: number): void;
+  /** Fills LAST_TARGET, TARGET_LIMIT and TARGET_UNSEGMENTED. */
+  describeTarget(peer: number): void;
+  /** By the offset of the address. */
+  isPeerAddress(at: number): number;
   refuse(verdict: number, packet: number, length: number): void;
   makeRoom(): void;
 }

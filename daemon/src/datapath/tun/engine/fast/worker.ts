@@ -59,7 +59,7 @@ function loop({ config, buffer, wakeFd, pollTimeoutMs }: EngineWorkerData, forwa
     // While messages wait for room in the socket, the device's queue holds the others back.
     set.change(TUN, egress.stalled ? -1 : config.tunFd, POLLIN);
     set.change(SOCKET, config.socketFd, egress.stalled ? POLLIN | POLLOUT : POLLIN);
-    const more = (moreOut && !egress.stalled) || moreIn;
+    const more = (moreOut && !egress.stalled) || moreIn || forwarder.hasChanges;
     const looking = !more && polling.goesOn(now);
     const ready = set.wait(more || looking ? 0 : pollTimeoutMs);
     // Whoever has something to do goes first.

@@ -3,7 +3,8 @@ import { errnoName } from '@flannel-ts/linux/errors';
 import { packetBuffer } from '../device.ts';
 import type { EngineConfig } from '../engine.ts';
 import { EngineError } from '../errors.ts';
-import { judgeIncoming, judgeIncoming6, judgeOutgoing, judgeOutgoing6 } from '../forward.ts';
+import { judgeIncoming, judgeOutgoing, largestPacket, type OwnAddresses } from '../forward.ts';
+import { type Header, headerOf } from '../headers.ts';
 import {
   fragmentationNeeded,
   type IcmpError,
@@ -14,8 +15,6 @@ import {
   writeIcmpError,
 } from '../icmp.ts';
 import { HOP_LIMIT_EXCEEDED, MIN_IPV6_MTU, NO_ROUTE_6, packetTooBig, writeIcmpError6 } from '../icmp6.ts';
-import { destination, dontFragment, source, totalLength } from '../packet.ts';
-import { IPV6_DESTINATION, IPV6_SOURCE, isIpv6, totalLength6 } from '../packet6.ts';
 import {
   NO_ROUTE,
   reasonIndex,
@@ -26,7 +25,7 @@ import {
   type Verdict,
   WRITE_FAILED,
 } from '../reasons.ts';
-import { FIRST_DROP, PEER_STRIDE, RECEIVED, SENT, type Shared, TOTAL, type TotalName } from '../shared.ts';
+import { FIRST_DROP, PEER_FIELD, PEER_STRIDE, RECEIVED, SENT, type Shared, TOTAL, type TotalName } from '../shared.ts';
 import { slotOf } from '../slots.ts';
 import { Tables } from '../tables.ts';
 import type { Underlay } from '../underlay.ts';
@@ -70,8 +69,7 @@ type Errors = readonly [IcmpError, IcmpError];
 export class Forwarder {
   readonly #tables: Tables;
   readonly #filterPeers: boolean;
-  /** Absent where IPv6 is off. */
-  readonly #tunAddress6: Uint8Array | undefined;
+  readonly #own: OwnAddresses;
   readonly #outgoing = packetBuffer(BUFFER_BYTES);
   readonly #incoming = packetBuffer(BUFFER_BYTES);
   readonly #icmp = packetBuffer(MIN_IPV6_MTU);
@@ -95,7 +93,8 @@ export class Forwarder {
     this.#from = new Uint8Array(underlay.nameBytes);
     this.#to = new Uint8Array(underlay.nameBytes);
     this.#filterPeers = config.filterPeers ?? true;
-    this.#tunAddress6 = config.tunAddress6 === undefined ? undefined : ipToBytes(config.tunAddress6);
+    const { tunAddress, tunAddress6 } = config;
+    this.#own = { tunAddress, tunAddress6: tunAddress6 === undefined ? undefined : ipToBytes(tunAddress6) };
     this.#limit = new RateLimit(ICMP_PER_SECOND, ICMP_BURST, now());
   }
 
@@ -104,9 +103,14 @@ export class Forwarder {
     return this.#waiting !== 0;
   }
 
-  /** Takes over a newly announced route table, if there is one that is not being written at this moment. */
+  /** Applies what was announced of routes and peers, or a part of it. */
   refreshRoutes(): void {
     if (this.#tables.refresh() && this.stalled) this.#rerouteWaiting();
+  }
+
+  /** Whether there is more to apply: then the thread must not sleep. */
+  get hasChanges(): boolean {
+    return this.#tables.pending;
   }
 
   /**
@@ -129,15 +133,14 @@ export class Forwarder {
     if (length < 0) throw lost('read from the TUN device', length);
     this.#count('tunPackets', 1);
     this.#count('tunBytes', length);
-    const { mtu } = this.config;
-    const { routes, routes6 } = this.#tables;
-    const six = this.#isSix(packet, length);
-    const verdict = six ? judgeOutgoing6(packet, length, routes6, mtu) : judgeOutgoing(packet, length, routes, mtu);
-    if (verdict >= 0) return this.#sendOutgoing((six ? routes6 : routes).peer(verdict));
+    const header = this.#headerOf(packet, length);
+    const verdict = judgeOutgoing(packet, length, header, this.#tables, this.config.mtu);
+    if (verdict >= 0) return this.#sendOutgoing(verdict);
     this.#drop(verdict);
     if (verdict === NO_ROUTE) this.#answerDevice(ABOUT_NO_ROUTE);
     else if (verdict === TTL_EXPIRED) this.#answerDevice(ABOUT_TIME);
-    else if (verdict === TOO_BIG) this.#answerTooBig(mtu);
+    else if (verdict === TOO_BIG)
+      this.#answerTooBig(this.#largestTo(header.destinationPeer(packet, this.#tables.routes)));
     return true;
   }
 
@@ -155,9 +158,11 @@ export class Forwarder {
       return true;
     }
     const sender = this.underlay.peerAt(this.#from, 0);
-    const verdict = this.#judgeIncoming(packet, length, sender);
+    const header = this.#headerOf(packet, length);
+    const { routes } = this.#tables;
+    const verdict = judgeIncoming(packet, length, header, sender, routes, this.#own, this.#filterPeers);
     if (verdict >= 0) {
-      this.#deliver(lengthOf(packet), sender);
+      this.#deliver(header.totalLength(packet), sender);
     } else {
       this.#drop(verdict);
       if (verdict === TTL_EXPIRED) this.#answerPeer(ABOUT_TIME);
@@ -165,21 +170,23 @@ export class Forwarder {
     return true;
   }
 
-  #judgeIncoming(packet: Uint8Array, length: number, sender: number): Verdict {
-    const { routes, routes6 } = this.#tables;
-    const filter = this.#filterPeers;
-    return this.#isSix(packet, length)
-      ? judgeIncoming6(packet, length, sender, routes6, this.#tunAddress6!, filter)
-      : judgeIncoming(packet, length, sender, routes, this.config.tunAddress, filter);
+  #headerOf(packet: Uint8Array, length: number): Header {
+    return headerOf(packet, length, this.#own.tunAddress6 !== undefined);
   }
 
-  /** Where IPv6 is off, its packets are what is no IPv4. */
-  #isSix(packet: Uint8Array, length: number): boolean {
-    return this.#tunAddress6 !== undefined && isIpv6(packet, length);
+  /** Of a packet whose header was checked. */
+  #checkedHeader(packet: Uint8Array): Header {
+    return this.#headerOf(packet, packet.length);
+  }
+
+  /** The largest packet in #outgoing's family that the path to a peer takes. */
+  #largestTo(peer: number): number {
+    const { family } = this.#checkedHeader(this.#outgoing);
+    return largestPacket(this.#tables.pathLimit(peer), this.config.mtu, family);
   }
 
   #sendOutgoing(peer: number): boolean {
-    const length = lengthOf(this.#outgoing);
+    const length = this.#checkedHeader(this.#outgoing).totalLength(this.#outgoing);
     const result = this.#send(this.#outgoing, length, peer);
     if (result === EAGAIN) {
       if (!this.stalled) this.#count('sendStalls', 1);
@@ -197,7 +204,7 @@ export class Forwarder {
       this.#countPeer(peer, SENT, length);
       return true;
     }
-    this.#sendFailed(result, length);
+    this.#sendFailed(peer, result, length);
     return true;
   }
 
@@ -206,9 +213,10 @@ export class Forwarder {
     return this.ports.send(packet, length, this.#to);
   }
 
-  #sendFailed(error: number, length: number): void {
+  #sendFailed(peer: number, error: number, length: number): void {
     if (isLost(error)) throw lost('send on the UDP socket', error);
     this.#failure(error);
+    this.shared.peers[slotOf(peer) * PEER_STRIDE + PEER_FIELD.lastErrno] = -error;
     this.#drop(error === EMSGSIZE ? TOO_BIG : SEND_FAILED);
     // The kernel keeps the path's MTU to itself (it would tell a connected socket): guess as RFC 1191 hosts do.
     if (error === EMSGSIZE) this.#answerTooBig(Math.min(this.config.mtu, plateauBelow(length)));
@@ -234,19 +242,16 @@ export class Forwarder {
   }
 
   #answerTooBig(mtu: number): void {
-    if (versionOf(this.#outgoing) === 4 && !dontFragment(this.#outgoing)) return;
+    if (this.#checkedHeader(this.#outgoing).mayFragment(this.#outgoing)) return;
     this.#answerDevice([fragmentationNeeded(mtu), packetTooBig(Math.max(mtu, MIN_IPV6_MTU))]);
   }
 
   /** An ICMP error about the incoming packet goes to the peer that has its source. */
   #answerPeer(errors: Errors): void {
     const packet = this.#incoming;
-    const six = versionOf(packet) === 6;
-    const { routes, routes6 } = this.#tables;
-    const row = six ? routes6.lookup(packet, IPV6_SOURCE) : routes.lookup(source(packet));
-    if (row < 0) return;
+    const peer = this.#checkedHeader(packet).sourcePeer(packet, this.#tables.routes);
+    if (peer === 0) return;
     const length = this.#writeIcmp(packet, errors);
-    const peer = (six ? routes6 : routes).peer(row);
     if (length > 0 && this.#send(this.#icmp, length, peer) >= 0) this.#count('icmpSent', 1);
   }
 
@@ -259,8 +264,8 @@ export class Forwarder {
   }
 
   #putIcmp(offender: Uint8Array, error: IcmpError, error6: IcmpError): number {
-    if (versionOf(offender) === 6) return writeIcmpError6(this.#icmp, offender, error6, this.#tunAddress6!);
-    const { tunAddress } = this.config;
+    const { tunAddress, tunAddress6 } = this.#own;
+    if (this.#checkedHeader(offender).family === 6) return writeIcmpError6(this.#icmp, offender, error6, tunAddress6!);
     if (tunAddress === undefined) return 0;
     return writeIcmpError(this.#icmp, offender, error, tunAddress, this.#identification);
   }
@@ -276,10 +281,7 @@ export class Forwarder {
   /** The peer that a packet waited for may be gone. */
   #rerouteWaiting(): void {
     const packet = this.#outgoing;
-    const six = versionOf(packet) === 6;
-    const { routes, routes6 } = this.#tables;
-    const row = six ? routes6.lookup(packet, IPV6_DESTINATION) : routes.lookup(destination(packet));
-    this.#waiting = row < 0 ? 0 : (six ? routes6 : routes).peer(row);
+    this.#waiting = this.#checkedHeader(packet).destinationPeer(packet, this.#tables.routes);
     if (!this.stalled) this.#drop(NO_ROUTE);
   }
 
@@ -301,15 +303,6 @@ export class Forwarder {
   #failure(error: number): void {
     this.shared.totals[TOTAL.lastErrno] = -error;
   }
-}
-
-function versionOf(packet: Uint8Array): number {
-  return packet[0]! >>> 4;
-}
-
-/** Of a packet whose header was checked. */
-function lengthOf(packet: Uint8Array): number {
-  return versionOf(packet) === 6 ? totalLength6(packet) : totalLength(packet);
 }
 
 /** Errors that say that the descriptor is not what it was: nothing but a new engine helps. */

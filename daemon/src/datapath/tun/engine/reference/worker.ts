@@ -36,7 +36,7 @@ function run({ config, buffer, wakeFd, pollTimeoutMs }: EngineWorkerData): void 
     // While a packet waits for room in the socket, the device's queue holds the others back.
     set.change(TUN, forwarder.stalled ? -1 : config.tunFd, POLLIN);
     set.change(SOCKET, config.socketFd, forwarder.stalled ? POLLIN | POLLOUT : POLLIN);
-    set.wait(pollTimeoutMs);
+    set.wait(forwarder.hasChanges ? 0 : pollTimeoutMs);
     if (set.ready(WAKE) !== 0) wake.drain();
     if (set.ready(TUN) === 0 && set.ready(SOCKET) === 0) idleWakeups = 0;
     else if (++idleWakeups > MAX_IDLE_WAKEUPS) {

@@ -1,5 +1,5 @@
 /* What the host lends: the start of the memory, settings, and questions that need its tables. */
-import { LAST_SENDER, LAST_TARGET, NAME_STRIDE } from './layout';
+import { LAST_SENDER, LAST_TARGET, NAME_STRIDE, TARGET_LIMIT, TARGET_UNSEGMENTED } from './layout';
 
 /** The address of the memory's first byte, for iovecs and message headers. */
 export let base: u64 = 0;
@@ -8,6 +8,8 @@ export let mtu: u32 = 0;
 export let tunAddress: u32 = 0;
 /** Of the sockaddrs of the socket's family. */
 export let nameBytes: u32 = 0;
+/** Of every peer. */
+export let port: u32 = 0;
 export let filterPeers: bool = true;
 /** Whether IPv6 is carried; the own address is then at OWN_ADDRESS6. */
 export let ipv6: bool = false;
@@ -22,10 +24,11 @@ export function setBase(low: u32, high: u32): void {
   base = ((high as u64) << 32) | (low as u64);
 }
 
-export function configure(ownMtu: u32, address: u32, bytes: u32, filter: bool): void {
+export function configure(ownMtu: u32, address: u32, bytes: u32, peerPort: u32, filter: bool): void {
   mtu = ownMtu;
   tunAddress = address;
   nameBytes = bytes;
+  port = peerPort;
   filterPeers = filter;
 }
 
@@ -49,8 +52,10 @@ export declare function ownerOf(address: u32): u32;
 export declare function ownerOf6(address: usize): u32;
 /** The peer with the name (sockaddr) at `name`, 0 for a stranger. */
 declare function peerAt(name: usize): u32;
-/** Writes a peer's name to `at`. */
-declare function writeName(at: usize, peer: u32): void;
+/** Writes a peer's name to LAST_TARGET, and what is known of the path to it behind that. */
+declare function describeTarget(peer: u32): void;
+/** Whether a peer has the address, of the socket's family, at `address`. */
+export declare function isPeerAddress(address: usize): bool;
 /** Counts a refused incoming packet and answers it where that is due. */
 export declare function refuse(verdict: i32, packet: usize, length: u32): void;
 /** Writes out all entries and forgets them. */
@@ -64,7 +69,7 @@ let lastSourcePeer: u32 = 0;
 let lastTarget: u32 = 0;
 let lastSender: u32 = 0;
 
-/** The host has other tables from now on. */
+/** The host has other tables from now on, or knows something else of a path. */
 export function forgetRoutes(): void {
   lastDestination = 0;
   lastDestinationPeer = 0;
@@ -77,10 +82,22 @@ export function forgetRoutes(): void {
 /** Where a peer's name is, until the next question. */
 export function nameOf(peer: u32): usize {
   if (peer !== lastTarget) {
-    writeName(LAST_TARGET, peer);
+    describeTarget(peer);
     lastTarget = peer;
   }
   return LAST_TARGET;
+}
+
+/** The largest packet that the path to a peer takes without fragments: the MTU or less. */
+export function limitOf(peer: u32): u32 {
+  nameOf(peer);
+  return load<u32>(TARGET_LIMIT);
+}
+
+/** From what length on packets to a peer are messages of their own. */
+export function unsegmentedFrom(peer: u32): u32 {
+  nameOf(peer);
+  return load<u32>(TARGET_UNSEGMENTED);
 }
 
 /** The peer that a received name is of, 0 for a stranger. */

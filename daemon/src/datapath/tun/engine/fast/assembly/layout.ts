@@ -91,6 +91,9 @@ export const LAST_TARGET = ANSWER_NAME + NAME_STRIDE;
 export const LAST_SENDER = LAST_TARGET + NAME_STRIDE;
 /** The device's own IPv6 address. */
 export const OWN_ADDRESS6 = LAST_SENDER + NAME_STRIDE;
+/** Of the path to the peer whose name is at LAST_TARGET: the largest packet, and from what length on none are sent together. */
+export const TARGET_LIMIT = OWN_ADDRESS6 + 16;
+export const TARGET_UNSEGMENTED = TARGET_LIMIT + 4;
 export const MEMORY_PAGES = 112;
 
 // Fields of an entry
@@ -118,5 +121,6 @@ export const TOO_BIG = -7;
 export const TRUNCATED = -8;
 export const UNKNOWN_PEER = -9;
 export const SPOOFED_SOURCE = -10;
+export const ENCAPSULATION_LOOP = -13;
 /** Not a verdict: the plan has no room, send it and come again. */
 export const PLAN_FULL = -1000;

@@ -2,7 +2,7 @@
  * Which segments go out in which message. Segments of one length in a row for one peer, the last of which may be shorter, are
  * one message with UDP_SEGMENT: the kernel cuts it again (man 7 udp). Nothing is reordered.
  */
-import { base, maxSegments, mtu, nameBytes, nameOf } from './host';
+import { base, maxSegments, mtu, nameBytes, nameOf, unsegmentedFrom } from './host';
 import {
   CONTROL_BYTES,
   IOVEC_BYTES,
@@ -90,8 +90,8 @@ function openMessage(peer: u32, length: u32, count: u32): void {
   store<u32>(facts, length, 8);
   store<u32>(facts, peer, 12);
   messages++;
-  // What is above the MTU is fragmented by the kernel, one by one.
-  open = length <= mtu;
+  // What is above the MTU is fragmented by the kernel, one by one; so is what a path does not take.
+  open = length <= mtu && length < unsegmentedFrom(peer);
   openSize = length;
   openPeer = peer;
 }

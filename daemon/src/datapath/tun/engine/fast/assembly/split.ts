@@ -1,10 +1,11 @@
 /* Device -> socket: what a read of the device brought becomes packets for the wire. A super-packet is cut. */
-import { fold, sum } from './checksum';
+import { fold, sum, swap } from './checksum';
 import { cutTcp, cutUdp, notZero, TCP, UDP } from './cut';
-import { ipv6, mtu, ownerOf6, peerOfDestination } from './host';
+import { ipv6, isPeerAddress, limitOf, mtu, nameBytes, ownerOf6, peerOfDestination, port } from './host';
 import { checkHeader, decrementTimeToLive, headerLength, totalLength } from './ipv4';
 import { checkHeader6, decrementHopLimit, isIpv6, totalLength6 } from './ipv6';
 import {
+  ENCAPSULATION_LOOP,
   HEADER_STRIDE,
   MALFORMED,
   MAX_SEGMENTS,
@@ -19,6 +20,12 @@ import { addIovec, addSegment, hasRoom } from './plan';
 /** The largest IPv4 datagram less its IPv4 and UDP headers. */
 const MAX_PAYLOAD: u32 = 65535 - 20 - 8;
 
+/** RFC 8200 5: what every link of IPv6 takes. */
+const MIN_IPV6_MTU: u32 = 1280;
+const SOCKADDR_IN6_BYTES: u32 = 28;
+/** The extension header of a fragment. */
+const FRAGMENT: u32 = 44;
+
 // linux/virtio_net.h
 const NEEDS_CSUM: u32 = 1;
 const GSO_TCPV4: u32 = 1;
@@ -26,7 +33,9 @@ const GSO_TCPV6: u32 = 4;
 const GSO_UDP_L4: u32 = 5;
 const GSO_ECN: u32 = 0x80;
 
-const MORE_FRAGMENTS_OR_OFFSET: u32 = 0xff3f; // of the word at 6, in the processor's order
+// Of the word at 6, in the processor's order.
+const MORE_FRAGMENTS_OR_OFFSET: u32 = 0xff3f;
+const FRAGMENT_OFFSET: u16 = 0xff1f;
 
 // Of the last packet given to outgoing(), whatever became of it: as packets and bytes on the wire.
 let wirePackets: u32 = 0;
@@ -57,7 +66,7 @@ export function outgoing(packet: usize, length: u32, vnet: bool): i32 {
   const type = vnet ? (load<u8>(packet - VNET_BYTES + 1) as u32) & ~GSO_ECN : 0;
   if (type !== 0) return outgoingSuper(packet, six, type, total);
 
-  const verdict = judge(packet, six, total);
+  const verdict = judge(packet, six, total, total);
   if (verdict < 0) return verdict;
   if (vnet && ((load<u8>(packet - VNET_BYTES) as u32) & NEEDS_CSUM) !== 0) {
     const start = load<u16>(packet - VNET_BYTES + 6) as u32;
@@ -72,13 +81,48 @@ export function outgoing(packet: usize, length: u32, vnet: bool): i32 {
   return 0;
 }
 
-/** judgeOutgoing and judgeOutgoing6 of forward.ts, behind the check of the header. `largest` is the longest packet to be sent. */
-function judge(packet: usize, six: bool, largest: u32): i32 {
+/** judgeOutgoing of forward.ts, behind the check of the header. `largest` is the longest packet to be sent. */
+function judge(packet: usize, six: bool, total: u32, largest: u32): i32 {
+  if (isOwnDatagram(packet, six, total)) return ENCAPSULATION_LOOP;
   target = six ? ownerOf6(packet + 24) : peerOfDestination(bswap<u32>(load<u32>(packet, 16)));
   if (target === 0) return NO_ROUTE;
   if (load<u8>(packet + (six ? 7 : 8)) <= 1) return TTL_EXPIRED;
   const mayFragment = !six && (load<u8>(packet, 6) & 0x40) === 0;
-  return largest > (mayFragment ? MAX_PAYLOAD : mtu) ? TOO_BIG : 0;
+  return largest > (mayFragment ? MAX_PAYLOAD : limitFor(six)) ? TOO_BIG : 0;
+}
+
+/** largestPacket of forward.ts, for `target`. */
+function limitFor(six: bool): u32 {
+  const limit = limitOf(target);
+  return six ? max(limit, min(mtu, MIN_IPV6_MTU)) : limit;
+}
+
+/** The same of forward.ts. */
+function isOwnDatagram(packet: usize, six: bool, total: u32): bool {
+  if (six) return isOwnDatagram6(packet, total);
+  if (load<u8>(packet, 9) !== (UDP as u8) || nameBytes === SOCKADDR_IN6_BYTES) return false;
+  const isFirst = (load<u16>(packet, 6) & FRAGMENT_OFFSET) === 0;
+  return (!isFirst || isToPort(packet, headerLength(packet), total)) && isPeerAddress(packet + 16);
+}
+
+/** The kernel's own datagrams have no extension header but that of a fragment. */
+function isOwnDatagram6(packet: usize, total: u32): bool {
+  if (nameBytes !== SOCKADDR_IN6_BYTES) return false;
+  let at: u32 = 40;
+  let isFirst = true;
+  let protocol = load<u8>(packet, 6) as u32;
+  if (protocol === FRAGMENT && total >= 48) {
+    protocol = load<u8>(packet, 40) as u32;
+    isFirst = swap(load<u16>(packet, 42)) >>> 3 === 0;
+    at = 48;
+  }
+  if (protocol !== UDP) return false;
+  return (!isFirst || isToPort(packet, at, total)) && isPeerAddress(packet + 24);
+}
+
+/** Whether the UDP header at `at` is to the port of the peers. */
+function isToPort(packet: usize, at: u32, total: u32): bool {
+  return at + 4 <= total && swap(load<u16>(packet + at, 2)) === port;
 }
 
 function age(packet: usize, six: bool): void {
@@ -105,7 +149,7 @@ function outgoingSuper(packet: usize, six: bool, type: u32, total: u32): i32 {
   wireBytes = total + (count - 1) * header;
   if (!hasRoom(count)) return PLAN_FULL;
 
-  const verdict = judge(packet, six, header + min(size, payload));
+  const verdict = judge(packet, six, total, header + min(size, payload));
   if (verdict < 0) return verdict;
   age(packet, six);
   if (isTcp) cutTcp(packet, target, six, ip, header, total, size);
