@@ -43,6 +43,11 @@ export interface DataPath {
   readonly failed: Promise<never>;
   /** Takes effect within milliseconds and never stops packets. */
   setPeers(change: PeerChange): void;
+  /**
+   * The largest packet of pods, in bytes, that reaches a peer: whoever finds out that larger ones vanish on the way says so here,
+   * and pods that send larger ones which must not be fragmented are told. Undefined: the MTU of the overlay.
+   */
+  setPathLimit(peer: Ip, limit: number | undefined): void;
   /** Takes over what can change while it runs: each data path knows what that is. */
   setConfig(config: NetworkConfig): Promise<void>;
   /** Makes the device again, of the same name if it is free. */
@@ -70,11 +75,24 @@ export interface DataPathStatistics {
   readonly counters: DataPathCounters | undefined;
 }
 
+/** What is known of the path to a peer. 0: nothing. */
+export interface PeerPath {
+  /** As set by setPathLimit(). */
+  readonly limit: number;
+  /** Packets of this length or more are sent one by one, because the kernel refused to segment them on this path. */
+  readonly unsegmentedFrom: number;
+  /** How often it refused that. */
+  readonly fallbacks: number;
+  /** errno of the last refused send to this peer. */
+  readonly lastErrno: number;
+}
+
 export interface PeerCounters {
   readonly sentPackets: number;
   readonly sentBytes: number;
   readonly receivedPackets: number;
   readonly receivedBytes: number;
+  readonly path: PeerPath;
 }
 
 /** Bytes are those of inner packets. Exact up to 2^53. */

@@ -84,6 +84,22 @@ export class Lab {
     return [this.#node(a, 1), this.#node(b, 2)];
   }
 
+  /** A third node behind the first one, on a link with an MTU of its own; the others reach it through the first one's `eth1` only. */
+  addNode(first: Node, mtu: number): Node {
+    const netns = this.#namespace('c');
+    ip(first.netns, 'link', 'add', 'eth1', 'type', 'veth', 'peer', 'name', 'eth0', 'netns', netns.split('/').at(-1)!);
+    const six = this.options.underlay === 6;
+    if (six) withNetns(first.netns, () => void writeSysctl('net/ipv6/conf/eth1/disable_ipv6', 0));
+    const [near, far, gateway] = six
+      ? [['2001:db8:1::1/64', 'nodad'], '2001:db8:1::3', '2001:db8:1::1']
+      : [['198.51.100.1/24'], '198.51.100.3', '198.51.100.1'];
+    ip(first.netns, 'addr', 'add', near[0]!, 'dev', 'eth1', ...near.slice(1));
+    ip(first.netns, 'link', 'set', 'eth1', 'mtu', `${mtu}`, 'up');
+    const node = this.#node(netns, 3, far, mtu);
+    ip(netns, 'route', 'add', first.addressText, 'via', gateway);
+    return node;
+  }
+
   tearDown(): void {
     for (const close of this.#closers.splice(0).reverse()) close();
   }
@@ -114,7 +130,10 @@ export class Lab {
 
   /** An address of a node's eth0. */
   addAddress(netns: string, n: number): void {
-    const text = underlayAddress(this.options, n);
+    this.#addAddress(netns, underlayAddress(this.options, n));
+  }
+
+  #addAddress(netns: string, text: string): void {
     const args = this.options.underlay === 6 ? [`${text}/64`, 'nodad'] : [`${text}/24`];
     ip(netns, 'addr', 'add', args[0]!, 'dev', 'eth0', ...args.slice(1));
   }
@@ -126,14 +145,13 @@ export class Lab {
     return path;
   }
 
-  #node(netns: string, n: number): Node {
-    const addressText = underlayAddress(this.options, n);
+  #node(netns: string, n: number, addressText = underlayAddress(this.options, n), mtu = UNDERLAY_MTU): Node {
     const podText = `10.${n}.0.2`;
     withNetns(netns, () => quieten(this.options));
     ip(netns, 'link', 'set', 'lo', 'up');
-    this.addAddress(netns, n);
+    this.#addAddress(netns, addressText);
     for (const more of n === 2 ? [OTHER_PEER_NUMBER, STRANGER_NUMBER] : []) this.addAddress(netns, more);
-    ip(netns, 'link', 'set', 'eth0', 'mtu', `${UNDERLAY_MTU}`, 'up');
+    ip(netns, 'link', 'set', 'eth0', 'mtu', `${mtu}`, 'up');
     const device = withNetns(netns, () =>
       open({ name: 'flannel0', nonblocking: true, vnetHeader: this.options.vnetHeader ?? false }),
     );

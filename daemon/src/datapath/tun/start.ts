@@ -35,6 +35,7 @@ export function tunDataPath({ engine, filterPeers }: TunSettings, log: Logger): 
       },
       failed: tunnel.broken,
       setPeers: (change) => tunnel.setPeers(change),
+      setPathLimit: (peer, limit) => tunnel.setPathLimit(peer, limit),
       setConfig: async (next) => {
         const settings = engines.take(next);
         if (settings === undefined) return;

@@ -3,7 +3,7 @@
  * makes them, makes them again when they are lost, and lets go of them in the right order (a descriptor is closed when no
  * thread uses it any more).
  */
-import { formatIp, isIpv6 } from '@flannel-ts/inet/ip';
+import { formatIp, type Ip, isIpv6 } from '@flannel-ts/inet/ip';
 import { isErrno } from '@flannel-ts/linux/errors';
 import { closeFd, type Fd } from '@flannel-ts/linux/files';
 import { writeSysctl } from '@flannel-ts/linux/sysctl';
@@ -55,6 +55,8 @@ export class Tunnel {
   private engine: Engine | undefined;
   private start: StartEngine;
   private readonly peers: Map<string, OverlayPeer>;
+  /** Kept for the next engine. */
+  private readonly limits = new Map<Ip, number>();
   private readonly backoff = new Backoff(200, 10_000);
   private readonly stopping = new AbortController();
   /** Starts, stops and remakes run one after the other. */
@@ -95,7 +97,13 @@ export class Tunnel {
 
   setPeers(change: PeerChange): void {
     changePeers(this.peers, change);
-    this.engine?.setRoutes([...this.peers.values()]);
+    this.engine?.changeRoutes(change);
+  }
+
+  setPathLimit(peer: Ip, limit: number | undefined): void {
+    if (limit === undefined) this.limits.delete(peer);
+    else this.limits.set(peer, limit);
+    this.engine?.setPathLimit(peer, limit);
   }
 
   /** Another engine on the same device and socket. */
@@ -151,6 +159,7 @@ export class Tunnel {
       this.engine = engine;
       this.starts++;
       engine.setRoutes([...this.peers.values()]);
+      for (const [peer, limit] of this.limits) engine.setPathLimit(peer, limit);
       void engine.failed.then((error) => this.onEngineFailed(engine, error));
       this.parts.report(undefined);
       this.parts.log.info({ device: this.name }, 'The engine runs');

@@ -2,6 +2,8 @@ import type { StartEngine } from '../../../src/datapath/tun/engine/engine.ts';
 import type { LabOptions } from '../lab.ts';
 import { describeIpv6 } from './ipv6.ts';
 import { describeLife } from './life.ts';
+import { describeOrder } from './order.ts';
+import { describePaths } from './paths.ts';
 import { describeTraffic } from './traffic.ts';
 import { describeWire } from './wire.ts';
 
@@ -14,6 +16,8 @@ export function describeEngine(name: string, start: StartEngine, options?: LabOp
     describeWire(start, options);
     if (options?.ipv6) describeIpv6(start, options);
     describeTraffic(start, options);
+    describeOrder(start, options);
+    describePaths(start, options);
     describeLife(start, options);
   });
 }

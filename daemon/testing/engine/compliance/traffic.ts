@@ -1,10 +1,8 @@
-import { type ChildProcess, spawn } from 'node:child_process';
-import { randomBytes } from 'node:crypto';
-import { once } from 'node:events';
 import type { Engine, StartEngine } from '../../../src/datapath/tun/engine/engine.ts';
 import { type LabOptions, MTU, type Node, PORT, underlayAddress, until } from '../lab.ts';
 import { ipv4Packet } from '../packets.ts';
 import { aged, Bench, configOf, newLab, route } from './bench.ts';
+import { endChildren, script, transfer } from './processes.ts';
 
 /** Two nodes with an engine each and the kernel's own traffic between them, and floods. */
 export function describeTraffic(start: StartEngine, options?: LabOptions): void {
@@ -62,56 +60,6 @@ function describeKernel(start: StartEngine, options?: LabOptions): void {
     expect(received).toBe(sent);
     expect(engines.map((engine) => engine.counters().offloadFallbacks)).toEqual([0, 0]);
   });
-}
-
-const SERVER = `
-  const hash = require('crypto').createHash('sha256');
-  require('net').createServer((socket) => {
-    socket.on('data', (data) => hash.update(data));
-    socket.on('end', () => { console.log(hash.digest('hex')); process.exit(); });
-  }).listen(9000, process.argv[1], () => console.log('listening'));
-`;
-const CLIENT = `
-  const bytes = require('crypto').createHash('shake256', { outputLength: +process.argv[4] }).update(process.argv[3]).digest();
-  console.log(require('crypto').createHash('sha256').update(bytes).digest('hex'));
-  require('net').connect({ host: process.argv[2], port: 9000, localAddress: process.argv[1] }).end(bytes).resume();
-`;
-
-async function transfer(from: Node, to: Node, size: number): Promise<{ sent: string; received: string }> {
-  const lines = linesOf(script(to, SERVER, to.podText));
-  expect((await lines.next()).value).toBe('listening');
-  const client = script(from, CLIENT, from.podText, to.podText, randomBytes(8).toString('hex'), String(size));
-  const sent = await linesOf(client).next();
-  const received = await lines.next();
-  return { sent: sent.value as string, received: received.value as string };
-}
-
-/** Those that run: a test that fails or times out ends them too. */
-const children = new Set<ChildProcess>();
-
-async function endChildren(): Promise<void> {
-  for (const child of children) {
-    const ended = once(child, 'exit');
-    child.kill('SIGKILL');
-    await ended;
-  }
-}
-
-function script(node: Node, source: string, ...args: string[]): ChildProcess {
-  const command = [`--net=${node.netns}`, process.execPath, '-e', source, ...args];
-  const child = spawn('nsenter', command, { stdio: ['ignore', 'pipe', 'inherit'] });
-  children.add(child);
-  child.once('exit', () => children.delete(child));
-  return child;
-}
-
-async function* linesOf(child: ChildProcess): AsyncGenerator<string> {
-  let rest = '';
-  for await (const data of child.stdout!) {
-    const lines = (rest + data).split('\n');
-    rest = lines.pop()!;
-    yield* lines;
-  }
 }
 
 /** Sends without end, from a process of its own. */

@@ -273,6 +273,7 @@ function describeDrops(bench: Bench): void {
     const last = bench.emit({ to: '10.3.0.1' });
     expect((await bench.otherPeer.receive()).bytes).toEqual(aged(last));
     const counters = bench.engine!.counters();
+    const path = { limit: 0, unsegmentedFrom: 0, fallbacks: 0, lastErrno: 0 };
     // Two packets of one byte each from setRoutes.
     expect(counters).toMatchObject({
       tunPackets: 5,
@@ -287,8 +288,8 @@ function describeDrops(bench: Bench): void {
     });
     expect(counters.peers).toEqual(
       new Map([
-        [bench.peerAddress, { sentPackets: 1, sentBytes: 100, receivedPackets: 1, receivedBytes: 200 }],
-        [bench.otherPeerAddress, { sentPackets: 1, sentBytes: 28, receivedPackets: 0, receivedBytes: 0 }],
+        [bench.peerAddress, { sentPackets: 1, sentBytes: 100, receivedPackets: 1, receivedBytes: 200, path }],
+        [bench.otherPeerAddress, { sentPackets: 1, sentBytes: 28, receivedPackets: 0, receivedBytes: 0, path }],
       ]),
     );
   });
