@@ -3,7 +3,7 @@ import { formatLeaseSubnets, type Lease } from '@flannel-ts/flannel/lease';
 import type { NetworkConfig } from '@flannel-ts/flannel/network-config';
 import { formatSubnetEnv, subnetEnvOf } from '@flannel-ts/flannel/subnet-env';
 import { formatIp } from '@flannel-ts/inet/ip';
-import { formatPrefix } from '@flannel-ts/inet/prefix';
+import { formatPrefix, type Prefix } from '@flannel-ts/inet/prefix';
 import { readSysctl, writeSysctl } from '@flannel-ts/linux/sysctl';
 import type { Netlink } from '@flannel-ts/rtnetlink/connection';
 import { openMonitor } from '@flannel-ts/rtnetlink/monitor';
@@ -17,13 +17,16 @@ import { keepFirewall } from './firewall/keep.ts';
 import { overlayOf, type WantedRules } from './firewall/rules.ts';
 import type { ServingFacts } from './operate/metrics.ts';
 import type { Readiness } from './operate/readiness.ts';
-import { keepSubnetFile, readPreviousNetworks, readPreviousSubnets } from './operate/subnet-file.ts';
+import { keepSubnetFile, readPreviousNetworks, readPreviousSubnets, writeSubnetFile } from './operate/subnet-file.ts';
+import { type KernelEvents, startKernelEvents } from './state/events.ts';
 import { Kernel } from './state/kernel.ts';
 import { Reconciler } from './state/reconcile.ts';
 import { firstConfig, type LeaseBatch, type Membership, type SubnetManager } from './subnet/manager.ts';
 import { createLeaseTable, type LeaseTable } from './subnet/table.ts';
 import { runTogether } from './tasks.ts';
-import { findInterface } from './underlay/facts.ts';
+import { readNode } from './underlay/facts.ts';
+import { findInterface, type InterfaceSearch, type UnderlayParts } from './underlay/find.ts';
+import { addressFile, formatLastAddress, readLastAddress } from './underlay/remember.ts';
 import type { ExternalInterface, InterfaceOptions } from './underlay/select.ts';
 import { watchUnderlay } from './underlay/watch.ts';
 
@@ -66,6 +69,7 @@ export async function runNetwork(settings: NetworkSettings, parts: NetworkParts,
 interface Joined {
   readonly config: NetworkConfig;
   readonly backend: Backend;
+  readonly search: InterfaceSearch;
   readonly external: ExternalInterface;
   readonly membership: Membership;
   readonly lease: Lease;
@@ -73,10 +77,17 @@ interface Joined {
 
 /** Everything up to the lease. */
 async function join(settings: NetworkSettings, parts: NetworkParts, signal: AbortSignal): Promise<Joined> {
-  const { manager, nl, log } = parts;
+  const { manager, log } = parts;
   const config = await firstConfig(manager, signal);
   const backend = createBackend(config);
-  const external = await findInterface(nl, settings.interface, backend.mode, signal);
+  const search = {
+    options: settings.interface,
+    mode: backend.mode,
+    networks: networksOf(config),
+    previous: readLastAddress(settings.subnetFile),
+  };
+  const external = await findInterface(search, underlayParts(search, parts), signal);
+  rememberAddress(settings, external, log);
   log.info(
     {
       interface: external.name,
@@ -94,7 +105,7 @@ async function join(settings: NetworkSettings, parts: NetworkParts, signal: Abor
   const membership = await manager.join({ config, attributes, ...(previous && { previous }) }, signal);
   const { lease } = membership;
   log.info({ subnet: formatLeaseSubnets(lease) }, 'Acquired a lease');
-  return { config, backend, external, membership, lease };
+  return { config, backend, search, external, membership, lease };
 }
 
 async function serve(
@@ -109,10 +120,10 @@ async function serve(
   if (lease.ipv6Subnet) enableIpv6Forwarding(external.name, log);
   const view = new View(joined, parts);
   const { dataPath } = view;
-  const monitor = openMonitor({ groups: ['link', 'address', 'route'] });
+  const events = startKernelEvents(() => openMonitor({ groups: ['link', 'address', 'route'] }), log);
   const reconciler = new Reconciler({
     kernel: new Kernel(nl),
-    pollEvents: () => monitor.drain().length > 0,
+    onKernelEvent: events.subscribe,
     makeLinks: () => dataPath.remake(),
     desired: () => view.desired().state,
     onPass: (failure) => readiness.report('kernel', failure),
@@ -140,13 +151,13 @@ async function serve(
           await keepSubnetFile(settings.subnetFile, subnetEnv, report, log, stop);
         },
         (stop) => keepRules(settings, parts, joined, dataPath, stop),
-        (stop) => watchUnderlay(nl, external, (trouble) => readiness.report('underlay', trouble), stop),
+        (stop) => followUnderlay(joined, parts, events, stop),
         (stop) => untilFailed(dataPath, stop),
       ],
       signal,
     );
   } finally {
-    monitor.close();
+    events.close();
     await dataPath.stop();
   }
 }
@@ -191,6 +202,42 @@ async function followLeases(view: View, { manager, readiness }: NetworkParts, si
 
 async function followConfig(manager: SubnetManager, dataPath: DataPath, signal: AbortSignal): Promise<void> {
   for await (const config of manager.config(signal)) await dataPath.setConfig(config);
+}
+
+async function followUnderlay(
+  { search, external }: Joined,
+  parts: NetworkParts,
+  events: KernelEvents,
+  signal: AbortSignal,
+): Promise<void> {
+  const watchParts = { ...underlayParts(search, parts), onKernelEvent: events.subscribe };
+  for await (const { name, address, mtu } of watchUnderlay(search, watchParts, external, signal)) {
+    parts.log.warn(
+      { interface: name, address: formatIp(address), mtu },
+      'The underlay changed: restart flanneld to use it',
+    );
+  }
+}
+
+function underlayParts({ options }: InterfaceSearch, { readiness, log }: NetworkParts): UnderlayParts {
+  return {
+    read: () => readNode(options.canReach),
+    report: (trouble) => readiness.report('underlay', trouble),
+    log,
+  };
+}
+
+/** What the overlay takes from the addresses there are. */
+function networksOf({ enableIpv4, network, ipv6 }: NetworkConfig): Prefix[] {
+  return [...(enableIpv4 ? [network] : []), ...(ipv6 ? [ipv6.network] : [])];
+}
+
+function rememberAddress({ subnetFile }: NetworkSettings, { address }: ExternalInterface, log: Logger): void {
+  try {
+    writeSubnetFile(addressFile(subnetFile), formatLastAddress(address));
+  } catch (error) {
+    log.warn(`Cannot keep the address for the next start: ${messageOf(error)}`);
+  }
 }
 
 function keepRules(

@@ -4,13 +4,15 @@ import { OUTER_MODES } from '@flannel-ts/flannel/backend-config';
 import { RTPROT_FLANNEL } from '@flannel-ts/flannel/defaults';
 import { formatLeaseSubnets } from '@flannel-ts/flannel/lease';
 import { formatIp, type Ip } from '@flannel-ts/inet/ip';
+import { parsePrefix } from '@flannel-ts/inet/prefix';
 import { withNetlink } from '@flannel-ts/rtnetlink/connection';
 import { ensureLinkAbsent, listLinks } from '@flannel-ts/rtnetlink/link';
 import { ensureRouteAbsent, formatDestination, listRoutes } from '@flannel-ts/rtnetlink/route';
 import type { Logger } from 'pino';
 import { removeAllRules } from '../firewall/cleanup.ts';
 import type { SubnetManager } from '../subnet/manager.ts';
-import { readNodeFacts } from '../underlay/facts.ts';
+import { readNode } from '../underlay/facts.ts';
+import { addressFile, readLastAddress } from '../underlay/remember.ts';
 import { type InterfaceOptions, selectInterface } from '../underlay/select.ts';
 import { readPreviousNetworks } from './subnet-file.ts';
 
@@ -41,15 +43,19 @@ export async function release(
  * By which the lease may be found, as flanneld would publish them: which of the two it was, only the network config knows, and
  * that may have changed since.
  */
-function ownAddresses({ interface: choice }: CommandSettings): Ip[] {
+function ownAddresses({ interface: choice, subnetFile }: CommandSettings): Ip[] {
   const { publicIp, publicIpv6 } = choice;
   const given = [publicIp, publicIpv6].filter((address) => address !== undefined);
   if (given.length > 0) return given;
-  const facts = withNetlink({}, (nl) => readNodeFacts(nl, choice.canReach));
+  const facts = readNode(choice.canReach);
+  const context = {
+    networks: readPreviousNetworks(subnetFile).map((text) => parsePrefix(text)),
+    previous: readLastAddress(subnetFile),
+  };
   const failures: unknown[] = [];
   const found = OUTER_MODES.flatMap((mode) => {
     try {
-      return [selectInterface(choice, mode, facts).address];
+      return [selectInterface(choice, mode, facts, context).address];
     } catch (error) {
       failures.push(error);
       return [];
@@ -72,6 +78,6 @@ export async function cleanup(options: CommandSettings, log: Logger): Promise<vo
   const networks = readPreviousNetworks(options.subnetFile);
   // Without the file nobody knows which network it was: all that flannel made goes.
   for (const name of await removeAllRules(networks.length > 0 ? networks : undefined)) log.info(`Removed ${name}`);
-  rmSync(options.subnetFile, { force: true });
+  for (const file of [options.subnetFile, addressFile(options.subnetFile)]) rmSync(file, { force: true });
   log.info(`Removed the subnet file ${options.subnetFile}`);
 }

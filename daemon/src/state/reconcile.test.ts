@@ -37,14 +37,14 @@ function reconciler(kernel: FakeKernel, overrides = {}) {
   const passes: (string | undefined)[] = [];
   const parts = {
     kernel,
-    pollEvents: () => false,
+    onKernelEvent: () => () => {},
     makeLinks: kernel.makeLink,
     desired: () => desired,
     onPass: (failure: string | undefined) => void passes.push(failure),
     log: pino({ level: 'silent' }),
     ...overrides,
   };
-  return { passes, reconciler: new Reconciler(parts, { eventsMs: 5, fullMs: 3_600_000 }) };
+  return { passes, reconciler: new Reconciler(parts, { fullMs: 3_600_000 }) };
 }
 
 test('pass() makes what is missing, and then has nothing more to do', async () => {
@@ -77,24 +77,23 @@ test('pass() survives devices that cannot be made', async () => {
 test('run() repairs after an event of the kernel, long before the next full pass', async () => {
   const kernel = new FakeKernel();
   const controller = new AbortController();
-  let event = false;
+  let event = () => {};
   let onPass = () => {};
   const nextPass = () =>
     new Promise<void>((resolve) => {
       onPass = resolve;
     });
-  const pollEvents = () => {
-    const had = event;
-    event = false;
-    return had;
+  const onKernelEvent = (listener: () => void) => {
+    event = listener;
+    return () => {};
   };
-  const { reconciler: made } = reconciler(kernel, { pollEvents, onPass: () => onPass() });
+  const { reconciler: made } = reconciler(kernel, { onKernelEvent, onPass: () => onPass() });
   const first = nextPass();
   const running = made.run(controller.signal);
   await first;
   const second = nextPass();
   kernel.state = { ...kernel.state, routes: [] };
-  event = true;
+  event();
   await second;
   expect(kernel.state.routes).toHaveLength(1);
   controller.abort();

@@ -16,8 +16,8 @@ export interface StateKernel {
 
 export interface ReconcileParts {
   readonly kernel: StateKernel;
-  /** True when the kernel has reported a change since the last call. */
-  readonly pollEvents: () => boolean;
+  /** Calls back after changes in the kernel, until the function it returns is called. */
+  readonly onKernelEvent: (listener: () => void) => () => void;
   /** Makes devices that are missing; the next desired state may name them otherwise. */
   readonly makeLinks: (links: readonly DesiredLink[]) => Promise<void>;
   readonly desired: () => DesiredState;
@@ -27,12 +27,11 @@ export interface ReconcileParts {
 }
 
 export interface ReconcileTimings {
-  /** How often the kernel's events are looked at; they need a read() each time, since Node cannot wait for the socket. */
-  readonly eventsMs: number;
+  /** Between two passes without an event. */
   readonly fullMs: number;
 }
 
-export const RECONCILE_TIMINGS: ReconcileTimings = { eventsMs: 200, fullMs: 5000 };
+export const RECONCILE_TIMINGS: ReconcileTimings = { fullMs: 5000 };
 
 export interface ReconcileStatistics {
   readonly passes: number;
@@ -63,9 +62,7 @@ export class Reconciler {
 
   /** Until the signal aborts. */
   async run(signal: AbortSignal): Promise<void> {
-    const poll = setInterval(() => {
-      if (this.parts.pollEvents()) this.bell.ring();
-    }, this.timings.eventsMs);
+    const unsubscribe = this.parts.onKernelEvent(() => this.bell.ring());
     try {
       while (!signal.aborted) {
         const failure = await this.pass();
@@ -73,7 +70,7 @@ export class Reconciler {
         await this.bell.wait(wait, signal);
       }
     } finally {
-      clearInterval(poll);
+      unsubscribe();
     }
   }
 

@@ -1,58 +1,37 @@
-/** Reads what interface.ts chooses from. */
-import type { OuterMode } from '@flannel-ts/flannel/backend-config';
+/** Reads from the kernel what select.ts chooses from. */
 import type { Family } from '@flannel-ts/inet/family';
 import type { Ip } from '@flannel-ts/inet/ip';
 import { isErrno } from '@flannel-ts/linux/errors';
 import { readSysctl } from '@flannel-ts/linux/sysctl';
 import { type Address, listAddresses } from '@flannel-ts/rtnetlink/address';
-import type { Netlink } from '@flannel-ts/rtnetlink/connection';
-import { IFA_F_DEPRECATED, IFA_F_PERMANENT, IFA_F_TEMPORARY, RTN_UNICAST } from '@flannel-ts/rtnetlink/constants';
+import { type Netlink, withNetlink } from '@flannel-ts/rtnetlink/connection';
+import {
+  IFA_F_DEPRECATED,
+  IFA_F_PERMANENT,
+  IFA_F_SECONDARY,
+  IFA_F_TEMPORARY,
+  RTN_UNICAST,
+} from '@flannel-ts/rtnetlink/constants';
 import { isNetlinkError } from '@flannel-ts/rtnetlink/errors';
 import { listLinks } from '@flannel-ts/rtnetlink/link';
 import { listRoutes, lookUpRoute } from '@flannel-ts/rtnetlink/route';
-import { sleep } from '../abort.ts';
-import {
-  type AddressFacts,
-  type ExternalInterface,
-  type InterfaceOptions,
-  isSettling,
-  type NodeFacts,
-  selectInterface,
-} from './select.ts';
+import type { AddressFacts, NodeFacts } from './select.ts';
 
-/** As long as addresses of IPv6 are commonly checked, and some more. */
-const SETTLED_WITHIN_MS = 10_000;
-const LOOK_AGAIN_MS = 250;
-
-/** selectInterface() of this node; while no interface is found, addresses that are still being checked are waited for. */
-export async function findInterface(
-  nl: Netlink,
-  options: InterfaceOptions,
-  mode: OuterMode,
-  signal: AbortSignal,
-): Promise<ExternalInterface> {
-  for (const end = Date.now() + SETTLED_WITHIN_MS; ; ) {
-    const facts = readNodeFacts(nl, options.canReach);
-    try {
-      return selectInterface(options, mode, facts);
-    } catch (error) {
-      signal.throwIfAborted();
-      if (!isSettling(facts) || Date.now() > end) throw error;
-    }
-    await sleep(LOOK_AGAIN_MS, signal);
-  }
+/** With a connection of its own: an error of another one, or one that is left over, does not matter here. */
+export function readNode(canReach: Ip | undefined): NodeFacts {
+  return withNetlink({}, (nl) => readNodeFacts(nl, canReach));
 }
 
 export function readNodeFacts(nl: Netlink, canReach: Ip | undefined): NodeFacts {
   const addresses = listAddresses(nl);
-  const links = listLinks(nl).map(({ name, index, mtu }) => {
+  const links = listLinks(nl).map(({ name, index, mtu, up }) => {
     const own = addresses.filter((entry) => entry.index === index);
     const ipv6Mtu = own.some(({ family }) => family === 6) ? readIpv6Mtu(name) : undefined;
-    return { name, index, mtu, ...(ipv6Mtu !== undefined && { ipv6Mtu }), addresses: own.map(addressFacts) };
+    return { name, index, mtu, up, ...(ipv6Mtu !== undefined && { ipv6Mtu }), addresses: own.map(addressFacts) };
   });
   return {
     links,
-    defaultRoute: { ipv4: defaultRouteIndex(nl, 4), ipv6: defaultRouteIndex(nl, 6) },
+    defaultRoutes: { ipv4: defaultRouteIndexes(nl, 4), ipv6: defaultRouteIndexes(nl, 6) },
     reachSource: canReach === undefined ? undefined : sourceFor(nl, canReach),
   };
 }
@@ -63,8 +42,10 @@ function addressFacts({ family, address, flags, tentative, duplicate }: Address)
     permanent: (flags & IFA_F_PERMANENT) !== 0,
     unfit: (flags & IFA_F_DEPRECATED) !== 0 || tentative || duplicate,
     tentative: tentative && !duplicate,
-    // The same bit as IFA_F_SECONDARY of IPv4.
+    duplicate,
+    // IFA_F_SECONDARY of IPv4 and IFA_F_TEMPORARY of IPv6 are one bit.
     temporary: family === 6 && (flags & IFA_F_TEMPORARY) !== 0,
+    secondary: family === 4 && ((flags & IFA_F_SECONDARY) !== 0 || address.length === 32),
   };
 }
 
@@ -77,20 +58,20 @@ function readIpv6Mtu(link: string): number | undefined {
   }
 }
 
-/** The one the kernel prefers: flannel takes the first of the list, whatever its metric. */
-function defaultRouteIndex(nl: Netlink, family: Family): number | undefined {
+/** By metric: flannel takes the first of the list, whatever its metric. */
+function defaultRouteIndexes(nl: Netlink, family: Family): number[] {
   const defaults = listRoutes(nl, { family })
     .filter(({ dst }) => dst === undefined || dst.length === 0)
     .filter(({ type }) => type === RTN_UNICAST);
   defaults.sort((a, b) => (a.priority ?? 0) - (b.priority ?? 0));
-  return defaults[0]?.nextHops[0]?.outIndex;
+  return [...new Set(defaults.flatMap(({ nextHops }) => nextHops.map(({ outIndex }) => outIndex)))];
 }
 
 function sourceFor(nl: Netlink, address: Ip): Ip | undefined {
   try {
     return lookUpRoute(nl, address)?.source;
   } catch (error) {
-    if (isNetlinkError(error, 'ENETUNREACH', 'EHOSTUNREACH')) return undefined;
+    if (isNetlinkError(error, 'ENETUNREACH', 'EHOSTUNREACH', 'EOPNOTSUPP', 'EAFNOSUPPORT')) return undefined;
     throw error;
   }
 }

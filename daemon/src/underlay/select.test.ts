@@ -1,5 +1,12 @@
 import { formatIp, parseIp } from '@flannel-ts/inet/ip';
-import { type InterfaceOptions, isSettling, type LinkFacts, type NodeFacts, selectInterface } from './select.ts';
+import { parsePrefix } from '@flannel-ts/inet/prefix';
+import {
+  type InterfaceOptions,
+  type LinkFacts,
+  type NodeFacts,
+  type SelectionContext,
+  selectInterface,
+} from './select.ts';
 
 const address = (text: string, permanent = true, more = {}): LinkFacts['addresses'][number] => ({
   address: parseIp(text),
@@ -8,7 +15,7 @@ const address = (text: string, permanent = true, more = {}): LinkFacts['addresse
   ...more,
 });
 const link = (name: string, index: number, ...addresses: LinkFacts['addresses']): LinkFacts => {
-  return { name, index, mtu: 1500, addresses };
+  return { name, index, mtu: 1500, up: true, addresses };
 };
 const facts: NodeFacts = {
   links: [
@@ -26,12 +33,13 @@ const facts: NodeFacts = {
     ),
     link('eth6', 6, address('10.6.0.6'), address('fd00:6::9', false), address('fd00:6::6')),
   ],
-  defaultRoute: { ipv4: 2, ipv6: 5 },
+  defaultRoutes: { ipv4: [2], ipv6: [5] },
   reachSource: undefined,
 };
 const NONE: InterfaceOptions = { names: [], patterns: [] };
+const ALONE: SelectionContext = { networks: [] };
 const select = (options: Partial<InterfaceOptions>, more: Partial<NodeFacts> = {}) => {
-  const found = selectInterface({ ...NONE, ...options }, 'ipv4', { ...facts, ...more });
+  const found = selectInterface({ ...NONE, ...options }, 'ipv4', { ...facts, ...more }, ALONE);
   return `${found.name} ${formatIp(found.address)} ${formatIp(found.publicIp!)}`;
 };
 
@@ -69,30 +77,30 @@ describe('selectInterface()', () => {
     expect(() => select({ names: ['eth9', 'empty'] })).toThrow(
       'Found no interface for the traffic between nodes (-iface=eth9: there is no such interface; -iface=empty: interface empty has no usable IPv4 address)',
     );
-    expect(() => select({}, { defaultRoute: { ipv4: undefined, ipv6: 5 } })).toThrow('name the interface with -iface');
+    expect(() => select({}, { defaultRoutes: { ipv4: [], ipv6: [5] } })).toThrow('name the interface with -iface');
   });
 });
 
 describe('selectInterface() over IPv6', () => {
   const select6 = (options: Partial<InterfaceOptions>, more: Partial<NodeFacts> = {}) => {
-    const found = selectInterface({ ...NONE, ...options }, 'ipv6', { ...facts, ...more });
+    const found = selectInterface({ ...NONE, ...options }, 'ipv6', { ...facts, ...more }, ALONE);
     return `${found.name} ${formatIp(found.address)} ${formatIp(found.publicIpv6!)}`;
   };
 
   test('selectInterface() takes the interface of the default route of IPv6, and no address that passes', () => {
     expect(select6({})).toBe('eth5 2001:db8::5 2001:db8::5');
-    expect(() => select6({}, { defaultRoute: { ipv4: 2, ipv6: undefined } })).toThrow(
+    expect(() => select6({}, { defaultRoutes: { ipv4: [2], ipv6: [] } })).toThrow(
       'default route of IPv6: there is none: name the interface with -iface',
     );
   });
 
   test('selectInterface() needs no address of IPv4, and tells the one that is there', () => {
-    expect(selectInterface(NONE, 'ipv6', facts)).not.toHaveProperty('publicIp');
-    const found = selectInterface({ ...NONE, names: ['eth6'] }, 'ipv6', facts);
-    expect(found).toMatchObject({ address: parseIp('fd00:6::6'), publicIp: parseIp('10.6.0.6') });
-    expect(selectInterface({ ...NONE, names: ['eth6'] }, 'ipv4', facts)).toMatchObject({
-      address: parseIp('10.6.0.6'),
-      publicIpv6: parseIp('fd00:6::6'),
+    expect(selectInterface(NONE, 'ipv6', facts, ALONE)).not.toHaveProperty('publicIp');
+    const found = selectInterface({ ...NONE, names: ['eth6'] }, 'ipv6', facts, ALONE);
+    expect(found).toMatchObject({ address: parseIp('fd00:6::6', 6), publicIp: parseIp('10.6.0.6', 4) });
+    expect(selectInterface({ ...NONE, names: ['eth6'] }, 'ipv4', facts, ALONE)).toMatchObject({
+      address: parseIp('10.6.0.6', 4),
+      publicIpv6: parseIp('fd00:6::6', 6),
     });
   });
 
@@ -118,25 +126,84 @@ describe('selectInterface() over IPv6', () => {
     expect(select6({ publicIpv6: parseIp('fd00:6::7'), names: ['eth5'] })).toBe('eth5 2001:db8::5 fd00:6::7');
   });
 
-  test('selectInterface() takes no address that is still checked, and isSettling() says that there is one', () => {
+  test('selectInterface() takes no address that is still checked', () => {
     const links = [link('eth7', 7, address('fd00:7::7', true, { unfit: true, tentative: true }))];
     for (const [options, reason] of [
       [{ names: ['eth7'] }, 'has no usable IPv6 address'],
-      [{ names: ['fd00:7::7'] }, 'still looks whether another host has it'],
+      [{ names: ['fd00:7::7'] }, 'still checks whether another host has it'],
     ] as const) {
       expect(() => select6(options, { links })).toThrow(reason);
     }
-    expect([isSettling({ ...facts, links }), isSettling(facts)]).toEqual([true, false]);
   });
 
   test('selectInterface() has the MTU that a router asks for, for IPv6 alone', () => {
     const links = [{ ...facts.links[5]!, ipv6Mtu: 1400 }];
-    const mtu = (mode: 'ipv4' | 'ipv6') => selectInterface({ ...NONE, names: ['eth6'] }, mode, { ...facts, links }).mtu;
+    const mtu = (mode: 'ipv4' | 'ipv6') =>
+      selectInterface({ ...NONE, names: ['eth6'] }, mode, { ...facts, links }, ALONE).mtu;
     expect([mtu('ipv4'), mtu('ipv6')]).toEqual([1500, 1400]);
   });
 
   test('selectInterface() says why an interface is of no use', () => {
     expect(() => select6({ names: ['eth1'] })).toThrow('interface eth1 has no usable IPv6 address');
     expect(() => select6({ names: ['fe80::5'] })).toThrow('fe80::5 is link-local: name an address like fd00::1');
+  });
+});
+
+describe('selectInterface() beside the overlay', () => {
+  const networks = [parsePrefix('10.244.0.0/16'), parsePrefix('fd00:244::/48')];
+  const nic = link('eth0', 2, address('172.16.15.10'), address('fd00:16::10'));
+  const cni0 = link('cni0', 7, address('10.244.5.1'), address('10.7.0.1'));
+  const select = (options: Partial<InterfaceOptions>, links: LinkFacts[], context: Partial<SelectionContext> = {}) => {
+    const node = { links, defaultRoutes: { ipv4: [2, 3], ipv6: [2] }, reachSource: undefined };
+    const found = selectInterface({ ...NONE, ...options }, 'ipv4', node, { networks, ...context });
+    return `${found.name} ${formatIp(found.address)}`;
+  };
+
+  test('selectInterface() takes no address of pods, nor a device of the overlay, by a pattern', () => {
+    const patterns = [/^10\.\d{1,3}\.\d{1,3}\.\d{1,3}$/, /^172\.16\.\d{1,3}\.\d{1,3}$/];
+    const flannel = link('flannel0', 1, address('10.244.5.0'));
+    const veth = link('veth1a2b', 3, address('10.244.5.1'));
+    expect(select({ patterns }, [flannel, nic, veth, cni0])).toBe('eth0 172.16.15.10');
+    expect(select({ patterns: [/^(cni0|flannel.*|eth0)$/] }, [flannel, cni0, nic])).toBe('eth0 172.16.15.10');
+  });
+
+  test('selectInterface() refuses what is named and belongs to the overlay, and says which network it is', () => {
+    expect(() => select({ names: ['cni0'] }, [nic, cni0])).toThrow('-iface=cni0: cni0 belongs to the overlay itself');
+    expect(() => select({ names: ['10.244.5.1'] }, [nic, cni0])).toThrow(
+      "-iface=10.244.5.1: 10.244.5.1 is inside the overlay's network 10.244.0.0/16: nodes need addresses outside it",
+    );
+    const inside = link('eth0', 2, address('10.244.9.9'), address('172.16.15.10'));
+    expect(select({}, [inside])).toBe('eth0 172.16.15.10');
+    expect(() => select({}, [link('eth0', 2, address('10.244.9.9'))])).toThrow(
+      "default route: 10.244.9.9 is inside the overlay's network",
+    );
+  });
+
+  test('selectInterface() takes a container bridge by a pattern only when nothing else matches', () => {
+    const docker0 = link('docker0', 1, address('172.17.0.1'));
+    expect(select({ patterns: [/^172\.17\./, /^172\./] }, [docker0, nic])).toBe('eth0 172.16.15.10');
+    expect(select({ patterns: [/^172\.17\./] }, [docker0, nic])).toBe('docker0 172.17.0.1');
+    expect(select({ names: ['docker0'] }, [docker0, nic])).toBe('docker0 172.17.0.1');
+  });
+
+  test('selectInterface() keeps the address used before among those that the same flag allows', () => {
+    const eth1 = link('eth1', 3, address('192.168.9.9'));
+    const more = link('eth0', 2, address('172.16.15.9'), ...nic.addresses);
+    const before = { previous: parseIp('172.16.15.10', 4) };
+    expect(select({}, [more])).toBe('eth0 172.16.15.9');
+    expect(select({}, [more], before)).toBe('eth0 172.16.15.10');
+    expect(select({ patterns: [/^172/] }, [more], before)).toBe('eth0 172.16.15.10');
+    expect(select({}, [nic, eth1], { previous: parseIp('192.168.9.9', 4) })).toBe('eth1 192.168.9.9');
+    expect(select({ names: ['eth0', 'eth1'] }, [nic, eth1], { previous: parseIp('192.168.9.9', 4) })).toBe(
+      'eth0 172.16.15.10',
+    );
+  });
+
+  test('selectInterface() prefers the address of the node to a virtual one, which may be permanent while it is not', () => {
+    const dhcp = link('eth0', 2, address('172.16.15.100', true, { secondary: true }), address('172.16.15.10', false));
+    expect(select({}, [dhcp])).toBe('eth0 172.16.15.10');
+    expect(select({}, [link('eth0', 2, address('172.16.15.100', true, { secondary: true }))])).toBe(
+      'eth0 172.16.15.100',
+    );
   });
 });

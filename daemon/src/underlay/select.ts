@@ -4,9 +4,10 @@ import type { NodeAddresses } from '@flannel-ts/flannel/lease';
 import { formatIp, type Ip, isIpText, isIpv6, isLinkLocal, isLoopback, parseIp } from '@flannel-ts/inet/ip';
 import type { Ipv4 } from '@flannel-ts/inet/ipv4';
 import type { Ipv6 } from '@flannel-ts/inet/ipv6';
+import { formatPrefix, type Prefix, prefixContains } from '@flannel-ts/inet/prefix';
 import { DaemonError } from '../errors.ts';
 
-/** What the operator said about it; each absent or empty means nothing was said. */
+/** The flags about it, in the order in which they count. */
 export interface InterfaceOptions {
   readonly names: readonly string[];
   readonly patterns: readonly RegExp[];
@@ -32,6 +33,7 @@ export interface LinkFacts {
   readonly name: string;
   readonly index: number;
   readonly mtu: number;
+  readonly up: boolean;
   /** Where a router has asked for a smaller one for IPv6 (RFC 4861 4.6.4). */
   readonly ipv6Mtu?: number;
   /** Of both families, in the kernel's order. */
@@ -40,11 +42,15 @@ export interface LinkFacts {
 
 export interface AddressFacts {
   readonly address: Ip;
+  /** IPv4: added to one that was there, or without a subnet of its own (/32), as virtual addresses of a fail-over are. */
+  readonly secondary?: boolean;
   readonly permanent: boolean;
   /** Not to be used for anything new, or not usable yet: deprecated, tentative, another host's. */
   readonly unfit: boolean;
   /** One of those that IPv6 hosts change every day, lest they be known again (RFC 8981). */
   readonly temporary?: boolean;
+  /** Another host has it (RFC 4862 5.4.5). */
+  readonly duplicate?: boolean;
   /** The kernel still asks whether another host has it (RFC 4862 5.4). */
   readonly tentative?: boolean;
 }
@@ -52,108 +58,191 @@ export interface AddressFacts {
 /** What selection needs to know of the node. */
 export interface NodeFacts {
   readonly links: readonly LinkFacts[];
-  /** Index of the interface of the best default route, of each family. */
-  readonly defaultRoute: { readonly [M in OuterMode]: number | undefined };
+  /** Indexes of the interfaces with a default route, of each family, in the kernel's order of preference. */
+  readonly defaultRoutes: { readonly [M in OuterMode]: readonly number[] };
   /** The source address by which the address of -iface-can-reach is reached. */
   readonly reachSource: Ip | undefined;
 }
 
+/** What else decides: what the overlay has on this node, and what the node used before. */
+export interface SelectionContext {
+  /** The overlay's own networks: an address inside one belongs to a pod, a bridge of pods or the overlay's device. */
+  readonly networks: readonly Prefix[];
+  /** Used until now: kept when the same flag allows it, so that addresses that have come since change nothing. */
+  readonly previous?: Ip | undefined;
+}
+
 /** By an address of the family by which nodes reach each other. Throws NO_INTERFACE when nothing matches. */
-export function selectInterface(options: InterfaceOptions, mode: OuterMode, facts: NodeFacts): ExternalInterface {
+export function selectInterface(
+  options: InterfaceOptions,
+  mode: OuterMode,
+  facts: NodeFacts,
+  context: SelectionContext,
+): ExternalInterface {
   const reasons: string[] = [];
-  for (const [what, find] of criteria(options, mode, facts)) {
-    const found = find();
-    if (typeof found === 'string') {
-      reasons.push(`${what}: ${found}`);
-      continue;
+  const criteria = criteriaOf(options, mode, withoutOverlay(facts, context));
+  // A container bridge can come at any time: it counts when a pattern finds nothing else.
+  for (const among of ['interfaces', 'container bridges'] as const) {
+    for (const { flag, find } of criteria) {
+      const matches = find(among);
+      const choices =
+        typeof matches === 'string' ? [matches] : matches.map((match) => usable(match, options, mode, context));
+      const fit = choices.filter((choice) => typeof choice !== 'string');
+      if (fit.length > 0) return fit.find(({ address }) => address === context.previous) ?? fit[0]!;
+      if (among === 'interfaces') reasons.push(`${flag}: ${choices[0]}`);
     }
-    const usable = describe(found, options, mode);
-    if (typeof usable !== 'string') return usable;
-    reasons.push(`${what}: ${usable}`);
   }
   throw new DaemonError('NO_INTERFACE', `Found no interface for the traffic between nodes (${reasons.join('; ')})`);
 }
 
-/** Whether selection may find more in a moment: a node that has just come up, or got an address. */
-export function isSettling({ links }: NodeFacts): boolean {
-  return links.some(({ addresses }) => addresses.some(({ tentative }) => tentative));
+/** The interface that has this address now, whatever the flags say; undefined when no interface has it. */
+export function describeInterface(
+  address: Ip,
+  facts: NodeFacts,
+  search: SelectionContext & { readonly options: InterfaceOptions; readonly mode: OuterMode },
+): { readonly external: ExternalInterface; readonly up: boolean } | undefined {
+  const link = withoutOverlay(facts, search).links.find(({ addresses }) =>
+    addresses.some((entry) => entry.address === address && !entry.duplicate),
+  );
+  const external = link && usable({ link, address }, search.options, search.mode, search);
+  if (link === undefined || typeof external !== 'object') return undefined;
+  return { external, up: link.up };
+}
+
+/** flannel0, flannel.1, flannel-wg, flannel.ipip, and the bridge of pods. */
+const OVERLAY_DEVICE = /^(?:flannel[\d.-].*|cni0)$/;
+
+/** Of Docker, Podman, containerd, libvirt, LXC and kube-proxy: they match patterns of private addresses, and reach nobody. */
+const CONTAINER_BRIDGE =
+  /^(?:docker\d+|docker_gwbridge|br-[\da-f]{12}|(?:cni-)?podman\d+|nerdctl\d+|virbr\d+|lxcbr\d+|lxdbr\d+|kube-ipvs0|nodelocaldns)$/;
+
+type Links = readonly Candidate[];
+
+/** A link, and why some of it is no candidate. */
+interface Candidate extends LinkFacts {
+  readonly overlayDevice: boolean;
+  /** Addresses that belong to the overlay, with the network they are in; they are left out of `addresses`. */
+  readonly inside: readonly { readonly address: Ip; readonly network: string }[];
+}
+
+interface Candidates {
+  readonly facts: NodeFacts;
+  readonly links: Links;
+}
+
+function withoutOverlay(facts: NodeFacts, { networks }: SelectionContext): Candidates {
+  const links = facts.links.map((link): Candidate => {
+    const inside = link.addresses.flatMap(({ address }) => {
+      const network = networks.find((candidate) => prefixContains(candidate, address));
+      return network === undefined ? [] : [{ address, network: formatPrefix(network) }];
+    });
+    const outside = link.addresses.filter(({ address }) => !inside.some((other) => other.address === address));
+    return { ...link, addresses: outside, inside, overlayDevice: OVERLAY_DEVICE.test(link.name) };
+  });
+  return { facts, links };
 }
 
 interface Match {
-  readonly link: LinkFacts;
+  readonly link: Candidate;
   /** Given when it was this address that matched. */
   readonly address?: Ip;
 }
 
-/** The ways to find it, in flannel's order; each gives a match or the reason why not. */
-function criteria(
-  { names, patterns, canReach, publicIp, publicIpv6 }: InterfaceOptions,
-  mode: OuterMode,
-  facts: NodeFacts,
-): [string, () => Match | string][] {
-  const all: [string, () => Match | string][] = [];
-  for (const name of names) all.push([`-iface=${name}`, () => byName(name, facts)]);
-  for (const pattern of patterns) all.push([`-iface-regex=${pattern.source}`, () => byPattern(pattern, mode, facts)]);
+interface Criterion {
+  /** As the user wrote it. */
+  readonly flag: string;
+  /** Matches, best first, or the reason why there is none. */
+  readonly find: (among: 'interfaces' | 'container bridges') => readonly Match[] | string;
+}
+
+/** The ways to find it, in flannel's order. */
+function criteriaOf(options: InterfaceOptions, mode: OuterMode, candidates: Candidates): Criterion[] {
+  const { names, patterns, canReach, publicIp, publicIpv6 } = options;
+  const all: Criterion[] = [];
+  for (const name of names) all.push({ flag: `-iface=${name}`, find: () => byName(name, candidates) });
+  for (const pattern of patterns) {
+    all.push({ flag: `-iface-regex=${pattern.source}`, find: (among) => byPattern(pattern, mode, candidates, among) });
+  }
   if (canReach !== undefined) {
-    all.push([`-iface-can-reach=${formatIp(canReach)}`, () => byReach(facts)]);
+    all.push({ flag: `-iface-can-reach=${formatIp(canReach)}`, find: () => byReach(candidates) });
   }
   if (all.length > 0) return all;
   const [flag, address] = mode === 'ipv4' ? ['-public-ip', publicIp] : ['-public-ipv6', publicIpv6];
-  if (address !== undefined) return [[`${flag}=${formatIp(address)}`, () => byAddress(address, facts)]];
-  return [[mode === 'ipv4' ? 'default route' : 'default route of IPv6', () => byDefaultRoute(mode, facts)]];
+  if (address !== undefined) {
+    return [{ flag: `${flag}=${formatIp(address)}`, find: () => byAddress(address, candidates) }];
+  }
+  const route = mode === 'ipv4' ? 'default route' : 'default route of IPv6';
+  return [{ flag: route, find: () => byDefaultRoute(mode, candidates) }];
 }
 
-function byName(name: string, facts: NodeFacts): Match | string {
-  if (isIpText(name)) return byAddress(parseIp(name), facts);
-  const link = facts.links.find((candidate) => candidate.name === name);
-  return link === undefined ? 'there is no such interface' : { link };
+function byName(name: string, candidates: Candidates): Match[] | string {
+  if (isIpText(name)) return byAddress(parseIp(name), candidates);
+  const link = candidates.links.find((candidate) => candidate.name === name);
+  return link === undefined ? 'there is no such interface' : [{ link }];
 }
 
-function byAddress(address: Ip, facts: NodeFacts): Match | string {
-  for (const link of facts.links) {
+function byAddress(address: Ip, { links }: Candidates): Match[] | string {
+  for (const link of links) {
+    const inside = link.inside.find((other) => other.address === address);
+    if (inside !== undefined) return isInside(inside);
     const found = link.addresses.find((other) => other.address === address);
-    if (found?.tentative) return 'the kernel still looks whether another host has it';
-    if (found !== undefined) return { link, address };
+    if (found?.tentative) return 'the kernel still checks whether another host has it';
+    if (found !== undefined) return [{ link, address }];
   }
   return 'no interface has this address';
 }
 
 /** First the addresses of all interfaces, then their names, then the addresses of the other family. */
-function byPattern(pattern: RegExp, mode: OuterMode, facts: NodeFacts): Match | string {
-  const byAddresses = (family: OuterMode): Match | undefined => {
-    for (const link of facts.links) {
-      const address = preferred(link, family).find((candidate) => pattern.test(formatIp(candidate)));
-      if (address !== undefined) return { link, address };
-    }
-    return undefined;
-  };
-  const named = facts.links.find((candidate) => pattern.test(candidate.name));
-  const match = byAddresses(mode) ?? (named && { link: named }) ?? byAddresses(mode === 'ipv4' ? 'ipv6' : 'ipv4');
-  return match ?? 'no address or name of an interface matches';
+function byPattern(
+  pattern: RegExp,
+  mode: OuterMode,
+  candidates: Candidates,
+  among: 'interfaces' | 'container bridges',
+): Match[] | string {
+  const links = candidates.links.filter(
+    ({ name, overlayDevice }) => !overlayDevice && CONTAINER_BRIDGE.test(name) === (among === 'container bridges'),
+  );
+  const byAddresses = (family: OuterMode): Match[] =>
+    links.flatMap((link) =>
+      preferred(link, family)
+        .filter((address) => pattern.test(formatIp(address)))
+        .map((address) => ({ link, address })),
+    );
+  const named = links.filter(({ name }) => pattern.test(name)).map((link) => ({ link }));
+  const matches = [...byAddresses(mode), ...named, ...byAddresses(mode === 'ipv4' ? 'ipv6' : 'ipv4')];
+  return matches.length > 0 ? matches : 'no address or name of an interface matches';
 }
 
-function byReach(facts: NodeFacts): Match | string {
-  return facts.reachSource === undefined ? 'there is no route to it' : byAddress(facts.reachSource, facts);
+function byReach(candidates: Candidates): Match[] | string {
+  const { reachSource } = candidates.facts;
+  return reachSource === undefined ? 'there is no route to it' : byAddress(reachSource, candidates);
 }
 
-function byDefaultRoute(mode: OuterMode, facts: NodeFacts): Match | string {
-  const index = facts.defaultRoute[mode];
-  if (index === undefined) return 'there is none: name the interface with -iface';
-  const link = facts.links.find((candidate) => candidate.index === index);
-  return link === undefined ? 'its interface is gone' : { link };
+function byDefaultRoute(mode: OuterMode, { facts, links }: Candidates): Match[] | string {
+  const indexes = facts.defaultRoutes[mode];
+  if (indexes.length === 0) return 'there is none: name the interface with -iface';
+  const found = indexes.flatMap((index) => links.filter((candidate) => candidate.index === index));
+  return found.length === 0 ? 'its interface is gone' : found.map((link) => ({ link }));
 }
 
-/** An address of the other family tells which interface is meant. */
-function describe({ link, address }: Match, options: InterfaceOptions, mode: OuterMode): ExternalInterface | string {
-  const [ipv4, ipv6] = [preferred(link, 'ipv4')[0] as Ipv4 | undefined, preferred(link, 'ipv6')[0] as Ipv6 | undefined];
+/** An address of the other family only tells which interface is meant. */
+function usable(
+  { link, address }: Match,
+  options: InterfaceOptions,
+  mode: OuterMode,
+  { previous }: SelectionContext,
+): ExternalInterface | string {
+  if (link.overlayDevice) return `${link.name} belongs to the overlay itself`;
+  const [ipv4, ipv6] = [preferred(link, 'ipv4') as Ipv4[], preferred(link, 'ipv6') as Ipv6[]];
   const wanted = address !== undefined && isIpv6(address) === (mode === 'ipv6') ? address : undefined;
-  const chosen = wanted ?? (mode === 'ipv4' ? ipv4 : ipv6);
-  if (chosen === undefined) return `interface ${link.name} has no usable ${mode === 'ipv4' ? 'IPv4' : 'IPv6'} address`;
+  const all = mode === 'ipv4' ? ipv4 : ipv6;
+  const chosen = wanted ?? all.find((candidate) => candidate === previous) ?? all[0];
+  if (chosen === undefined) return noAddress(link, mode);
   if (isIpv6(chosen) && isLinkLocal(chosen)) return `${formatIp(chosen)} is link-local: name an address like fd00::1`;
   const mtu = mode === 'ipv4' ? link.mtu : Math.min(link.mtu, link.ipv6Mtu ?? link.mtu);
   if (mtu === 0) return `interface ${link.name} has an MTU of 0`;
-  const publicIp = options.publicIp ?? (isIpv6(chosen) ? ipv4 : chosen);
-  const publicIpv6 = options.publicIpv6 ?? (isIpv6(chosen) ? chosen : ipv6);
+  const publicIp = options.publicIp ?? (isIpv6(chosen) ? ipv4[0] : chosen);
+  const publicIpv6 = options.publicIpv6 ?? (isIpv6(chosen) ? chosen : ipv6[0]);
   return {
     name: link.name,
     index: link.index,
@@ -164,10 +253,26 @@ function describe({ link, address }: Match, options: InterfaceOptions, mode: Out
   };
 }
 
-/** Usable addresses, best first: global before link-local, permanent before dynamic; else in the kernel's order. */
+function noAddress({ name, inside }: Candidate, mode: OuterMode): string {
+  const taken = inside.find(({ address }) => isIpv6(address) === (mode === 'ipv6'));
+  if (taken !== undefined) return isInside(taken);
+  return `interface ${name} has no usable ${mode === 'ipv4' ? 'IPv4' : 'IPv6'} address`;
+}
+
+function isInside({ address, network }: Candidate['inside'][number]): string {
+  return `${formatIp(address)} is inside the overlay's network ${network}: nodes need addresses outside it`;
+}
+
+/**
+ * Usable addresses, best first: global before link-local, permanent before dynamic; else in the kernel's order. flannel's order
+ * but for secondary addresses, which come last among the global ones: they may move to another node.
+ */
 function preferred(link: LinkFacts, family: OuterMode): Ip[] {
-  const rank = ({ address, permanent, temporary }: AddressFacts) =>
-    (!isIpv6(address) && isLinkLocal(address) ? 4 : 0) + (temporary ? 2 : 0) + (permanent ? 0 : 1);
+  const rank = ({ address, permanent, temporary, secondary }: AddressFacts) =>
+    (!isIpv6(address) && isLinkLocal(address) ? 8 : 0) +
+    (secondary ? 4 : 0) +
+    (temporary ? 2 : 0) +
+    (permanent ? 0 : 1);
   return link.addresses
     .filter(({ address, unfit }) => !unfit && isIpv6(address) === (family === 'ipv6') && !isOfThisHost(address))
     .sort((a, b) => rank(a) - rank(b))

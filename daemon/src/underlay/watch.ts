@@ -1,33 +1,118 @@
-/** Watches whether this node still has the address that the others send to; only its owner can give it back. */
-import { familyOf, formatIp } from '@flannel-ts/inet/ip';
-import { listAddresses } from '@flannel-ts/rtnetlink/address';
-import type { Netlink } from '@flannel-ts/rtnetlink/connection';
-import { getLink } from '@flannel-ts/rtnetlink/link';
-import { sleep } from '../abort.ts';
-import type { ExternalInterface } from './select.ts';
+/**
+ * Whether this node still has the address that the others send to, and which one it has instead: DHCP gives another, an
+ * administrator renumbers the network, the address moves to a bridge. flannel needs a restart for that (issues 408, 1052).
+ */
+import { formatIp } from '@flannel-ts/inet/ip';
+import { Bell, sleep } from '../abort.ts';
+import { messageOf } from '../errors.ts';
+import type { InterfaceSearch, UnderlayParts } from './find.ts';
+import { describeInterface, type ExternalInterface, type NodeFacts, selectInterface } from './select.ts';
 
-const EVERY_MS = 2000;
+export interface UnderlayWatchTimings {
+  /** Without an event of the kernel. */
+  readonly everyMs: number;
+  /** Between two looks, however many events there are: each look lists all links and addresses. */
+  readonly atLeastMs: number;
+  /** How long a change must last: addresses are often deleted and added again, and routes come after addresses. */
+  readonly settledMs: number;
+}
 
-export async function watchUnderlay(
-  nl: Netlink,
-  external: ExternalInterface,
-  report: (trouble: string | undefined) => void,
+export const WATCH_TIMINGS: UnderlayWatchTimings = { everyMs: 2000, atLeastMs: 250, settledMs: 1500 };
+
+export interface UnderlayWatchParts extends UnderlayParts {
+  /** Calls back after changes of links, addresses and routes, until the function it returns is called. */
+  readonly onKernelEvent: (listener: () => void) => () => void;
+}
+
+/**
+ * Each change of what carries the traffic between nodes, from `first` on. Ends only with the signal: an error on the way is
+ * reported and tried again, since packets flow without this.
+ */
+export async function* watchUnderlay(
+  search: InterfaceSearch,
+  parts: UnderlayWatchParts,
+  first: ExternalInterface,
   signal: AbortSignal,
-): Promise<void> {
-  while (!signal.aborted) {
-    report(underlayTrouble(nl, external));
-    await sleep(EVERY_MS, signal);
+  timings: UnderlayWatchTimings = WATCH_TIMINGS,
+): AsyncGenerator<ExternalInterface> {
+  const bell = new Bell();
+  const unsubscribe = parts.onKernelEvent(() => bell.ring());
+  const report = reporter(parts);
+  let current = first;
+  let change: { readonly to: ExternalInterface; readonly since: number } | undefined;
+  try {
+    while (!signal.aborted) {
+      const { trouble, next } = look(search, parts, current);
+      report(trouble);
+      if (next === undefined) change = undefined;
+      else if (change === undefined || !isSame(change.to, next)) change = { to: next, since: performance.now() };
+      if (change !== undefined && performance.now() - change.since >= timings.settledMs) {
+        current = change.to;
+        change = undefined;
+        yield current;
+        continue;
+      }
+      await sleep(timings.atLeastMs, signal);
+      await bell.wait(change === undefined ? timings.everyMs : timings.atLeastMs, signal);
+    }
+  } finally {
+    unsubscribe();
   }
 }
 
-function underlayTrouble(nl: Netlink, { address }: ExternalInterface): string | undefined {
-  // On whatever interface it is now: the socket is bound to the address alone.
-  const all = listAddresses(nl, { family: familyOf(address) });
-  const found = all.find((entry) => entry.address.address === address);
-  if (found === undefined) {
-    return `the address ${formatIp(address)} is gone from this node: give it back, or restart flanneld to choose another`;
+/** Each trouble is logged once, when it comes. */
+function reporter({ report, log }: UnderlayParts): (trouble: string | undefined) => void {
+  let last: string | undefined;
+  return (trouble) => {
+    if (trouble !== undefined && trouble !== last) log.warn(`Underlay: ${trouble}`);
+    last = trouble;
+    report(trouble);
+  };
+}
+
+interface Look {
+  readonly trouble?: string;
+  /** What should be used instead of the present choice. */
+  readonly next?: ExternalInterface;
+}
+
+function look(search: InterfaceSearch, { read }: UnderlayParts, current: ExternalInterface): Look {
+  let facts: NodeFacts;
+  try {
+    facts = read();
+  } catch (error) {
+    return { trouble: `cannot look at the interfaces, trying again: ${messageOf(error)}` };
   }
-  const link = getLink(nl, found.index);
-  if (link !== undefined && !link.up) return `the interface ${link.name} is down`;
-  return undefined;
+  return judge(search, facts, current);
+}
+
+/** The present address is kept as long as the node has it, on whatever interface: the socket is bound to the address alone. */
+export function judge(search: InterfaceSearch, facts: NodeFacts, current: ExternalInterface): Look {
+  const { options, mode } = search;
+  const present = describeInterface(current.address, facts, search);
+  if (present !== undefined) {
+    const trouble = present.up ? undefined : `the interface ${present.external.name} is down`;
+    return {
+      ...(trouble !== undefined && { trouble }),
+      ...(!isSame(present.external, current) && { next: present.external }),
+    };
+  }
+  const gone = `the address ${formatIp(current.address)} is gone from this node`;
+  try {
+    const next = selectInterface(options, mode, facts, { ...search, previous: current.address });
+    return { next, trouble: `${gone}: changing to ${formatIp(next.address)} of ${next.name}` };
+  } catch (error) {
+    return { trouble: `${gone}, and no other one was found: ${messageOf(error)}` };
+  }
+}
+
+function isSame(a: ExternalInterface, b: ExternalInterface): boolean {
+  return (
+    a.name === b.name &&
+    a.index === b.index &&
+    a.mtu === b.mtu &&
+    a.address === b.address &&
+    a.publicIp === b.publicIp &&
+    a.publicIpv6 === b.publicIpv6
+  );
 }

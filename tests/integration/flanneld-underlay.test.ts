@@ -1,0 +1,85 @@
+/** Which interface and address a node uses: at the start, after restarts, and when they change under it. */
+import { rmSync } from 'node:fs';
+import path from 'node:path';
+import { Cluster, GATEWAY, type Node, PREFIX, until } from './support/cluster.ts';
+import { bundleFlanneld } from './support/flanneld-bundle.ts';
+
+jest.setTimeout(120_000);
+
+const CONFIG = '{"Network":"10.244.0.0/16","Backend":{"Type":"udp"}}';
+
+let program: string;
+beforeAll(async () => {
+  program = await bundleFlanneld();
+});
+afterAll(() => rmSync(path.dirname(program), { recursive: true, force: true }));
+
+let cluster: Cluster;
+let node: Node;
+beforeEach(async () => {
+  cluster = await Cluster.create(program, 1);
+  cluster.etcd.put(`${PREFIX}/config`, CONFIG);
+  node = cluster.nodes[0]!;
+});
+afterEach(() => cluster.destroy());
+
+const leases = () => cluster.etcd.keys(`${PREFIX}/subnets/`).map((key) => cluster.etcd.get(key));
+
+test('a restart keeps interface and subnet when the bridge of pods matches -iface-regex by now', async () => {
+  const flags = [
+    String.raw`-iface-regex=^10\.244\.\d{1,3}\.\d{1,3}$`,
+    String.raw`-iface-regex=^10\.64\.\d{1,3}\.\d{1,3}$`,
+  ];
+  await node.startReady(flags);
+  const before = [node.subnet, leases()];
+  node.addPodAddress();
+  await node.stop();
+  await node.startReady(flags);
+  expect([node.subnet, leases()]).toEqual(before);
+  expect(node.run('ss', '-Hnlu', 'sport', '=', ':8285')).toContain(`${node.address}:8285`);
+});
+
+test('a restart keeps the address when another interface has the better default route, and a virtual address has come', async () => {
+  await node.startReady();
+  const before = [node.subnet, leases()];
+  node.ip('address', 'add', '10.64.0.100/32', 'dev', 'eth0');
+  node.ip('link', 'add', 'eth1', 'type', 'bridge');
+  node.ip('address', 'add', '192.168.77.5/24', 'dev', 'eth1');
+  node.ip('link', 'set', 'eth1', 'up');
+  node.ip('route', 'replace', 'default', 'via', '10.64.0.1', 'metric', '100');
+  node.ip('route', 'delete', 'default', 'metric', '0');
+  node.ip('route', 'add', 'default', 'via', '192.168.77.1', 'metric', '50');
+  await node.stop();
+  await node.startReady();
+  expect([node.subnet, leases()]).toEqual(before);
+});
+
+test('an interface that comes late, by another name, and gets its address later still, is waited for in words', async () => {
+  node.start(['-iface=eth1']);
+  await until(() => node.logged('-iface=eth1: there is no such interface') === 1);
+  expect(node.probe('readyz')).toContain('underlay: Found no interface for the traffic between nodes');
+  node.ip('link', 'add', 'slow0', 'type', 'bridge');
+  node.ip('link', 'set', 'slow0', 'name', 'eth1', 'up');
+  await until(() => node.logged('-iface=eth1: interface eth1 has no usable IPv4 address') === 1);
+  node.ip('address', 'add', '192.168.77.5/24', 'dev', 'eth1');
+  await node.untilReady();
+  expect(leases()[0]).toContain('192.168.77.5');
+});
+
+test('a node that starts before its interface has an address, and before etcd, serves when both are there', async () => {
+  node.ip('address', 'flush', 'dev', 'eth0');
+  await cluster.etcd.stop();
+  node.start();
+  await until(() => node.logged('Cannot reach etcd yet') === 1);
+  node.ip('address', 'add', `${node.address}/24`, 'dev', 'eth0');
+  node.ip('route', 'add', 'default', 'via', GATEWAY);
+  await cluster.etcd.start();
+  await node.untilReady();
+});
+
+test('a node whose address is inside the network of pods says so, and which network it is', async () => {
+  cluster.etcd.put(`${PREFIX}/config`, '{"Network":"10.0.0.0/8","Backend":{"Type":"udp"}}');
+  node.start();
+  await until(() => node.logged(`${node.address} is inside the overlay's network 10.0.0.0/8`) === 1);
+  expect(node.probe('readyz')).toContain('nodes need addresses outside it');
+});
