@@ -3,6 +3,8 @@ import { once } from 'node:events';
 import { rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
+import { parseIp } from '@flannel-ts/inet/ip';
+import { transmitDrops } from '@flannel-ts/linux/device-drops';
 import { closeFd, ioctl, tryRead } from '@flannel-ts/linux/files';
 import { addressOf } from '@flannel-ts/linux/memory';
 import { createNetns, deleteNetns, withNetns } from '@flannel-ts/linux/netns';
@@ -219,6 +221,21 @@ test('openQueue() adds queues to a device, 256 at most', () => {
     numqueues: 255,
     numdisabled: 1,
   });
+});
+
+test('transmitDrops() counts what the queue of a device had no room for', () => {
+  openHere({ name: 'tun8' });
+  ip('address', 'add', '10.98.0.1/24', 'dev', 'tun8');
+  ip('link', 'set', 'tun8', 'txqueuelen', '10', 'up');
+  const drops = (): number => withNetns(NAMESPACE, () => transmitDrops('tun8')!);
+  const before = drops();
+  const fd = withNetns(NAMESPACE, () => socket(AF_INET, SOCK_DGRAM));
+  try {
+    for (let i = 0; i < 50; i++) sendTo(fd, new Uint8Array(8), 0, sockaddrIn(parseIp('10.98.0.2'), 9));
+  } finally {
+    closeFd(fd);
+  }
+  expect(drops() - before).toBeGreaterThanOrEqual(40);
 });
 
 test.each([

@@ -71,6 +71,8 @@ export interface DataPathStatistics {
   readonly starts: number;
   /** Of what moves packets: it died, or did not start. */
   readonly failures: number;
+  /** Packets that the kernel dropped at the device's queue, which was full; undefined where it does not say. */
+  readonly deviceDrops: number | undefined;
   /** Undefined while nothing moves packets. They begin anew with each start. */
   readonly counters: DataPathCounters | undefined;
 }
@@ -112,6 +114,8 @@ export interface DataPathCounters {
   readonly icmpSent: number;
   readonly icmpSuppressed: number;
   readonly sendStalls: number;
+  /** Dropped by the kernel before the data path saw them: its socket's buffer was full. */
+  readonly socketDrops: number;
   readonly receiveErrors: number;
   readonly superPackets: number;
   readonly segmentedSends: number;

@@ -4,7 +4,7 @@ import { parseLeaseKey, parseLeaseValue } from '@flannel-ts/flannel/lease';
 import { parseIp } from '@flannel-ts/inet/ip';
 import { parsePrefix } from '@flannel-ts/inet/prefix';
 import { Control } from '../datapath/tun/engine/control.ts';
-import { PEER_STRIDE, setAbility, TOTAL } from '../datapath/tun/engine/shared.ts';
+import { PEER_FIELD, PEER_STRIDE, setAbility, TOTAL } from '../datapath/tun/engine/shared.ts';
 import { slotOf } from '../datapath/tun/engine/slots.ts';
 import { Tables } from '../datapath/tun/engine/tables.ts';
 import { Underlay } from '../datapath/tun/engine/underlay.ts';
@@ -29,14 +29,23 @@ function serving(): Facts {
   control.setRoutes([{ subnet: parsePrefix('10.2.0.0/24'), peer }]);
   const tables = new Tables(control.shared, new Underlay(4, 8285));
   tables.refresh();
-  control.shared.peers[slotOf(tables.routes.lookup(parseIp('10.2.0.1'))) * PEER_STRIDE] = 7;
+  const fields = slotOf(tables.routes.lookup(parseIp('10.2.0.1'))) * PEER_STRIDE;
+  control.shared.peers[fields + PEER_FIELD.sentPackets] = 7;
+  control.shared.peers[fields + PEER_FIELD.limit] = 1272;
+  control.shared.peers[fields + PEER_FIELD.unsegmentedFrom] = 1473;
   control.shared.totals[TOTAL.sentPackets] = 2 ** 40;
   setAbility(control.shared, 'udpGro', 1);
   return {
     ...DAEMON,
     ready: true,
     serving: {
-      dataPath: { engine: 'fast', starts: 3, failures: 2, counters: control.counters() },
+      dataPath: {
+        engine: 'fast',
+        starts: 3,
+        failures: 2,
+        deviceDrops: 5,
+        counters: { ...control.counters(), socketDrops: 6 },
+      },
       reconcile: { passes: 9, failedPasses: 1, changes: 4 },
       lease: {
         subnet: parsePrefix('10.1.0.0/24'),
@@ -81,6 +90,9 @@ process_cpu_seconds_total 0.25
         'flannel_engine_offload_in_use{offload="udp_gro"} 1',
         'flannel_engine_offload_in_use{offload="udp_segment"} 0',
         'flannel_engine_peer_sent_packets_total{peer="192.0.2.2"} 7',
+        'flannel_engine_path_limit_bytes{peer="192.0.2.2"} 1272',
+        'flannel_engine_device_drops_total 5',
+        'flannel_engine_socket_drops_total 6',
         'flannel_lease_info{subnet="10.1.0.0/24",public_ip="192.0.2.1"} 1',
         'flannel_lease_end_timestamp_seconds 1700000000',
         'flannel_reconcile_failed_passes_total 1',
@@ -111,7 +123,7 @@ process_cpu_seconds_total 0.25
 
   test('leaves out the counters of an engine that does not run', () => {
     const facts = serving();
-    const dataPath = { engine: 'fast', starts: 1, failures: 1, counters: undefined };
+    const dataPath = { engine: 'fast', starts: 1, failures: 1, deviceDrops: undefined, counters: undefined };
     const text = renderMetrics({ ...facts, serving: { ...facts.serving!, dataPath } });
     expect(text).toContain('flannel_engine_running 0');
     expect(text).not.toContain('packets');

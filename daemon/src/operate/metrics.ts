@@ -70,6 +70,15 @@ function peer(name: string, help: string, field: Exclude<keyof PeerCounters, 'pa
   return { name: `flannel_engine_peer_${name}_total`, type: 'counter', help, labels: ['peer'], read };
 }
 
+/** Only of paths of which there is something to say: on most nodes there are none. */
+function path(name: string, help: string, field: 'limit' | 'unsegmentedFrom'): Metric {
+  const read: Metric['read'] = ({ serving }) =>
+    [...(serving?.dataPath.counters?.peers ?? [])]
+      .filter(([, counters]) => counters.path[field] !== 0)
+      .map(([ip, counters]) => [[formatIp(ip)], counters.path[field]]);
+  return { name: `flannel_engine_path_${name}`, type: 'gauge', help, labels: ['peer'], read };
+}
+
 /** Empty only for a lease of no use. */
 function formatPublicAddress(attributes: LeaseAttributes): string {
   const address = outerModeOf(attributes) === 'ipv6' ? attributes.publicIpv6 : attributes.publicIp;
@@ -206,6 +215,13 @@ const ENGINE: readonly Metric[] = [
   total('icmp_errors_sent', 'ICMP errors that the engine sent about packets it dropped.', 'icmpSent'),
   total('icmp_errors_suppressed', 'ICMP errors not sent, because of the limit of their rate.', 'icmpSuppressed'),
   total('send_stalls', 'Times that the socket had no room, and packets waited.', 'sendStalls'),
+  single(
+    'counter',
+    'flannel_engine_device_drops_total',
+    'Packets that the kernel dropped because the queue of the device was full. They begin anew with the device.',
+    ({ serving }) => serving?.dataPath.deviceDrops,
+  ),
+  total('socket_drops', "Datagrams that the kernel dropped because the socket's buffer was full.", 'socketDrops'),
   total('receive_errors', 'Errors that the socket reported on receiving.', 'receiveErrors'),
   total('super_packets', 'Reads that brought several packets at once.', 'superPackets'),
   total('segmented_sends', 'Sends of several packets at once.', 'segmentedSends'),
@@ -217,6 +233,16 @@ const ENGINE: readonly Metric[] = [
   peer('sent_bytes', 'Bytes of these.', 'sentBytes'),
   peer('received_packets', 'Packets of a peer that were written to the device.', 'receivedPackets'),
   peer('received_bytes', 'Bytes of these.', 'receivedBytes'),
+  path(
+    'limit_bytes',
+    'The largest packet that the path to a peer takes; only where it is smaller than the MTU.',
+    'limit',
+  ),
+  path(
+    'unsegmented_from_bytes',
+    'Packets of this length or more are sent to a peer one by one, because the kernel refused to segment them; only such peers.',
+    'unsegmentedFrom',
+  ),
 ];
 
 export const METRICS: readonly Metric[] = [...DAEMON, ...CONTROL, ...ENGINE];

@@ -41,6 +41,9 @@ export const SO_BINDTODEVICE = 25;
 export const SO_SNDBUFFORCE = 32; // past net.core.wmem_max, needs CAP_NET_ADMIN
 export const SO_RCVBUFFORCE = 33;
 export const SO_MARK = 36;
+export const SO_MEMINFO = 55; // Linux 4.12: u32 each of linux/sock_diag.h
+export const SK_MEMINFO_DROPS = 8;
+export const SK_MEMINFO_VARS = 9;
 
 // linux/in.h
 export const IP_PKTINFO = 8;

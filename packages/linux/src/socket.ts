@@ -2,7 +2,7 @@ import { checked, uninterrupted } from './errors.ts';
 import { errno, libc } from './ffi/libc.ts';
 import type { Fd } from './files.ts';
 import { pointer } from './memory.ts';
-import { SOCK_CLOEXEC, SOL_SOCKET } from './socket-constants.ts';
+import { SK_MEMINFO_DROPS, SK_MEMINFO_VARS, SO_MEMINFO, SOCK_CLOEXEC, SOL_SOCKET } from './socket-constants.ts';
 
 export * from './sockaddr.ts';
 export * from './socket-constants.ts';
@@ -74,6 +74,21 @@ export function getSocketOption(fd: Fd, level: number, name: number): number {
     () => `read option ${level}/${name} of socket ${fd}`,
   );
   return value[0]!;
+}
+
+/**
+ * Packets that the kernel dropped at a socket, above all because its receive buffer was full, since it was opened: modulo 2^32.
+ * What SO_RXQ_OVFL adds to each message, read without a message.
+ */
+export function socketDrops(fd: Fd): number {
+  const values = new Uint32Array(SK_MEMINFO_VARS);
+  const length = new Uint8Array(new Uint32Array([values.byteLength]).buffer);
+  checked(
+    libc.getsockopt(fd, SOL_SOCKET, SO_MEMINFO, new Uint8Array(values.buffer), length),
+    'getsockopt',
+    () => `read what socket ${fd} dropped`,
+  );
+  return values[SK_MEMINFO_DROPS]!;
 }
 
 /** Sets SO_RCVTIMEO or SO_SNDTIMEO: a call that waits longer ends with EAGAIN. */

@@ -4,6 +4,7 @@
  * thread uses it any more).
  */
 import { formatIp, type Ip, isIpv6 } from '@flannel-ts/inet/ip';
+import { transmitDrops } from '@flannel-ts/linux/device-drops';
 import { isErrno } from '@flannel-ts/linux/errors';
 import { closeFd, type Fd } from '@flannel-ts/linux/files';
 import { writeSysctl } from '@flannel-ts/linux/sysctl';
@@ -39,6 +40,7 @@ export interface TunnelStatistics {
   readonly starts: number;
   /** Engines that died, or did not start. */
   readonly failures: number;
+  readonly deviceDrops: number | undefined;
   readonly counters: EngineCounters | undefined;
 }
 
@@ -92,7 +94,16 @@ export class Tunnel {
 
   /** Counters of the engine begin anew with each one; undefined while there is none. */
   get statistics(): TunnelStatistics {
-    return { starts: this.starts, failures: this.failures, counters: this.engine?.counters() };
+    const { starts, failures } = this;
+    return { starts, failures, deviceDrops: this.deviceDrops(), counters: this.engine?.counters() };
+  }
+
+  private deviceDrops(): number | undefined {
+    try {
+      return transmitDrops(this.name);
+    } catch {
+      return undefined; // no /proc
+    }
   }
 
   setPeers(change: PeerChange): void {

@@ -1,3 +1,4 @@
+import { getSocketOption, SO_RCVBUF, SO_RCVBUFFORCE, SOL_SOCKET, setSocketOption } from '@flannel-ts/linux/socket';
 import type { Engine, StartEngine } from '../../../src/datapath/tun/engine/engine.ts';
 import { type LabOptions, MTU, type Node, PORT, underlayAddress, until } from '../lab.ts';
 import { ipv4Packet } from '../packets.ts';
@@ -113,6 +114,17 @@ function describeFlood(start: StartEngine, options?: LabOptions): void {
     for (let i = 0; i < 20; i++) {
       const packet = bench.inject({ identification: i, payload: new Uint8Array(44) });
       expect(await bench.device.receive()).toEqual(aged(packet));
+    }
+  });
+
+  test('what its socket has no room for is counted', async () => {
+    const buffer = getSocketOption(bench.node.socketFd, SOL_SOCKET, SO_RCVBUF);
+    try {
+      setSocketOption(bench.node.socketFd, SOL_SOCKET, SO_RCVBUFFORCE, 0); // the least there is: for two datagrams or three
+      await floodFromPeer();
+      await until(() => bench.engine!.counters().socketDrops > 0, 'a dropped datagram');
+    } finally {
+      setSocketOption(bench.node.socketFd, SOL_SOCKET, SO_RCVBUFFORCE, buffer / 2); // socket(7): it is doubled
     }
   });
 

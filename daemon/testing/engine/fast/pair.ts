@@ -3,7 +3,6 @@ import type { Ipv4 } from '@flannel-ts/inet/ipv4';
 import { parsePort } from '@flannel-ts/inet/port';
 import { parsePrefix } from '@flannel-ts/inet/prefix';
 import { Control } from '../../../src/datapath/tun/engine/control.ts';
-import type { EngineCounters } from '../../../src/datapath/tun/engine/engine.ts';
 import { type Abilities, FastForwarder } from '../../../src/datapath/tun/engine/fast/forwarder.ts';
 import { Forwarder } from '../../../src/datapath/tun/engine/reference/forwarder.ts';
 import { Tables } from '../../../src/datapath/tun/engine/tables.ts';
@@ -67,7 +66,7 @@ export class Fast {
     while (this.forwarder.ingress.forward());
   }
 
-  get counters(): EngineCounters {
+  get counters(): ReturnType<Control['counters']> {
     return this.control.counters();
   }
 }
@@ -91,7 +90,7 @@ export class Reference {
     while (this.forwarder.forwardIncoming());
   }
 
-  get counters(): EngineCounters {
+  get counters(): ReturnType<Control['counters']> {
     return this.control.counters();
   }
 }

@@ -103,7 +103,8 @@ export class Control {
     return Atomics.load(this.shared.state, STATE.phase) === PHASE.ended;
   }
 
-  counters(): EngineCounters {
+  /** All that the shared memory holds. */
+  counters(): Omit<EngineCounters, 'socketDrops'> {
     const { totals, abilities: words } = this.shared;
     const values = Object.fromEntries(Object.entries(TOTAL).map(([name, index]) => [name, totals[index]!])) as Record<
       TotalName,

@@ -102,6 +102,8 @@ export interface EngineCounters {
   readonly icmpSuppressed: number;
   /** Times the socket had no room and the packet waited. */
   readonly sendStalls: number;
+  /** Datagrams that the kernel dropped because the socket's buffer was full (or their checksum wrong), before the engine saw them. */
+  readonly socketDrops: number;
   /** Errors the socket reported on receiving; the engine went on. */
   readonly receiveErrors: number;
   /** Reads of several packets at once, sends of several, writes of several; 0 in an engine that knows no offloads. */

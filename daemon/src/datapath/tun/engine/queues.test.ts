@@ -21,7 +21,7 @@ function fake(counters: Partial<EngineCounters> = {}): Fake {
     setRoutes: (routes) => void calls.push(`routes ${routes.length}`),
     changeRoutes: ({ set }) => void calls.push(`set ${set.length}`),
     setPathLimit: (_, limit) => void calls.push(`limit ${limit}`),
-    counters: () => ({ ...new Control().counters(), ...counters }),
+    counters: () => ({ ...new Control().counters(), socketDrops: 0, ...counters }),
     stop: async () => void calls.push('stop'),
   };
 }
@@ -37,18 +37,24 @@ describe('joinEngines()', () => {
   test('adds up counters, altogether, by reason and by peer', () => {
     const none = new Control().counters();
     const a = fake({
-      tunPackets: 2,
+      ...{ tunPackets: 2, socketDrops: 3 },
       dropped: { ...none.dropped, no_route: 1 },
       peers: new Map([peer('192.0.2.1', 3)]),
     });
     const b = fake({
-      ...{ tunPackets: 5, dropped: { ...none.dropped, no_route: 2 }, lastErrno: 5, offloadFallbacks: 1 },
+      ...{
+        tunPackets: 5,
+        socketDrops: 4,
+        dropped: { ...none.dropped, no_route: 2 },
+        lastErrno: 5,
+        offloadFallbacks: 1,
+      },
       abilities: { ...none.abilities, udpGro: 1 },
       peers: new Map([peer('192.0.2.1', 4), peer('192.0.2.2', 1)]),
     });
     const sums = joinEngines([a, b], () => {}).counters();
     expect(sums).toMatchObject({
-      tunPackets: 7,
+      ...{ tunPackets: 7, socketDrops: 7 },
       lastErrno: 5,
       offloadFallbacks: 1,
       dropped: { no_route: 3, too_big: 0 },

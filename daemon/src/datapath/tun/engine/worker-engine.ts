@@ -5,6 +5,7 @@ import { type EventFd, eventfd } from '@flannel-ts/linux/poll';
 import { Control } from './control.ts';
 import type { Engine, EngineConfig, EngineCounters, EngineRoute, RouteChange } from './engine.ts';
 import { EngineError } from './errors.ts';
+import { SocketDrops } from './socket-drops.ts';
 import { spawnWorker, type WorkerName } from './spawn.ts';
 import { Watchdog } from './watchdog.ts';
 import type { EngineWorkerData, EngineWorkerMessage } from './worker-main.ts';
@@ -53,6 +54,7 @@ class WorkerEngine implements Engine {
   readonly #watch: NodeJS.Timeout;
   /** Set while changes wait for room in the ring. */
   #rest: NodeJS.Timeout | undefined;
+  readonly #drops: SocketDrops;
   #stopping = false;
   #gone = false;
   #failure: Error | undefined;
@@ -68,6 +70,7 @@ class WorkerEngine implements Engine {
       this.#running = resolve;
       this.#notStarted = reject;
     });
+    this.#drops = new SocketDrops(config.socketFd);
     const data: EngineWorkerData = {
       config,
       buffer: this.#control.shared.buffer,
@@ -106,7 +109,8 @@ class WorkerEngine implements Engine {
   }
 
   counters(): EngineCounters {
-    return this.#control.counters();
+    const socketDrops = this.#gone ? this.#drops.total : this.#drops.sample();
+    return { ...this.#control.counters(), socketDrops };
   }
 
   async stop(): Promise<void> {
@@ -146,6 +150,8 @@ class WorkerEngine implements Engine {
   }
 
   #onExit(code: number): void {
+    // The caller may close the socket from now on.
+    this.#drops.sample();
     this.#gone = true;
     clearInterval(this.#watch);
     process.off('exit', this.#release);
