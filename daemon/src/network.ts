@@ -80,10 +80,12 @@ async function join(settings: NetworkSettings, parts: NetworkParts, signal: Abor
   const { manager, log } = parts;
   const config = await firstConfig(manager, signal);
   const backend = createBackend(config);
+  const previous = readPreviousSubnets(settings.subnetFile, log);
   const search = {
     options: settings.interface,
     mode: backend.mode,
     networks: networksOf(config),
+    subnets: [previous?.subnet, previous?.ipv6Subnet].filter((subnet) => subnet !== undefined),
     previous: readLastAddress(settings.subnetFile),
   };
   const external = await findInterface(search, underlayParts(search, parts), signal);
@@ -100,12 +102,12 @@ async function join(settings: NetworkSettings, parts: NetworkParts, signal: Abor
     },
     'Joining the network',
   );
-  const previous = readPreviousSubnets(settings.subnetFile, log);
   const attributes = backend.attributes(external);
   const membership = await manager.join({ config, attributes, ...(previous && { previous }) }, signal);
   const { lease } = membership;
   log.info({ subnet: formatLeaseSubnets(lease) }, 'Acquired a lease');
-  return { config, backend, search, external, membership, lease };
+  const subnets = [lease.subnet, lease.ipv6Subnet].filter((subnet) => subnet !== undefined);
+  return { config, backend, search: { ...search, subnets }, external, membership, lease };
 }
 
 async function serve(

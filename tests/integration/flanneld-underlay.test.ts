@@ -76,10 +76,3 @@ test('a node that starts before its interface has an address, and before etcd, s
   await cluster.etcd.start();
   await node.untilReady();
 });
-
-test('a node whose address is inside the network of pods says so, and which network it is', async () => {
-  cluster.etcd.put(`${PREFIX}/config`, '{"Network":"10.0.0.0/8","Backend":{"Type":"udp"}}');
-  node.start();
-  await until(() => node.logged(`${node.address} is inside the overlay's network 10.0.0.0/8`) === 1);
-  expect(node.probe('readyz')).toContain('nodes need addresses outside it');
-});

@@ -14,7 +14,7 @@ import type { SubnetManager } from '../subnet/manager.ts';
 import { readNode } from '../underlay/facts.ts';
 import { addressFile, readLastAddress } from '../underlay/remember.ts';
 import { type InterfaceOptions, selectInterface } from '../underlay/select.ts';
-import { readPreviousNetworks } from './subnet-file.ts';
+import { readPreviousNetworks, readPreviousSubnets } from './subnet-file.ts';
 
 export interface CommandSettings {
   readonly interface: InterfaceOptions;
@@ -28,7 +28,7 @@ export async function release(
   log: Logger,
   signal: AbortSignal,
 ): Promise<void> {
-  const addresses = ownAddresses(options);
+  const addresses = ownAddresses(options, log);
   let count = 0;
   for (const address of addresses) {
     for (const lease of await manager.releaseLeases(address, signal)) {
@@ -43,13 +43,15 @@ export async function release(
  * By which the lease may be found, as flanneld would publish them: which of the two it was, only the network config knows, and
  * that may have changed since.
  */
-function ownAddresses({ interface: choice, subnetFile }: CommandSettings): Ip[] {
+function ownAddresses({ interface: choice, subnetFile }: CommandSettings, log: Logger): Ip[] {
   const { publicIp, publicIpv6 } = choice;
   const given = [publicIp, publicIpv6].filter((address) => address !== undefined);
   if (given.length > 0) return given;
   const facts = readNode(choice.canReach);
+  const previous = readPreviousSubnets(subnetFile, log);
   const context = {
     networks: readPreviousNetworks(subnetFile).map((text) => parsePrefix(text)),
+    subnets: [previous?.subnet, previous?.ipv6Subnet].filter((subnet) => subnet !== undefined),
     previous: readLastAddress(subnetFile),
   };
   const failures: unknown[] = [];

@@ -16,7 +16,7 @@ const nodeWith = (...addresses: string[]): NodeFacts => ({
   defaultRoutes: { ipv4: [], ipv6: [] },
   reachSource: undefined,
 });
-const search = { options: { names: ['eth0'], patterns: [] }, mode: 'ipv4' as const, networks: [] };
+const search = { options: { names: ['eth0'], patterns: [] }, mode: 'ipv4' as const, networks: [], subnets: [] };
 
 function run(looks: readonly (NodeFacts | Error)[], limitMs: number) {
   const reports: (string | undefined)[] = [];

@@ -37,7 +37,7 @@ const facts: NodeFacts = {
   reachSource: undefined,
 };
 const NONE: InterfaceOptions = { names: [], patterns: [] };
-const ALONE: SelectionContext = { networks: [] };
+const ALONE: SelectionContext = { networks: [], subnets: [] };
 const select = (options: Partial<InterfaceOptions>, more: Partial<NodeFacts> = {}) => {
   const found = selectInterface({ ...NONE, ...options }, 'ipv4', { ...facts, ...more }, ALONE);
   return `${found.name} ${formatIp(found.address)} ${formatIp(found.publicIp!)}`;
@@ -151,11 +151,12 @@ describe('selectInterface() over IPv6', () => {
 
 describe('selectInterface() beside the overlay', () => {
   const networks = [parsePrefix('10.244.0.0/16'), parsePrefix('fd00:244::/48')];
+  const subnets = [parsePrefix('10.244.5.0/24')];
   const nic = link('eth0', 2, address('172.16.15.10'), address('fd00:16::10'));
   const cni0 = link('cni0', 7, address('10.244.5.1'), address('10.7.0.1'));
   const select = (options: Partial<InterfaceOptions>, links: LinkFacts[], context: Partial<SelectionContext> = {}) => {
     const node = { links, defaultRoutes: { ipv4: [2, 3], ipv6: [2] }, reachSource: undefined };
-    const found = selectInterface({ ...NONE, ...options }, 'ipv4', node, { networks, ...context });
+    const found = selectInterface({ ...NONE, ...options }, 'ipv4', node, { networks, subnets, ...context });
     return `${found.name} ${formatIp(found.address)}`;
   };
 
@@ -167,16 +168,27 @@ describe('selectInterface() beside the overlay', () => {
     expect(select({ patterns: [/^(cni0|flannel.*|eth0)$/] }, [flannel, cni0, nic])).toBe('eth0 172.16.15.10');
   });
 
-  test('selectInterface() refuses what is named and belongs to the overlay, and says which network it is', () => {
+  test('selectInterface() takes no address of pods even when nobody knows the subnet any more', () => {
+    const docker0 = link('docker0', 7, address('10.244.5.1'));
+    const patterns = [/^10\./, /^172\.16\./];
+    expect(select({ patterns }, [docker0, nic], { subnets: [] })).toBe('eth0 172.16.15.10');
+    const veth = link('veth1a2b', 3, address('10.244.5.1'));
+    expect(select({ patterns }, [veth, nic], { subnets: [] })).toBe('eth0 172.16.15.10');
+  });
+
+  test('selectInterface() refuses what is named and belongs to pods, and says why', () => {
     expect(() => select({ names: ['cni0'] }, [nic, cni0])).toThrow('-iface=cni0: cni0 belongs to the overlay itself');
     expect(() => select({ names: ['10.244.5.1'] }, [nic, cni0])).toThrow(
-      "-iface=10.244.5.1: 10.244.5.1 is inside the overlay's network 10.244.0.0/16: nodes need addresses outside it",
+      "-iface=10.244.5.1: 10.244.5.1 is inside 10.244.5.0/24, this node's subnet of pods",
     );
-    const inside = link('eth0', 2, address('10.244.9.9'), address('172.16.15.10'));
-    expect(select({}, [inside])).toBe('eth0 172.16.15.10');
-    expect(() => select({}, [link('eth0', 2, address('10.244.9.9'))])).toThrow(
-      "default route: 10.244.9.9 is inside the overlay's network",
-    );
+  });
+
+  test('selectInterface() takes an address inside the network where the node has no other one', () => {
+    const inside = link('eth0', 2, address('10.244.9.9'));
+    expect(select({}, [link('eth0', 2, address('10.244.9.9'), address('172.16.15.10'))])).toBe('eth0 172.16.15.10');
+    for (const options of [{}, { names: ['eth0'] }, { names: ['10.244.9.9', 'eth1'] }, { patterns: [/^10\./] }]) {
+      expect(select(options, [inside])).toBe('eth0 10.244.9.9');
+    }
   });
 
   test('selectInterface() takes a container bridge by a pattern only when nothing else matches', () => {

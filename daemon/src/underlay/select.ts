@@ -66,8 +66,10 @@ export interface NodeFacts {
 
 /** What else decides: what the overlay has on this node, and what the node used before. */
 export interface SelectionContext {
-  /** The overlay's own networks: an address inside one belongs to a pod, a bridge of pods or the overlay's device. */
+  /** Of pods: an address inside one comes last, since it is more likely a bridge's than the node's own. */
   readonly networks: readonly Prefix[];
+  /** This node's subnets of pods, now or before: an address inside one is never the node's. */
+  readonly subnets: readonly Prefix[];
   /** Used until now: kept when the same flag allows it, so that addresses that have come since change nothing. */
   readonly previous?: Ip | undefined;
 }
@@ -81,15 +83,14 @@ export function selectInterface(
 ): ExternalInterface {
   const reasons: string[] = [];
   const criteria = criteriaOf(options, mode, withoutOverlay(facts, context));
-  // A container bridge can come at any time: it counts when a pattern finds nothing else.
-  for (const among of ['interfaces', 'container bridges'] as const) {
+  for (const among of ['likely', 'unlikely'] as const) {
     for (const { flag, find } of criteria) {
       const matches = find(among);
       const choices =
         typeof matches === 'string' ? [matches] : matches.map((match) => usable(match, options, mode, context));
       const fit = choices.filter((choice) => typeof choice !== 'string');
       if (fit.length > 0) return fit.find(({ address }) => address === context.previous) ?? fit[0]!;
-      if (among === 'interfaces') reasons.push(`${flag}: ${choices[0]}`);
+      if (among === 'likely') reasons.push(`${flag}: ${choices[0]}`);
     }
   }
   throw new DaemonError('NO_INTERFACE', `Found no interface for the traffic between nodes (${reasons.join('; ')})`);
@@ -116,31 +117,46 @@ const OVERLAY_DEVICE = /^(?:flannel[\d.-].*|cni0)$/;
 const CONTAINER_BRIDGE =
   /^(?:docker\d+|docker_gwbridge|br-[\da-f]{12}|(?:cni-)?podman\d+|nerdctl\d+|virbr\d+|lxcbr\d+|lxdbr\d+|kube-ipvs0|nodelocaldns)$/;
 
-type Links = readonly Candidate[];
+interface CandidateAddress extends AddressFacts {
+  /** Inside the network of pods, where an address of the node is possible but unlikely. */
+  readonly inNetwork: boolean;
+}
 
-/** A link, and why some of it is no candidate. */
 interface Candidate extends LinkFacts {
   readonly overlayDevice: boolean;
-  /** Addresses that belong to the overlay, with the network they are in; they are left out of `addresses`. */
-  readonly inside: readonly { readonly address: Ip; readonly network: string }[];
+  readonly containerBridge: boolean;
+  readonly addresses: readonly CandidateAddress[];
+  /** Addresses of pods and their bridge, which are left out of `addresses`. */
+  readonly ofPods: readonly { readonly address: Ip; readonly subnet: Prefix }[];
 }
 
 interface Candidates {
   readonly facts: NodeFacts;
-  readonly links: Links;
+  readonly links: readonly Candidate[];
 }
 
-function withoutOverlay(facts: NodeFacts, { networks }: SelectionContext): Candidates {
+function withoutOverlay(facts: NodeFacts, { networks, subnets }: SelectionContext): Candidates {
   const links = facts.links.map((link): Candidate => {
-    const inside = link.addresses.flatMap(({ address }) => {
-      const network = networks.find((candidate) => prefixContains(candidate, address));
-      return network === undefined ? [] : [{ address, network: formatPrefix(network) }];
+    const ofPods = link.addresses.flatMap(({ address }) => {
+      const subnet = subnets.find((candidate) => prefixContains(candidate, address));
+      return subnet === undefined ? [] : [{ address, subnet }];
     });
-    const outside = link.addresses.filter(({ address }) => !inside.some((other) => other.address === address));
-    return { ...link, addresses: outside, inside, overlayDevice: OVERLAY_DEVICE.test(link.name) };
+    const addresses = link.addresses
+      .filter(({ address }) => !ofPods.some((other) => other.address === address))
+      .map((entry) => ({ ...entry, inNetwork: networks.some((network) => prefixContains(network, entry.address)) }));
+    return {
+      ...link,
+      addresses,
+      ofPods,
+      overlayDevice: OVERLAY_DEVICE.test(link.name),
+      containerBridge: CONTAINER_BRIDGE.test(link.name),
+    };
   });
   return { facts, links };
 }
+
+/** What a pattern matches although it is hardly meant can come at any time: it counts when nothing else matches any flag. */
+type Among = 'likely' | 'unlikely';
 
 interface Match {
   readonly link: Candidate;
@@ -152,7 +168,7 @@ interface Criterion {
   /** As the user wrote it. */
   readonly flag: string;
   /** Matches, best first, or the reason why there is none. */
-  readonly find: (among: 'interfaces' | 'container bridges') => readonly Match[] | string;
+  readonly find: (among: Among) => readonly Match[] | string;
 }
 
 /** The ways to find it, in flannel's order. */
@@ -183,8 +199,8 @@ function byName(name: string, candidates: Candidates): Match[] | string {
 
 function byAddress(address: Ip, { links }: Candidates): Match[] | string {
   for (const link of links) {
-    const inside = link.inside.find((other) => other.address === address);
-    if (inside !== undefined) return isInside(inside);
+    const ofPods = link.ofPods.find((other) => other.address === address);
+    if (ofPods !== undefined) return isOfPods(ofPods);
     const found = link.addresses.find((other) => other.address === address);
     if (found?.tentative) return 'the kernel still checks whether another host has it';
     if (found !== undefined) return [{ link, address }];
@@ -193,23 +209,23 @@ function byAddress(address: Ip, { links }: Candidates): Match[] | string {
 }
 
 /** First the addresses of all interfaces, then their names, then the addresses of the other family. */
-function byPattern(
-  pattern: RegExp,
-  mode: OuterMode,
-  candidates: Candidates,
-  among: 'interfaces' | 'container bridges',
-): Match[] | string {
-  const links = candidates.links.filter(
-    ({ name, overlayDevice }) => !overlayDevice && CONTAINER_BRIDGE.test(name) === (among === 'container bridges'),
-  );
+function byPattern(pattern: RegExp, mode: OuterMode, candidates: Candidates, among: Among): Match[] | string {
+  const links = candidates.links.filter(({ overlayDevice }) => !overlayDevice);
+  const isMeant = (unlikely: boolean) => unlikely === (among === 'unlikely');
   const byAddresses = (family: OuterMode): Match[] =>
     links.flatMap((link) =>
       preferred(link, family)
-        .filter((address) => pattern.test(formatIp(address)))
-        .map((address) => ({ link, address })),
+        .filter(
+          ({ address, inNetwork }) => isMeant(link.containerBridge || inNetwork) && pattern.test(formatIp(address)),
+        )
+        .map(({ address }) => ({ link, address })),
     );
-  const named = links.filter(({ name }) => pattern.test(name)).map((link) => ({ link }));
-  const matches = [...byAddresses(mode), ...named, ...byAddresses(mode === 'ipv4' ? 'ipv6' : 'ipv4')];
+  const named = links.filter((link) => isMeant(link.containerBridge) && pattern.test(link.name));
+  const matches = [
+    ...byAddresses(mode),
+    ...named.map((link) => ({ link })),
+    ...byAddresses(mode === 'ipv4' ? 'ipv6' : 'ipv4'),
+  ];
   return matches.length > 0 ? matches : 'no address or name of an interface matches';
 }
 
@@ -233,7 +249,8 @@ function usable(
   { previous }: SelectionContext,
 ): ExternalInterface | string {
   if (link.overlayDevice) return `${link.name} belongs to the overlay itself`;
-  const [ipv4, ipv6] = [preferred(link, 'ipv4') as Ipv4[], preferred(link, 'ipv6') as Ipv6[]];
+  const ipv4 = preferred(link, 'ipv4').map(({ address }) => address as Ipv4);
+  const ipv6 = preferred(link, 'ipv6').map(({ address }) => address as Ipv6);
   const wanted = address !== undefined && isIpv6(address) === (mode === 'ipv6') ? address : undefined;
   const all = mode === 'ipv4' ? ipv4 : ipv6;
   const chosen = wanted ?? all.find((candidate) => candidate === previous) ?? all[0];
@@ -253,30 +270,31 @@ function usable(
   };
 }
 
-function noAddress({ name, inside }: Candidate, mode: OuterMode): string {
-  const taken = inside.find(({ address }) => isIpv6(address) === (mode === 'ipv6'));
-  if (taken !== undefined) return isInside(taken);
+function noAddress({ name, ofPods }: Candidate, mode: OuterMode): string {
+  const taken = ofPods.find(({ address }) => isIpv6(address) === (mode === 'ipv6'));
+  if (taken !== undefined) return isOfPods(taken);
   return `interface ${name} has no usable ${mode === 'ipv4' ? 'IPv4' : 'IPv6'} address`;
 }
 
-function isInside({ address, network }: Candidate['inside'][number]): string {
-  return `${formatIp(address)} is inside the overlay's network ${network}: nodes need addresses outside it`;
+function isOfPods({ address, subnet }: Candidate['ofPods'][number]): string {
+  return `${formatIp(address)} is inside ${formatPrefix(subnet)}, this node's subnet of pods`;
 }
 
 /**
- * Usable addresses, best first: global before link-local, permanent before dynamic; else in the kernel's order. flannel's order
- * but for secondary addresses, which come last among the global ones: they may move to another node.
+ * Usable addresses, best first: outside the network of pods, global before link-local, permanent before dynamic; else in the
+ * kernel's order. flannel's order but for the first and for secondary addresses, which come last among the global ones: they may
+ * move to another node.
  */
-function preferred(link: LinkFacts, family: OuterMode): Ip[] {
-  const rank = ({ address, permanent, temporary, secondary }: AddressFacts) =>
+function preferred(link: Candidate, family: OuterMode): CandidateAddress[] {
+  const rank = ({ address, inNetwork, permanent, temporary, secondary }: CandidateAddress) =>
+    (inNetwork ? 16 : 0) +
     (!isIpv6(address) && isLinkLocal(address) ? 8 : 0) +
     (secondary ? 4 : 0) +
     (temporary ? 2 : 0) +
     (permanent ? 0 : 1);
   return link.addresses
     .filter(({ address, unfit }) => !unfit && isIpv6(address) === (family === 'ipv6') && !isOfThisHost(address))
-    .sort((a, b) => rank(a) - rank(b))
-    .map(({ address }) => address);
+    .sort((a, b) => rank(a) - rank(b));
 }
 
 /** Or, for link-local ones of IPv6, of this link: without its name they are no address to send to. */

@@ -25,6 +25,7 @@ const search = {
   options: { names: [], patterns: [] },
   mode: 'ipv4' as const,
   networks: [parsePrefix('10.244.0.0/16')],
+  subnets: [parsePrefix('10.244.1.0/24')],
 };
 const address = parseIp('10.0.0.1', 4);
 const current: ExternalInterface = { name: 'eth0', index: 2, mtu: 1500, address, publicIp: address };
