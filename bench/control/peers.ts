@@ -1,0 +1,158 @@
+/** One node, and peers that exist in etcd only. */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { ControlLab, type ControlNode, LARGE_NETWORK, leaseOf, type Phantom, phantom, untilTrue } from './lab.ts';
+import { type Contender, record, type Samples } from './samples.ts';
+import { type Arrival, now, startReceiver, startSender } from './stream.ts';
+
+const OUTAGE_MS = 5000;
+const RENEWALS = 1000;
+
+export async function measurePeers(
+  { program }: Contender,
+  leases: number,
+  changes: number,
+  samples: Samples,
+): Promise<void> {
+  const lab = await ControlLab.create(LARGE_NETWORK);
+  try {
+    const peers = Array.from({ length: leases }, (_, i) => phantom(i));
+    await lab.etcd.put(peers.map(leaseOf));
+    const node = lab.addNode(program);
+    const what = (text: string) => `${leases.toLocaleString('en')} leases: ${text}`;
+    record(samples, what('start to all peers in place'), 'ms', await untilAllInPlace(lab, node, peers));
+    await sleep(3000); // it lets go of what only the start needed
+    record(samples, what('resident memory'), 'MB', node.residentBytes / 1e6);
+    const times = await measureChanges(lab, node, peers[0]!, changes);
+    record(samples, what('a peer moves, until packets follow (p50)'), 'ms', percentile(times, 50));
+    record(samples, what('a peer moves, until packets follow (p99)'), 'ms', percentile(times, 99));
+    if (leases === RENEWALS) {
+      const cpu = await measureRenewals(lab, node, peers);
+      record(samples, what('CPU time for a renewal by each'), 'ms', cpu * 1000);
+    }
+    record(
+      samples,
+      what('etcd is back, until a change of a peer is followed'),
+      'ms',
+      await measureOutage(lab, node, peers[0]!),
+    );
+    record(samples, what('resident memory at the end'), 'MB', node.residentBytes / 1e6);
+  } finally {
+    await lab.destroy();
+  }
+}
+
+async function untilAllInPlace(lab: ControlLab, node: ControlNode, peers: readonly Phantom[]): Promise<number> {
+  const missing = new Set(peers.map(({ inside }) => inside));
+  let last = 0;
+  const receiver = startReceiver(lab.vpc, ['0.0.0.0'], ({ ms, inside }) => {
+    if (missing.delete(inside)) last = ms;
+  });
+  const sender = startSender(
+    node.netns,
+    20,
+    peers.map(({ inside }) => inside),
+  );
+  try {
+    await sleep(500); // both listen and send
+    const start = now();
+    node.start();
+    const done = () => missing.size === 0 || !node.isRunning;
+    await untilTrue(done, () => `${missing.size} of ${peers.length} peers in place: ${node.log}`, 180_000);
+    if (missing.size > 0) throw new Error(`flanneld ended: ${node.log}`);
+    return last - start;
+  } finally {
+    sender.kill();
+    receiver.kill();
+  }
+}
+
+/** A peer that moves between two addresses; packets go to it every millisecond. */
+class MovingPeer {
+  private readonly arrivals: Arrival[] = [];
+  private readonly places: readonly [Phantom, Phantom];
+  private readonly children;
+  private moves = 0;
+
+  constructor(
+    private readonly lab: ControlLab,
+    private readonly node: ControlNode,
+    peer: Phantom,
+  ) {
+    this.places = [
+      { ...peer, publicAddress: '100.65.0.1' },
+      { ...peer, publicAddress: '100.65.0.2' },
+    ];
+    const addresses = this.places.map(({ publicAddress }) => publicAddress);
+    this.children = [
+      startReceiver(lab.vpc, addresses, (arrival) => this.arrivals.push(arrival)),
+      startSender(node.netns, 1, [peer.inside]),
+    ];
+  }
+
+  /** Milliseconds from before the change in etcd until a packet arrives at the new address. */
+  async move(): Promise<number> {
+    const place = this.places[this.moves++ % 2]!;
+    const seen = this.arrivals.length;
+    const start = now();
+    await this.lab.etcd.put([leaseOf(place)]);
+    const found = () => this.arrivals.slice(seen).find(({ at }) => at === place.publicAddress);
+    await untilTrue(
+      () => found() !== undefined,
+      () => `a packet at ${place.publicAddress}: ${this.node.log}`,
+    );
+    return found()!.ms - start;
+  }
+
+  stop(): void {
+    for (const child of this.children) child.kill();
+  }
+}
+
+async function measureChanges(lab: ControlLab, node: ControlNode, peer: Phantom, count: number): Promise<number[]> {
+  const moving = new MovingPeer(lab, node, peer);
+  try {
+    await sleep(500);
+    await moving.move(); // the first one may find the receiver not listening yet
+    const times: number[] = [];
+    for (let i = 0; i < count; i++) {
+      times.push(await moving.move());
+      await sleep(20);
+    }
+    return times;
+  } finally {
+    moving.stop();
+  }
+}
+
+/** From the moment at which etcd answers again. */
+async function measureOutage(lab: ControlLab, node: ControlNode, peer: Phantom): Promise<number> {
+  const moving = new MovingPeer(lab, node, peer);
+  try {
+    await sleep(500);
+    await moving.move();
+    await lab.etcd.stop();
+    await sleep(OUTAGE_MS);
+    await lab.etcd.start();
+    return await moving.move();
+  } finally {
+    moving.stop();
+  }
+}
+
+/** CPU seconds of the daemon while every peer renews once, over ten seconds. */
+async function measureRenewals(lab: ControlLab, node: ControlNode, peers: readonly Phantom[]): Promise<number> {
+  const before = node.cpuSeconds;
+  const start = now();
+  for (const [i, peer] of peers.entries()) {
+    await lab.etcd.put([leaseOf(peer)]);
+    const ahead = start + (i * 10_000) / peers.length - now();
+    if (ahead > 0) await sleep(ahead);
+  }
+  await sleep(500);
+  return node.cpuSeconds - before;
+}
+
+export function percentile(values: readonly number[], percent: number): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  return sorted[Math.min(sorted.length - 1, Math.ceil((sorted.length * percent) / 100) - 1)]!;
+}

@@ -1,0 +1,376 @@
+import type { Section, TestName } from './comparison.ts';
+
+/** Of one file, so that rows stay readable. */
+const inFile =
+  (file: string) =>
+  (title: string): TestName => ({ file, title });
+
+const flanneld = inFile('tests/integration/flanneld.test.ts');
+const engines = inFile('tests/integration/flanneld-engine.test.ts');
+const control = inFile('tests/integration/control.test.ts');
+const etcd = inFile('tests/integration/subnet-etcd.test.ts');
+const allocate = inFile('daemon/src/subnet/allocate.test.ts');
+const table = inFile('daemon/src/subnet/table.test.ts');
+const udp = inFile('daemon/src/backend/udp.test.ts');
+const options = inFile('daemon/src/options.test.ts');
+const config = inFile('packages/flannel/src/network-config.test.ts');
+const lease = inFile('packages/flannel/src/lease.test.ts');
+const subnetEnv = inFile('packages/flannel/src/subnet-env.test.ts');
+const reference = inFile('daemon/src/datapath/tun/engine/reference/forwarder.test.ts');
+const forward = inFile('daemon/src/datapath/tun/engine/forward.test.ts');
+const packet = inFile('daemon/src/datapath/tun/engine/packet.test.ts');
+const routes = inFile('daemon/src/datapath/tun/engine/peers.test.ts');
+const interop = inFile('tests/interop/udp.test.ts');
+const masquerade = inFile('tests/integration/masquerade.test.ts');
+const underlay6 = inFile('tests/integration/flanneld-ipv6-underlay.test.ts');
+
+export const SECTIONS: readonly Section[] = [
+  {
+    title: 'Leases in etcd',
+    rows: [
+      {
+        situation: 'Two nodes choose the same free subnet at the same moment',
+        flannel:
+          'the loser ends with "subnet already exists": its retries look for an error that this path never gives',
+        source: 'measured with v0.28.10: of 25 daemons into 31 free subnets 5 exited; pkg/subnet/etcd/local_manager.go',
+        ours: 'the loser chooses again; 25 at once into 31 all get one',
+        tests: [
+          control('25 nodes that start at once where only 31 subnets exist get one each, and none fails'),
+          etcd('join() leaves no etcd lease behind when it lost a race'),
+        ],
+      },
+      {
+        situation: 'A node renews a lease that another node got meanwhile',
+        flannel: 'puts its own value over it without looking, and both send as that subnet',
+        source: '#1289, #1129, #805, #813; updateSubnet in pkg/subnet/etcd/registry.go',
+        ours: 'compares before it writes, and ends with a message that names the other node',
+        tests: [
+          etcd('hold() does not write over a key that another node got meanwhile'),
+          flanneld('a subnet taken by another node ends the daemon with 1 and a clear message'),
+        ],
+      },
+      {
+        situation: 'etcd is away when the watch on the own lease ends',
+        flannel: 'never renews again; the lease ends within 24 hours and the node is lost to its peers',
+        source: '#621, #904; CompleteLease by its source',
+        ours: 'goes on when etcd is back, also after an outage longer than the lease',
+        tests: [etcd('hold() goes on after an outage that was longer than the lease')],
+      },
+      {
+        situation: 'The own lease is deleted',
+        flannel: 'ends with exit code 0, which most supervisors take for a wish',
+        source: '#1240; "Lease has been revoked. Shutting down daemon."',
+        ours: 'takes the same subnet again; packets flow',
+        tests: [flanneld('the same subnet is taken again after its lease was deleted')],
+      },
+      {
+        situation: 'A subnet is reserved for a node by a key without an end',
+        flannel: 'the first start of the node turns it into a lease of 24 hours',
+        source: '#1329',
+        ours: 'stays a reservation',
+        tests: [etcd('join() keeps a reservation without an end')],
+      },
+      {
+        situation: 'A peer keeps its subnet and gets another public address, unseen because the watch was away',
+        flannel: 'compares snapshots by subnet alone and goes on sending to the old address',
+        source: 'pkg/lease/lease.go by its source; #408, #1052',
+        ours: 'sends to the new address',
+        tests: [
+          flanneld('traffic goes on without etcd, and what changed meanwhile is taken up when it is back'),
+          table('apply() says what a snapshot and later changes add, change and remove'),
+        ],
+      },
+      {
+        situation: 'A second list of all leases comes, after a compaction',
+        flannel: 'takes its own subnet for removed and deletes what belongs to it, with retries of minutes',
+        source: 'LeaseWatcher.Reset in pkg/lease/lease.go by its source',
+        ours: 'the own lease is no peer; what is gone is removed once',
+        tests: [
+          etcd('peers() lists anew when the revision to resume at was compacted, and tells what is gone'),
+          udp('desired() lets no lease take the own subnet, and reaches nobody at the own address or at none'),
+        ],
+      },
+      {
+        situation: 'The watch on the leases cannot be started, or its stream breaks',
+        flannel: 'the node stays up without peers for ever, if it happens at the start',
+        source: 'WatchLeases by its source; #2171, #1830',
+        ours: 'lists and watches again, and takes up what was missed',
+        tests: [etcd('peers() resumes after an outage with what was missed')],
+      },
+      {
+        situation: 'A stream of etcd goes silent without an end',
+        flannel: 'waits',
+        source: 'no keepalive on the watch by its source',
+        ours: 'gives the stream up and follows again; lists now and then besides',
+        tests: [
+          etcd('peers() gives up a stream that went silent, and follows again'),
+          etcd('peers() repairs a lost event by listing now and then'),
+        ],
+      },
+      {
+        situation: 'etcd comes back empty',
+        flannel: 'leases are gone until each node renews, up to 23 hours later',
+        source: 'renewal at the end minus a margin of an hour, by its source',
+        ours: 'the nodes that live put their leases there again',
+        tests: [etcd('a store that was lost is filled again by the nodes that live')],
+      },
+      {
+        situation: 'Two nodes with IPv6 alone',
+        flannel:
+          'both have the public address 0.0.0.0 and share one lease; the search for a free subnet can loop for ever',
+        source: 'AcquireLease and allocateSubnet by their source',
+        ours: 'are told apart by their IPv6 address, each with a subnet of its own',
+        tests: [
+          allocate('allocateSubnet() reuses the lease of the same IPv6 address, of two the one used last'),
+          lease('of %o and %o is %s'),
+          underlay6('release gives back the own lease alone'),
+        ],
+      },
+      {
+        situation: 'IPv6 is turned on in a network with leases of IPv4 alone',
+        flannel: 'panics on the old leases',
+        source: 'k3s #10726; Overlaps of a nil address by its source',
+        ours: 'each node keeps its IPv4 subnet and gets one of IPv6',
+        tests: [allocate('allocateSubnet() leaves a node its subnet when IPv6 is turned on, or off')],
+      },
+      {
+        situation: 'The network config says SubnetMin behind SubnetMax',
+        flannel: 'does not look',
+        source: 'pkg/subnet/config.go by its source',
+        ours: 'refuses it with both values',
+        tests: [config('parseNetworkConfig() refuses %j: %s')],
+      },
+      {
+        situation: '1,000 leases exist when a node starts',
+        flannel: 'asks etcd once for each of them (LeaseTimeToLive)',
+        source: 'pkg/subnet/etcd/registry.go by its source',
+        ours: 'lists them in pages; every peer is in place, by its own address',
+        tests: [control('a node that starts where 1,000 leases exist sends to each peer by its own address')],
+      },
+    ],
+  },
+  {
+    title: 'Packets of the udp backend',
+    rows: [
+      {
+        situation: 'flannel0 is deleted or set down',
+        flannel: 'never heals',
+        source: 'measured with v0.28.10; #869, #1070, #1434',
+        ours: 'is made again within seconds, in the same process',
+        tests: [flanneld('a deleted flannel0 is made again'), flanneld('flannel0 set down is set up again')],
+      },
+      {
+        situation: 'The link of the underlay flaps, or the network service restarts',
+        flannel: 'routes are gone and stay so',
+        source: 'measured with v0.28.10; #1759, #1348',
+        ours: 'routes come back',
+        tests: [
+          flanneld('a flap of the underlay is survived'),
+          flanneld('an address of the underlay that goes and comes is survived'),
+        ],
+      },
+      {
+        situation: 'The route of the network is removed or replaced',
+        flannel: 'is not looked at',
+        source: '"Flannel doesn\'t monitor the state of host network", #869',
+        ours: 'is put right',
+        tests: [flanneld('a removed route comes back'), flanneld('a route changed by somebody is put right')],
+      },
+      {
+        situation: 'Routes of an earlier life exist at the start',
+        flannel: 'stay',
+        source: '#2554',
+        ours: 'those with our protocol number inside of the network are removed',
+        tests: [flanneld('a stale route of ours is removed at the start')],
+      },
+      {
+        situation: 'A datagram comes from a host that is no node',
+        flannel: 'is taken for a packet of a pod',
+        source: 'proxy_amd64.c by its source; compare #961',
+        ours: "is dropped, and counted; so is a source that is not inside of the sender's subnets",
+        tests: [
+          forward('drops what comes from no peer'),
+          forward("drops a source outside of the sender's subnets"),
+          reference('drops datagrams of strangers, spoofed sources and short ones'),
+        ],
+      },
+      {
+        situation: 'A packet has no hops left',
+        flannel: 'is dropped in silence ("TODO")',
+        source: 'proxy_amd64.c',
+        ours: 'its sender gets "time exceeded", so traceroute works',
+        tests: [
+          interop('counts two hops between the nodes, as flannel does, and tells the sender where flannel is silent'),
+          reference('answers an expired TTL to the peer that has the source'),
+        ],
+      },
+      {
+        situation: 'One subnet lies inside of another',
+        flannel: 'the first match counts, in an order that changes with traffic',
+        source: 'find_route in proxy_amd64.c by its source',
+        ours: 'the longest prefix counts',
+        tests: [routes('lookup() takes the longest prefix'), routes('lookup() agrees with a look at every row')],
+      },
+      {
+        situation: 'A datagram is larger than the buffer',
+        flannel: 'is cut off and delivered',
+        source: 'proxy_amd64.c by its source',
+        ours: 'is dropped, and counted',
+        tests: [reference('drops a datagram larger than the buffer')],
+      },
+      {
+        situation: 'An IPv6 packet enters a device of IPv4',
+        flannel: 'is read as IPv4',
+        source: 'proxy_amd64.c by its source',
+        ours: 'is refused',
+        tests: [
+          packet('refuses IPv6 and nonsense versions'),
+          forward('drops an IPv6 packet before it looks for a route'),
+        ],
+      },
+      {
+        situation: 'Routes change while packets come without a pause',
+        flannel: 'the change waits until there is a pause',
+        source: 'a comment in proxy_amd64.c says so',
+        ours: 'is taken over between two packets',
+        tests: [reference('takes new routes over between two packets of a full queue')],
+      },
+      {
+        situation: 'The thread that moves packets dies or hangs',
+        flannel: 'the process lives on and says that it is well',
+        source: 'pkg/backend/udp by its source',
+        ours: 'starts it again; if it cannot be stopped the process ends with 1 for its supervisor',
+        tests: [
+          engines('an engine that dies makes the node unready and is started again, each time'),
+          engines(
+            'whose thread of the %s engine is stuck makes the node unready, and ends with 1 for its supervisor to start it again',
+          ),
+        ],
+      },
+      {
+        situation: 'Another device has the name flannel0',
+        flannel: 'takes the next number, and replaces routes',
+        source: 'pkg/backend/udp by its source',
+        ours: 'the device is left alone',
+        tests: [flanneld('a device of another kind that has the name is left alone')],
+      },
+    ],
+  },
+  {
+    title: 'The firewall',
+    rows: [
+      {
+        situation: 'A client outside reaches a pod of another node through this one, in nftables mode',
+        flannel: 'a rule with the wrong sense makes the last one dead: the client is not masqueraded',
+        source: 'pkg/trafficmngr/nftables by its source; the iptables form is right',
+        ours: 'nftables do what the iptables rules say',
+        tests: [masquerade('a client outside is seen by a pod of another node with the address of this node')],
+      },
+      {
+        situation: 'Somebody flushes the rules',
+        flannel: 'in nftables mode they stay away',
+        source: 'no resync in pkg/trafficmngr/nftables by its source',
+        ours: 'they come back',
+        tests: [
+          flanneld('-ip-masq sets rules, and sets them again when somebody flushes them'),
+          masquerade('rules that were deleted are there again after ensureRules()'),
+        ],
+      },
+    ],
+  },
+  {
+    title: 'Start, health and end',
+    rows: [
+      {
+        situation: 'A flag is misspelt',
+        flannel: 'prints its usage and exits with 0',
+        source: 'measured with v0.28.10',
+        ours: 'exits with 2 and names the flag',
+        tests: [flanneld('exit codes: 2 for wrong usage, 0 for --help and --version')],
+      },
+      {
+        situation: 'An etcd with TLS, and no client certificate',
+        flannel: 'ignores the authority unless a client certificate is given',
+        source: 'pkg/subnet/etcd/registry.go by its source',
+        ours: 'the authority alone is enough',
+        tests: [
+          flanneld('it speaks TLS with etcd, by a client certificate or with the authority alone'),
+          options('parseOptions() allows a certificate authority without a client certificate'),
+        ],
+      },
+      {
+        situation: 'Something breaks after the start',
+        flannel: '/readyz says "ready" for ever after the first time',
+        source: 'main.go by its source',
+        ours: '/readyz says what is wrong, and is ready again afterwards',
+        tests: [flanneld('a node whose interface is down is not ready, and is again when it is up')],
+      },
+      {
+        situation: 'subnet.env is removed or changed',
+        flannel: 'is written once; pods cannot start any more',
+        source: '#2253, #2232',
+        ours: 'is written again',
+        tests: [
+          inFile('daemon/src/operate/subnet-file.test.ts')(
+            'keepSubnetFile() writes the file again when it is removed or changed, and reports trouble',
+          ),
+        ],
+      },
+      {
+        situation: 'An operator wants figures',
+        flannel: 'has no metrics',
+        source: 'main.go by its source',
+        ours: '/metrics',
+        tests: [flanneld('/metrics counts packets, and tells that the daemon takes no more than 80 MB')],
+      },
+      {
+        situation: 'A node leaves for good',
+        flannel: 'has no command for it; rules, routes and the lease stay',
+        source: '#886, #739, #820, #2063',
+        ours: '"flanneld release" gives the lease back, "flanneld cleanup" removes the rest',
+        tests: [flanneld('release gives back the lease, cleanup removes what is left')],
+      },
+      {
+        situation: 'A second flanneld starts on the same port',
+        flannel: 'ends with the error of the system call',
+        source: 'pkg/backend/udp by its source',
+        ours: 'ends with a sentence that asks whether another flanneld runs',
+        tests: [flanneld('a second flanneld on the same port fails with a hint')],
+      },
+    ],
+  },
+  {
+    title: 'The CNI plugin',
+    rows: [
+      {
+        situation: 'subnet.env has a line without "="',
+        flannel: 'panics',
+        source: 'flannel-io/cni-plugin, flannel.go by its source',
+        ours: 'an error that names the line',
+        tests: [subnetEnv('parseSubnetEnv() refuses %j')],
+      },
+      {
+        situation: 'Two interfaces of one container',
+        flannel: 'share one state file: the second overwrites the first, and one address leaks',
+        source: 'flannel-io/cni-plugin by its source; multus',
+        ours: 'come and go on their own',
+        tests: [
+          inFile('tests/integration/cni-conflicts.test.ts')(
+            '#28 two interfaces of one container come and go on their own',
+          ),
+        ],
+      },
+      {
+        situation: 'CHECK, GC and STATUS',
+        flannel: 'CHECK always says yes; the others are missing',
+        source: 'flannel-io/cni-plugin by its source; #2264, #1416, k3s #5885',
+        ours: 'CHECK compares, GC takes back what the runtime does not name, STATUS says why an ADD would fail',
+        tests: [
+          inFile('tests/integration/cni-check.test.ts')('#48 CHECK misses %s'),
+          inFile('tests/integration/cni-check.test.ts')('#49 GC takes back what the runtime does not name'),
+          inFile('tests/integration/cni-check.test.ts')('#50 STATUS is well, or says why an ADD would fail'),
+        ],
+      },
+    ],
+  },
+];
