@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { podPool } from '@flannel-ts/flannel/addressing';
 import { formatPrefix } from '@flannel-ts/inet/prefix';
 import { parseSettings, SETTING_KEYS } from './settings.ts';
 
@@ -38,8 +39,8 @@ describe('parseSettings() with defaults', () => {
       mtu: 1500,
     });
     expect(formatPrefix(result.vpc)).toBe('10.64.0.0/19');
-    expect(formatPrefix(result.network.network)).toBe('10.244.0.0/16');
-    expect(result.network.subnetLength).toBe(24);
+    expect(formatPrefix(podPool(result.network).network)).toBe('10.244.0.0/16');
+    expect(podPool(result.network).subnetLength).toBe(24);
     expect(result.network.backend).toEqual({ type: 'udp', port: 8285 });
   });
 });

@@ -2,6 +2,7 @@
 import { formatLeaseSubnets, type Lease } from '@flannel-ts/flannel/lease';
 import type { NetworkConfig } from '@flannel-ts/flannel/network-config';
 import { formatSubnetEnv, subnetEnvOf } from '@flannel-ts/flannel/subnet-env';
+import { FAMILIES } from '@flannel-ts/inet/family';
 import { formatIp } from '@flannel-ts/inet/ip';
 import { formatPrefix, type Prefix } from '@flannel-ts/inet/prefix';
 import { readSysctl, writeSysctl } from '@flannel-ts/linux/sysctl';
@@ -83,7 +84,7 @@ async function join(settings: NetworkSettings, parts: NetworkParts, signal: Abor
   const previous = readPreviousSubnets(settings.subnetFile, log);
   const search = {
     options: settings.interface,
-    mode: backend.mode,
+    outer: backend.outerFamily,
     networks: networksOf(config),
     subnets: [previous?.subnet, previous?.ipv6Subnet].filter((subnet) => subnet !== undefined),
     previous: readLastAddress(settings.subnetFile),
@@ -96,8 +97,8 @@ async function join(settings: NetworkSettings, parts: NetworkParts, signal: Abor
       address: formatIp(external.address),
       ...(external.publicIp && { publicIp: formatIp(external.publicIp) }),
       ...(external.publicIpv6 && { publicIpv6: formatIp(external.publicIpv6) }),
-      ...(config.enableIpv4 && { network: formatPrefix(config.network) }),
-      ...(config.ipv6 && { ipv6Network: formatPrefix(config.ipv6.network) }),
+      ...(config.pools[4] && { network: formatPrefix(config.pools[4].network) }),
+      ...(config.pools[6] && { ipv6Network: formatPrefix(config.pools[6].network) }),
       backend: backend.type,
     },
     'Joining the network',
@@ -230,8 +231,8 @@ function underlayParts({ options }: InterfaceSearch, { readiness, log }: Network
 }
 
 /** What the overlay takes from the addresses there are. */
-function networksOf({ enableIpv4, network, ipv6 }: NetworkConfig): Prefix[] {
-  return [...(enableIpv4 ? [network] : []), ...(ipv6 ? [ipv6.network] : [])];
+function networksOf({ pools }: NetworkConfig): Prefix[] {
+  return FAMILIES.flatMap((family) => pools[family]?.network ?? []);
 }
 
 function rememberAddress({ subnetFile }: NetworkSettings, { address }: ExternalInterface, log: Logger): void {

@@ -2,8 +2,10 @@
  * docs/aws.md says what the program does. Its generated parts are written anew by
  * `UPDATE_DOCS=1 npx jest --selectProjects unit --testPathPatterns infra/aws/docs`.
  */
+
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { podPool } from '@flannel-ts/flannel/addressing';
 import { deployerStatements } from './deployer.ts';
 import { planRules } from './security.ts';
 import { drawComponents } from './testing/graph.ts';
@@ -32,7 +34,7 @@ describe('docs/aws.md', () => {
 
   test('has the rules of the security groups', () => {
     const { vpc, network } = committedSettings('prod');
-    expect([vpc.length, network.subnetLength]).toEqual([19, 24]);
+    expect([vpc.length, podPool(network).subnetLength]).toEqual([19, 24]);
     const rules = planRules({
       backend: network.backend,
       vpcCidr: '10.64.0.0/19',

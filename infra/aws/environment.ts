@@ -1,4 +1,5 @@
 /** The AWS environment: a VPC, etcd, and nodes that boot from the stack's bucket. What `local` is on one machine, in an account. */
+import { podPool } from '@flannel-ts/flannel/addressing';
 import { formatNetworkConfig } from '@flannel-ts/flannel/network-config';
 import { formatIp } from '@flannel-ts/inet/ip';
 import { formatPrefix } from '@flannel-ts/inet/prefix';
@@ -39,8 +40,8 @@ export function createAwsEnvironment(settings: CloudSettings, artifact: Artifact
   return {
     network: {
       vpcCidr: formatPrefix(vpc),
-      podCidr: formatPrefix(network.network),
-      subnetLength: network.subnetLength,
+      podCidr: formatPrefix(podPool(network).network),
+      subnetLength: podPool(network).subnetLength,
       backend: JSON.parse(formatNetworkConfig(network)).Backend,
     },
     nodes: made.nodes,
@@ -113,7 +114,7 @@ class AwsEnvironment extends pulumi.ComponentResource {
         vpcId,
         s3PrefixListId,
         vpcCidr: formatPrefix(vpc),
-        podCidr: formatPrefix(network.network),
+        podCidr: formatPrefix(podPool(network).network),
         backend: network.backend,
         internet: aws.nat !== 'none',
         endpoints: aws.vpcEndpoints,

@@ -1,4 +1,5 @@
 /** The local environment: network namespaces of this machine stand for the machines of a cloud. */
+import { podPool } from '@flannel-ts/flannel/addressing';
 import { formatNetworkConfig } from '@flannel-ts/flannel/network-config';
 import { formatPrefix } from '@flannel-ts/inet/prefix';
 import * as pulumi from '@pulumi/pulumi';
@@ -37,8 +38,8 @@ export function createLocalEnvironment(settings: LocalSettings, artifact: Artifa
   return {
     network: {
       vpcCidr: formatPrefix(settings.vpc),
-      podCidr: formatPrefix(network.network),
-      subnetLength: network.subnetLength,
+      podCidr: formatPrefix(podPool(network).network),
+      subnetLength: podPool(network).subnetLength,
       backend: JSON.parse(formatNetworkConfig(network)).Backend,
     },
     nodes: nodes.map(({ label, address, podSubnet }) => ({ name: label, address, podSubnet })),

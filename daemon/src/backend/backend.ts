@@ -2,8 +2,8 @@
  * A backend turns leases into what the node should look like: a pure function of this node and all leases. It opens nothing and
  * remembers nothing; state/ and a data path make true what it says. Types only: the backends are found by registry.ts.
  */
-import type { OuterMode } from '@flannel-ts/flannel/backend-config';
 import type { Lease, LeaseAttributes, LeaseSubnets } from '@flannel-ts/flannel/lease';
+import type { Family } from '@flannel-ts/inet/family';
 import type { Overlay } from '../datapath/datapath.ts';
 import type { DesiredState } from '../state/desired.ts';
 import type { ExternalInterface } from '../underlay/select.ts';
@@ -30,8 +30,8 @@ export interface Desired {
 
 export interface Backend {
   readonly type: string;
-  /** What nodes reach each other by. */
-  readonly mode: OuterMode;
+  /** The addresses that nodes reach each other by. */
+  readonly outerFamily: Family;
   /** What the lease of this node says to the others. */
   attributes(external: ExternalInterface): LeaseAttributes;
   /** What fits through the overlay; goes into subnet.env. */

@@ -107,9 +107,9 @@ describe('udp with IPv6', () => {
 
   test('desired() sends IPv6 only to those that say they carry it, and to nobody in the own subnet', () => {
     const leases = [
-      dualLease(2, 'fd00:0:0:2::/64', udpV6Data('ipv4')),
+      dualLease(2, 'fd00:0:0:2::/64', udpV6Data(4)),
       dualLease(3, 'fd00:0:0:3::/64'),
-      dualLease(4, 'fd00:0:0:1:8000::/65', udpV6Data('ipv4')),
+      dualLease(4, 'fd00:0:0:1:8000::/65', udpV6Data(4)),
       lease('10.5.5.0/24', '10.0.0.5'),
     ];
     const peers = backend.desired(dualNode, leases).overlay!.peers;

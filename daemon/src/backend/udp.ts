@@ -3,10 +3,11 @@
  * data path (pkg/backend/udp/udp_network_amd64.go). IPv6 is ours, inside and outside: flannel's has none, and a node of flannel's
  * gets none.
  */
-import { backendOverhead, type OuterMode, type UdpConfig } from '@flannel-ts/flannel/backend-config';
+import { backendOverhead, type UdpConfig } from '@flannel-ts/flannel/backend-config';
 import type { Lease, LeaseAttributes, NodeAddresses } from '@flannel-ts/flannel/lease';
-import { type NetworkConfig, outerMode } from '@flannel-ts/flannel/network-config';
-import { carriesIpv6, outerModeOf, udpV6Data } from '@flannel-ts/flannel/udp-data';
+import { type NetworkConfig, outerFamily } from '@flannel-ts/flannel/network-config';
+import { carriesIpv6, outerFamilyOf, udpV6Data } from '@flannel-ts/flannel/udp-data';
+import type { Family } from '@flannel-ts/inet/family';
 import type { Ip } from '@flannel-ts/inet/ip';
 import { comparePrefixes, prefixesOverlap } from '@flannel-ts/inet/prefix';
 import type { OverlayPeer } from '../datapath/datapath.ts';
@@ -18,13 +19,13 @@ import type { Backend, Desired, OwnNode } from './backend.ts';
 const MIN_IPV6_MTU = 1280;
 
 export function createUdpBackend(config: NetworkConfig, { port }: UdpConfig): Backend {
-  const mode = outerMode(config);
+  const outer = outerFamily(config);
   return {
     type: 'udp',
-    mode,
-    attributes: (external) => attributesOf(config, mode, external),
-    mtu: (external) => mtuOf(config, mode, external),
-    desired: (node, leases) => udpDesired(config, mode, port, node, leases),
+    outerFamily: outer,
+    attributes: (external) => attributesOf(config, outer, external),
+    mtu: (external) => mtuOf(config, outer, external),
+    desired: (node, leases) => udpDesired(config, outer, port, node, leases),
   };
 }
 
@@ -33,27 +34,27 @@ export function createUdpBackend(config: NetworkConfig, { port }: UdpConfig): Ba
  * that the network has, and of the one that nodes are reached by.
  */
 function attributesOf(
-  { enableIpv4, enableIpv6 }: NetworkConfig,
-  mode: OuterMode,
+  { pools }: NetworkConfig,
+  outer: Family,
   { publicIp, publicIpv6 }: ExternalInterface,
 ): LeaseAttributes {
   return {
-    ...((enableIpv4 || mode === 'ipv4') && publicIp !== undefined && { publicIp }),
-    ...(enableIpv6 && publicIpv6 !== undefined && { publicIpv6 }),
+    ...((pools[4] || outer === 4) && publicIp !== undefined && { publicIp }),
+    ...(pools[6] && publicIpv6 !== undefined && { publicIpv6 }),
     backendType: '',
-    ...(enableIpv6 && { backendV6Data: udpV6Data(mode) }),
+    ...(pools[6] && { backendV6Data: udpV6Data(outer) }),
   };
 }
 
-function mtuOf(config: NetworkConfig, mode: OuterMode, external: ExternalInterface): number {
-  const overhead = backendOverhead('udp', mode);
+function mtuOf(config: NetworkConfig, outer: Family, external: ExternalInterface): number {
+  const overhead = backendOverhead('udp', outer);
   const mtu = external.mtu - overhead;
   // The kernel takes IPv6 off a device whose MTU is smaller.
-  if (config.ipv6 && mtu < MIN_IPV6_MTU) {
+  if (config.pools[6] && mtu < MIN_IPV6_MTU) {
     throw new DaemonError(
       'INVALID_CONFIG',
       `The MTU ${external.mtu} of ${external.name} leaves ${mtu} bytes inside the overlay, IPv6 needs ${MIN_IPV6_MTU}: ` +
-        `set it to ${MIN_IPV6_MTU + overhead} or more${config.enableIpv4 ? ', or EnableIPv6 to false' : ''}`,
+        `set it to ${MIN_IPV6_MTU + overhead} or more${config.pools[4] ? ', or EnableIPv6 to false' : ''}`,
     );
   }
   return mtu;
@@ -61,18 +62,20 @@ function mtuOf(config: NetworkConfig, mode: OuterMode, external: ExternalInterfa
 
 function udpDesired(
   config: NetworkConfig,
-  mode: OuterMode,
+  outer: Family,
   port: UdpConfig['port'],
   node: OwnNode,
   leases: Iterable<Lease>,
 ): Desired {
-  const mtu = mtuOf(config, mode, node.external);
-  const { ipv6 } = config;
-  const address = config.enableIpv4 ? node.subnet?.base : undefined;
+  const mtu = mtuOf(config, outer, node.external);
+  const { 4: ipv4, 6: ipv6 } = config.pools;
+  const address = ipv4 && node.subnet?.base;
   const address6 = ipv6 && node.ipv6Subnet?.base;
   const { device } = node;
   const families = [
-    ...(address === undefined ? [] : [{ address: { address, length: 32 }, network: config.network }]),
+    ...(ipv4 === undefined || address === undefined
+      ? []
+      : [{ address: { address, length: 32 }, network: ipv4.network }]),
     ...(ipv6 === undefined || address6 === undefined
       ? []
       : [{ address: { address: address6, length: 128 }, network: ipv6.network }]),
@@ -89,7 +92,7 @@ function udpDesired(
       ...(address6 !== undefined && { address6 }),
       listen: node.external.address,
       port,
-      peers: peersOf(node, mode, [...leases]),
+      peers: peersOf(node, outer, [...leases]),
     },
     refused: [],
   };
@@ -100,14 +103,14 @@ function udpDesired(
  * family only has no socket for ours. Nobody can be reached at the own address or at none, and a lease over the own subnet is
  * a mistake that must not take its packets.
  */
-function peersOf(node: OwnNode, mode: OuterMode, leases: readonly Lease[]): OverlayPeer[] {
+function peersOf(node: OwnNode, outer: Family, leases: readonly Lease[]): OverlayPeer[] {
   const own = node.subnet;
   const own6 = node.ipv6Subnet;
   const others = leases
-    .filter(({ attributes }) => outerModeOf(attributes) === mode)
-    .map((lease) => ({ lease, peer: addressOf(lease.attributes, mode) }))
+    .filter(({ attributes }) => outerFamilyOf(attributes) === outer)
+    .map((lease) => ({ lease, peer: addressOf(lease.attributes, outer) }))
     .filter((other): other is { lease: Lease; peer: Ip } => other.peer !== undefined)
-    .filter(({ peer }) => peer !== addressOf(node.external, mode))
+    .filter(({ peer }) => peer !== addressOf(node.external, outer))
     .filter(({ lease: { subnet } }) => !(own && subnet && prefixesOverlap(subnet, own)));
   const ipv4 = others
     .flatMap(({ lease: { subnet }, peer }) => (own && subnet ? [{ subnet, peer }] : []))
@@ -120,6 +123,6 @@ function peersOf(node: OwnNode, mode: OuterMode, leases: readonly Lease[]): Over
   return [...ipv4, ...ipv6];
 }
 
-function addressOf({ publicIp, publicIpv6 }: NodeAddresses, mode: OuterMode): Ip | undefined {
-  return mode === 'ipv4' ? publicIp : publicIpv6;
+function addressOf({ publicIp, publicIpv6 }: NodeAddresses, outer: Family): Ip | undefined {
+  return outer === 4 ? publicIp : publicIpv6;
 }

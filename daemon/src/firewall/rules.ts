@@ -56,18 +56,15 @@ const FORWARD_CHAIN = 'forward';
 /** kube-proxy's mark for what it masquerades itself; a bit among others', hence the mask. */
 const KUBE_MASQUERADE_MARK = 0x4000;
 
-export function overlayOf(
-  config: Pick<NetworkConfig, 'enableIpv4' | 'network' | 'ipv6'>,
-  lease: LeaseSubnets,
-): Overlay {
+export function overlayOf({ pools }: Pick<NetworkConfig, 'pools'>, lease: LeaseSubnets): Overlay {
   return {
-    ...(config.enableIpv4 &&
+    ...(pools[4] &&
       lease.subnet && {
-        ipv4: { network: formatPrefix(config.network), subnet: formatPrefix(lease.subnet) },
+        ipv4: { network: formatPrefix(pools[4].network), subnet: formatPrefix(lease.subnet) },
       }),
-    ...(config.ipv6 &&
+    ...(pools[6] &&
       lease.ipv6Subnet && {
-        ipv6: { network: formatPrefix(config.ipv6.network), subnet: formatPrefix(lease.ipv6Subnet) },
+        ipv6: { network: formatPrefix(pools[6].network), subnet: formatPrefix(lease.ipv6Subnet) },
       }),
   };
 }

@@ -1,8 +1,8 @@
 /** The subcommands that do one thing and end: release and cleanup. */
 import { rmSync } from 'node:fs';
-import { OUTER_MODES } from '@flannel-ts/flannel/backend-config';
 import { RTPROT_FLANNEL } from '@flannel-ts/flannel/defaults';
 import { formatLeaseSubnets } from '@flannel-ts/flannel/lease';
+import { FAMILIES } from '@flannel-ts/inet/family';
 import { formatIp, type Ip } from '@flannel-ts/inet/ip';
 import { parsePrefix } from '@flannel-ts/inet/prefix';
 import { withNetlink } from '@flannel-ts/rtnetlink/connection';
@@ -55,9 +55,9 @@ function ownAddresses({ interface: choice, subnetFile }: CommandSettings, log: L
     previous: readLastAddress(subnetFile),
   };
   const failures: unknown[] = [];
-  const found = OUTER_MODES.flatMap((mode) => {
+  const found = FAMILIES.flatMap((family) => {
     try {
-      return [selectInterface(choice, mode, facts, context).address];
+      return [selectInterface(choice, family, facts, context).address];
     } catch (error) {
       failures.push(error);
       return [];

@@ -4,7 +4,7 @@
  * of the table below, and a test compares them).
  */
 import { formatLeaseSubnets, type Lease, type LeaseAttributes } from '@flannel-ts/flannel/lease';
-import { outerModeOf } from '@flannel-ts/flannel/udp-data';
+import { outerFamilyOf } from '@flannel-ts/flannel/udp-data';
 import { formatIp } from '@flannel-ts/inet/ip';
 import type { DataPathCounters, DataPathStatistics, PeerCounters } from '../datapath/datapath.ts';
 import type { ReconcileStatistics } from '../state/reconcile.ts';
@@ -81,7 +81,7 @@ function path(name: string, help: string, field: 'limit' | 'unsegmentedFrom'): M
 
 /** Empty only for a lease of no use. */
 function formatPublicAddress(attributes: LeaseAttributes): string {
-  const address = outerModeOf(attributes) === 'ipv6' ? attributes.publicIpv6 : attributes.publicIp;
+  const address = outerFamilyOf(attributes) === 6 ? attributes.publicIpv6 : attributes.publicIp;
   return address === undefined ? '' : formatIp(address);
 }
 

@@ -1,16 +1,20 @@
 import type { LeaseSubnets, NodeAddresses } from '@flannel-ts/flannel/lease';
 import { parseNetworkConfig } from '@flannel-ts/flannel/network-config';
-import { parseIp } from '@flannel-ts/inet/ip';
-import { formatPrefix, parsePrefix, prefixesOverlap } from '@flannel-ts/inet/prefix';
+import { addressBits, FAMILIES } from '@flannel-ts/inet/family';
+import { type Ip, parseIp } from '@flannel-ts/inet/ip';
+import {
+  addressAt,
+  formatPrefix,
+  type Prefix,
+  parsePrefix,
+  prefixesOverlap,
+  prefixFrom,
+} from '@flannel-ts/inet/prefix';
 import fc from 'fast-check';
-import { allocateSubnet, fitsConfig, freeSubnets, type Occupied, type SubnetRange } from './allocate.ts';
+import { allocateSubnet, fitsConfig, freeSubnets, type Occupied } from './allocate.ts';
 
-const config: SubnetRange = {
-  enableIpv4: true,
-  subnetLength: 24,
-  subnetMin: parseIp('10.3.1.0'),
-  subnetMax: parseIp('10.3.255.0'),
-};
+const config = parseNetworkConfig('{"Network":"10.3.0.0/16"}');
+const pool = config.pools[4]!;
 const own = { publicIp: parseIp('192.168.0.1') };
 const other = { publicIp: parseIp('192.168.0.2') };
 const lease = (subnet: string, node = other): Occupied => ({ subnet: parsePrefix(subnet, 4), node });
@@ -60,7 +64,7 @@ describe('allocateSubnet()', () => {
   });
 
   test('allocateSubnet() finds the last free subnet, and none when all are taken', () => {
-    const all = freeSubnets(config, [], 1000).map((subnet) => ({ subnet, node: other }));
+    const all = freeSubnets(pool, [], 1000).map((subnet) => ({ subnet: subnet as Prefix<4>, node: other }));
     expect(all).toHaveLength(255);
     const last = all.pop()!;
     expect(allocateSubnet({ config, occupied: all, node: own, random: 0.99 })).toMatchObject({
@@ -189,16 +193,35 @@ describe('with IPv6 alone', () => {
   });
 });
 
-test('freeSubnets() ends at 255.255.255.0 without wrapping around', () => {
-  const top: SubnetRange = {
-    enableIpv4: true,
-    subnetLength: 24,
-    subnetMin: parseIp('255.255.253.0'),
-    subnetMax: parseIp('255.255.255.0'),
-  };
-  expect(freeSubnets(top, [], 100).map(formatPrefix)).toEqual([
-    '255.255.253.0/24',
-    '255.255.254.0/24',
-    '255.255.255.0/24',
-  ]);
+const ends = [
+  ['255.255.252.0/22', '255.255.253.0/24', '255.255.254.0/24', '255.255.255.0/24'],
+  ['ffff:ffff:ffff:fffc::/62', 'ffff:ffff:ffff:fffd::/64', 'ffff:ffff:ffff:fffe::/64', 'ffff:ffff:ffff:ffff::/64'],
+] as const;
+
+test.each(ends)('freeSubnets() of %s ends with the address space', (network, ...subnets) => {
+  const ipv6 = network.includes(':');
+  const { pools } = parseNetworkConfig(
+    JSON.stringify(ipv6 ? { EnableIPv4: false, EnableIPv6: true, IPv6Network: network } : { Network: network }),
+  );
+  expect(freeSubnets(pools[ipv6 ? 6 : 4]!, [], 100).map(formatPrefix)).toEqual(subnets);
+});
+
+test.each(FAMILIES)('freeSubnets() of IPv%d are exactly those that no used block overlaps', (family) => {
+  const { pools } = parseNetworkConfig(
+    '{"Network":"10.3.0.0/24","SubnetLen":28,"EnableIPv6":true,"IPv6Network":"fd00::/120","IPv6SubnetLen":124}',
+  );
+  const pool = pools[family]!;
+  const all = freeSubnets(pool, [], 100);
+  expect(all).toHaveLength(15);
+  const bits = addressBits(family);
+  const block = fc
+    .tuple(fc.nat(255), fc.integer({ min: bits - 6, max: bits }))
+    .map(([n, length]) => prefixFrom<Ip>(addressAt(pool.network, n), length));
+  fc.assert(
+    fc.property(fc.array(block, { maxLength: 12 }), (used) => {
+      const free = all.filter((subnet) => !used.some((taken) => prefixesOverlap(taken, subnet)));
+      expect(freeSubnets(pool, used, 100)).toEqual(free);
+      expect(freeSubnets(pool, used, 3)).toEqual(free.slice(0, 3));
+    }),
+  );
 });

@@ -1,24 +1,21 @@
 /** Which subnet a node takes, as a function of what is there (flannel: local_manager.go, tryAcquireLease and allocateSubnet). */
 import { isSameNode, type LeaseSubnets, leaseSubnets, type NodeAddresses } from '@flannel-ts/flannel/lease';
-import type { Ipv6NetworkConfig, NetworkConfig } from '@flannel-ts/flannel/network-config';
-import type { Ipv4 } from '@flannel-ts/inet/ipv4';
-import type { Ipv6 } from '@flannel-ts/inet/ipv6';
-import { type Prefix, prefixesOverlap, samePrefix } from '@flannel-ts/inet/prefix';
+import type { NetworkConfig } from '@flannel-ts/flannel/network-config';
+import type { SubnetPool } from '@flannel-ts/flannel/subnet-pool';
+import { addToIp, compareIps, type Ip } from '@flannel-ts/inet/ip';
+import { lastAddress, type Prefix, prefixesOverlap, prefixFrom, prefixSize, samePrefix } from '@flannel-ts/inet/prefix';
 
 /** What allocation has to know of a lease that exists. */
 export type Occupied = LeaseSubnets & { readonly node: NodeAddresses };
 
 export interface AllocationInput<T extends Occupied> {
-  readonly config: SubnetRange;
+  readonly config: Pick<NetworkConfig, 'pools'>;
   readonly occupied: readonly T[];
   readonly node: NodeAddresses;
   readonly previous?: Partial<LeaseSubnets>;
   /** From 0 to below 1, like Math.random. */
   readonly random: number;
 }
-
-export type SubnetRange = Ipv4Range & Pick<NetworkConfig, 'enableIpv4' | 'ipv6'>;
-type Ipv4Range = Pick<NetworkConfig, 'subnetLength' | 'subnetMin' | 'subnetMax'>;
 
 export type Allocation<T extends Occupied> = {
   /** Leases of this node that do not fit the config (any more): to be deleted. */
@@ -44,11 +41,30 @@ export function allocateSubnet<T extends Occupied>(input: AllocationInput<T>): A
   if (existing !== undefined) return { stale, kind: 'reuse', existing };
 
   const taken = occupied.filter((lease) => !stale.includes(lease));
-  // Where only IPv6 was added or taken away, a lease that does not fit any more has the subnet that the pods are in.
+  // Where only IPv6 was added or removed, a lease that no longer fits has the subnet that the pods are in.
   const previous = { ...stale[0], ...input.previous };
-  const subnet = config.enableIpv4 ? chooseIpv4(config, taken, previous.subnet, input.random) : undefined;
-  const ipv6Subnet = config.ipv6 && chooseIpv6(config.ipv6, taken, previous.ipv6Subnet, input.random);
-  const subnets = leaseSubnets(subnet, ipv6Subnet);
+  const { 4: ipv4, 6: ipv6 } = config.pools;
+  const choose = <P extends Prefix>(pool: SubnetPool, used: readonly (P | undefined)[], last: P | undefined) =>
+    chooseSubnet(
+      pool,
+      used.filter((subnet) => subnet !== undefined),
+      last,
+      input.random,
+    ) as P | undefined;
+  const subnets = leaseSubnets(
+    ipv4 &&
+      choose(
+        ipv4,
+        taken.map(({ subnet }) => subnet),
+        previous.subnet,
+      ),
+    ipv6 &&
+      choose(
+        ipv6,
+        taken.map(({ ipv6Subnet }) => ipv6Subnet),
+        previous.ipv6Subnet,
+      ),
+  );
   if (subnets === undefined || !fitsConfig(config, subnets)) return { stale, kind: 'none' };
   return { stale, kind: 'create', subnets };
 }
@@ -58,81 +74,57 @@ function isLast({ subnet, ipv6Subnet }: LeaseSubnets, previous: Partial<LeaseSub
   return previous.ipv6Subnet !== undefined && samePrefix(ipv6Subnet, previous.ipv6Subnet);
 }
 
-/** The families that the config has, and no other. */
-export function fitsConfig(config: SubnetRange, { subnet, ipv6Subnet }: LeaseSubnets): boolean {
-  if (config.enableIpv4 ? subnet === undefined || !fitsIpv4(config, subnet) : subnet !== undefined) return false;
-  if (config.ipv6 === undefined || ipv6Subnet === undefined) return config.ipv6 === ipv6Subnet;
-  return fitsIpv6(config.ipv6, ipv6Subnet);
+/** Whether the subnets are of the families that the config has, and of no other. */
+export function fitsConfig({ pools }: Pick<NetworkConfig, 'pools'>, { subnet, ipv6Subnet }: LeaseSubnets): boolean {
+  return fitsPool(pools[4], subnet) && fitsPool(pools[6], ipv6Subnet);
 }
 
-function fitsIpv4(config: Ipv4Range, subnet: Prefix<4>): boolean {
-  return subnet.length === config.subnetLength && subnet.base >= config.subnetMin && subnet.base <= config.subnetMax;
+function fitsPool(pool: SubnetPool | undefined, subnet: Prefix | undefined): boolean {
+  if (pool === undefined || subnet === undefined) return pool === subnet;
+  return subnet.length === pool.subnetLength && subnet.base >= pool.subnetMin && subnet.base <= pool.subnetMax;
 }
 
-function fitsIpv6(config: Ipv6NetworkConfig, subnet: Prefix<6>): boolean {
-  return subnet.length === config.subnetLength && subnet.base >= config.subnetMin && subnet.base <= config.subnetMax;
-}
-
-function chooseIpv4(
-  config: Ipv4Range,
-  taken: readonly Occupied[],
-  previous: Prefix<4> | undefined,
+function chooseSubnet(
+  pool: SubnetPool,
+  used: readonly Prefix[],
+  previous: Prefix | undefined,
   random: number,
-): Prefix<4> | undefined {
-  const used = taken.map((lease) => lease.subnet).filter((subnet) => subnet !== undefined);
-  if (previous && fitsIpv4(config, previous) && !used.some((subnet) => prefixesOverlap(subnet, previous))) {
+): Prefix | undefined {
+  if (previous && fitsPool(pool, previous) && !used.some((subnet) => prefixesOverlap(subnet, previous))) {
     return previous;
   }
-  const free = freeSubnets(config, used, CANDIDATES);
+  const free = freeSubnets(pool, used, CANDIDATES);
   return free[Math.floor(random * free.length)];
 }
 
-function chooseIpv6(
-  config: Ipv6NetworkConfig,
-  taken: readonly Occupied[],
-  previous: Prefix<6> | undefined,
-  random: number,
-): Prefix<6> | undefined {
-  const used = taken.map((lease) => lease.ipv6Subnet).filter((subnet) => subnet !== undefined);
-  if (previous && fitsIpv6(config, previous) && !used.some((subnet) => prefixesOverlap(subnet, previous))) {
-    return previous;
-  }
-  const free = freeIpv6Subnets(config, used, CANDIDATES);
-  return free[Math.floor(random * free.length)];
-}
-
-/** The first `count` free subnets from SubnetMin up. */
-export function freeSubnets(config: Ipv4Range, used: readonly Prefix<4>[], count: number): Prefix<4>[] {
-  const size = 2 ** (32 - config.subnetLength);
+/** The first `count` free subnets from SubnetMin up; `used` is of the family of the pool. */
+export function freeSubnets(pool: SubnetPool, used: readonly Prefix[], count: number): Prefix[] {
   // Sorted and walked together: one pass, also with thousands of leases.
-  const sorted = [...used].sort((a, b) => a.base - b.base);
-  const free: Prefix<4>[] = [];
+  const sorted = [...used].sort((a, b) => compareIps(a.base, b.base));
+  const free: Prefix[] = [];
   let next = 0;
-  let coveredTo = -1;
-  for (let base: number = config.subnetMin; base <= config.subnetMax && free.length < count; base += size) {
-    for (; next < sorted.length && sorted[next]!.base < base + size; next++) {
-      const subnet = sorted[next]!;
-      coveredTo = Math.max(coveredTo, subnet.base + 2 ** (32 - subnet.length) - 1);
+  let covered: Ip | undefined;
+  for (
+    let subnet: Prefix | undefined = firstSubnet(pool);
+    subnet && free.length < count;
+    subnet = after(subnet, pool)
+  ) {
+    const last = lastAddress(subnet);
+    for (; next < sorted.length && sorted[next]!.base <= last; next++) {
+      const end = lastAddress(sorted[next]!);
+      if (covered === undefined || end > covered) covered = end;
     }
-    if (coveredTo < base) free.push({ family: 4, base: base as Ipv4, length: config.subnetLength });
+    if (covered === undefined || covered < subnet.base) free.push(subnet);
   }
   return free;
 }
 
-/** The same for IPv6. */
-export function freeIpv6Subnets(config: Ipv6NetworkConfig, used: readonly Prefix<6>[], count: number): Prefix<6>[] {
-  const size = 1n << BigInt(128 - config.subnetLength);
-  const sorted = [...used].sort((a, b) => (a.base < b.base ? -1 : a.base > b.base ? 1 : 0));
-  const free: Prefix<6>[] = [];
-  let next = 0;
-  let coveredTo = -1n;
-  for (let base: bigint = config.subnetMin; base <= config.subnetMax && free.length < count; base += size) {
-    for (; next < sorted.length && sorted[next]!.base < base + size; next++) {
-      const subnet = sorted[next]!;
-      const last = subnet.base + (1n << BigInt(128 - subnet.length)) - 1n;
-      if (last > coveredTo) coveredTo = last;
-    }
-    if (coveredTo < base) free.push({ family: 6, base: base as Ipv6, length: config.subnetLength });
-  }
-  return free;
+function firstSubnet({ subnetMin, subnetLength }: SubnetPool): Prefix {
+  return prefixFrom<Ip>(subnetMin, subnetLength);
+}
+
+/** The next subnet of the pool; undefined after the last one. */
+function after(subnet: Prefix, { subnetMax, subnetLength }: SubnetPool): Prefix | undefined {
+  if (subnet.base >= subnetMax) return undefined;
+  return prefixFrom<Ip>(addToIp<Ip>(subnet.base, prefixSize(subnet)), subnetLength);
 }

@@ -31,7 +31,7 @@ export function readNodeFacts(nl: Netlink, canReach: Ip | undefined): NodeFacts 
   });
   return {
     links,
-    defaultRoutes: { ipv4: defaultRouteIndexes(nl, 4), ipv6: defaultRouteIndexes(nl, 6) },
+    defaultRoutes: { 4: defaultRouteIndexes(nl, 4), 6: defaultRouteIndexes(nl, 6) },
     reachSource: canReach === undefined ? undefined : sourceFor(nl, canReach),
   };
 }

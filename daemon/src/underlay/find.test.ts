@@ -13,10 +13,10 @@ const nodeWith = (...addresses: string[]): NodeFacts => ({
       addresses: addresses.map((text) => ({ address: parseIp(text), permanent: true, unfit: false })),
     },
   ],
-  defaultRoutes: { ipv4: [], ipv6: [] },
+  defaultRoutes: { 4: [], 6: [] },
   reachSource: undefined,
 });
-const search = { options: { names: ['eth0'], patterns: [] }, mode: 'ipv4' as const, networks: [], subnets: [] };
+const search = { options: { names: ['eth0'], patterns: [] }, outer: 4 as const, networks: [], subnets: [] };
 
 function run(looks: readonly (NodeFacts | Error)[], limitMs: number) {
   const reports: (string | undefined)[] = [];

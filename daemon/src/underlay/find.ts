@@ -1,5 +1,5 @@
 /** Finding the interface at the start: what the node does not have yet is waited for, and the log says what. */
-import type { OuterMode } from '@flannel-ts/flannel/backend-config';
+import type { Family } from '@flannel-ts/inet/family';
 import type { Logger } from 'pino';
 import { sleep } from '../abort.ts';
 import { DaemonError, messageOf } from '../errors.ts';
@@ -13,7 +13,7 @@ import {
 
 export interface InterfaceSearch extends SelectionContext {
   readonly options: InterfaceOptions;
-  readonly mode: OuterMode;
+  readonly outer: Family;
 }
 
 export interface UnderlayParts {
@@ -34,7 +34,7 @@ export const FIND_TIMINGS: FindTimings = { limitMs: 30_000, everyMs: 250 };
 
 /** Rejects with the last reason when the limit has passed: flannel gives up at once, in the middle of a boot. */
 export async function findInterface(
-  { options, mode, ...context }: InterfaceSearch,
+  { options, outer, ...context }: InterfaceSearch,
   { read, report, log }: UnderlayParts,
   signal: AbortSignal,
   { limitMs, everyMs }: FindTimings = FIND_TIMINGS,
@@ -44,7 +44,7 @@ export async function findInterface(
   for (;;) {
     signal.throwIfAborted();
     try {
-      const found = selectInterface(options, mode, read(), context);
+      const found = selectInterface(options, outer, read(), context);
       report(undefined);
       return found;
     } catch (error) {

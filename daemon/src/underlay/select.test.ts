@@ -1,3 +1,4 @@
+import type { Family } from '@flannel-ts/inet/family';
 import { formatIp, parseIp } from '@flannel-ts/inet/ip';
 import { parsePrefix } from '@flannel-ts/inet/prefix';
 import {
@@ -33,13 +34,13 @@ const facts: NodeFacts = {
     ),
     link('eth6', 6, address('10.6.0.6'), address('fd00:6::9', false), address('fd00:6::6')),
   ],
-  defaultRoutes: { ipv4: [2], ipv6: [5] },
+  defaultRoutes: { 4: [2], 6: [5] },
   reachSource: undefined,
 };
 const NONE: InterfaceOptions = { names: [], patterns: [] };
 const ALONE: SelectionContext = { networks: [], subnets: [] };
 const select = (options: Partial<InterfaceOptions>, more: Partial<NodeFacts> = {}) => {
-  const found = selectInterface({ ...NONE, ...options }, 'ipv4', { ...facts, ...more }, ALONE);
+  const found = selectInterface({ ...NONE, ...options }, 4, { ...facts, ...more }, ALONE);
   return `${found.name} ${formatIp(found.address)} ${formatIp(found.publicIp!)}`;
 };
 
@@ -77,28 +78,28 @@ describe('selectInterface()', () => {
     expect(() => select({ names: ['eth9', 'empty'] })).toThrow(
       'Found no interface for the traffic between nodes (-iface=eth9: there is no such interface; -iface=empty: interface empty has no usable IPv4 address)',
     );
-    expect(() => select({}, { defaultRoutes: { ipv4: [], ipv6: [5] } })).toThrow('name the interface with -iface');
+    expect(() => select({}, { defaultRoutes: { 4: [], 6: [5] } })).toThrow('name the interface with -iface');
   });
 });
 
 describe('selectInterface() over IPv6', () => {
   const select6 = (options: Partial<InterfaceOptions>, more: Partial<NodeFacts> = {}) => {
-    const found = selectInterface({ ...NONE, ...options }, 'ipv6', { ...facts, ...more }, ALONE);
+    const found = selectInterface({ ...NONE, ...options }, 6, { ...facts, ...more }, ALONE);
     return `${found.name} ${formatIp(found.address)} ${formatIp(found.publicIpv6!)}`;
   };
 
-  test('selectInterface() takes the interface of the default route of IPv6, and no address that passes', () => {
+  test('selectInterface() takes the interface of the IPv6 default route, and no address that passes', () => {
     expect(select6({})).toBe('eth5 2001:db8::5 2001:db8::5');
-    expect(() => select6({}, { defaultRoutes: { ipv4: [2], ipv6: [] } })).toThrow(
-      'default route of IPv6: there is none: name the interface with -iface',
+    expect(() => select6({}, { defaultRoutes: { 4: [2], 6: [] } })).toThrow(
+      'IPv6 default route: there is none: name the interface with -iface',
     );
   });
 
   test('selectInterface() needs no address of IPv4, and tells the one that is there', () => {
-    expect(selectInterface(NONE, 'ipv6', facts, ALONE)).not.toHaveProperty('publicIp');
-    const found = selectInterface({ ...NONE, names: ['eth6'] }, 'ipv6', facts, ALONE);
+    expect(selectInterface(NONE, 6, facts, ALONE)).not.toHaveProperty('publicIp');
+    const found = selectInterface({ ...NONE, names: ['eth6'] }, 6, facts, ALONE);
     expect(found).toMatchObject({ address: parseIp('fd00:6::6', 6), publicIp: parseIp('10.6.0.6', 4) });
-    expect(selectInterface({ ...NONE, names: ['eth6'] }, 'ipv4', facts, ALONE)).toMatchObject({
+    expect(selectInterface({ ...NONE, names: ['eth6'] }, 4, facts, ALONE)).toMatchObject({
       address: parseIp('10.6.0.6', 4),
       publicIpv6: parseIp('fd00:6::6', 6),
     });
@@ -138,9 +139,8 @@ describe('selectInterface() over IPv6', () => {
 
   test('selectInterface() has the MTU that a router asks for, for IPv6 alone', () => {
     const links = [{ ...facts.links[5]!, ipv6Mtu: 1400 }];
-    const mtu = (mode: 'ipv4' | 'ipv6') =>
-      selectInterface({ ...NONE, names: ['eth6'] }, mode, { ...facts, links }, ALONE).mtu;
-    expect([mtu('ipv4'), mtu('ipv6')]).toEqual([1500, 1400]);
+    const mtu = (outer: Family) => selectInterface({ ...NONE, names: ['eth6'] }, outer, { ...facts, links }, ALONE).mtu;
+    expect([mtu(4), mtu(6)]).toEqual([1500, 1400]);
   });
 
   test('selectInterface() says why an interface is of no use', () => {
@@ -155,8 +155,8 @@ describe('selectInterface() beside the overlay', () => {
   const nic = link('eth0', 2, address('172.16.15.10'), address('fd00:16::10'));
   const cni0 = link('cni0', 7, address('10.244.5.1'), address('10.7.0.1'));
   const select = (options: Partial<InterfaceOptions>, links: LinkFacts[], context: Partial<SelectionContext> = {}) => {
-    const node = { links, defaultRoutes: { ipv4: [2, 3], ipv6: [2] }, reachSource: undefined };
-    const found = selectInterface({ ...NONE, ...options }, 'ipv4', node, { networks, subnets, ...context });
+    const node = { links, defaultRoutes: { 4: [2, 3], 6: [2] }, reachSource: undefined };
+    const found = selectInterface({ ...NONE, ...options }, 4, node, { networks, subnets, ...context });
     return `${found.name} ${formatIp(found.address)}`;
   };
 

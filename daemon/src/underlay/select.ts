@@ -1,7 +1,8 @@
 /** Which interface carries the traffic between nodes, and by which address others reach this one (flannel pkg/ipmatch/match.go). */
-import type { OuterMode } from '@flannel-ts/flannel/backend-config';
+
 import type { NodeAddresses } from '@flannel-ts/flannel/lease';
-import { formatIp, type Ip, isIpText, isIpv6, isLinkLocal, isLoopback, parseIp } from '@flannel-ts/inet/ip';
+import { type Family, familyName } from '@flannel-ts/inet/family';
+import { familyOf, formatIp, type Ip, isIpText, isIpv6, isLinkLocal, isLoopback, parseIp } from '@flannel-ts/inet/ip';
 import type { Ipv4 } from '@flannel-ts/inet/ipv4';
 import type { Ipv6 } from '@flannel-ts/inet/ipv6';
 import { formatPrefix, type Prefix, prefixContains } from '@flannel-ts/inet/prefix';
@@ -59,7 +60,7 @@ export interface AddressFacts {
 export interface NodeFacts {
   readonly links: readonly LinkFacts[];
   /** Indexes of the interfaces with a default route, of each family, in the kernel's order of preference. */
-  readonly defaultRoutes: { readonly [M in OuterMode]: readonly number[] };
+  readonly defaultRoutes: { readonly [F in Family]: readonly number[] };
   /** The source address by which the address of -iface-can-reach is reached. */
   readonly reachSource: Ip | undefined;
 }
@@ -77,17 +78,17 @@ export interface SelectionContext {
 /** By an address of the family by which nodes reach each other. Throws NO_INTERFACE when nothing matches. */
 export function selectInterface(
   options: InterfaceOptions,
-  mode: OuterMode,
+  outer: Family,
   facts: NodeFacts,
   context: SelectionContext,
 ): ExternalInterface {
   const reasons: string[] = [];
-  const criteria = criteriaOf(options, mode, withoutOverlay(facts, context));
+  const criteria = criteriaOf(options, outer, withoutOverlay(facts, context));
   for (const among of ['likely', 'unlikely'] as const) {
     for (const { flag, find } of criteria) {
       const matches = find(among);
       const choices =
-        typeof matches === 'string' ? [matches] : matches.map((match) => usable(match, options, mode, context));
+        typeof matches === 'string' ? [matches] : matches.map((match) => usable(match, options, outer, context));
       const fit = choices.filter((choice) => typeof choice !== 'string');
       if (fit.length > 0) return fit.find(({ address }) => address === context.previous) ?? fit[0]!;
       if (among === 'likely') reasons.push(`${flag}: ${choices[0]}`);
@@ -100,12 +101,12 @@ export function selectInterface(
 export function describeInterface(
   address: Ip,
   facts: NodeFacts,
-  search: SelectionContext & { readonly options: InterfaceOptions; readonly mode: OuterMode },
+  search: SelectionContext & { readonly options: InterfaceOptions; readonly outer: Family },
 ): { readonly external: ExternalInterface; readonly up: boolean } | undefined {
   const link = withoutOverlay(facts, search).links.find(({ addresses }) =>
     addresses.some((entry) => entry.address === address && !entry.duplicate),
   );
-  const external = link && usable({ link, address }, search.options, search.mode, search);
+  const external = link && usable({ link, address }, search.options, search.outer, search);
   if (link === undefined || typeof external !== 'object') return undefined;
   return { external, up: link.up };
 }
@@ -172,23 +173,23 @@ interface Criterion {
 }
 
 /** The ways to find it, in flannel's order. */
-function criteriaOf(options: InterfaceOptions, mode: OuterMode, candidates: Candidates): Criterion[] {
+function criteriaOf(options: InterfaceOptions, outer: Family, candidates: Candidates): Criterion[] {
   const { names, patterns, canReach, publicIp, publicIpv6 } = options;
   const all: Criterion[] = [];
   for (const name of names) all.push({ flag: `-iface=${name}`, find: () => byName(name, candidates) });
   for (const pattern of patterns) {
-    all.push({ flag: `-iface-regex=${pattern.source}`, find: (among) => byPattern(pattern, mode, candidates, among) });
+    all.push({ flag: `-iface-regex=${pattern.source}`, find: (among) => byPattern(pattern, outer, candidates, among) });
   }
   if (canReach !== undefined) {
     all.push({ flag: `-iface-can-reach=${formatIp(canReach)}`, find: () => byReach(candidates) });
   }
   if (all.length > 0) return all;
-  const [flag, address] = mode === 'ipv4' ? ['-public-ip', publicIp] : ['-public-ipv6', publicIpv6];
+  const [flag, address] = outer === 4 ? ['-public-ip', publicIp] : ['-public-ipv6', publicIpv6];
   if (address !== undefined) {
     return [{ flag: `${flag}=${formatIp(address)}`, find: () => byAddress(address, candidates) }];
   }
-  const route = mode === 'ipv4' ? 'default route' : 'default route of IPv6';
-  return [{ flag: route, find: () => byDefaultRoute(mode, candidates) }];
+  const route = outer === 4 ? 'default route' : 'IPv6 default route';
+  return [{ flag: route, find: () => byDefaultRoute(outer, candidates) }];
 }
 
 function byName(name: string, candidates: Candidates): Match[] | string {
@@ -209,10 +210,10 @@ function byAddress(address: Ip, { links }: Candidates): Match[] | string {
 }
 
 /** First the addresses of all interfaces, then their names, then the addresses of the other family. */
-function byPattern(pattern: RegExp, mode: OuterMode, candidates: Candidates, among: Among): Match[] | string {
+function byPattern(pattern: RegExp, outer: Family, candidates: Candidates, among: Among): Match[] | string {
   const links = candidates.links.filter(({ overlayDevice }) => !overlayDevice);
   const isMeant = (unlikely: boolean) => unlikely === (among === 'unlikely');
-  const byAddresses = (family: OuterMode): Match[] =>
+  const byAddresses = (family: Family): Match[] =>
     links.flatMap((link) =>
       preferred(link, family)
         .filter(
@@ -221,11 +222,7 @@ function byPattern(pattern: RegExp, mode: OuterMode, candidates: Candidates, amo
         .map(({ address }) => ({ link, address })),
     );
   const named = links.filter((link) => isMeant(link.containerBridge) && pattern.test(link.name));
-  const matches = [
-    ...byAddresses(mode),
-    ...named.map((link) => ({ link })),
-    ...byAddresses(mode === 'ipv4' ? 'ipv6' : 'ipv4'),
-  ];
+  const matches = [...byAddresses(outer), ...named.map((link) => ({ link })), ...byAddresses(outer === 4 ? 6 : 4)];
   return matches.length > 0 ? matches : 'no address or name of an interface matches';
 }
 
@@ -234,8 +231,8 @@ function byReach(candidates: Candidates): Match[] | string {
   return reachSource === undefined ? 'there is no route to it' : byAddress(reachSource, candidates);
 }
 
-function byDefaultRoute(mode: OuterMode, { facts, links }: Candidates): Match[] | string {
-  const indexes = facts.defaultRoutes[mode];
+function byDefaultRoute(outer: Family, { facts, links }: Candidates): Match[] | string {
+  const indexes = facts.defaultRoutes[outer];
   if (indexes.length === 0) return 'there is none: name the interface with -iface';
   const found = indexes.flatMap((index) => links.filter((candidate) => candidate.index === index));
   return found.length === 0 ? 'its interface is gone' : found.map((link) => ({ link }));
@@ -245,18 +242,18 @@ function byDefaultRoute(mode: OuterMode, { facts, links }: Candidates): Match[] 
 function usable(
   { link, address }: Match,
   options: InterfaceOptions,
-  mode: OuterMode,
+  outer: Family,
   { previous }: SelectionContext,
 ): ExternalInterface | string {
   if (link.overlayDevice) return `${link.name} belongs to the overlay itself`;
-  const ipv4 = preferred(link, 'ipv4').map(({ address }) => address as Ipv4);
-  const ipv6 = preferred(link, 'ipv6').map(({ address }) => address as Ipv6);
-  const wanted = address !== undefined && isIpv6(address) === (mode === 'ipv6') ? address : undefined;
-  const all = mode === 'ipv4' ? ipv4 : ipv6;
+  const ipv4 = preferred(link, 4).map(({ address }) => address as Ipv4);
+  const ipv6 = preferred(link, 6).map(({ address }) => address as Ipv6);
+  const wanted = address !== undefined && familyOf(address) === outer ? address : undefined;
+  const all = outer === 4 ? ipv4 : ipv6;
   const chosen = wanted ?? all.find((candidate) => candidate === previous) ?? all[0];
-  if (chosen === undefined) return noAddress(link, mode);
+  if (chosen === undefined) return noAddress(link, outer);
   if (isIpv6(chosen) && isLinkLocal(chosen)) return `${formatIp(chosen)} is link-local: name an address like fd00::1`;
-  const mtu = mode === 'ipv4' ? link.mtu : Math.min(link.mtu, link.ipv6Mtu ?? link.mtu);
+  const mtu = outer === 4 ? link.mtu : Math.min(link.mtu, link.ipv6Mtu ?? link.mtu);
   if (mtu === 0) return `interface ${link.name} has an MTU of 0`;
   const publicIp = options.publicIp ?? (isIpv6(chosen) ? ipv4[0] : chosen);
   const publicIpv6 = options.publicIpv6 ?? (isIpv6(chosen) ? chosen : ipv6[0]);
@@ -270,10 +267,10 @@ function usable(
   };
 }
 
-function noAddress({ name, ofPods }: Candidate, mode: OuterMode): string {
-  const taken = ofPods.find(({ address }) => isIpv6(address) === (mode === 'ipv6'));
+function noAddress({ name, ofPods }: Candidate, outer: Family): string {
+  const taken = ofPods.find(({ address }) => familyOf(address) === outer);
   if (taken !== undefined) return isOfPods(taken);
-  return `interface ${name} has no usable ${mode === 'ipv4' ? 'IPv4' : 'IPv6'} address`;
+  return `interface ${name} has no usable ${familyName(outer)} address`;
 }
 
 function isOfPods({ address, subnet }: Candidate['ofPods'][number]): string {
@@ -285,7 +282,7 @@ function isOfPods({ address, subnet }: Candidate['ofPods'][number]): string {
  * kernel's order. flannel's order but for the first and for secondary addresses, which come last among the global ones: they may
  * move to another node.
  */
-function preferred(link: Candidate, family: OuterMode): CandidateAddress[] {
+function preferred(link: Candidate, family: Family): CandidateAddress[] {
   const rank = ({ address, inNetwork, permanent, temporary, secondary }: CandidateAddress) =>
     (inNetwork ? 16 : 0) +
     (!isIpv6(address) && isLinkLocal(address) ? 8 : 0) +
@@ -293,7 +290,7 @@ function preferred(link: Candidate, family: OuterMode): CandidateAddress[] {
     (temporary ? 2 : 0) +
     (permanent ? 0 : 1);
   return link.addresses
-    .filter(({ address, unfit }) => !unfit && isIpv6(address) === (family === 'ipv6') && !isOfThisHost(address))
+    .filter(({ address, unfit }) => !unfit && familyOf(address) === family && !isOfThisHost(address))
     .sort((a, b) => rank(a) - rank(b));
 }
 

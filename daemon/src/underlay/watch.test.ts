@@ -17,13 +17,13 @@ const nodeWith = (addresses: readonly string[], options: NodeOptions = {}): Node
   const entries = addresses.map((text) => ({ address: parseIp(text), permanent: true, unfit: false }));
   return {
     links: [{ name, index, mtu, up, addresses: entries }],
-    defaultRoutes: { ipv4: defaultRoute ? [index] : [], ipv6: [] },
+    defaultRoutes: { 4: defaultRoute ? [index] : [], 6: [] },
     reachSource: undefined,
   };
 };
 const search = {
   options: { names: [], patterns: [] },
-  mode: 'ipv4' as const,
+  outer: 4 as const,
   networks: [parsePrefix('10.244.0.0/16')],
   subnets: [parsePrefix('10.244.1.0/24')],
 };

@@ -88,7 +88,7 @@ function look(search: InterfaceSearch, { read }: UnderlayParts, current: Externa
 
 /** The present address is kept as long as the node has it, on whatever interface: the socket is bound to the address alone. */
 export function judge(search: InterfaceSearch, facts: NodeFacts, current: ExternalInterface): Look {
-  const { options, mode } = search;
+  const { options, outer } = search;
   const present = describeInterface(current.address, facts, search);
   if (present !== undefined) {
     const trouble = present.up ? undefined : `the interface ${present.external.name} is down`;
@@ -99,7 +99,7 @@ export function judge(search: InterfaceSearch, facts: NodeFacts, current: Extern
   }
   const gone = `the address ${formatIp(current.address)} is gone from this node`;
   try {
-    const next = selectInterface(options, mode, facts, { ...search, previous: current.address });
+    const next = selectInterface(options, outer, facts, { ...search, previous: current.address });
     return { next, trouble: `${gone}: changing to ${formatIp(next.address)} of ${next.name}` };
   } catch (error) {
     return { trouble: `${gone}, and no other one was found: ${messageOf(error)}` };

@@ -116,7 +116,7 @@ function describeConfig(context: () => Context): void {
     const waiting = firstConfig(manager(), never);
     await harness.putConfig('{"Network":"10.5.0.0"}');
     await harness.putConfig(CONFIG);
-    expect(formatPrefix((await waiting).network)).toBe('10.5.0.0/16');
+    expect(formatPrefix((await waiting).pools[4]!.network)).toBe('10.5.0.0/16');
   });
 
   test('config() tells the present config and each valid one after it', async () => {

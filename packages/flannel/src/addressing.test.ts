@@ -1,6 +1,13 @@
 import { formatPrefix, type Prefix, parsePrefix, subnetCount } from '@flannel-ts/inet/prefix';
 import fc from 'fast-check';
-import { type AddressingPlan, checkAddressing, checkPodsFit, checkSubnetsSuffice, maximalNodes } from './addressing.ts';
+import {
+  type AddressingPlan,
+  checkAddressing,
+  checkPodsFit,
+  checkSubnetsSuffice,
+  maximalNodes,
+  podPool,
+} from './addressing.ts';
 import { FlannelError } from './errors.ts';
 
 const GOOD: AddressingPlan = {
@@ -22,7 +29,7 @@ describe('addressing', () => {
   test('checkAddressing() gives the config of a sound plan', () => {
     const result = checkAddressing(GOOD);
     expect(result.ok && result.config.backend).toEqual({ type: 'udp', port: 8285 });
-    expect(result.ok && formatPrefix(result.config.network)).toBe('10.244.0.0/16');
+    expect(result.ok && formatPrefix(podPool(result.config).network)).toBe('10.244.0.0/16');
   });
 
   test.each([

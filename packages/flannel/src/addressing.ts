@@ -7,6 +7,7 @@ import { backendOverhead, checkBackendAvailable } from './backend-config.ts';
 import { FlannelError } from './errors.ts';
 import { goStringify } from './go-json.ts';
 import { type BackendConfig, type NetworkConfig, parseNetworkConfig } from './network-config.ts';
+import type { SubnetPool } from './subnet-pool.ts';
 
 export interface AddressingPlan {
   /** Where the machines are. */
@@ -70,6 +71,12 @@ export function planNetworkConfig(plan: Pick<AddressingPlan, 'pods' | 'subnetLen
   return parseNetworkConfig(
     goStringify({ Network: formatPrefix(plan.pods), SubnetLen: plan.subnetLength, Backend: plan.backend }),
   );
+}
+
+/** The pool of a planned network, which has IPv4. */
+export function podPool({ pools }: Pick<NetworkConfig, 'pools'>): SubnetPool<4> {
+  if (pools[4] === undefined) throw invalid('The network has no IPv4 pod CIDR');
+  return pools[4];
 }
 
 export function checkPodNetwork(pods: Prefix<4>): void {

@@ -1,3 +1,4 @@
+import type { Family } from '@flannel-ts/inet/family';
 import { type Port, parsePort } from '@flannel-ts/inet/port';
 import {
   UDP_OVERHEAD,
@@ -29,15 +30,14 @@ export interface EngineChoice {
   readonly queues?: number;
 }
 
-/** Which addresses of the nodes the tunnels run between. */
-export const OUTER_MODES = ['ipv4', 'ipv6'] as const;
-export type OuterMode = (typeof OUTER_MODES)[number];
+/** The values of `Mode`, in the words of flannel's wireguard backend. */
+const MODES = { ipv4: 4, ipv6: 6 } as const satisfies Record<string, Family>;
 
 export interface UdpConfig extends EngineChoice {
   readonly type: 'udp';
   readonly port: Port;
-  /** Ours, with the key and the words of flannel's wireguard backend; outerMode() of network-config.ts has the default. */
-  readonly mode?: OuterMode;
+  /** `Mode`, an addition to flannel's: which addresses of the nodes the tunnels run between. Default: outerFamily(). */
+  readonly outer?: Family;
 }
 
 export const MAX_BUSY_POLL_US = 10_000;
@@ -79,7 +79,7 @@ const CODECS: { readonly [T in BackendType]: Codec<Extract<BackendConfig, { type
     format: (config) => ({
       Type: 'udp',
       Port: config.port,
-      ...(config.mode !== undefined && { Mode: config.mode }),
+      ...(config.outer !== undefined && { Mode: config.outer === 6 ? 'ipv6' : 'ipv4' }),
       ...formatEngineChoice(config),
     }),
   },
@@ -154,33 +154,31 @@ export function checkBackendAvailable({ type }: BackendConfig): void {
   if (!AVAILABLE_BACKENDS.includes(type)) throw unavailable(type);
 }
 
-/** What the backend adds to each packet on its way. */
-export function backendOverhead(type: BackendType, outer: OuterMode = 'ipv4'): number {
+/** How many bytes the backend adds to each packet. */
+export function backendOverhead(type: BackendType, outer: Family = 4): number {
   switch (type) {
     case 'udp':
-      return outer === 'ipv4' ? UDP_OVERHEAD : UDP_OVERHEAD_IPV6;
+      return outer === 4 ? UDP_OVERHEAD : UDP_OVERHEAD_IPV6;
     case 'vxlan':
-      return outer === 'ipv4' ? VXLAN_OVERHEAD : VXLAN_OVERHEAD_IPV6;
+      return outer === 4 ? VXLAN_OVERHEAD : VXLAN_OVERHEAD_IPV6;
     case 'host-gw':
       return 0;
   }
 }
 
 function parseUdp(fields: FieldReader): UdpConfig {
-  const mode = fields.parsed('Mode', outerModeFrom);
+  const outer = fields.parsed('Mode', parseMode);
   return {
     type: 'udp',
     port: port(fields, UDP_PORT),
-    ...(mode !== undefined && { mode }),
+    ...(outer !== undefined && { outer }),
     ...parseEngineChoice(fields),
   };
 }
 
-function outerModeFrom(text: string): OuterMode {
-  const mode = OUTER_MODES.find((known) => known === text);
-  if (mode === undefined)
-    throw new RangeError(`${shorten(text)} is no mode of udp, use one of ${OUTER_MODES.join(', ')}`);
-  return mode;
+function parseMode(text: string): Family {
+  if (Object.hasOwn(MODES, text)) return MODES[text as keyof typeof MODES];
+  throw new RangeError(`${shorten(text)} is no mode of udp, use one of ${Object.keys(MODES).join(', ')}`);
 }
 
 function parseEngineChoice(fields: FieldReader): EngineChoice {

@@ -1,50 +1,39 @@
-import { formatIp } from '@flannel-ts/inet/ip';
-import type { Ipv4 } from '@flannel-ts/inet/ipv4';
+import { addressBits, FAMILIES } from '@flannel-ts/inet/family';
+import { formatIp, type Ip, ipFromNumber } from '@flannel-ts/inet/ip';
 import { formatPrefix, prefixContains, prefixFrom } from '@flannel-ts/inet/prefix';
 import fc from 'fast-check';
 import { FlannelError } from './errors.ts';
-import {
-  formatNetworkConfig,
-  KNOWN_BACKENDS,
-  NO_IPV4_NETWORK,
-  outerMode,
-  parseNetworkConfig,
-} from './network-config.ts';
+import { formatNetworkConfig, KNOWN_BACKENDS, outerFamily, parseNetworkConfig } from './network-config.ts';
+import type { SubnetPool } from './subnet-pool.ts';
 
 const parse = (config: object) => parseNetworkConfig(JSON.stringify(config));
+/** Network, SubnetLen, SubnetMin and SubnetMax. */
+const textOf = (pool: SubnetPool | undefined) =>
+  pool && [formatPrefix(pool.network), pool.subnetLength, formatIp(pool.subnetMin), formatIp(pool.subnetMax)];
 
 describe('network config', () => {
   // flannel: subnet/config_test.go.
   test('parseNetworkConfig() fills in the defaults of 10.3.0.0/16', () => {
     const config = parseNetworkConfig('{ "network": "10.3.0.0/16" }');
-    expect(formatPrefix(config.network)).toBe('10.3.0.0/16');
-    expect(formatIp(config.subnetMin)).toBe('10.3.1.0');
-    expect(formatIp(config.subnetMax)).toBe('10.3.255.0');
-    expect(config.subnetLength).toBe(24);
-    expect(config).toMatchObject({ enableIpv4: true, enableIpv6: false, enableNftables: false });
+    expect(textOf(config.pools[4])).toEqual(['10.3.0.0/16', 24, '10.3.1.0', '10.3.255.0']);
+    expect(config.pools[6]).toBeUndefined();
+    expect(config.enableNftables).toBe(false);
     expect(config.backend).toEqual({ type: 'udp', port: 8285 });
   });
 
   test('parseNetworkConfig() fills in the defaults of fc00::/48', () => {
     const config = parseNetworkConfig('{ "enableIPv6": true, "ipv6Network": "fc00::/48", "enableIPv4": false }');
-    expect(formatPrefix(config.ipv6!.network)).toBe('fc00::/48');
-    expect(formatIp(config.ipv6!.subnetMin)).toBe('fc00:0:0:1::');
-    expect(formatIp(config.ipv6!.subnetMax)).toBe('fc00:0:0:ffff::');
-    expect(config.ipv6!.subnetLength).toBe(64);
-    expect(config.network).toEqual(NO_IPV4_NETWORK);
+    expect(textOf(config.pools[6])).toEqual(['fc00::/48', 64, 'fc00:0:0:1::', 'fc00:0:0:ffff::']);
+    expect(config.pools[4]).toBeUndefined();
   });
 
   test('parseNetworkConfig() takes overrides', () => {
     const config = parse({ Network: '10.3.0.0/16', SubnetMin: '10.3.5.0', SubnetMax: '10.3.8.0', SubnetLen: 28 });
-    expect([formatIp(config.subnetMin), formatIp(config.subnetMax), config.subnetLength]).toEqual([
-      '10.3.5.0',
-      '10.3.8.0',
-      28,
-    ]);
+    expect(textOf(config.pools[4])).toEqual(['10.3.0.0/16', 28, '10.3.5.0', '10.3.8.0']);
   });
 
   test('parseNetworkConfig() takes IPv6 overrides', () => {
-    const { ipv6 } = parse({
+    const config = parse({
       EnableIPv6: true,
       IPv6Network: 'fc00::/48',
       IPv6SubnetMin: 'fc00:0:0:1::',
@@ -52,11 +41,7 @@ describe('network config', () => {
       IPv6SubnetLen: 124,
       enableIPv4: false,
     });
-    expect([formatIp(ipv6!.subnetMin), formatIp(ipv6!.subnetMax), ipv6!.subnetLength]).toEqual([
-      'fc00:0:0:1::',
-      'fc00:0:0:f::',
-      124,
-    ]);
+    expect(textOf(config.pools[6])).toEqual(['fc00::/48', 124, 'fc00:0:0:1::', 'fc00:0:0:f::']);
   });
 
   test.each([
@@ -66,7 +51,7 @@ describe('network config', () => {
     ['10.0.0.0/28', 30],
     ['10.0.0.0/8', 24],
   ])('parseNetworkConfig() gives %s the subnet length %d', (network, length) => {
-    expect(parse({ Network: network }).subnetLength).toBe(length);
+    expect(parse({ Network: network }).pools[4]?.subnetLength).toBe(length);
   });
 
   test.each([
@@ -74,13 +59,12 @@ describe('network config', () => {
     ['fd00::/63', 65],
     ['fd00::/124', 126],
   ])('parseNetworkConfig() gives %s the subnet length %d', (network, length) => {
-    expect(parse({ EnableIPv4: false, EnableIPv6: true, IPv6Network: network }).ipv6?.subnetLength).toBe(length);
+    expect(parse({ EnableIPv4: false, EnableIPv6: true, IPv6Network: network }).pools[6]?.subnetLength).toBe(length);
   });
 
   test('parseNetworkConfig() masks the network, ignores letter case, nulls and unknown keys', () => {
     const config = parse({ NETWORK: '10.3.7.9/16', subnetlen: null, SubnetMin: '0.0.0.0', Future: { x: 1 } });
-    expect(formatPrefix(config.network)).toBe('10.3.0.0/16');
-    expect(formatIp(config.subnetMin)).toBe('10.3.1.0');
+    expect(textOf(config.pools[4])).toEqual(['10.3.0.0/16', 24, '10.3.1.0', '10.3.255.0']);
   });
 
   // flannel's texts, as far as people search for them, with the value behind.
@@ -155,19 +139,28 @@ describe('network config', () => {
     );
   });
 
-  test('parseNetworkConfig() keeps SubnetMin and SubnetMax aligned, ordered and inside', () => {
-    fc.assert(
-      fc.property(fc.integer({ min: 0, max: 0xffff_ffff }), fc.integer({ min: 1, max: 28 }), (ip, length) => {
-        const config = parse({ Network: formatPrefix(prefixFrom(ip as Ipv4, length)) });
-        const size = 2 ** (32 - config.subnetLength);
-        expect(prefixContains(config.network, config.subnetMin)).toBe(true);
-        expect(prefixContains(config.network, config.subnetMax)).toBe(true);
-        expect(config.subnetMin % size).toBe(0);
-        expect(config.subnetMax % size).toBe(0);
-        expect((config.subnetMax - config.subnetMin) / size).toBeGreaterThanOrEqual(2);
-      }),
-    );
-  });
+  test.each(FAMILIES)(
+    'parseNetworkConfig() keeps SubnetMin and SubnetMax of IPv%d aligned, ordered and inside',
+    (family) => {
+      const bits = addressBits(family);
+      const base = fc.bigInt(0n, (1n << BigInt(bits)) - 1n).map((n) => ipFromNumber(family, n));
+      fc.assert(
+        fc.property(base, fc.integer({ min: 1, max: bits - 4 }), (ip, length) => {
+          const network = formatPrefix(prefixFrom<Ip>(ip, length));
+          const config = parse(
+            family === 4 ? { Network: network } : { EnableIPv4: false, EnableIPv6: true, IPv6Network: network },
+          );
+          const pool = config.pools[family]!;
+          for (const bound of [pool.subnetMin, pool.subnetMax]) {
+            expect(prefixContains(pool.network, bound)).toBe(true);
+            expect(prefixFrom<Ip>(bound, pool.subnetLength).base).toBe(bound);
+          }
+          const size = 1n << BigInt(bits - pool.subnetLength);
+          expect((BigInt(pool.subnetMax) - BigInt(pool.subnetMin)) / size).toBeGreaterThanOrEqual(2n);
+        }),
+      );
+    },
+  );
 
   test.each([
     { Network: '10.3.0.0/16' },
@@ -184,13 +177,13 @@ describe('network config', () => {
 
   const IPV6 = { EnableIPv6: true, IPv6Network: 'fc00::/48' };
   test.each([
-    [{ Network: '10.3.0.0/16' }, undefined, 'ipv4'],
-    [{ Network: '10.3.0.0/16', ...IPV6 }, undefined, 'ipv4'],
-    [{ Network: '10.3.0.0/16', ...IPV6 }, 'ipv6', 'ipv6'],
-    [{ EnableIPv4: false, ...IPV6 }, undefined, 'ipv6'],
-    [{ EnableIPv4: false, ...IPV6 }, 'ipv4', 'ipv4'],
-  ])('outerMode() of %j with Mode %s is %s', (network, Mode, expected) => {
-    expect(outerMode(parse({ ...network, Backend: { Type: 'udp', Mode } }))).toBe(expected);
+    [{ Network: '10.3.0.0/16' }, undefined, 4],
+    [{ Network: '10.3.0.0/16', ...IPV6 }, undefined, 4],
+    [{ Network: '10.3.0.0/16', ...IPV6 }, 'ipv6', 6],
+    [{ EnableIPv4: false, ...IPV6 }, undefined, 6],
+    [{ EnableIPv4: false, ...IPV6 }, 'ipv4', 4],
+  ])('outerFamily() of %j with Mode %s is %s', (network, Mode, expected) => {
+    expect(outerFamily(parse({ ...network, Backend: { Type: 'udp', Mode } }))).toBe(expected);
   });
 
   test('parseNetworkConfig() refuses IPv4 alone over IPv6, where no lease could say so', () => {

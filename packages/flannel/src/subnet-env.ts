@@ -38,17 +38,17 @@ type Key = (typeof KEYS)[number];
 
 /** What a node with this lease says: the first address after the subnet's base is the bridge's. */
 export function subnetEnvOf(
-  config: Pick<NetworkConfig, 'enableIpv4' | 'network' | 'ipv6'>,
+  { pools }: Pick<NetworkConfig, 'pools'>,
   lease: LeaseSubnets,
   mtu: number,
   ipMasq: boolean,
 ): SubnetEnv {
   const { subnet, ipv6Subnet } = lease;
   return {
-    networks: config.enableIpv4 ? [config.network] : [],
-    ...(config.enableIpv4 && subnet && { subnet: { address: addressAt(subnet, 1), length: subnet.length } }),
-    ipv6Networks: config.ipv6 ? [config.ipv6.network] : [],
-    ...(config.ipv6 && ipv6Subnet && { ipv6Subnet: { address: addressAt(ipv6Subnet, 1n), length: ipv6Subnet.length } }),
+    networks: pools[4] ? [pools[4].network] : [],
+    ...(pools[4] && subnet && { subnet: { address: addressAt(subnet, 1), length: subnet.length } }),
+    ipv6Networks: pools[6] ? [pools[6].network] : [],
+    ...(pools[6] && ipv6Subnet && { ipv6Subnet: { address: addressAt(ipv6Subnet, 1), length: ipv6Subnet.length } }),
     mtu,
     ipMasq,
   };

@@ -1,4 +1,4 @@
-import type { OuterMode } from './backend-config.ts';
+import type { Family } from '@flannel-ts/inet/family';
 import { isJsonObject } from './go-json.ts';
 import type { LeaseAttributes } from './lease.ts';
 
@@ -9,15 +9,15 @@ type V6Data = Pick<LeaseAttributes, 'backendV6Data'>;
  * that it is reached by IPv6 and by nothing else. flannel's udp writes none and looks at none: its nodes would drop such
  * packets, or not be there for them, so they are sent only to nodes that say this.
  */
-export function udpV6Data(mode: OuterMode): object {
-  return mode === 'ipv6' ? { Inner: 'IPv6', Outer: 'IPv6' } : { Inner: 'IPv6' };
+export function udpV6Data(outer: Family): object {
+  return outer === 6 ? { Inner: 'IPv6', Outer: 'IPv6' } : { Inner: 'IPv6' };
 }
 
 export function carriesIpv6({ backendV6Data }: V6Data): boolean {
   return isJsonObject(backendV6Data) && backendV6Data.Inner === 'IPv6';
 }
 
-/** By which of its addresses a node is reached. */
-export function outerModeOf({ backendV6Data }: V6Data): OuterMode {
-  return isJsonObject(backendV6Data) && backendV6Data.Outer === 'IPv6' ? 'ipv6' : 'ipv4';
+/** The family of the address that a node is reached by. */
+export function outerFamilyOf({ backendV6Data }: V6Data): Family {
+  return isJsonObject(backendV6Data) && backendV6Data.Outer === 'IPv6' ? 6 : 4;
 }

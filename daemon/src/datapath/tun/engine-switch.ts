@@ -48,6 +48,6 @@ function withoutEngine(config: NetworkConfig): string {
   return formatNetworkConfig(backend.type === 'udp' ? { ...config, backend: withoutSwitches(backend) } : config);
 }
 
-function withoutSwitches({ type, port, mode, queues }: UdpConfig): UdpConfig {
-  return { type, port, ...(mode !== undefined && { mode }), ...(queues !== undefined && { queues }) };
+function withoutSwitches({ type, port, outer, queues }: UdpConfig): UdpConfig {
+  return { type, port, ...(outer !== undefined && { outer }), ...(queues !== undefined && { queues }) };
 }

@@ -3,6 +3,7 @@
  * an error that never comes, so of 31 daemons started at once 10 exited (reference: local_manager.go, ErrDuplicateKey).
  */
 import { formatLeaseSubnets, formatLeaseValue, type Lease, type LeaseAttributes } from '@flannel-ts/flannel/lease';
+import { FAMILIES } from '@flannel-ts/inet/family';
 import { formatPrefix } from '@flannel-ts/inet/prefix';
 import type { Logger } from 'pino';
 import { Backoff, sleep } from '../../abort.ts';
@@ -107,7 +108,7 @@ async function tryAcquire(context: EtcdContext, grant: Grant, request: JoinReque
     throw new DaemonError(
       'OUT_OF_SUBNETS',
       `No subnet is free in ${network}, ${occupied.length} are leased: enlarge ` +
-        `${config.enableIpv4 ? 'Network' : 'IPv6Network'} or release the leases of nodes that are gone (flanneld release)`,
+        `${config.pools[4] ? 'Network' : 'IPv6Network'} or release the leases of nodes that are gone (flanneld release)`,
     );
   }
   if (allocation.kind === 'create') {
@@ -180,8 +181,8 @@ async function deleteStale(context: EtcdContext, { stale }: Allocation<LeaseReco
 }
 
 /** With the length of the subnets in each. */
-function networksOf({ enableIpv4, network, subnetLength, ipv6 }: JoinRequest['config']): string {
-  const ipv4 = enableIpv4 ? [`${formatPrefix(network)} (subnets of length ${subnetLength})`] : [];
-  const both = ipv6 ? [...ipv4, `${formatPrefix(ipv6.network)} (subnets of length ${ipv6.subnetLength})`] : ipv4;
-  return both.join(' or ');
+function networksOf({ pools }: JoinRequest['config']): string {
+  return FAMILIES.flatMap((family) => pools[family] ?? [])
+    .map(({ network, subnetLength }) => `${formatPrefix(network)} (subnets of length ${subnetLength})`)
+    .join(' or ');
 }
