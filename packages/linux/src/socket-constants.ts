@@ -15,6 +15,7 @@ export const IPPROTO_IP = 0;
 export const IPPROTO_ICMP = 1;
 export const IPPROTO_UDP = 17;
 export const IPPROTO_IPV6 = 41;
+export const IPPROTO_ICMPV6 = 58;
 export const NETLINK_ROUTE = 0; // linux/netlink.h
 export const NETLINK_NETFILTER = 12;
 
@@ -50,9 +51,17 @@ export const IP_PKTINFO = 8;
 export const IP_MTU_DISCOVER = 10;
 export const IP_PMTUDISC_DONT = 0;
 export const IP_PMTUDISC_DO = 2;
+export const IP_PMTUDISC_PROBE = 3; // DF is set, and what is known of the path's MTU ignored
 
 // linux/in6.h
+export const IPV6_MTU_DISCOVER = 23;
 export const IPV6_V6ONLY = 26;
+
+// linux/icmp.h, linux/icmpv6.h; the levels are those of raw sockets
+export const SOL_RAW = 255;
+export const ICMP_FILTER = 1;
+export const SOL_ICMPV6 = 58;
+export const ICMPV6_FILTER = 1;
 
 // linux/udp.h
 export const SOL_UDP = 17;

@@ -1,0 +1,55 @@
+import { parseIp } from '@flannel-ts/inet/ip';
+import { parsePrefix } from '@flannel-ts/inet/prefix';
+import { judgeReach } from './judge.ts';
+import type { PeerReach } from './table.ts';
+
+const reach = (n: number, more: Partial<PeerReach> = {}): PeerReach => ({
+  subnet: parsePrefix(`10.5.${n}.0/24`),
+  peer: parseIp(`10.64.0.${n}`),
+  silentMs: 100,
+  answered: true,
+  rttMs: 1,
+  pathMtu: 'passes',
+  ...more,
+});
+const judge = (...peers: PeerReach[]) => judgeReach({ peers, mtu: 1472, port: 8285, graceMs: 16_000 });
+
+describe('judgeReach()', () => {
+  test('a lone node, and one that is answered, are well', () => {
+    expect(judge()).toEqual({ notes: [] });
+    expect(judge(reach(1), reach(2))).toEqual({ notes: [] });
+  });
+
+  test('a node that nobody answers is in trouble, with what to do', () => {
+    expect(judge(reach(1, { silentMs: 42_000 }), reach(2, { silentMs: 99_000, answered: false })).trouble).toBe(
+      'none of 2 other nodes has answered through the overlay for 42 s: UDP port 8285 has to be open between the nodes, check firewalls, security groups and the route to 10.64.0.1',
+    );
+    expect(judge(reach(1, { silentMs: 17_000 })).trouble).toContain(
+      'the only other node, 10.5.1.0/24 at 10.64.0.1, has not answered through the overlay for 17 s',
+    );
+  });
+
+  test('a node waits a little for its first answer, and then only for one that comes late', () => {
+    const fresh = { answered: false };
+    expect(judge(reach(1, { ...fresh, silentMs: 2000 })).trouble).toContain(
+      'waiting for the first answer of 1 other node',
+    );
+    expect(judge(reach(1, { ...fresh, silentMs: 5000 }))).toEqual({ notes: [] });
+    expect(judge(reach(1, { ...fresh, silentMs: 2000 }), reach(2))).toEqual({ notes: [] });
+  });
+
+  test('some silent peers are a note', () => {
+    const silent = [2, 3, 4, 5].map((n) => reach(n, { silentMs: 20_000 }));
+    expect(judge(reach(1), ...silent)).toEqual({
+      notes: [
+        '4 of 5 other nodes do not answer through the overlay: 10.5.2.0/24 at 10.64.0.2 for 20 s, 10.5.3.0/24 at 10.64.0.3 for 20 s, 10.5.4.0/24 at 10.64.0.4 for 20 s and 1 more',
+      ],
+    });
+  });
+
+  test('a path that loses large packets is a note', () => {
+    expect(judge(reach(1), reach(2, { pathMtu: 'lost' })).notes).toEqual([
+      'packets of 1472 bytes get lost on the way to 10.5.2.0/24 at 10.64.0.2, smaller ones arrive: make the MTU of the interface, or of the path, the same on all nodes',
+    ]);
+  });
+});

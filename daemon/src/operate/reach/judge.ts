@@ -1,0 +1,78 @@
+/** What the answers of the peers say about this node. Pure. */
+import { formatIp } from '@flannel-ts/inet/ip';
+import { formatPrefix } from '@flannel-ts/inet/prefix';
+import type { PeerReach } from './table.ts';
+
+export interface ReachVerdict {
+  /** This node is cut off: nobody answers. */
+  readonly trouble?: string;
+  /** Some peers are not reached, or not with large packets: more likely their fault, or that of the path. */
+  readonly notes: readonly string[];
+}
+
+export interface ReachFacts {
+  readonly peers: readonly PeerReach[];
+  readonly mtu: number;
+  /** UDP, of all nodes; absent where packets are not in UDP. */
+  readonly port?: number;
+  /** Without an answer for longer, a peer counts as silent. */
+  readonly graceMs: number;
+  /** Right after a peer became known; see START_MS. */
+  readonly startMs?: number;
+}
+
+/**
+ * So long a node that has not been answered yet does not say that it is ready. No longer: leases of nodes that are gone stay for
+ * up to 24 hours, and a first node among them has nobody to wait for.
+ */
+export const START_MS = 3000;
+/** Three questions without an answer, of peers that are asked every 5 to 6 seconds. */
+export const GRACE_MS = 16_000;
+
+const MOST_NAMED = 3;
+
+export function judgeReach({ peers, mtu, port, graceMs, startMs = START_MS }: ReachFacts): ReachVerdict {
+  if (peers.length === 0) return { notes: [] };
+  const silent = peers.filter(({ silentMs }) => silentMs > graceMs);
+  if (silent.length === peers.length) return { trouble: nobodyAnswers(silent, port), notes: [] };
+  if (peers.every(({ answered, silentMs }) => !answered && silentMs < startMs)) {
+    return { trouble: `waiting for the first answer of ${count(peers.length)} through the overlay`, notes: [] };
+  }
+  const narrow = peers.filter(({ pathMtu, silentMs }) => pathMtu === 'lost' && silentMs <= graceMs);
+  return {
+    notes: [
+      ...(silent.length > 0
+        ? [
+            `${silent.length} of ${count(peers.length)} ${silent.length === 1 ? 'does' : 'do'} not answer through the overlay: ${named(silent, true)}`,
+          ]
+        : []),
+      ...(narrow.length > 0
+        ? [
+            `packets of ${mtu} bytes get lost on the way to ${named(narrow, false)}, smaller ones arrive: make the MTU of the interface, or of the path, the same on all nodes`,
+          ]
+        : []),
+    ],
+  };
+}
+
+function nobodyAnswers(silent: readonly PeerReach[], port: number | undefined): string {
+  const seconds = Math.round(Math.min(...silent.map(({ silentMs }) => silentMs)) / 1000);
+  const who =
+    silent.length === 1
+      ? `the only other node, ${named(silent, false)}, has not answered`
+      : `none of ${count(silent.length)} has answered`;
+  const udp = port === undefined ? '' : `UDP port ${port} has to be open between the nodes, `;
+  return `${who} through the overlay for ${seconds} s: ${udp}check firewalls, security groups and the route to ${formatIp(silent[0]!.peer)}`;
+}
+
+function count(peers: number): string {
+  return peers === 1 ? '1 other node' : `${peers} other nodes`;
+}
+
+function named(peers: readonly PeerReach[], withTime: boolean): string {
+  const names = peers.slice(0, MOST_NAMED).map(({ subnet, peer, silentMs }) => {
+    return `${formatPrefix(subnet)} at ${formatIp(peer)}${withTime ? ` for ${Math.round(silentMs / 1000)} s` : ''}`;
+  });
+  const more = peers.length - names.length;
+  return more > 0 ? `${names.join(', ')} and ${more} more` : names.join(', ');
+}

@@ -1,0 +1,115 @@
+/** Raw sockets for echo messages, one for each family: opened when the device has its address, read without waiting. */
+import type { Family } from '@flannel-ts/inet/family';
+import type { Ip } from '@flannel-ts/inet/ip';
+import { ipv4FromBytes } from '@flannel-ts/inet/ipv4';
+import { ipv6FromBytes, ipv6ToBytes } from '@flannel-ts/inet/ipv6';
+import { closeFd, type Fd, ioctl } from '@flannel-ts/linux/files';
+import {
+  AF_INET,
+  AF_INET6,
+  bind,
+  ICMP_FILTER,
+  ICMPV6_FILTER,
+  IP_MTU_DISCOVER,
+  IP_PMTUDISC_PROBE,
+  IPPROTO_ICMP,
+  IPPROTO_ICMPV6,
+  IPPROTO_IP,
+  IPPROTO_IPV6,
+  IPV6_MTU_DISCOVER,
+  MSG_DONTWAIT,
+  SOCK_RAW,
+  SOCKADDR_IN6_ADDRESS,
+  SOCKADDR_IN6_BYTES,
+  SOL_ICMPV6,
+  SOL_RAW,
+  sendTo,
+  setSocketOption,
+  sockaddrIn,
+  sockaddrIn6,
+  socket,
+  tryRecvFrom,
+} from '@flannel-ts/linux/socket';
+import { decodeReply, type Echo } from './echo.ts';
+
+export interface Reply extends Echo {
+  readonly from: Ip;
+  /** When the kernel got it, as Date.now() with fractions; undefined where it does not say. */
+  readonly at: number | undefined;
+}
+
+/** asm-generic/sockios.h, SIOCGSTAMPNS_OLD: a timespec of two words of 64 bits. The first call turns time stamps on. */
+const SIOCGSTAMPNS = 0x8907;
+const SOCKADDR_IN_ADDRESS = 4;
+
+export class EchoSocket {
+  private readonly buffer = new Uint8Array(2048);
+  private readonly sender = new Uint8Array(SOCKADDR_IN6_BYTES);
+  private readonly timespec = new Uint8Array(16);
+  private readonly fd: Fd;
+
+  /** Throws EADDRNOTAVAIL while no device has the address. */
+  constructor(
+    private readonly family: Family,
+    address: Ip,
+  ) {
+    this.fd = family === 4 ? socket(AF_INET, SOCK_RAW, IPPROTO_ICMP) : socket(AF_INET6, SOCK_RAW, IPPROTO_ICMPV6);
+    try {
+      setOnlyReplies(this.fd, family);
+      // Never fragmented, and whatever the kernel remembers of the path's MTU: that is what is asked for.
+      if (family === 4) setSocketOption(this.fd, IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_PROBE);
+      else setSocketOption(this.fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, IP_PMTUDISC_PROBE);
+      bind(this.fd, sockaddrOf(address));
+    } catch (error) {
+      closeFd(this.fd);
+      throw error;
+    }
+    this.stamp();
+  }
+
+  send(target: Ip, message: Uint8Array): void {
+    sendTo(this.fd, message, MSG_DONTWAIT, sockaddrOf(target));
+  }
+
+  /** The next reply that has arrived, whoever asked for it; undefined: none has. */
+  receive(): Reply | undefined {
+    for (;;) {
+      const length = tryRecvFrom(this.fd, this.buffer, MSG_DONTWAIT, this.sender);
+      if (length < 0) return undefined; // EAGAIN, or an error that says nothing of a reply
+      const echo = decodeReply(this.family, this.buffer.subarray(0, length));
+      if (echo !== undefined) return { ...echo, from: this.senderAddress(), at: this.stamp() };
+    }
+  }
+
+  close(): void {
+    closeFd(this.fd);
+  }
+
+  private senderAddress(): Ip {
+    return this.family === 4
+      ? ipv4FromBytes(this.sender, SOCKADDR_IN_ADDRESS)
+      : ipv6FromBytes(this.sender, SOCKADDR_IN6_ADDRESS);
+  }
+
+  private stamp(): number | undefined {
+    try {
+      ioctl(this.fd, SIOCGSTAMPNS, this.timespec);
+      const view = new DataView(this.timespec.buffer);
+      return Number(view.getBigInt64(0, true)) * 1000 + Number(view.getBigInt64(8, true)) / 1e6;
+    } catch {
+      return undefined; // ENOENT: nothing has arrived yet
+    }
+  }
+}
+
+/** The kernel gives a raw socket all ICMP messages of the host; a set bit in a filter keeps its type away. */
+function setOnlyReplies(fd: Fd, family: Family): void {
+  const filter = new Uint8Array(family === 4 ? 4 : 32).fill(0xff);
+  const [type, level, name] = family === 4 ? [0, SOL_RAW, ICMP_FILTER] : [129, SOL_ICMPV6, ICMPV6_FILTER];
+  filter[type >> 3]! &= ~(1 << (type & 7));
+  setSocketOption(fd, level, name, filter);
+}
+
+function sockaddrOf(address: Ip): Uint8Array {
+  return typeof address === 'bigint' ? sockaddrIn6(ipv6ToBytes(address), 0) : sockaddrIn(address, 0);
+}

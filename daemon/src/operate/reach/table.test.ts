@@ -1,0 +1,114 @@
+import { parseIp } from '@flannel-ts/inet/ip';
+import { parsePrefix } from '@flannel-ts/inet/prefix';
+import { SMALL_BYTES } from './echo.ts';
+import { REACH_SETTINGS, ReachTable } from './table.ts';
+
+const MTU = 1472;
+const peer = (n: number) => ({
+  subnet: parsePrefix(`10.5.${n % 256}.0/24`),
+  peer: parseIp(`10.64.${Math.floor(n / 256)}.${n % 256}`),
+});
+const target = (n: number) => peer(n).subnet.base;
+const make = (random = () => 0) => new ReachTable({ ...REACH_SETTINGS, mtu: MTU, random });
+
+describe('ReachTable', () => {
+  test('asks a new peer at once, and again after its interval', () => {
+    const table = make();
+    table.setPeers([peer(1)], 1000);
+    expect(table.nextAt()).toBe(1000);
+    expect(table.ask(1000)).toEqual({ target: target(1), sequence: 1, bytes: SMALL_BYTES });
+    expect(table.ask(1000)).toBeUndefined();
+    expect(table.nextAt()).toBe(6000);
+    expect(table.ask(6000)).toMatchObject({ sequence: 2 });
+  });
+
+  test('knows the round trip, and for how long a peer has been silent', () => {
+    const table = make();
+    table.setPeers([peer(1)], 0);
+    expect(table.report(700)).toMatchObject([{ silentMs: 700, answered: false, rttMs: undefined }]);
+    const { sequence } = table.ask(700)!;
+    expect(table.answered(sequence, target(1), 708, 5)).toBe(true);
+    expect(table.report(3708)).toMatchObject([{ silentMs: 3000, answered: true, rttMs: 3 }]);
+    // A clock that was set meanwhile gives an age that cannot be.
+    const again = table.ask(6000)!;
+    table.answered(again.sequence, target(1), 6004, 50_000);
+    expect(table.report(6004)[0]!.rttMs).toBeLessThanOrEqual(4);
+  });
+
+  test('takes no answer of somebody else, of another question, or twice', () => {
+    const table = make();
+    table.setPeers([peer(1), peer(2)], 0);
+    const { sequence } = table.ask(0)!;
+    expect(table.answered(sequence, target(2), 1)).toBe(false);
+    expect(table.answered(sequence + 1, target(1), 1)).toBe(false);
+    expect(table.answered(sequence, target(1), 1)).toBe(true);
+    expect(table.answered(sequence, target(1), 1)).toBe(false);
+  });
+
+  test.each([1, 10, 1000])('asks %d peers no more than ten times a second, and all of them', (count) => {
+    const table = make(Math.random);
+    table.setPeers(
+      Array.from({ length: count }, (_, n) => peer(n)),
+      0,
+    );
+    const asked = new Map<bigint | number, number>();
+    const seconds = Math.max(20, count / 4);
+    let total = 0;
+    for (let now = 0; now < seconds * 1000; now += 10) {
+      const question = table.ask(now);
+      if (question === undefined) continue;
+      total++;
+      asked.set(question.target, (asked.get(question.target) ?? 0) + 1);
+      table.answered(question.sequence, question.target, now);
+    }
+    expect(total).toBeLessThanOrEqual(seconds * 10);
+    expect(asked.size).toBe(Math.min(count, 256));
+  });
+
+  test('sends a large packet after the first answer, and finds a path that loses them', () => {
+    const table = make();
+    table.setPeers([peer(1)], 0);
+    const large: number[] = [];
+    let lost = true;
+    for (let now = 0; now < 200_000; now += 50) {
+      table.expire(now);
+      const question = table.ask(now);
+      if (question?.bytes === MTU) large.push(now);
+      if (question && !(lost && question.bytes === MTU)) table.answered(question.sequence, question.target, now + 1);
+      if (now === 30_000) {
+        expect(table.report(now)).toMatchObject([{ pathMtu: 'lost', answered: true }]);
+        expect(table.report(now)[0]!.silentMs).toBeLessThan(6000);
+        lost = false;
+      }
+    }
+    expect(table.report(200_000)).toMatchObject([{ pathMtu: 'passes' }]);
+    expect(large.length).toBeLessThan(12);
+  });
+
+  test('does not blame the path of a peer that answers nothing', () => {
+    const table = make();
+    table.setPeers([peer(1)], 0);
+    const first = table.ask(0)!;
+    table.answered(first.sequence, first.target, 1);
+    for (let now = 100; now < 60_000; now += 100) {
+      table.expire(now);
+      table.ask(now);
+    }
+    expect(table.report(60_000)).toMatchObject([{ pathMtu: 'unknown', answered: true }]);
+    expect(table.report(60_000)[0]!.silentMs).toBe(59_999);
+  });
+
+  test('keeps what it knows of peers that stay, and forgets those that go', () => {
+    const table = make();
+    table.setPeers([peer(1), peer(2)], 0);
+    const { sequence } = table.ask(0)!;
+    table.answered(sequence, target(1), 1);
+    table.setPeers([peer(1), peer(3)], 5);
+    expect(table.report(5).map(({ answered }) => answered)).toEqual([true, false]);
+    table.setPeers([], 6);
+    expect([table.report(6), table.nextAt(), table.ask(1e6)]).toEqual([[], Number.POSITIVE_INFINITY, undefined]);
+    // The same subnet at another address is another node.
+    table.setPeers([{ ...peer(1), peer: parseIp('10.64.9.9') }], 7);
+    expect(table.report(7)[0]).toMatchObject({ answered: false });
+  });
+});

@@ -1,0 +1,189 @@
+/**
+ * Which peer is asked when, and what has been learnt of each. Pure: the clock (milliseconds, monotonic) and chance are given.
+ *
+ * The rate is bounded for all peers together, so that asking costs the same on a node of a large network; each peer then waits
+ * longer. Small packets say whether a peer is reached. At a slower pace one as large as the overlay's MTU, which may not be
+ * fragmented, says whether the path carries what pods send: a path that swallows large packets looks well to everything else.
+ */
+import { formatIp, type Ip } from '@flannel-ts/inet/ip';
+import { formatPrefix, type Prefix } from '@flannel-ts/inet/prefix';
+import { SMALL_BYTES } from './echo.ts';
+
+export interface ReachPeer {
+  readonly subnet: Prefix;
+  /** The node's address outside of the overlay. */
+  readonly peer: Ip;
+}
+
+export interface ReachSettings {
+  /** Of the overlay. */
+  readonly mtu: number;
+  /** Least time between two questions to any peers: 100 for 10 a second. */
+  readonly gapMs: number;
+  /** Least time between two questions to one peer. */
+  readonly intervalMs: number;
+  readonly mtuIntervalMs: number;
+  /** An answer that comes later is none. */
+  readonly timeoutMs: number;
+  /** From 0 to 1. */
+  readonly random: () => number;
+}
+
+export const REACH_SETTINGS = { gapMs: 100, intervalMs: 5000, mtuIntervalMs: 60_000, timeoutMs: 2000 } as const;
+
+export interface Question {
+  readonly target: Ip;
+  readonly sequence: number;
+  /** Of the whole IP packet. */
+  readonly bytes: number;
+}
+
+/** `unknown` until a large packet was answered, or two were not. */
+export type PathMtu = 'unknown' | 'passes' | 'lost';
+
+export interface PeerReach {
+  readonly subnet: Prefix;
+  readonly peer: Ip;
+  /** Since the last answer, or without any since it was first to be asked. */
+  readonly silentMs: number;
+  readonly answered: boolean;
+  readonly rttMs: number | undefined;
+  readonly pathMtu: PathMtu;
+}
+
+interface Entry {
+  readonly peer: ReachPeer;
+  readonly since: number;
+  nextAt: number;
+  nextMtuAt: number;
+  lastAnswer: number | undefined;
+  rttMs: number | undefined;
+  pathMtu: PathMtu;
+  /** Large packets without an answer, one after the other. */
+  mtuLosses: number;
+}
+
+interface Pending {
+  readonly entry: Entry;
+  readonly sentAt: number;
+  readonly isLarge: boolean;
+}
+
+const SEQUENCES = 0x10000;
+/** Until the path is believed to lose large packets. */
+const MTU_LOSSES = 2;
+
+export class ReachTable {
+  private entries = new Map<string, Entry>();
+  private readonly pending = new Map<number, Pending>();
+  private sequence = 0;
+  private nextSlot = 0;
+
+  constructor(private readonly settings: ReachSettings) {}
+
+  /** What is known of a peer is kept while its subnet and address stay the same. */
+  setPeers(peers: Iterable<ReachPeer>, now: number): void {
+    const before = this.entries;
+    this.entries = new Map();
+    for (const peer of peers) {
+      const key = `${formatPrefix(peer.subnet)} ${formatIp(peer.peer)}`;
+      this.entries.set(key, before.get(key) ?? this.newEntry(peer, now));
+    }
+    const kept = new Set(this.entries.values());
+    for (const [sequence, { entry }] of this.pending) if (!kept.has(entry)) this.pending.delete(sequence);
+  }
+
+  /** The next question that is due; it counts as asked. */
+  ask(now: number): Question | undefined {
+    if (now < this.nextSlot) return undefined;
+    const entry = this.earliest();
+    if (entry === undefined || entry.nextAt > now) return undefined;
+    this.nextSlot = now + this.settings.gapMs;
+    const isLarge = entry.lastAnswer !== undefined && entry.nextMtuAt <= now;
+    const { mtuIntervalMs } = this.settings;
+    if (isLarge) entry.nextMtuAt = now + (entry.pathMtu === 'passes' ? mtuIntervalMs : mtuIntervalMs / 4);
+    entry.nextAt = now + (isLarge ? this.settings.gapMs : this.interval());
+    this.sequence = (this.sequence + 1) % SEQUENCES;
+    this.pending.set(this.sequence, { entry, sentAt: now, isLarge });
+    const bytes = isLarge ? this.settings.mtu : SMALL_BYTES;
+    return { target: entry.peer.subnet.base, sequence: this.sequence, bytes };
+  }
+
+  /** True when it is the answer to a question; it arrived `ageMs` ago and is only now read. */
+  answered(sequence: number, from: Ip, now: number, ageMs = 0): boolean {
+    const found = this.pending.get(sequence);
+    if (found === undefined || found.entry.peer.subnet.base !== from) return false;
+    this.pending.delete(sequence);
+    const { entry, isLarge, sentAt } = found;
+    entry.lastAnswer = now;
+    if (isLarge) {
+      entry.pathMtu = 'passes';
+      entry.mtuLosses = 0;
+    } else {
+      const elapsed = now - sentAt;
+      // The age comes from another clock, which may have been set meanwhile.
+      entry.rttMs = ageMs > 0 && ageMs < elapsed ? elapsed - ageMs : elapsed;
+    }
+    return true;
+  }
+
+  /** Gives up questions that were not answered in time. */
+  expire(now: number): void {
+    for (const [sequence, { entry, sentAt, isLarge }] of this.pending) {
+      if (now - sentAt < this.settings.timeoutMs) return; // the later ones are younger
+      this.pending.delete(sequence);
+      if (!isLarge) continue;
+      // A peer that answers nothing says nothing about its path's MTU.
+      if (entry.lastAnswer === undefined || entry.lastAnswer < sentAt) entry.nextMtuAt = now;
+      else if (++entry.mtuLosses >= MTU_LOSSES) entry.pathMtu = 'lost';
+      else entry.nextMtuAt = now;
+    }
+  }
+
+  get waiting(): boolean {
+    return this.pending.size > 0;
+  }
+
+  /** When ask() may have something to say; Infinity without peers. */
+  nextAt(): number {
+    const entry = this.earliest();
+    return entry === undefined ? Number.POSITIVE_INFINITY : Math.max(entry.nextAt, this.nextSlot);
+  }
+
+  report(now: number): PeerReach[] {
+    return [...this.entries.values()].map(({ peer, since, lastAnswer, rttMs, pathMtu }) => ({
+      ...peer,
+      silentMs: now - (lastAnswer ?? since),
+      answered: lastAnswer !== undefined,
+      rttMs,
+      pathMtu,
+    }));
+  }
+
+  /** Between two questions to one peer. */
+  interval(): number {
+    const { intervalMs, gapMs, random } = this.settings;
+    // An eighth more than fits, for the large packets.
+    const least = Math.max(intervalMs, this.entries.size * gapMs * 1.125);
+    return least * (1 + random() / 4);
+  }
+
+  private newEntry(peer: ReachPeer, now: number): Entry {
+    return {
+      peer,
+      since: now,
+      nextAt: now,
+      nextMtuAt: now,
+      lastAnswer: undefined,
+      rttMs: undefined,
+      pathMtu: 'unknown',
+      mtuLosses: 0,
+    };
+  }
+
+  private earliest(): Entry | undefined {
+    let found: Entry | undefined;
+    for (const entry of this.entries.values()) if (found === undefined || entry.nextAt < found.nextAt) found = entry;
+    return found;
+  }
+}
