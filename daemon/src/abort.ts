@@ -1,5 +1,7 @@
 /** Waiting that an AbortSignal ends. Every loop of the daemon waits through these, so every loop has an end. */
 
+import { setMaxListeners } from 'node:events';
+
 /** Resolves after `ms` or as soon as the signal aborts; never rejects: the caller's loop looks at the signal. */
 export function sleep(ms: number, signal: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
@@ -65,6 +67,7 @@ export class Backoff {
 /** The signal of a group of tasks: aborts with its parent, or by itself. `dispose()` lets go of the parent. */
 export function childSignal(parent: AbortSignal): { signal: AbortSignal; abort: () => void; dispose: () => void } {
   const controller = new AbortController();
+  setMaxListeners(0, controller.signal); // one for each task that waits
   const abort = () => controller.abort();
   if (parent.aborted) abort();
   else parent.addEventListener('abort', abort, { once: true });

@@ -5,13 +5,15 @@ import { openNetlink } from '@flannel-ts/rtnetlink/connection';
 import type { Logger } from 'pino';
 import { tunDataPath } from './datapath/tun/start.ts';
 import { messageOf } from './errors.ts';
-import { NETWORK_PARTS, type NetworkSettings, runNetwork } from './network.ts';
+import { NETWORK_PARTS, type NetworkSettings, runNetwork, STARTED_PARTS } from './network.ts';
 import { type HealthServer, startHealth } from './operate/health.ts';
 import { daemonFacts, renderMetrics, type ServingFacts } from './operate/metrics.ts';
 import { notifySystemd } from './operate/notify.ts';
 import { Readiness } from './operate/readiness.ts';
+import { statusOf } from './operate/status.ts';
 import type { Options } from './options.ts';
 import type { SubnetManager } from './subnet/manager.ts';
+import { VERSION } from './version.ts';
 
 /** After the first ready: the start is over. */
 const SETTLED_MS = 1000;
@@ -29,11 +31,15 @@ export async function runDaemon(
   let servingFacts: (() => ServingFacts) | undefined;
   const nl = openNetlink();
   try {
-    const metrics = (): string => renderMetrics(daemonFacts(readiness, servingFacts?.()));
+    const metrics = (): string => renderMetrics(daemonFacts(readiness, servingFacts?.(), options.metricsPerPeer));
+    const status = (): object => statusOf(VERSION, readiness, servingFacts?.());
     if (options.healthzPort !== 0) {
-      health = await startHealth(options.healthzIp, options.healthzPort, readiness, metrics);
+      health = await startHealth(options.healthzIp, options.healthzPort, { readiness, metrics, status });
     }
-    readiness.whenReady(() => {
+    signal.addEventListener('abort', () => readiness.stop(), { once: true });
+    void readiness.untilWell(STARTED_PARTS, signal).then(() => {
+      if (signal.aborted) return;
+      // systemd ends a service that is not ready in time; one that only its peers do not answer has to stay.
       reportToSystemd('READY=1', log);
       setTimeout(freeStartUpMemory, SETTLED_MS).unref();
     });

@@ -1,23 +1,28 @@
 /** One joined network, from its config to packets that flow: each part is a task that ends with the signal. */
+
 import { formatLeaseSubnets, type Lease } from '@flannel-ts/flannel/lease';
 import type { NetworkConfig } from '@flannel-ts/flannel/network-config';
 import { formatSubnetEnv, subnetEnvOf } from '@flannel-ts/flannel/subnet-env';
 import { FAMILIES } from '@flannel-ts/inet/family';
 import { formatIp } from '@flannel-ts/inet/ip';
 import { formatPrefix, type Prefix } from '@flannel-ts/inet/prefix';
-import { readSysctl, writeSysctl } from '@flannel-ts/linux/sysctl';
 import type { Netlink } from '@flannel-ts/rtnetlink/connection';
 import { openMonitor } from '@flannel-ts/rtnetlink/monitor';
 import type { Logger } from 'pino';
-import type { Backend, Desired } from './backend/backend.ts';
+import type { Backend, Desired, RefusedLease } from './backend/backend.ts';
 import { createBackend } from './backend/registry.ts';
 import type { DataPath, StartDataPath } from './datapath/datapath.ts';
 import { diffPeers, type Peers, peersOf } from './datapath/peers.ts';
 import { messageOf } from './errors.ts';
 import { keepFirewall } from './firewall/keep.ts';
 import { overlayOf, type WantedRules } from './firewall/rules.ts';
+import { watchDrops } from './operate/drops.ts';
+import { watchForwarding } from './operate/forwarding.ts';
 import type { ServingFacts } from './operate/metrics.ts';
+import { keepPreconditions } from './operate/preconditions.ts';
+import { createProber, type Prober } from './operate/reach/prober.ts';
 import type { Readiness } from './operate/readiness.ts';
+import { describeRefused } from './operate/status.ts';
 import { keepSubnetFile, readPreviousNetworks, readPreviousSubnets, writeSubnetFile } from './operate/subnet-file.ts';
 import { type KernelEvents, startKernelEvents } from './state/events.ts';
 import { Kernel } from './state/kernel.ts';
@@ -41,7 +46,12 @@ export const NETWORK_PARTS = [
   'subnet file',
   'firewall',
   'forward rules',
+  'forwarding',
+  'reach',
 ] as const;
+
+/** With these well, packets of this node's pods are taken: the start is over, whoever answers. */
+export const STARTED_PARTS = ['lease', 'kernel', 'engine', 'firewall', 'subnet file'] as const;
 
 export interface NetworkSettings {
   readonly interface: InterfaceOptions;
@@ -119,10 +129,17 @@ async function serve(
 ): Promise<void> {
   const { manager, nl, readiness, log } = parts;
   const { config, backend, external, membership, lease } = joined;
-  if (lease.subnet) enableForwarding('net/ipv4/ip_forward', log);
-  if (lease.ipv6Subnet) enableIpv6Forwarding(external.name, log);
   const view = new View(joined, parts);
-  const { dataPath } = view;
+  const { dataPath, prober } = view;
+  const preconditions = watchForwarding(
+    {
+      ipv4: lease.subnet !== undefined,
+      ipv6: lease.ipv6Subnet !== undefined,
+      external: external.name,
+      device: () => dataPath.device,
+    },
+    { nl, readiness, log },
+  );
   const events = startKernelEvents(() => openMonitor({ groups: ['link', 'address', 'route'] }), log);
   const reconciler = new Reconciler({
     kernel: new Kernel(nl),
@@ -133,11 +150,16 @@ async function serve(
     log,
   });
   parts.onServing(() => ({
+    backend: backend.type,
+    external,
     dataPath: dataPath.statistics(),
     reconcile: reconciler.statistics,
     lease,
     leaseEnd: membership.end?.(),
     leases: view.leases.size,
+    refused: view.refused,
+    reach: prober.report(),
+    restorations: preconditions.restorations,
   }));
   const subnetEnv = formatSubnetEnv(subnetEnvOf(config, lease, backend.mtu(external), settings.rules.masquerade));
   try {
@@ -154,6 +176,9 @@ async function serve(
           await keepSubnetFile(settings.subnetFile, subnetEnv, report, log, stop);
         },
         (stop) => keepRules(settings, parts, joined, dataPath, stop),
+        (stop) => keepPreconditions(preconditions, stop),
+        (stop) => prober.run(stop),
+        (stop) => watchDrops(dataPath, (text) => readiness.note('device', text), stop),
         (stop) => followUnderlay(joined, parts, events, stop),
         (stop) => untilFailed(dataPath, stop),
       ],
@@ -169,6 +194,8 @@ async function serve(
 class View {
   readonly dataPath: DataPath;
   readonly leases: LeaseTable = createLeaseTable();
+  readonly prober: Prober;
+  refused: readonly RefusedLease[] = [];
   private peers: Peers = new Map();
 
   constructor(
@@ -177,6 +204,17 @@ class View {
   ) {
     const { overlay } = this.desired();
     if (overlay === undefined) throw new Error(`The ${joined.backend.type} backend has no overlay`); // each has one today
+    this.prober = createProber(
+      {
+        mtu: overlay.mtu,
+        port: overlay.port,
+        addresses: [overlay.address, overlay.address6].filter((ip) => ip !== undefined),
+      },
+      ({ trouble, notes }) => {
+        readiness.report('reach', trouble);
+        readiness.note('reach', notes.length > 0 ? notes.join('; ') : undefined);
+      },
+    );
     this.dataPath = startDataPath(overlay, joined.config, { report: (trouble) => readiness.report('engine', trouble) });
   }
 
@@ -189,10 +227,14 @@ class View {
   apply(batch: LeaseBatch): void {
     const { added, changed, removed } = this.leases.apply(batch);
     if (added.length + changed.length + removed.length === 0) return;
-    const peers = peersOf(this.desired().overlay?.peers ?? []);
+    const { overlay, refused } = this.desired();
+    const peers = peersOf(overlay?.peers ?? []);
     const change = diffPeers(this.peers, peers);
     this.peers = peers;
-    if (change !== undefined) this.dataPath.setPeers(change);
+    this.refused = refused;
+    if (change === undefined) return;
+    this.dataPath.setPeers(change);
+    this.prober.setPeers(peers.values());
   }
 }
 
@@ -200,6 +242,7 @@ async function followLeases(view: View, { manager, readiness }: NetworkParts, si
   for await (const batch of manager.peers(signal)) {
     view.apply(batch);
     readiness.report('peers', undefined);
+    readiness.note('peers', describeRefused(view.refused));
   }
 }
 
@@ -271,24 +314,4 @@ function untilFailed({ failed }: DataPath, signal: AbortSignal): Promise<void> {
     failed,
     new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve(), { once: true })),
   ]);
-}
-
-/** Pods send through this node; a host that does not forward drops their packets without a word. */
-function enableForwarding(parameter: string, log: Logger): void {
-  const name = parameter.replaceAll('/', '.');
-  try {
-    if (writeSysctl(parameter, 1)) log.info(`Enabled forwarding (${name}), which was off`);
-  } catch (error) {
-    log.warn(`Cannot enable forwarding, set ${name} to 1: ${messageOf(error)}`);
-  }
-}
-
-/** A node that forwards ignores router advertisements unless told otherwise: it would lose its default route. */
-function enableIpv6Forwarding(link: string, log: Logger): void {
-  try {
-    if (readSysctl(`net/ipv6/conf/${link}/accept_ra`) === '1') writeSysctl(`net/ipv6/conf/${link}/accept_ra`, 2);
-  } catch (error) {
-    log.warn(`Cannot keep router advertisements for ${link}: ${messageOf(error)}`);
-  }
-  enableForwarding('net/ipv6/conf/all/forwarding', log);
 }

@@ -13,6 +13,7 @@ describe('parseOptions()', () => {
       ipMasq: false,
       forwardRules: true,
       healthzPort: 0,
+      metricsPerPeer: true,
       rulesResyncSeconds: 5,
       engine: {},
     });

@@ -28,6 +28,7 @@ export interface Options {
   readonly rulesResyncSeconds: number;
   readonly healthzIp: string;
   readonly healthzPort: number;
+  readonly metricsPerPeer: boolean;
   /** Only what was given: the network config may say the rest. */
   readonly engine: EngineChoice;
   readonly verbosity: number;
@@ -80,6 +81,7 @@ function build(command: Command, read: FlagValues): Options {
     rulesResyncSeconds: read.integer('iptables-resync', 1, 86_400),
     healthzIp: read.text('healthz-ip'),
     healthzPort: read.integer('healthz-port', 0, 65_535),
+    metricsPerPeer: read.flag('metrics-per-peer'),
     engine: engineChoice(read),
     verbosity: read.integer('v', 0, 100),
   };

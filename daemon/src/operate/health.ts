@@ -1,4 +1,7 @@
-/** /healthz (the process lives) and /readyz (the node serves) over HTTP, with flannel's words; /metrics for Prometheus. */
+/**
+ * /healthz (the process lives) and /readyz (the node serves) over HTTP, with flannel's words; /metrics for Prometheus and /status
+ * for people. /healthz never fails for anything that a restart would not mend: packets may well flow.
+ */
 import { createServer, type Server, type ServerResponse } from 'node:http';
 import { DaemonError, messageOf } from '../errors.ts';
 import type { Readiness } from './readiness.ts';
@@ -8,18 +11,24 @@ export interface HealthServer {
   close(): void;
 }
 
+export interface HealthSources {
+  readonly readiness: Readiness;
+  readonly metrics: () => string;
+  readonly status: () => object;
+}
+
 export async function startHealth(
   ip: string,
   port: number,
-  readiness: Readiness,
-  metrics: () => string,
+  { readiness, metrics, status }: HealthSources,
 ): Promise<HealthServer> {
   const server = createServer((request, response) => {
-    const path = (request.url ?? '').split('?')[0];
+    const [path, query] = (request.url ?? '').split('?');
     if (request.method !== 'GET' && request.method !== 'HEAD') answer(response, 405, 'method not allowed');
     else if (path === '/healthz') answer(response, 200, 'flanneld is running');
-    else if (path === '/readyz') answerReady(response, readiness);
+    else if (path === '/readyz') answerReady(response, readiness, query === 'verbose');
     else if (path === '/metrics') answer(response, 200, metrics(), 'text/plain; version=0.0.4; charset=utf-8');
+    else if (path === '/status') answer(response, 200, JSON.stringify(status(), undefined, 2), 'application/json');
     else answer(response, 404, 'not found');
   });
   // A probe that stays connected must not keep the process from ending.
@@ -35,9 +44,10 @@ export async function startHealth(
   };
 }
 
-function answerReady(response: ServerResponse, readiness: Readiness): void {
-  if (readiness.ready) answer(response, 200, 'flanneld is ready');
-  else answer(response, 503, ['flanneld is not ready yet', ...readiness.reasons].join('\n'));
+function answerReady(response: ServerResponse, readiness: Readiness, isVerbose: boolean): void {
+  const details = isVerbose ? readiness.details : [];
+  if (readiness.ready) answer(response, 200, ['flanneld is ready', ...details].join('\n'));
+  else answer(response, 503, ['flanneld is not ready yet', ...readiness.reasons, ...details].join('\n'));
 }
 
 function answer(response: ServerResponse, status: number, text: string, type = 'text/plain; charset=utf-8'): void {

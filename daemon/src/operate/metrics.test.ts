@@ -8,7 +8,8 @@ import { PEER_FIELD, PEER_STRIDE, setAbility, TOTAL } from '../datapath/tun/engi
 import { slotOf } from '../datapath/tun/engine/slots.ts';
 import { Tables } from '../datapath/tun/engine/tables.ts';
 import { Underlay } from '../datapath/tun/engine/underlay.ts';
-import { type Facts, METRICS, renderMetrics } from './metrics.ts';
+import { type Facts, METRICS, MOST_PEERS, renderMetrics } from './metrics.ts';
+import type { PeerReach } from './reach/table.ts';
 
 const PAGE = path.resolve(__dirname, '../../../docs/metrics.md');
 
@@ -21,6 +22,16 @@ const DAEMON: Facts = {
   ],
   residentBytes: 5e7,
   cpuSeconds: 0.25,
+  perPeer: true,
+};
+
+const REACH: PeerReach = {
+  subnet: parsePrefix('10.2.0.0/24'),
+  peer: parseIp('192.0.2.2'),
+  silentMs: 1500,
+  answered: true,
+  rttMs: 0.25,
+  pathMtu: 'passes',
 };
 
 function serving(): Facts {
@@ -39,6 +50,11 @@ function serving(): Facts {
     ...DAEMON,
     ready: true,
     serving: {
+      backend: 'udp',
+      external: { name: 'eth0', index: 2, mtu: 1500, address: parseIp('192.0.2.1') },
+      refused: [],
+      reach: [REACH],
+      restorations: 1,
       dataPath: {
         engine: 'fast',
         starts: 3,
@@ -96,6 +112,11 @@ process_cpu_seconds_total 0.25
         'flannel_lease_info{subnet="10.1.0.0/24",public_ip="192.0.2.1"} 1',
         'flannel_lease_end_timestamp_seconds 1700000000',
         'flannel_reconcile_failed_passes_total 1',
+        'flannel_sysctl_restorations_total 1',
+        'flannel_reach_peers{state="answering"} 1',
+        'flannel_reach_peer_silent_seconds{subnet="10.2.0.0/24",peer="192.0.2.2"} 1.5',
+        'flannel_reach_peer_round_trip_seconds{subnet="10.2.0.0/24",peer="192.0.2.2"} 0.00025',
+        'flannel_reach_peer_path_mtu_passes{subnet="10.2.0.0/24",peer="192.0.2.2"} 1',
       ]),
     );
   });
@@ -121,12 +142,29 @@ process_cpu_seconds_total 0.25
     for (const { name, type } of METRICS) expect(text).toContain(`# TYPE ${name} ${type}\n${name}`);
   });
 
+  test('names no more than some peers, adds up the rest, and names none when told so', () => {
+    const facts = serving();
+    const { dataPath } = facts.serving!;
+    const counters = { sentPackets: 2, sentBytes: 3, receivedPackets: 4, receivedBytes: 5 };
+    const one = [...dataPath.counters!.peers.values()][0]!;
+    const address = (n: number) => parseIp(`10.64.${Math.floor(n / 256)}.${n % 256}`);
+    const peers = new Map(Array.from({ length: MOST_PEERS + 10 }, (_, n) => [address(n), { ...one, ...counters }]));
+    const many = { ...dataPath, counters: { ...dataPath.counters!, peers } };
+    const lines = (perPeer: boolean) =>
+      renderMetrics({ ...facts, perPeer, serving: { ...facts.serving!, dataPath: many } })
+        .split('\n')
+        .filter((line) => line.startsWith('flannel_engine_peer_sent_packets_total{'));
+    expect(lines(true)).toHaveLength(MOST_PEERS + 1);
+    expect(lines(true).at(-1)).toBe('flannel_engine_peer_sent_packets_total{peer="other"} 20');
+    expect(lines(false)).toEqual([]);
+  });
+
   test('leaves out the counters of an engine that does not run', () => {
     const facts = serving();
     const dataPath = { engine: 'fast', starts: 1, failures: 1, deviceDrops: undefined, counters: undefined };
     const text = renderMetrics({ ...facts, serving: { ...facts.serving!, dataPath } });
     expect(text).toContain('flannel_engine_running 0');
-    expect(text).not.toContain('packets');
+    expect(text).not.toMatch(/flannel_engine_\w*packets/);
   });
 
   test('escapes what would end a label', () => {

@@ -6,9 +6,14 @@
 import { formatLeaseSubnets, type Lease, type LeaseAttributes } from '@flannel-ts/flannel/lease';
 import { outerFamilyOf } from '@flannel-ts/flannel/udp-data';
 import { formatIp } from '@flannel-ts/inet/ip';
+import { formatPrefix } from '@flannel-ts/inet/prefix';
+import type { RefusedLease } from '../backend/backend.ts';
 import type { DataPathCounters, DataPathStatistics, PeerCounters } from '../datapath/datapath.ts';
 import type { ReconcileStatistics } from '../state/reconcile.ts';
+import type { ExternalInterface } from '../underlay/select.ts';
 import { VERSION } from '../version.ts';
+import { GRACE_MS } from './reach/judge.ts';
+import type { PeerReach } from './reach/table.ts';
 import type { Readiness } from './readiness.ts';
 
 /** Everything that metrics tell of, at one moment. */
@@ -18,20 +23,29 @@ export interface Facts {
   readonly parts: readonly (readonly [string, boolean])[];
   readonly residentBytes: number;
   readonly cpuSeconds: number;
+  /** -metrics-per-peer */
+  readonly perPeer: boolean;
   /** From when the daemon has its lease. */
   readonly serving?: ServingFacts;
 }
 
 export interface ServingFacts {
+  /** Its type. */
+  readonly backend: string;
+  readonly external: ExternalInterface;
   readonly dataPath: DataPathStatistics;
   readonly reconcile: ReconcileStatistics;
   readonly lease: Lease;
   /** In milliseconds of the epoch. */
   readonly leaseEnd: number | undefined;
   readonly leases: number;
+  readonly refused: readonly RefusedLease[];
+  readonly reach: readonly PeerReach[];
+  /** Kernel parameters that had to be set again. */
+  readonly restorations: number;
 }
 
-export function daemonFacts(readiness: Readiness, serving: ServingFacts | undefined): Facts {
+export function daemonFacts(readiness: Readiness, serving: ServingFacts | undefined, perPeer: boolean): Facts {
   const { user, system } = process.cpuUsage();
   return {
     version: VERSION,
@@ -39,6 +53,7 @@ export function daemonFacts(readiness: Readiness, serving: ServingFacts | undefi
     parts: readiness.state,
     residentBytes: process.memoryUsage.rss(),
     cpuSeconds: (user + system) / 1e6,
+    perPeer,
     ...(serving && { serving }),
   };
 }
@@ -64,19 +79,40 @@ function total(name: string, help: string, field: keyof DataPathCounters): Metri
   return single('counter', `flannel_engine_${name}_total`, help, read);
 }
 
+/** More would make every scrape, and the memory of Prometheus, grow with the square of the nodes. */
+export const MOST_PEERS = 200;
+/** In the place of an address: all other peers together. */
+const OTHERS = 'other';
+
 function peer(name: string, help: string, field: Exclude<keyof PeerCounters, 'path'>): Metric {
-  const read: Metric['read'] = ({ serving }) =>
-    [...(serving?.dataPath.counters?.peers ?? [])].map(([ip, counters]) => [[formatIp(ip)], counters[field]]);
+  const read: Metric['read'] = ({ serving, perPeer }) => {
+    if (!perPeer) return [];
+    const all = [...(serving?.dataPath.counters?.peers ?? [])];
+    const named = all.slice(0, MOST_PEERS).map(([ip, counters]) => [[formatIp(ip)], counters[field]] as const);
+    if (all.length <= MOST_PEERS) return named;
+    const rest = all.slice(MOST_PEERS).reduce((sum, [, counters]) => sum + counters[field], 0);
+    return [...named, [[OTHERS], rest]];
+  };
   return { name: `flannel_engine_peer_${name}_total`, type: 'counter', help, labels: ['peer'], read };
 }
 
 /** Only of paths of which there is something to say: on most nodes there are none. */
 function path(name: string, help: string, field: 'limit' | 'unsegmentedFrom'): Metric {
-  const read: Metric['read'] = ({ serving }) =>
-    [...(serving?.dataPath.counters?.peers ?? [])]
+  const read: Metric['read'] = ({ serving, perPeer }) =>
+    (perPeer ? [...(serving?.dataPath.counters?.peers ?? [])] : [])
       .filter(([, counters]) => counters.path[field] !== 0)
+      .slice(0, MOST_PEERS)
       .map(([ip, counters]) => [[formatIp(ip)], counters.path[field]]);
   return { name: `flannel_engine_path_${name}`, type: 'gauge', help, labels: ['peer'], read };
+}
+
+function reachOf(name: string, help: string, value: (reach: PeerReach) => number | undefined): Metric {
+  const read: Metric['read'] = ({ serving, perPeer }) =>
+    (perPeer ? (serving?.reach ?? []) : []).slice(0, MOST_PEERS).flatMap((reach) => {
+      const found = value(reach);
+      return found === undefined ? [] : [[[formatPrefix(reach.subnet), formatIp(reach.peer)], found] as const];
+    });
+  return { name: `flannel_reach_peer_${name}`, type: 'gauge', help, labels: ['subnet', 'peer'], read };
 }
 
 /** Empty only for a lease of no use. */
@@ -141,6 +177,47 @@ const CONTROL: readonly Metric[] = [
   single('gauge', 'flannel_leases', 'Leases of the network that this node knows, its own included.', (facts) => {
     return facts.serving?.leases;
   }),
+  single(
+    'gauge',
+    'flannel_refused_leases',
+    'Leases of other nodes that are not used; /status has the reasons.',
+    (facts) => {
+      return facts.serving?.refused.length;
+    },
+  ),
+  single(
+    'counter',
+    'flannel_sysctl_restorations_total',
+    'Kernel parameters that somebody changed after the start, and that were set again.',
+    ({ serving }) => serving?.restorations,
+  ),
+  {
+    name: 'flannel_reach_peers',
+    type: 'gauge',
+    help: 'Other nodes by whether they answer through the overlay.',
+    labels: ['state'],
+    read: ({ serving }) => {
+      if (serving === undefined) return [];
+      const silent = serving.reach.filter(({ silentMs }) => silentMs > GRACE_MS).length;
+      const lossy = serving.reach.filter(({ pathMtu }) => pathMtu === 'lost').length;
+      return [
+        [['answering'], serving.reach.length - silent],
+        [['silent'], silent],
+        [['large_packets_lost'], lossy],
+      ];
+    },
+  },
+  reachOf('silent_seconds', 'Seconds since the last answer of a node through the overlay.', ({ silentMs }) => {
+    return Math.round(silentMs) / 1000;
+  }),
+  reachOf('round_trip_seconds', 'Round trip of its last answer.', ({ rttMs }) => {
+    return rttMs === undefined ? undefined : rttMs / 1000;
+  }),
+  reachOf(
+    'path_mtu_passes',
+    'Whether packets as large as the MTU of the overlay are answered; absent while not known.',
+    ({ pathMtu }) => (pathMtu === 'unknown' ? undefined : Number(pathMtu === 'passes')),
+  ),
   single('counter', 'flannel_reconcile_passes_total', 'Comparisons of the kernel with what should be.', (facts) => {
     return facts.serving?.reconcile.passes;
   }),

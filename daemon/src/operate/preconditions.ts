@@ -3,7 +3,6 @@
  * that hardens the host, turns forwarding off and nothing says so (openshift/origin 9931).
  */
 import { isErrno } from '@flannel-ts/linux/errors';
-import { readSysctl, writeSysctl } from '@flannel-ts/linux/sysctl';
 import type { Logger } from 'pino';
 import { sleep } from '../abort.ts';
 import { messageOf } from '../errors.ts';
@@ -41,7 +40,7 @@ export function forwardingPreconditions({ ipv4, ipv6, links, device }: Forwardin
 export interface PreconditionParts {
   readonly wanted: () => readonly Precondition[];
   readonly read: (parameter: string) => string;
-  readonly write: (parameter: string, value: string) => void;
+  readonly write: (parameter: string, value: string) => unknown;
   readonly now: () => number;
   /** Cannot be put right: why pods' packets stop. */
   readonly report: (trouble: string | undefined) => void;
@@ -120,11 +119,7 @@ export class PreconditionCheck {
 
 const EVERY_MS = 2000;
 
-export async function keepPreconditions(
-  parts: Omit<PreconditionParts, 'read' | 'write' | 'now'>,
-  signal: AbortSignal,
-): Promise<void> {
-  const check = new PreconditionCheck({ ...parts, read: readSysctl, write: writeSysctl, now: () => performance.now() });
+export async function keepPreconditions(check: PreconditionCheck, signal: AbortSignal): Promise<void> {
   while (!signal.aborted) {
     check.run();
     await sleep(EVERY_MS, signal);

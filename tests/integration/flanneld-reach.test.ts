@@ -1,0 +1,136 @@
+/** A node that is ready only while its pods can talk: what /readyz and /status say of faults, and that they say it no more. */
+import { rmSync } from 'node:fs';
+import path from 'node:path';
+import { Cluster, type Node, PREFIX, until } from './support/cluster.ts';
+import { bundleFlanneld } from './support/flanneld-bundle.ts';
+import { addPod } from './support/pods.ts';
+
+jest.setTimeout(120_000);
+
+const CONFIG = '{"Network":"10.5.0.0/16","Backend":{"Type":"udp"}}';
+
+interface Status {
+  readonly ready: boolean;
+  readonly troubles: readonly { readonly part: string; readonly trouble: string; readonly forSeconds: number }[];
+  readonly details: readonly string[];
+  readonly peers: readonly {
+    readonly subnet: string;
+    readonly address: string;
+    readonly lastAnswerSecondsAgo: number | null;
+    readonly roundTripMs: number | null;
+    readonly largePackets: string;
+  }[];
+}
+
+let program: string;
+let cluster: Cluster;
+let [a, b] = [] as unknown as [Node, Node];
+
+beforeAll(async () => {
+  program = await bundleFlanneld();
+});
+afterAll(() => rmSync(path.dirname(program), { recursive: true, force: true }));
+beforeEach(async () => {
+  cluster = await Cluster.create(program, 2);
+  cluster.etcd.put(`${PREFIX}/config`, CONFIG);
+  [a, b] = cluster.nodes as [Node, Node];
+});
+afterEach(() => cluster.destroy());
+
+const startBoth = async (flags: string[] = []) => {
+  for (const node of cluster.nodes) node.start(flags);
+  for (const node of cluster.nodes) await node.untilReady();
+};
+const get = (node: Node, what: string) => node.run('curl', '-s', '-m', '2', `http://127.0.0.1:8081/${what}`);
+const status = (node: Node) => JSON.parse(get(node, 'status')) as Status;
+const BLOCK = ['table inet fltest { chain in { type filter hook input priority 0; udp dport 8285 drop; }; }'];
+
+test('two nodes become ready together, and know round trip and path of each other', async () => {
+  await startBoth();
+  await until(() => status(a).peers[0]?.largePackets === 'passes');
+  const [peer] = status(a).peers;
+  expect(peer).toMatchObject({ address: b.address, subnet: b.subnet.replace('.1/', '.0/') });
+  expect(peer!.roundTripMs).toBeGreaterThan(0);
+  expect(peer!.lastAnswerSecondsAgo).toBeLessThan(8);
+  const metrics = get(a, 'metrics');
+  expect(metrics).toContain('flannel_reach_peers{state="answering"} 1\n');
+  expect(metrics).toMatch(
+    /flannel_reach_peer_round_trip_seconds\{subnet="10\.5\.\d+\.0\/24",peer="10\.64\.0\.17"\} 0\.\d+/,
+  );
+});
+
+test('a node that nobody answers is not ready until somebody does, and its process stays', async () => {
+  await startBoth();
+  a.run('nft', ...BLOCK);
+  const sentence =
+    /reach: the only other node, 10\.5\.\d+\.0\/24 at 10\.64\.0\.17, has not answered through the overlay for \d+ s: UDP port 8285 has to be open/;
+  await until(() => sentence.test(a.probe('readyz')));
+  expect(status(a).troubles).toMatchObject([{ part: 'reach' }]);
+  expect(a.probe('healthz')).toBe('200 flanneld is running');
+  a.run('nft', 'delete', 'table', 'inet', 'fltest');
+  await a.untilReady();
+  await until(() => a.logged('Not ready') === 1);
+});
+
+test('a node that starts behind a closed port does not say that it is ready, and pods may start all the same', async () => {
+  await b.startReady();
+  a.run('nft', ...BLOCK);
+  a.start();
+  await until(() => a.logged('Wrote the subnet file') > 0);
+  await until(() => a.probe('readyz').includes('waiting for the first answer of 1 other node'));
+  a.run('nft', 'delete', 'table', 'inet', 'fltest');
+  await a.untilReady();
+});
+
+test('one silent node of two is a detail, with its name', async () => {
+  const c = cluster.addNode();
+  await startBoth();
+  await c.stop('SIGKILL');
+  await until(() => status(a).details.some((line) => line.includes('1 of 2 other nodes does not answer')));
+  expect(get(a, 'readyz?verbose')).toContain(`at ${c.address} for`);
+  expect(a.probe('readyz')).toBe('200 flanneld is ready');
+});
+
+test('a path that loses large packets is found', async () => {
+  await startBoth();
+  await until(() => status(a).peers[0]?.largePackets === 'passes');
+  await a.stop();
+  b.run(
+    'nft',
+    'table inet fltest { chain in { type filter hook input priority 0; udp dport 8285 udp length > 1300 drop; }; }',
+  );
+  await a.startReady();
+  await until(() => status(a).peers[0]?.largePackets === 'lost');
+  await until(() => get(a, 'readyz?verbose').includes('packets of 1472 bytes get lost on the way to'));
+});
+
+test('nodes of different MTU in one overlay: the one that sends more than the other takes says so', async () => {
+  b.ip('link', 'set', 'eth0', 'mtu', '1400');
+  await startBoth();
+  await until(() => status(a).peers[0]?.largePackets === 'lost');
+  await until(() => status(b).peers[0]?.largePackets === 'passes');
+});
+
+test('forwarding that somebody turns off is on again within seconds, on the host and on an interface', async () => {
+  await startBoth();
+  const [podA, podB] = cluster.nodes.map(addPod) as [ReturnType<typeof addPod>, ReturnType<typeof addPod>];
+  try {
+    await until(() => podA.canPing(podB.address));
+    for (const parameter of ['net.ipv4.ip_forward', 'net.ipv4.conf.flannel0.forwarding']) {
+      a.run('sysctl', '-qw', `${parameter}=0`);
+      await until(() => a.logged(`Somebody set ${parameter} to 0`) === 1);
+      await until(() => podA.canPing(podB.address));
+    }
+    expect(get(a, 'metrics')).toMatch(/flannel_sysctl_restorations_total [1-9]/);
+    await a.untilReady();
+  } finally {
+    podA.destroy();
+    podB.destroy();
+  }
+});
+
+test('SIGTERM logs no warning', async () => {
+  await startBoth();
+  expect(await a.stop()).toMatchObject({ code: 0 });
+  expect(a.log.filter(({ level }) => level > 30)).toEqual([]);
+});
