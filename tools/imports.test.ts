@@ -36,6 +36,7 @@ const ROOMS: Readonly<Record<string, readonly string[]>> = {
   ],
   'flags.ts': ['errors.ts'],
   'flag-table.ts': ['flags.ts'],
+  'flag-help.ts': ['flag-table.ts', 'flags.ts'],
   'flag-values.ts': ['flag-table.ts', 'flags.ts', 'errors.ts', 'defined.ts'],
   'options.ts': [
     ...['flags.ts', 'flag-table.ts', 'flag-values.ts', 'defined.ts', 'errors.ts'],
@@ -50,7 +51,7 @@ const ROOMS: Readonly<Record<string, readonly string[]>> = {
     ...['datapath', 'datapath/tun', 'subnet', 'operate', 'underlay', 'firewall', 'state'],
   ],
   'main.ts': [
-    ...['abort.ts', 'errors.ts', 'log.ts', 'version.ts', 'options.ts', 'flanneld.ts'],
+    ...['abort.ts', 'errors.ts', 'log.ts', 'version.ts', 'options.ts', 'flag-help.ts', 'flanneld.ts'],
     ...['subnet', 'operate'],
   ],
 };

@@ -9,7 +9,10 @@ const boolean = (fallback: boolean, help: string) => ({ kind: 'boolean', fallbac
 const list = (help: string) => ({ kind: 'list', fallback: '', help }) as const;
 
 export const FLAGS = {
-  'etcd-endpoints': string('http://127.0.0.1:4001,http://127.0.0.1:2379', 'comma-separated list of etcd endpoints'),
+  'etcd-endpoints': string(
+    'http://127.0.0.1:4001,http://127.0.0.1:2379',
+    'comma-separated list of etcd endpoints; without a scheme http, or https with a certificate; without a port 2379',
+  ),
   'etcd-prefix': string(DEFAULT_ETCD_PREFIX, 'etcd prefix'),
   'etcd-keyfile': string('', 'client key for etcd'),
   'etcd-certfile': string('', 'client certificate for etcd'),
@@ -18,7 +21,7 @@ export const FLAGS = {
   'etcd-password': string('', 'password for etcd; better given as FLANNELD_ETCD_PASSWORD'),
   iface: list('interface (name or address) for traffic between hosts; repeat it to try several in order'),
   'iface-regex': list(
-    'regular expression for the address or name of the interface, tried after -iface; may be repeated',
+    "regular expression in Go's syntax for the address or name of the interface, tried after -iface; may be repeated",
   ),
   'iface-can-reach': string('', 'choose the interface by which this address, of IPv4 or IPv6, is reached'),
   'subnet-file': string(DEFAULT_SUBNET_FILE, 'file to write subnet, MTU and masquerading to'),
@@ -30,6 +33,10 @@ export const FLAGS = {
   'subnet-lease-renew-margin': integer(60, 'minutes before the end of the lease at which it is renewed (1 to 1439)'),
   'ip-masq': boolean(false, 'masquerade traffic that leaves the overlay network'),
   'ip-masq-fully-random-disable': boolean(false, 'masquerade without fully random source ports'),
+  'anti-spoofing': string(
+    'auto',
+    "take a packet from another node only if its source is in that node's subnet: on, off, or auto (on with -ip-masq, without which packets from outside the overlay have foreign sources)",
+  ),
   'kube-subnet-mgr': boolean(false, 'take the subnet from the Kubernetes API instead of etcd'),
   'kube-api-url': string('', 'Kubernetes API server'),
   'kubeconfig-file': string('', 'kubeconfig file'),

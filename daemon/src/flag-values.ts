@@ -70,22 +70,38 @@ export class FlagValues {
   }
 }
 
-/** The environment counts where the command line says nothing; an empty variable is none. */
-export function withEnvironment(
+/** Each flag's values: the environment counts where the command line says nothing; an empty variable is none. */
+export function valuesOf(
   flags: ParsedFlags,
   environment: Readonly<Record<string, string | undefined>>,
   warnings: string[],
 ): ReadonlyMap<string, readonly string[]> {
-  const values = new Map(flags.given);
+  const values = new Map<string, readonly string[]>();
+  for (const [name, given] of flags.given) {
+    values.set(
+      name,
+      given.map((value) => withoutQuotes(name, `flag -${name}`, value, warnings)),
+    );
+  }
   for (const [name, spec] of Object.entries(FLAGS)) {
-    const value = environment[environmentName(name)];
-    if (value === undefined || value === '' || values.has(name)) continue;
+    const variable = environmentName(name);
+    const written = environment[variable];
+    if (written === undefined || written === '' || values.has(name)) continue;
+    const value = withoutQuotes(name, `environment variable ${variable}`, written, warnings);
     try {
       checkValue(name, spec, value);
       values.set(name, [value]);
     } catch (error) {
-      warnings.push(`Environment variable ${environmentName(name)} is not used: ${messageOf(error)}`);
+      warnings.push(`Environment variable ${variable} is not used: ${messageOf(error)}`);
     }
   }
   return values;
+}
+
+/** Docker's --env-file and some unit files hand on the quotes that were meant for a shell. A password may have them. */
+function withoutQuotes(name: string, where: string, value: string, warnings: string[]): string {
+  const inner = /^\s*(["'])([\s\S]*)\1\s*$/.exec(value)?.[2];
+  if (inner === undefined || inner.includes(',') || name === 'etcd-password') return value;
+  warnings.push(`The quotes around the value of ${where} are not part of it: using ${inner}`);
+  return inner;
 }

@@ -46,8 +46,7 @@ export async function runDaemon(
     const onServing = (facts: () => ServingFacts): void => {
       servingFacts = facts;
     };
-    // A packet from outside the overlay has a foreign source, unless this or another node masquerades it.
-    const startDataPath = tunDataPath({ engine: options.engine, filterPeers: options.ipMasq }, log);
+    const startDataPath = tunDataPath({ engine: options.engine, filterPeers: options.antiSpoofing }, log);
     await runNetwork(networkSettings(options), { manager, startDataPath, nl, readiness, onServing, log }, signal);
   } catch (error) {
     if (!signal.aborted) throw error;

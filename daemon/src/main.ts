@@ -2,10 +2,11 @@
 import { exitNow } from '@flannel-ts/linux/process';
 import type { Logger } from 'pino';
 import { DaemonError, messageOf } from './errors.ts';
+import { helpText } from './flag-help.ts';
 import { runDaemon } from './flanneld.ts';
 import { createLogger } from './log.ts';
 import { cleanup, release } from './operate/commands.ts';
-import { helpText, type Options, type OptionsResult, parseOptions } from './options.ts';
+import { type Options, type OptionsResult, parseOptions } from './options.ts';
 import { EtcdSubnetManager } from './subnet/etcd/manager.ts';
 import { VERSION } from './version.ts';
 

@@ -1,4 +1,4 @@
-import { helpText, parseOptions } from './options.ts';
+import { parseOptions } from './options.ts';
 
 const parse = (argv: string[], environment: Record<string, string> = {}) => parseOptions(argv, environment).options;
 
@@ -78,7 +78,9 @@ describe('parseOptions()', () => {
     [['-iface-can-reach=eth0'], 'write an IPv4 or IPv6 address'],
     [['-iface-regex=('], 'regular expression'],
     [['-etcd-endpoints='], 'No etcd endpoint'],
-    [['-etcd-endpoints=10.0.0.1:2379'], 'write it like'],
+    [['-etcd-endpoints=10.0.0.1:2379/v2'], 'write it like'],
+    [['-iface-regex=(?i:eth)'], 'Invalid regular expression "(?i:eth)" for flag -iface-regex: (?i: in the middle'],
+    [['-anti-spoofing=maybe'], 'use one of auto, on, off'],
     [['-etcd-keyfile=/k'], 'both'],
     [['-kube-subnet-mgr'], 'not supported'],
     [['-engine=slow'], 'use one of fast, reference'],
@@ -93,7 +95,6 @@ describe('parseOptions()', () => {
   test('parseOptions() answers --version and --help before anything else is checked', () => {
     expect(parse(['--version', '-kube-subnet-mgr']).command).toBe('version');
     expect(parse(['-h']).command).toBe('help');
-    expect(helpText()).toContain('-etcd-endpoints');
   });
 
   test('parseOptions() allows a certificate authority without a client certificate', () => {
@@ -101,5 +102,36 @@ describe('parseOptions()', () => {
       caFile: '/ca.pem',
       endpoints: ['https://[::1]:2379'],
     });
+  });
+
+  test('parseOptions() drops quotes that a shell would have dropped, and says so', () => {
+    const environment = {
+      FLANNELD_ETCD_ENDPOINTS: '"http://10.0.0.1:2379"',
+      FLANNELD_IP_MASQ: "'true'",
+      FLANNELD_ETCD_PASSWORD: '"secret"',
+    };
+    const { options, warnings } = parseOptions(['-iface="eth1"'], environment);
+    expect(options).toMatchObject({
+      ipMasq: true,
+      interface: { names: ['eth1'] },
+      etcd: { endpoints: ['http://10.0.0.1:2379'], password: '"secret"' },
+    });
+    expect(warnings).toHaveLength(3);
+    expect(warnings[0]).toBe('The quotes around the value of flag -iface are not part of it: using eth1');
+  });
+
+  test('parseOptions() says what it added to an endpoint', () => {
+    const { options, warnings } = parseOptions(['-etcd-endpoints=10.0.0.1, "10.0.0.2:4001"'], {});
+    expect(options.etcd.endpoints).toEqual(['http://10.0.0.1:2379', 'http://10.0.0.2:4001']);
+    expect(warnings).toContain('Using http://10.0.0.1:2379 for the etcd endpoint 10.0.0.1');
+  });
+
+  test.each([
+    [[], false],
+    [['-ip-masq'], true],
+    [['-ip-masq', '-anti-spoofing=off'], false],
+    [['-anti-spoofing=on'], true],
+  ])('parseOptions() with %j has anti-spoofing %s', (argv, expected) => {
+    expect(parse(argv).antiSpoofing).toBe(expected);
   });
 });

@@ -9,9 +9,11 @@ import {
 import { defined } from './defined.ts';
 import { messageOf } from './errors.ts';
 import { FLAGS } from './flag-table.ts';
-import { FlagValues, withEnvironment } from './flag-values.ts';
+import { FlagValues, valuesOf } from './flag-values.ts';
 import { type ParsedFlags, parseFlags, usage } from './flags.ts';
+import { type Endpoints, parseEndpoints } from './subnet/etcd/endpoints.ts';
 import type { EtcdOptions } from './subnet/etcd/settings.ts';
+import { parseGoRegExp } from './underlay/go-regexp.ts';
 import type { InterfaceOptions } from './underlay/select.ts';
 
 export type Command = 'run' | 'release' | 'cleanup' | 'help' | 'version';
@@ -24,6 +26,8 @@ export interface Options {
   readonly renewMarginMinutes: number;
   readonly ipMasq: boolean;
   readonly ipMasqFullyRandom: boolean;
+  /** Take packets of a peer only with a source in its subnets. */
+  readonly antiSpoofing: boolean;
   readonly forwardRules: boolean;
   readonly rulesResyncSeconds: number;
   readonly healthzIp: string;
@@ -47,35 +51,20 @@ export function parseOptions(
 ): OptionsResult {
   const flags = parseFlags(FLAGS, argv);
   const warnings: string[] = [];
-  const values = withEnvironment(flags, environment, warnings);
+  const values = valuesOf(flags, environment, warnings);
   const read = new FlagValues(values);
-  return { options: build(commandOf(flags, read), read), warnings };
+  return { options: build(commandOf(flags, read), read, warnings), warnings };
 }
 
-export function helpText(): string {
-  const lines = Object.entries(FLAGS).map(([name, { fallback, help }]) => {
-    return `  -${name}\n        ${help}${fallback === '' ? '' : ` (default ${fallback})`}`;
-  });
-  return [
-    'Usage: flanneld [OPTION]...            run the daemon',
-    '       flanneld release [OPTION]...    give back the lease of this node, when it is taken out of service',
-    '       flanneld cleanup [OPTION]...    remove the devices, routes, rules and files that flanneld made on this node',
-    '',
-    'Every option may also come from the environment: -etcd-endpoints from FLANNELD_ETCD_ENDPOINTS.',
-    '',
-    ...lines,
-    '',
-  ].join('\n');
-}
-
-function build(command: Command, read: FlagValues): Options {
+function build(command: Command, read: FlagValues, warnings: string[]): Options {
   return {
     command,
-    etcd: etcdOptions(read),
+    etcd: etcdOptions(read, warnings),
     interface: interfaceOptions(read),
     subnetFile: read.text('subnet-file'),
     renewMarginMinutes: read.integer('subnet-lease-renew-margin', 1, 24 * 60 - 1),
     ipMasq: read.flag('ip-masq'),
+    antiSpoofing: antiSpoofing(read),
     ipMasqFullyRandom: !read.flag('ip-masq-fully-random-disable'),
     forwardRules: read.flag('iptables-forward-rules'),
     rulesResyncSeconds: read.integer('iptables-resync', 1, 86_400),
@@ -102,6 +91,15 @@ function commandOf(flags: ParsedFlags, read: FlagValues): Command {
   return word ?? 'run';
 }
 
+/** Where masquerading is off, packets from outside the overlay come with their foreign source. */
+function antiSpoofing(read: FlagValues): boolean {
+  const text = read.text('anti-spoofing');
+  if (text !== 'auto' && text !== 'on' && text !== 'off') {
+    throw usage(`Invalid value ${JSON.stringify(text)} for flag -anti-spoofing: use one of auto, on, off`);
+  }
+  return text === 'on' || (text === 'auto' && read.flag('ip-masq'));
+}
+
 function engineChoice(read: FlagValues): EngineChoice {
   const name = read.optional('engine');
   return defined({
@@ -120,36 +118,37 @@ function engineName(text: string): EngineName {
   return name;
 }
 
-function etcdOptions(read: FlagValues): EtcdOptions {
-  const endpoints = read
-    .text('etcd-endpoints')
-    .split(',')
-    .map((text) => text.trim())
-    .filter((text) => text !== '');
-  if (endpoints.length === 0) throw usage('No etcd endpoint: give at least one with -etcd-endpoints');
-  for (const endpoint of endpoints) checkEndpoint(endpoint);
+function etcdOptions(read: FlagValues, warnings: string[]): EtcdOptions {
   const keyFile = read.optional('etcd-keyfile');
   const certFile = read.optional('etcd-certfile');
   if ((keyFile === undefined) !== (certFile === undefined)) {
     throw usage('A client certificate for etcd needs both -etcd-certfile and -etcd-keyfile');
   }
+  const caFile = read.optional('etcd-cafile');
+  const { endpoints, notes } = endpointsOf(read, keyFile !== undefined || caFile !== undefined);
+  warnings.push(...notes);
   return {
-    endpoints: endpoints.map((endpoint) => endpoint.replace(/\/+$/, '')),
+    endpoints,
     prefix: normalizePrefix(read.text('etcd-prefix')),
     ...defined({
       keyFile,
       certFile,
-      caFile: read.optional('etcd-cafile'),
+      caFile,
       username: read.optional('etcd-username'),
       password: read.optional('etcd-password'),
     }),
   };
 }
 
-function checkEndpoint(endpoint: string): void {
-  if (!/^https?:\/\/(\[[0-9a-fA-F:.]+\]|[^/:@\s]+):\d{1,5}\/*$/.test(endpoint)) {
-    throw usage(`Invalid etcd endpoint ${JSON.stringify(endpoint)}: write it like http://10.0.0.1:2379`);
+function endpointsOf(read: FlagValues, secure: boolean): Endpoints {
+  let parsed: Endpoints;
+  try {
+    parsed = parseEndpoints(read.text('etcd-endpoints'), secure);
+  } catch (error) {
+    throw usage(messageOf(error));
   }
+  if (parsed.endpoints.length === 0) throw usage('No etcd endpoint: give at least one with -etcd-endpoints');
+  return parsed;
 }
 
 /** path.Join of Go: one slash between words, none at the end. */
@@ -161,9 +160,9 @@ function normalizePrefix(prefix: string): string {
 function interfaceOptions(read: FlagValues): InterfaceOptions {
   const patterns = read.all('iface-regex').map((source) => {
     try {
-      return new RegExp(source);
+      return parseGoRegExp(source);
     } catch (error) {
-      throw usage(`Invalid regular expression for -iface-regex: ${messageOf(error)}`);
+      throw usage(`Invalid regular expression ${JSON.stringify(source)} for flag -iface-regex: ${messageOf(error)}`);
     }
   });
   const names = read.all('iface');

@@ -7,11 +7,12 @@ import type { Ipv4 } from '@flannel-ts/inet/ipv4';
 import type { Ipv6 } from '@flannel-ts/inet/ipv6';
 import { formatPrefix, type Prefix, prefixContains } from '@flannel-ts/inet/prefix';
 import { DaemonError } from '../errors.ts';
+import type { Pattern } from './go-regexp.ts';
 
 /** The flags about it, in the order in which they count. */
 export interface InterfaceOptions {
   readonly names: readonly string[];
-  readonly patterns: readonly RegExp[];
+  readonly patterns: readonly Pattern[];
   readonly canReach?: Ip;
   readonly publicIp?: Ipv4;
   readonly publicIpv6?: Ipv6;
@@ -210,7 +211,7 @@ function byAddress(address: Ip, { links }: Candidates): Match[] | string {
 }
 
 /** First the addresses of all interfaces, then their names, then the addresses of the other family. */
-function byPattern(pattern: RegExp, outer: Family, candidates: Candidates, among: Among): Match[] | string {
+function byPattern(pattern: Pattern, outer: Family, candidates: Candidates, among: Among): Match[] | string {
   const links = candidates.links.filter(({ overlayDevice }) => !overlayDevice);
   const isMeant = (unlikely: boolean) => unlikely === (among === 'unlikely');
   const byAddresses = (family: Family): Match[] =>
