@@ -1,6 +1,6 @@
 /** Random packets: streams that can be merged, what lies between them, and what somebody bent on purpose. */
 
-import { putWord } from '../../src/datapath/tun/engine/packet.ts';
+import { putWord } from '../../src/datapath/tun/engine/ipv4-header.ts';
 import { bytes, tcpPacket, udpPacket } from './fast/flows.ts';
 import { superPacket, withChecksums } from './fast/segment.ts';
 import { ipv4Packet, sealed } from './packets.ts';

@@ -4,9 +4,9 @@
  */
 import { type Ip, parseIp } from '@flannel-ts/inet/ip';
 import { parsePrefix } from '@flannel-ts/inet/prefix';
-import { EAGAIN } from '../../src/datapath/tun/engine/fast/errno.ts';
+import { EAGAIN } from '../../src/datapath/tun/engine/errno.ts';
 import type { ForwarderConfig } from '../../src/datapath/tun/engine/fast/state.ts';
-import { address, putWord, word } from '../../src/datapath/tun/engine/packet.ts';
+import { address, putWord, word } from '../../src/datapath/tun/engine/ipv4-header.ts';
 import type { Message } from './fast/memory-ports.ts';
 import { Fast, OTHER_PEER, PEER, Reference } from './fast/pair.ts';
 import { segment } from './fast/segment.ts';

@@ -1,6 +1,6 @@
 import { parseIp } from '@flannel-ts/inet/ip';
 import { internetChecksum } from '../../src/datapath/tun/engine/checksum.ts';
-import { putAddress, putWord } from '../../src/datapath/tun/engine/packet.ts';
+import { putAddress, putWord } from '../../src/datapath/tun/engine/ipv4-header.ts';
 
 export interface PacketFields {
   readonly from?: string;

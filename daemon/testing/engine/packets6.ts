@@ -1,6 +1,6 @@
 import { ipToBytes, parseIp } from '@flannel-ts/inet/ip';
-import { checksum6 } from '../../src/datapath/tun/engine/icmp6.ts';
-import { putWord } from '../../src/datapath/tun/engine/packet.ts';
+import { checksum6 } from '../../src/datapath/tun/engine/icmpv6.ts';
+import { putWord } from '../../src/datapath/tun/engine/ipv4-header.ts';
 
 export interface PacketFields6 {
   readonly from?: string;

@@ -1,7 +1,7 @@
 import { type Ip, parseIp } from '@flannel-ts/inet/ip';
 import { parsePrefix } from '@flannel-ts/inet/prefix';
 import type { Engine, EngineConfig, EngineRoute, StartEngine } from '../../../src/datapath/tun/engine/engine.ts';
-import { source, word } from '../../../src/datapath/tun/engine/packet.ts';
+import { source, word } from '../../../src/datapath/tun/engine/ipv4-header.ts';
 import {
   type DeviceTap,
   drainFd,

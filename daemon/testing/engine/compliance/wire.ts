@@ -1,7 +1,7 @@
 import { parseIp } from '@flannel-ts/inet/ip';
 import { internetChecksum } from '../../../src/datapath/tun/engine/checksum.ts';
 import type { StartEngine } from '../../../src/datapath/tun/engine/engine.ts';
-import { checkHeader, destination, putWord } from '../../../src/datapath/tun/engine/packet.ts';
+import { checkHeader, destination, putWord } from '../../../src/datapath/tun/engine/ipv4-header.ts';
 import type { Reason } from '../../../src/datapath/tun/engine/reasons.ts';
 import { type LabOptions, MTU, PORT, underlayAddress } from '../lab.ts';
 import { hex, icmpMessage, ipv4Packet, type PacketFields, sealed } from '../packets.ts';

@@ -1,4 +1,4 @@
-import { putWord } from '../../../src/datapath/tun/engine/packet.ts';
+import { putWord } from '../../../src/datapath/tun/engine/ipv4-header.ts';
 import { ipv4Packet, type PacketFields } from '../packets.ts';
 import { TCP, UDP, withChecksums } from './segment.ts';
 

@@ -1,7 +1,7 @@
 import { fold, sumWords } from '../../../src/datapath/tun/engine/checksum.ts';
 import { VNET_BYTES } from '../../../src/datapath/tun/engine/fast/assembly/layout.ts';
-import { checksum6 } from '../../../src/datapath/tun/engine/icmp6.ts';
-import { putWord } from '../../../src/datapath/tun/engine/packet.ts';
+import { checksum6 } from '../../../src/datapath/tun/engine/icmpv6.ts';
+import { putWord } from '../../../src/datapath/tun/engine/ipv4-header.ts';
 import { ipv6Packet, type PacketFields6 } from '../packets6.ts';
 import { TCP } from './segment.ts';
 

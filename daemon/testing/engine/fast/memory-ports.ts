@@ -1,6 +1,6 @@
 import type { Ip } from '@flannel-ts/inet/ip';
+import { EAGAIN } from '../../../src/datapath/tun/engine/errno.ts';
 import * as layout from '../../../src/datapath/tun/engine/fast/assembly/layout.ts';
-import { EAGAIN } from '../../../src/datapath/tun/engine/fast/errno.ts';
 import type { Ports } from '../../../src/datapath/tun/engine/fast/ports.ts';
 import type { Wasm } from '../../../src/datapath/tun/engine/fast/wasm.ts';
 import { addressOfName, sockaddrOf } from '../../../src/datapath/tun/engine/underlay.ts';

@@ -1,6 +1,6 @@
 import { fold, sumWords } from '../../../src/datapath/tun/engine/checksum.ts';
 import { VNET_BYTES } from '../../../src/datapath/tun/engine/fast/assembly/layout.ts';
-import { putWord, word } from '../../../src/datapath/tun/engine/packet.ts';
+import { putWord, word } from '../../../src/datapath/tun/engine/ipv4-header.ts';
 import { sealed } from '../packets.ts';
 
 export const TCP = 6;

@@ -1,8 +1,7 @@
-import type { Ipv4 } from '@flannel-ts/inet/ipv4';
-import type { Header } from './headers.ts';
-import { MIN_IPV6_MTU } from './icmp6.ts';
-import { source, word } from './packet.ts';
-import { hasAddress6, IPV6_SOURCE } from './packet6.ts';
+import type { Header } from './header.ts';
+import { source, word } from './ipv4-header.ts';
+import { hasAddress6, IPV6_SOURCE, MIN_IPV6_MTU } from './ipv6-header.ts';
+import type { OwnAddresses } from './own-addresses.ts';
 import type { PrefixTable } from './prefix-table.ts';
 import {
   ENCAPSULATION_LOOP,
@@ -65,13 +64,6 @@ function isOwnDatagram(packet: Uint8Array, header: Header, underlay: Underlay): 
     if (offset + 4 > header.totalLength(packet) || word(packet, offset + 2) !== underlay.port) return false;
   }
   return underlay.peerOfAddress(packet, header.destinationOffset) !== 0;
-}
-
-/** The node's own addresses on the device: absent where a family is off inside. */
-export interface OwnAddresses {
-  readonly tunAddress: Ipv4 | undefined;
-  /** 16 bytes. */
-  readonly tunAddress6: Uint8Array | undefined;
 }
 
 /**

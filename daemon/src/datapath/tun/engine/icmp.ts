@@ -1,112 +1,53 @@
-import type { Ipv4 } from '@flannel-ts/inet/ipv4';
-import { internetChecksum } from './checksum.ts';
-import {
-  destination,
-  fragmentOffset,
-  headerLength,
-  IPV4_HEADER,
-  PROTOCOL_ICMP,
-  protocol,
-  putAddress,
-  putWord,
-  source,
-  totalLength,
-} from './packet.ts';
+/** The ICMP errors of an engine, in either family: icmpv4.ts and icmpv6.ts have the messages. */
 
-/** An ICMP error: type, code, and the second word of the header's rest (the next hop's MTU, RFC 1191). */
-export interface IcmpError {
-  readonly type: number;
-  readonly code: number;
-  readonly mtu: number;
+import { writeIcmpv4Error } from './icmpv4.ts';
+import { writeIcmpv6Error } from './icmpv6.ts';
+import { isIpv6 } from './ipv6-header.ts';
+import type { OwnAddresses } from './own-addresses.ts';
+import type { RouterError } from './router-error.ts';
+
+/** Bytes of the longest error of either family. */
+export const MAX_ERROR = 1280;
+
+// Linux's own limit for the whole machine (net.ipv4.icmp_msgs_per_sec and _burst).
+const PER_SECOND = 1000;
+const BURST = 50;
+
+/** The errors of one engine, in a limited number (RFC 1812 4.3.2.8, RFC 4443 2.4 (f)). */
+export class IcmpWriter {
+  readonly #limit: RateLimit;
+  #identification = 0;
+
+  constructor(
+    /** The sources of the errors: a family without an address is told nothing. */
+    readonly own: OwnAddresses,
+    /** In milliseconds. */
+    readonly now: () => number,
+    /** Called for each error that the limit suppresses. */
+    readonly onSuppressed: () => void,
+  ) {
+    this.#limit = new RateLimit(PER_SECOND, BURST, now());
+  }
+
+  /** Writes the error about `offender`, whose header was checked, into `out` (MAX_ERROR bytes). Its length, or 0 when there is to be none. */
+  write(out: Uint8Array, offender: Uint8Array, error: RouterError): number {
+    this.#identification = (this.#identification + 1) & 0xffff;
+    const length = this.#put(out, offender, error);
+    if (length === 0 || this.#limit.take(this.now())) return length;
+    this.onSuppressed();
+    return 0;
+  }
+
+  #put(out: Uint8Array, offender: Uint8Array, error: RouterError): number {
+    const { tunAddress, tunAddress6 } = this.own;
+    if (isIpv6(offender, offender.length)) {
+      return tunAddress6 === undefined ? 0 : writeIcmpv6Error(out, offender, error, tunAddress6);
+    }
+    return tunAddress === undefined ? 0 : writeIcmpv4Error(out, offender, error, tunAddress, this.#identification);
+  }
 }
 
-export const NET_UNREACHABLE: IcmpError = { type: 3, code: 0, mtu: 0 };
-export const TIME_EXCEEDED: IcmpError = { type: 11, code: 0, mtu: 0 };
-
-export function fragmentationNeeded(mtu: number): IcmpError {
-  return { type: 3, code: 4, mtu };
-}
-
-/** RFC 1812 4.3.2.3: as much of the offender as fits, in at most 576 bytes altogether. */
-export const MAX_ICMP_ERROR = 576;
-
-const ICMP_HEADER = 8;
-const TIME_TO_LIVE = 64; // RFC 1700; flannel sends 8
-const PRECEDENCE_INTERNETWORK_CONTROL = 0xc0; // RFC 1812 4.3.2.5
-const TOS_BITS = 0x1e;
-
-/** ICMP types that ask or answer, and so may be answered by an error: echo, router discovery, timestamp, information, mask. */
-const ICMP_QUERIES: ReadonlySet<number> = new Set([0, 8, 9, 10, 13, 14, 15, 16, 17, 18]);
-
-/**
- * Whether an ICMP error may be sent about this packet, whose header checkHeader let pass: RFC 1122 3.2.2 and RFC 1812 4.3.2.7
- * forbid it about ICMP errors, fragments but the first, packets to many hosts and from no single host. Unknown ICMP types
- * count as errors, as in Linux.
- */
-export function deservesError(packet: Uint8Array): boolean {
-  if (fragmentOffset(packet) !== 0) return false;
-  if (!isSingleHost(source(packet)) || !isUnicast(destination(packet))) return false;
-  if (protocol(packet) !== PROTOCOL_ICMP) return true;
-  const header = headerLength(packet);
-  return totalLength(packet) > header && ICMP_QUERIES.has(packet[header]!);
-}
-
-/**
- * Writes the ICMP error about `offender` into `out` (MAX_ICMP_ERROR bytes) and returns its length, or 0 when there must not
- * be one. `offender` has passed checkHeader.
- */
-export function writeIcmpError(
-  out: Uint8Array,
-  offender: Uint8Array,
-  error: IcmpError,
-  from: Ipv4,
-  identification: number,
-): number {
-  if (!deservesError(offender)) return 0;
-  const quoted = Math.min(totalLength(offender), MAX_ICMP_ERROR - IPV4_HEADER - ICMP_HEADER);
-  const length = IPV4_HEADER + ICMP_HEADER + quoted;
-
-  out[IPV4_HEADER] = error.type;
-  out[IPV4_HEADER + 1] = error.code;
-  out.fill(0, IPV4_HEADER + 2, IPV4_HEADER + ICMP_HEADER);
-  putWord(out, IPV4_HEADER + 6, error.mtu);
-  for (let i = 0; i < quoted; i++) out[IPV4_HEADER + ICMP_HEADER + i] = offender[i]!;
-  putWord(out, IPV4_HEADER + 2, internetChecksum(out, IPV4_HEADER, ICMP_HEADER + quoted));
-
-  out[0] = 0x45;
-  out[1] = (offender[1]! & TOS_BITS) | PRECEDENCE_INTERNETWORK_CONTROL;
-  putWord(out, 2, length);
-  putWord(out, 4, identification & 0xffff);
-  putWord(out, 6, 0);
-  out[8] = TIME_TO_LIVE;
-  out[9] = PROTOCOL_ICMP;
-  putWord(out, 10, 0);
-  putAddress(out, 12, from);
-  putAddress(out, 16, source(offender));
-  putWord(out, 10, internetChecksum(out, 0, IPV4_HEADER));
-  return length;
-}
-
-/** Not multicast (224/4), reserved or limited broadcast (240/4): RFC 1112, RFC 919. Directed broadcasts cannot be told here. */
-function isUnicast(ip: Ipv4): boolean {
-  return ip >>> 28 < 0xe;
-}
-
-/** RFC 1812 5.3.7: a source that names one host; not this-network (0/8), loopback (127/8), multicast or broadcast. */
-function isSingleHost(ip: Ipv4): boolean {
-  const first = ip >>> 24;
-  return first !== 0 && first !== 127 && isUnicast(ip);
-}
-
-/** RFC 1191 7.1: common MTUs, to guess from where the kernel only says that a packet was too big. */
-const PLATEAUS = [65535, 32000, 17914, 8166, 4352, 2002, 1492, 1006, 508, 296, 68];
-
-/** The next smaller common MTU below `length`. */
-export function plateauBelow(length: number): number {
-  return PLATEAUS.find((plateau) => plateau < length) ?? 68;
-}
-
-/** RFC 1812 4.3.2.8: a router limits the rate of its ICMP errors. A token bucket; times in milliseconds. */
+/** A token bucket; times in milliseconds. */
 export class RateLimit {
   #tokens: number;
   #filledAt: number;

@@ -1,9 +1,9 @@
-import { fragmentationNeeded, NET_UNREACHABLE, plateauBelow, TIME_EXCEEDED } from '../icmp.ts';
+import { EAGAIN, EINTR, EINVAL, EIO, EMSGSIZE, isLost, lost } from '../errno.ts';
 import { NO_ROUTE, SEND_FAILED, TOO_BIG, TTL_EXPIRED, type Verdict } from '../reasons.ts';
+import { HOPS_EXCEEDED, NO_ROUTE_ERROR, plateauBelow, tooBig } from '../router-error.ts';
 import { SENT } from '../shared.ts';
 import type { Answers } from './answers.ts';
 import * as layout from './assembly/layout.ts';
-import { EAGAIN, EINTR, EINVAL, EIO, EMSGSIZE, isLost, lost } from './errno.ts';
 import type { Ports } from './ports.ts';
 import type { ForwarderConfig, State } from './state.ts';
 import type { Wasm } from './wasm.ts';
@@ -120,11 +120,11 @@ export class Egress {
     if (verdict !== NO_ROUTE && verdict !== TTL_EXPIRED && verdict !== TOO_BIG) return;
     const { answers } = this;
     answers.about(packet, length);
-    if (verdict === NO_ROUTE) answers.answerDevice(NET_UNREACHABLE);
-    else if (verdict === TTL_EXPIRED) answers.answerDevice(TIME_EXCEEDED);
+    if (verdict === NO_ROUTE) answers.answerDevice(NO_ROUTE_ERROR);
+    else if (verdict === TTL_EXPIRED) answers.answerDevice(HOPS_EXCEEDED);
     // The module has just looked at the path to this peer.
-    else if (answers.mayNotFragment) {
-      answers.answerDevice(fragmentationNeeded(this.wasm.words[layout.TARGET_LIMIT >>> 2]!));
+    else if (!answers.mayFragment) {
+      answers.answerDevice(tooBig(this.wasm.words[layout.TARGET_LIMIT >>> 2]!));
     }
   }
 
@@ -230,8 +230,8 @@ export class Egress {
     this.state.drop(error === EMSGSIZE ? TOO_BIG : SEND_FAILED, 1);
     if (error !== EMSGSIZE) return;
     this.wasm.copySegment(segment, layout.OFFENDER, layout.OFFENDER_BYTES);
-    if (!this.answers.mayNotFragment) return;
+    if (this.answers.mayFragment) return;
     // The kernel keeps the path's MTU to itself (it would tell a connected socket): guess as RFC 1191 hosts do.
-    this.answers.answerDevice(fragmentationNeeded(Math.min(this.config.mtu, plateauBelow(this.#sizeOf(segment)))));
+    this.answers.answerDevice(tooBig(Math.min(this.config.mtu, plateauBelow(this.#sizeOf(segment)))));
   }
 }

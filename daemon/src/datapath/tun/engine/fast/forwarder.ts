@@ -1,4 +1,5 @@
 import { ipToBytes, parseIp } from '@flannel-ts/inet/ip';
+import { ownAddresses } from '../own-addresses.ts';
 import type { Tables } from '../tables.ts';
 import { Answers } from './answers.ts';
 import * as layout from './assembly/layout.ts';
@@ -69,7 +70,7 @@ export class FastForwarder {
     state.setAbility('deviceTso', vnet && merging.tcp ? 1 : 0);
     state.setAbility('deviceUso', vnet && merging.udp ? 1 : 0);
     state.setAbility('busyPollUs', config.busyPollUs ?? 0);
-    const answers = new Answers(wasm, ports, state, config, vnet, now);
+    const answers = new Answers(wasm, ports, state, ownAddresses(config), vnet, now);
     this.egress = new Egress(wasm, ports, state, answers, config, vnet, segment);
     this.ingress = new Ingress(wasm, ports, state, answers, config, vnet, merging);
   }

@@ -5,8 +5,8 @@ import type { Message } from '../../../../../testing/engine/fast/memory-ports.ts
 import { ALL, Fast, OTHER_PEER, PEER, Reference } from '../../../../../testing/engine/fast/pair.ts';
 import { segment } from '../../../../../testing/engine/fast/segment.ts';
 import { ipv4Packet, sealed } from '../../../../../testing/engine/packets.ts';
-import { putWord, word } from '../packet.ts';
-import { EINVAL } from './errno.ts';
+import { EINVAL } from '../errno.ts';
+import { putWord, word } from '../ipv4-header.ts';
 
 const IN = { from: '10.2.0.2', to: '10.1.0.2' };
 

@@ -1,9 +1,9 @@
-import { TIME_EXCEEDED } from '../icmp.ts';
+import { EAGAIN, EINTR, EINVAL, isLost, lost } from '../errno.ts';
 import { TRUNCATED, TTL_EXPIRED, type Verdict, WRITE_FAILED } from '../reasons.ts';
+import { HOPS_EXCEEDED } from '../router-error.ts';
 import { RECEIVED } from '../shared.ts';
 import type { Answers } from './answers.ts';
 import * as layout from './assembly/layout.ts';
-import { EAGAIN, EINTR, EINVAL, isLost, lost } from './errno.ts';
 import type { Ports } from './ports.ts';
 import type { ForwarderConfig, State } from './state.ts';
 import type { Wasm } from './wasm.ts';
@@ -72,7 +72,7 @@ export class Ingress {
     this.state.drop(verdict, 1);
     if (verdict !== TTL_EXPIRED) return;
     this.answers.about(packet, length);
-    this.answers.answerPeer(TIME_EXCEEDED);
+    this.answers.answerPeer(HOPS_EXCEEDED);
   }
 
   /** Writes all entries. Called from the module, too, when it has no room for another. */

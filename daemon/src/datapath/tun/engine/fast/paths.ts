@@ -1,8 +1,8 @@
+import { EIO } from '../errno.ts';
 import { PEER_FIELD, PEER_STRIDE, type Shared } from '../shared.ts';
 import { slotOf } from '../slots.ts';
 import type { Tables } from '../tables.ts';
 import * as layout from './assembly/layout.ts';
-import { EIO } from './errno.ts';
 import type { Wasm } from './wasm.ts';
 
 /** A path may have become another: segmentation is tried again after this. The kernel keeps a path's MTU for 10 minutes. */

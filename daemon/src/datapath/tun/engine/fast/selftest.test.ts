@@ -2,8 +2,8 @@ import { bytes, tcpPacket } from '../../../../../testing/engine/fast/flows.ts';
 import { Fast, PEER } from '../../../../../testing/engine/fast/pair.ts';
 import { segment } from '../../../../../testing/engine/fast/segment.ts';
 import { internetChecksum, sumWords } from '../checksum.ts';
+import { EINVAL, EIO } from '../errno.ts';
 import { SELF_TEST } from '../shared.ts';
-import { EINVAL, EIO } from './errno.ts';
 import { NO_ABILITIES } from './forwarder.ts';
 import { testSegmentation } from './selftest.ts';
 

@@ -21,8 +21,8 @@ import {
   UDP_SEGMENT,
 } from '@flannel-ts/linux/socket';
 import { fold, internetChecksum, sumWords } from '../checksum.ts';
+import { EINVAL } from '../errno.ts';
 import * as layout from './assembly/layout.ts';
-import { EINVAL } from './errno.ts';
 import type { Merging } from './ingress.ts';
 import type { Ports } from './ports.ts';
 import type { Wasm } from './wasm.ts';

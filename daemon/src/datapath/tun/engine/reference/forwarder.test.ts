@@ -3,7 +3,7 @@ import { parsePrefix } from '@flannel-ts/inet/prefix';
 import { FakePorts } from '../../../../../testing/engine/fake-ports.ts';
 import { icmpMessage, ipv4Packet, type PacketFields } from '../../../../../testing/engine/packets.ts';
 import { Control } from '../control.ts';
-import { address, timeToLive, word } from '../packet.ts';
+import { address, timeToLive, word } from '../ipv4-header.ts';
 import { Underlay } from '../underlay.ts';
 import { Forwarder, type ForwarderConfig } from './forwarder.ts';
 

@@ -1,20 +1,10 @@
-import { ipToBytes } from '@flannel-ts/inet/ip';
-import { errnoName } from '@flannel-ts/linux/errors';
 import { packetBuffer } from '../device.ts';
 import type { EngineConfig } from '../engine.ts';
-import { EngineError } from '../errors.ts';
-import { judgeIncoming, judgeOutgoing, largestPacket, type OwnAddresses } from '../forward.ts';
-import { type Header, headerOf } from '../headers.ts';
-import {
-  fragmentationNeeded,
-  type IcmpError,
-  NET_UNREACHABLE,
-  plateauBelow,
-  RateLimit,
-  TIME_EXCEEDED,
-  writeIcmpError,
-} from '../icmp.ts';
-import { HOP_LIMIT_EXCEEDED, MIN_IPV6_MTU, NO_ROUTE_6, packetTooBig, writeIcmpError6 } from '../icmp6.ts';
+import { EAGAIN, EINTR, EMSGSIZE, isLost, lost } from '../errno.ts';
+import { judgeIncoming, judgeOutgoing, largestPacket } from '../forward.ts';
+import { type Header, headerOf } from '../header.ts';
+import { IcmpWriter, MAX_ERROR } from '../icmp.ts';
+import { type OwnAddresses, ownAddresses } from '../own-addresses.ts';
 import {
   NO_ROUTE,
   reasonIndex,
@@ -25,6 +15,7 @@ import {
   type Verdict,
   WRITE_FAILED,
 } from '../reasons.ts';
+import { HOPS_EXCEEDED, NO_ROUTE_ERROR, plateauBelow, type RouterError, tooBig } from '../router-error.ts';
 import { FIRST_DROP, PEER_FIELD, PEER_STRIDE, RECEIVED, SENT, type Shared, TOTAL, type TotalName } from '../shared.ts';
 import { slotOf } from '../slots.ts';
 import { Tables } from '../tables.ts';
@@ -39,31 +30,13 @@ export interface Ports {
   send(buffer: Uint8Array, length: number, to: Uint8Array): number;
 }
 
-// asm-generic/errno-base.h, errno.h
-const EINTR = -4;
-const EBADF = -9;
-const EAGAIN = -11;
-const EFAULT = -14;
-const EBADFD = -77; // the answer of a TUN descriptor whose device was deleted
-const ENOTSOCK = -88;
-const EMSGSIZE = -90;
-
 /** More than any IPv4 packet or datagram. */
 const BUFFER_BYTES = 65536;
-
-// Linux's own limit for the whole machine (net.ipv4.icmp_msgs_per_sec and _burst).
-const ICMP_PER_SECOND = 1000;
-const ICMP_BURST = 50;
 
 /** A socket that only ever answers with errors would keep a processor busy. */
 const MAX_RECEIVE_FAILURES = 1000;
 
 export type ForwarderConfig = Pick<EngineConfig, 'tunAddress' | 'tunAddress6' | 'mtu' | 'filterPeers'>;
-
-/** What an error says in either family. */
-const ABOUT_NO_ROUTE = [NET_UNREACHABLE, NO_ROUTE_6] as const;
-const ABOUT_TIME = [TIME_EXCEEDED, HOP_LIMIT_EXCEEDED] as const;
-type Errors = readonly [IcmpError, IcmpError];
 
 /** One packet per call, in each direction. */
 export class Forwarder {
@@ -72,9 +45,8 @@ export class Forwarder {
   readonly #own: OwnAddresses;
   readonly #outgoing = packetBuffer(BUFFER_BYTES);
   readonly #incoming = packetBuffer(BUFFER_BYTES);
-  readonly #icmp = packetBuffer(MIN_IPV6_MTU);
-  readonly #limit: RateLimit;
-  #identification = 0;
+  readonly #icmp = packetBuffer(MAX_ERROR);
+  readonly #writer: IcmpWriter;
   readonly #from: Uint8Array;
   readonly #to: Uint8Array;
   /** The peer of the packet in #outgoing that waits for room in the socket, 0 when none waits. */
@@ -93,9 +65,8 @@ export class Forwarder {
     this.#from = new Uint8Array(underlay.nameBytes);
     this.#to = new Uint8Array(underlay.nameBytes);
     this.#filterPeers = config.filterPeers ?? true;
-    const { tunAddress, tunAddress6 } = config;
-    this.#own = { tunAddress, tunAddress6: tunAddress6 === undefined ? undefined : ipToBytes(tunAddress6) };
-    this.#limit = new RateLimit(ICMP_PER_SECOND, ICMP_BURST, now());
+    this.#own = ownAddresses(config);
+    this.#writer = new IcmpWriter(this.#own, now, () => this.#count('icmpSuppressed', 1));
   }
 
   /** Whether a packet waits for room in the socket: then the device must not be polled, but the socket for POLLOUT. */
@@ -137,8 +108,8 @@ export class Forwarder {
     const verdict = judgeOutgoing(packet, length, header, this.#tables, this.config.mtu);
     if (verdict >= 0) return this.#sendOutgoing(verdict);
     this.#drop(verdict);
-    if (verdict === NO_ROUTE) this.#answerDevice(ABOUT_NO_ROUTE);
-    else if (verdict === TTL_EXPIRED) this.#answerDevice(ABOUT_TIME);
+    if (verdict === NO_ROUTE) this.#answerDevice(NO_ROUTE_ERROR);
+    else if (verdict === TTL_EXPIRED) this.#answerDevice(HOPS_EXCEEDED);
     else if (verdict === TOO_BIG)
       this.#answerTooBig(this.#largestTo(header.destinationPeer(packet, this.#tables.routes)));
     return true;
@@ -165,7 +136,7 @@ export class Forwarder {
       this.#deliver(header.totalLength(packet), sender);
     } else {
       this.#drop(verdict);
-      if (verdict === TTL_EXPIRED) this.#answerPeer(ABOUT_TIME);
+      if (verdict === TTL_EXPIRED) this.#answerPeer(HOPS_EXCEEDED);
     }
     return true;
   }
@@ -236,38 +207,23 @@ export class Forwarder {
   }
 
   /** An ICMP error about the outgoing packet goes back through the device. */
-  #answerDevice(errors: Errors): void {
-    const length = this.#writeIcmp(this.#outgoing, errors);
+  #answerDevice(error: RouterError): void {
+    const length = this.#writer.write(this.#icmp, this.#outgoing, error);
     if (length > 0 && this.ports.writeTun(this.#icmp, length) >= 0) this.#count('icmpSent', 1);
   }
 
   #answerTooBig(mtu: number): void {
     if (this.#checkedHeader(this.#outgoing).mayFragment(this.#outgoing)) return;
-    this.#answerDevice([fragmentationNeeded(mtu), packetTooBig(Math.max(mtu, MIN_IPV6_MTU))]);
+    this.#answerDevice(tooBig(mtu));
   }
 
   /** An ICMP error about the incoming packet goes to the peer that has its source. */
-  #answerPeer(errors: Errors): void {
+  #answerPeer(error: RouterError): void {
     const packet = this.#incoming;
     const peer = this.#checkedHeader(packet).sourcePeer(packet, this.#tables.routes);
     if (peer === 0) return;
-    const length = this.#writeIcmp(packet, errors);
+    const length = this.#writer.write(this.#icmp, packet, error);
     if (length > 0 && this.#send(this.#icmp, length, peer) >= 0) this.#count('icmpSent', 1);
-  }
-
-  #writeIcmp(offender: Uint8Array, [error, error6]: Errors): number {
-    this.#identification = (this.#identification + 1) & 0xffff;
-    const length = this.#putIcmp(offender, error, error6);
-    if (length === 0 || this.#limit.take(this.now())) return length;
-    this.#count('icmpSuppressed', 1);
-    return 0;
-  }
-
-  #putIcmp(offender: Uint8Array, error: IcmpError, error6: IcmpError): number {
-    const { tunAddress, tunAddress6 } = this.#own;
-    if (this.#checkedHeader(offender).family === 6) return writeIcmpError6(this.#icmp, offender, error6, tunAddress6!);
-    if (tunAddress === undefined) return 0;
-    return writeIcmpError(this.#icmp, offender, error, tunAddress, this.#identification);
   }
 
   /** Errors of earlier sends, such as ECONNREFUSED, also surface on receiving: the socket stays good. */
@@ -303,13 +259,4 @@ export class Forwarder {
   #failure(error: number): void {
     this.shared.totals[TOTAL.lastErrno] = -error;
   }
-}
-
-/** Errors that say that the descriptor is not what it was: nothing but a new engine helps. */
-function isLost(error: number): boolean {
-  return error === EBADF || error === EBADFD || error === ENOTSOCK || error === EFAULT;
-}
-
-function lost(attempt: string, error: number): EngineError {
-  return new EngineError('DESCRIPTOR_LOST', `Cannot ${attempt} any more (${errnoName(-error)})`);
 }

@@ -1,4 +1,4 @@
-/* Judgement and change of an IPv4 header, equal to packet.ts of the reference engine. */
+/* Judgement and change of an IPv4 header, equal to ipv4-header.ts of the reference engine. */
 import { fold, sum, swap } from './checksum';
 import { BAD_CHECKSUM, MALFORMED, NOT_IPV4, TOO_SHORT } from './layout';
 

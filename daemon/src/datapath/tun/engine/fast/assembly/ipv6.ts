@@ -1,4 +1,4 @@
-/* Judgement and change of an IPv6 header, equal to packet6.ts of the reference engine. */
+/* Judgement and change of an IPv6 header, equal to ipv6-header.ts of the reference engine. */
 import { swap } from './checksum';
 import { MALFORMED, TOO_SHORT } from './layout';
 

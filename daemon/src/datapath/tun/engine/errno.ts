@@ -1,5 +1,5 @@
 import { errnoName } from '@flannel-ts/linux/errors';
-import { EngineError } from '../errors.ts';
+import { EngineError } from './errors.ts';
 
 // asm-generic/errno-base.h, errno.h
 export const EINTR = -4;

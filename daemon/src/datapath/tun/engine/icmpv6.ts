@@ -1,28 +1,33 @@
-/** ICMPv6 errors, RFC 4443: the IPv6 side of icmp.ts. */
+/** ICMPv6 errors, RFC 4443: icmpv4.ts for IPv6. */
 import { fold, sumWords } from './checksum.ts';
-import type { IcmpError } from './icmp.ts';
-import { putWord } from './packet.ts';
-import { IPV6_DESTINATION, IPV6_HEADER, IPV6_SOURCE, NEXT_ICMPV6, totalLength6, upperLayer } from './packet6.ts';
+import { putWord } from './ipv4-header.ts';
+import {
+  IPV6_DESTINATION,
+  IPV6_HEADER,
+  IPV6_SOURCE,
+  MIN_IPV6_MTU,
+  NEXT_ICMPV6,
+  totalLength6,
+  upperLayer,
+} from './ipv6-header.ts';
+import type { RouterError } from './router-error.ts';
 
-export const NO_ROUTE_6: IcmpError = { type: 1, code: 0, mtu: 0 };
-export const HOP_LIMIT_EXCEEDED: IcmpError = { type: 3, code: 0, mtu: 0 };
 const PACKET_TOO_BIG = 2;
 
-export function packetTooBig(mtu: number): IcmpError {
-  return { type: PACKET_TOO_BIG, code: 0, mtu };
+/** Type and code (RFC 4443), and the MTU of the next hop: no link has less than MIN_IPV6_MTU. */
+function messageOf(error: RouterError): readonly [number, number, number] {
+  if (error.about === 'no_route') return [1, 0, 0];
+  return error.about === 'hops_exceeded' ? [3, 0, 0] : [PACKET_TOO_BIG, 0, Math.max(error.mtu, MIN_IPV6_MTU)];
 }
-
-/** RFC 8200 5: what every link carries. RFC 4443 2.4 (c): an error is no longer than that. */
-export const MIN_IPV6_MTU = 1280;
 
 const ICMPV6_HEADER = 8;
 const HOP_LIMIT = 64;
 const REDIRECT = 137;
 
 /** RFC 4443 2.4 (e): not about errors and redirects, not from many hosts; about packets to many only that they are too big. */
-export function deservesError6(packet: Uint8Array, error: IcmpError): boolean {
+export function deservesIcmpv6Error(packet: Uint8Array, error: RouterError): boolean {
   if (packet[IPV6_SOURCE] === 0xff || isNobody(packet, IPV6_SOURCE)) return false;
-  if (packet[IPV6_DESTINATION] === 0xff && error.type !== PACKET_TOO_BIG) return false;
+  if (packet[IPV6_DESTINATION] === 0xff && error.about !== 'too_big') return false;
   const { protocol, offset } = upperLayer(packet);
   if (protocol !== NEXT_ICMPV6) return true;
   if (offset === undefined) return false; // it cannot be told what it is
@@ -33,8 +38,8 @@ export function deservesError6(packet: Uint8Array, error: IcmpError): boolean {
  * Writes the error about `offender`, which has passed checkHeader6, into `out` (MIN_IPV6_MTU bytes) and returns its length, or 0
  * when there must not be one. `from` has 16 bytes.
  */
-export function writeIcmpError6(out: Uint8Array, offender: Uint8Array, error: IcmpError, from: Uint8Array): number {
-  if (!deservesError6(offender, error)) return 0;
+export function writeIcmpv6Error(out: Uint8Array, offender: Uint8Array, error: RouterError, from: Uint8Array): number {
+  if (!deservesIcmpv6Error(offender, error)) return 0;
   const quoted = Math.min(totalLength6(offender), MIN_IPV6_MTU - IPV6_HEADER - ICMPV6_HEADER);
   const message = ICMPV6_HEADER + quoted;
   out.fill(0, 0, IPV6_HEADER + ICMPV6_HEADER);
@@ -46,10 +51,11 @@ export function writeIcmpError6(out: Uint8Array, offender: Uint8Array, error: Ic
     out[IPV6_SOURCE + i] = from[i]!;
     out[IPV6_DESTINATION + i] = offender[IPV6_SOURCE + i]!;
   }
-  out[IPV6_HEADER] = error.type;
-  out[IPV6_HEADER + 1] = error.code;
-  putWord(out, IPV6_HEADER + 4, error.mtu >>> 16);
-  putWord(out, IPV6_HEADER + 6, error.mtu & 0xffff);
+  const [type, code, mtu] = messageOf(error);
+  out[IPV6_HEADER] = type;
+  out[IPV6_HEADER + 1] = code;
+  putWord(out, IPV6_HEADER + 4, mtu >>> 16);
+  putWord(out, IPV6_HEADER + 6, mtu & 0xffff);
   for (let i = 0; i < quoted; i++) out[IPV6_HEADER + ICMPV6_HEADER + i] = offender[i]!;
   putWord(out, IPV6_HEADER + 2, checksum6(out, NEXT_ICMPV6, IPV6_HEADER, message));
   return IPV6_HEADER + message;

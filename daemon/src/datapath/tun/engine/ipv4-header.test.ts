@@ -14,7 +14,7 @@ import {
   source,
   timeToLive,
   totalLength,
-} from './packet.ts';
+} from './ipv4-header.ts';
 import { BAD_CHECKSUM, MALFORMED, NOT_IPV4, PASS, TOO_SHORT } from './reasons.ts';
 
 const check = (packet: Uint8Array): number => checkHeader(packet, packet.length);

@@ -1,25 +1,18 @@
 import { ipToBytes, parseIp } from '@flannel-ts/inet/ip';
 import { hex } from '../../../../testing/engine/packets.ts';
 import { icmp6Packet, ipv6Packet } from '../../../../testing/engine/packets6.ts';
-import {
-  checksum6,
-  deservesError6,
-  HOP_LIMIT_EXCEEDED,
-  MIN_IPV6_MTU,
-  NO_ROUTE_6,
-  packetTooBig,
-  writeIcmpError6,
-} from './icmp6.ts';
-import { checkHeader6, totalLength6, upperLayer } from './packet6.ts';
+import { checksum6, deservesIcmpv6Error, writeIcmpv6Error } from './icmpv6.ts';
+import { checkHeader6, MIN_IPV6_MTU, totalLength6, upperLayer } from './ipv6-header.ts';
 import { MALFORMED, PASS, TOO_SHORT } from './reasons.ts';
+import { HOPS_EXCEEDED, NO_ROUTE_ERROR, tooBig } from './router-error.ts';
 
 const FROM = ipToBytes(parseIp('fd00:0:0:1::'));
 
-describe('writeIcmpError6()', () => {
+describe('writeIcmpv6Error()', () => {
   test('quotes as much as fits into 1280 bytes, with a right checksum', () => {
     const out = new Uint8Array(MIN_IPV6_MTU).fill(0xee);
     const offender = ipv6Packet({ payload: new Uint8Array(1401).fill(7) });
-    const length = writeIcmpError6(out, offender, packetTooBig(1452), FROM);
+    const length = writeIcmpv6Error(out, offender, tooBig(1452), FROM);
     expect(length).toBe(1280);
     expect(checkHeader6(out, length)).toBe(PASS);
     expect(checksum6(out, 58, 40, length - 40)).toBe(0);
@@ -33,12 +26,14 @@ describe('writeIcmpError6()', () => {
   test('quotes a small packet whole, and nothing after it', () => {
     const out = new Uint8Array(MIN_IPV6_MTU);
     const offender = ipv6Packet();
-    expect(writeIcmpError6(out, Uint8Array.from([...offender, 9, 9]), NO_ROUTE_6, FROM)).toBe(48 + offender.length);
+    expect(writeIcmpv6Error(out, Uint8Array.from([...offender, 9, 9]), NO_ROUTE_ERROR, FROM)).toBe(
+      48 + offender.length,
+    );
     expect([out[40], out[41]]).toEqual([1, 0]);
   });
 });
 
-describe('deservesError6()', () => {
+describe('deservesIcmpv6Error()', () => {
   const fragment = (next: number, offset: number) =>
     ipv6Packet({ nextHeader: 44, payload: Uint8Array.of(next, 0, offset >> 5, offset << 3, 0, 0, 0, 1, 128, 0, 0, 0) });
 
@@ -60,11 +55,11 @@ describe('deservesError6()', () => {
     ],
     ['ICMPv6 that is cut off', ipv6Packet({ nextHeader: 58, payload: new Uint8Array() }), false],
   ])('%s', (_, packet, deserves) => {
-    expect(deservesError6(packet, HOP_LIMIT_EXCEEDED)).toBe(deserves);
+    expect(deservesIcmpv6Error(packet, HOPS_EXCEEDED)).toBe(deserves);
   });
 
   test('tells also those that send to many that their packet is too big', () => {
-    expect(deservesError6(ipv6Packet({ to: 'ff05::1' }), packetTooBig(1400))).toBe(true);
+    expect(deservesIcmpv6Error(ipv6Packet({ to: 'ff05::1' }), tooBig(1400))).toBe(true);
   });
 });
 

@@ -1,4 +1,4 @@
-/** What forwarding asks of a packet, in both families: packet.ts and packet6.ts behind one set of names. */
+/** What forwarding asks of a packet, in both families: ipv4-header.ts and ipv6-header.ts behind one set of names. */
 import {
   checkHeader,
   decrementTimeToLive,
@@ -10,7 +10,7 @@ import {
   source,
   timeToLive,
   totalLength,
-} from './packet.ts';
+} from './ipv4-header.ts';
 import {
   checkHeader6,
   decrementHopLimit,
@@ -20,7 +20,7 @@ import {
   isIpv6,
   totalLength6,
   upperLayer,
-} from './packet6.ts';
+} from './ipv6-header.ts';
 import type { PrefixTable } from './prefix-table.ts';
 import type { Verdict } from './reasons.ts';
 
