@@ -4,6 +4,7 @@ import { createHash } from 'node:crypto';
 import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { printJourneys, startNumbered } from '../integration/support/numbered.ts';
 import {
   cli,
   cliOk,
@@ -49,6 +50,11 @@ function pingThroughout(from: Outputs['pods'][number], to: Outputs['pods'][numbe
     const counts = (await done).stdout.match(/(\d+) packets transmitted, (\d+) received/);
     return [Number(counts?.[1]), Number(counts?.[2])];
   };
+}
+
+/** How many times packets stopped, by when the lost ones were sent: a second of passage ends an interruption. */
+function interruptions(lost: readonly number[]): number {
+  return lost.filter((at, i) => i === 0 || at - lost[i - 1]! > 1000).length;
 }
 
 const flanneld = (node: string) =>
@@ -221,7 +227,15 @@ test('a changed artifact rolls the nodes', async () => {
     manifest.artifact.sha256 = createHash('sha256').update(readFileSync(archive)).digest('hex');
     writeFileSync(join(directory, 'manifest.json'), JSON.stringify(manifest));
     const old = ['node-0', 'node-1'].map((node) => flanneld(node)[0]!.pid);
+    const stopNumbered = await startNumbered(podOn('node-0'), podOn('node-1'));
     await cliOk('up', '--stack', stack, '--config', `artifact=${directory}`);
+    const journeys = await stopNumbered();
+    printJourneys('A rolled artifact on two nodes', journeys);
+    for (const { sent, lost } of journeys) {
+      // Each of the two daemons is started anew once: two interruptions at most, and nothing lost besides.
+      expect(interruptions(lost)).toBeLessThanOrEqual(2);
+      expect(lost.length).toBeLessThan(sent / 2);
+    }
     current = await outputs(stack);
     expect(current.artifact.sha256).toBe(manifest.artifact.sha256);
     for (const [index, node] of ['node-0', 'node-1'].entries()) {

@@ -3,6 +3,7 @@ import path from 'node:path';
 import { Cluster, type Node, PREFIX, until } from './support/cluster.ts';
 import { bundleFlanneld, compileFlanneld } from './support/flanneld-bundle.ts';
 import { freezeThread } from './support/frozen-thread.ts';
+import { now, printJourneys, startNumbered } from './support/numbered.ts';
 
 jest.setTimeout(60_000);
 
@@ -88,6 +89,9 @@ test('the network config changes the engine of all nodes but those whose flag sa
   const runs = (node: Node, count: number) => until(() => node.logged('The engine runs') === count);
   const marked = (node: Node) => node.logged('The reference engine was asked for');
   const change = (backend: string) => cluster.etcd.put(`${PREFIX}/config`, CONFIG.replace('"udp"', `"udp",${backend}`));
+  await until(() => a.canPing(b) && b.canPing(a));
+  const stopNumbered = await startNumbered(a.place(a.podAddress), b.place(b.podAddress));
+  const from = now();
   change('"Engine":"fast","BusyPollUs":20');
   await until(() => a.logged('asks for another engine') === 1);
   const before = marked(a);
@@ -95,6 +99,15 @@ test('the network config changes the engine of all nodes but those whose flag sa
   await until(() => marked(a) === before + 1);
   await a.untilReady();
   await until(() => a.canPing(b) && b.canPing(a));
+  const to = now();
+  await new Promise((resolve) => setTimeout(resolve, 500));
+  const journeys = await stopNumbered();
+  printJourneys(`Two changes of the engine within ${(to - from).toFixed()} ms`, journeys);
+  for (const { sent, lost, late, duplicates } of journeys) {
+    expect(sent - lost.length).toBeGreaterThan(20);
+    expect(lost.filter((at) => at > to)).toEqual([]);
+    expect([late, duplicates]).toEqual([0, 0]);
+  }
   expect([marked(b), b.logged('asks for another engine')]).toEqual([1, 0]);
   await runs(b, 1);
   expect(a.logged('is gone')).toBe(0); // the device stayed

@@ -2,6 +2,7 @@ import { readdirSync, readFileSync, rmSync } from 'node:fs';
 import path from 'node:path';
 import { Cluster, type Node, PREFIX, until } from './support/cluster.ts';
 import { bundleFlanneld } from './support/flanneld-bundle.ts';
+import { startNumbered } from './support/numbered.ts';
 
 jest.setTimeout(120_000);
 
@@ -47,13 +48,16 @@ test('each queue of the device has a thread and a socket', () => {
 
 test('flows of whatever queue pass, in order', async () => {
   await until(() => a.canPing(b) && b.canPing(a));
-  const target = b.subnet.replace(/\/24$/, '');
-  const source = a.subnet.replace(/\/24$/, '');
-  // Each ping has an identifier, and so a hash, of its own.
-  const pings = `for i in $(seq 16); do ping -n -q -c 20 -i 0.01 -I ${source} ${target} & done; wait`;
-  const output = a.run('sh', '-c', pings);
-  expect(output.match(/20 received, 0% packet loss/g)).toHaveLength(16);
-  expect(output).not.toContain('duplicates');
+  // Each flow has ports, and so a hash, of its own.
+  const options = { flows: 16, everyMs: 2 };
+  const stopNumbered = await startNumbered(a.place(a.podAddress), b.place(b.podAddress), options);
+  await new Promise((resolve) => setTimeout(resolve, 1000));
+  const journeys = await stopNumbered();
+  expect(journeys).toHaveLength(32);
+  for (const { sent, ...trouble } of journeys) {
+    expect(sent).toBeGreaterThan(100);
+    expect(trouble).toEqual({ lost: [], duplicates: 0, late: 0 });
+  }
 });
 
 test('the reference engine takes over with one queue, and hands over again', async () => {

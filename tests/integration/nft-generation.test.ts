@@ -21,7 +21,7 @@ afterAll(() => {
 
 test('current() stays until somebody changes a rule of this namespace', () => {
   const [before, others] = [here.current(), elsewhere.current()];
-  expect(before).toEqual(expect.any(Number));
+  expect(Number.isInteger(before)).toBe(true);
   nft('list', 'ruleset');
   expect(here.current()).toBe(before);
   nft('add', 'table', 'ip', 'somebody');
