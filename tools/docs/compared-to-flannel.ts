@@ -19,7 +19,14 @@ const subnetEnv = inFile('packages/flannel/src/subnet-env.test.ts');
 const reference = inFile('daemon/src/datapath/tun/engine/reference/forwarder.test.ts');
 const forward = inFile('daemon/src/datapath/tun/engine/forward.test.ts');
 const packet = inFile('daemon/src/datapath/tun/engine/packet.test.ts');
-const routes = inFile('daemon/src/datapath/tun/engine/peers.test.ts');
+const wire = inFile('daemon/testing/engine/compliance/wire.ts');
+const paths = inFile('daemon/testing/engine/compliance/paths.ts');
+const firewall = inFile('tests/integration/flanneld-firewall.test.ts');
+const reach = inFile('tests/integration/flanneld-reach.test.ts');
+const underlay = inFile('tests/integration/flanneld-underlay.test.ts');
+const operate = (file: string) => inFile(`daemon/src/operate/${file}.test.ts`);
+const underlayUnit = (file: string) => inFile(`daemon/src/underlay/${file}.test.ts`);
+const settings = inFile('tools/src/settings/check.test.ts');
 const interop = inFile('tests/interop/udp.test.ts');
 const masquerade = inFile('tests/integration/masquerade.test.ts');
 const underlay6 = inFile('tests/integration/flanneld-ipv6-underlay.test.ts');
@@ -209,7 +216,7 @@ export const SECTIONS: readonly Section[] = [
         flannel: 'the first match counts, in an order that changes with traffic',
         source: 'find_route in proxy_amd64.c by its source',
         ours: 'the longest prefix counts',
-        tests: [routes('lookup() takes the longest prefix'), routes('lookup() agrees with a look at every row')],
+        tests: [wire('takes the longest prefix')],
       },
       {
         situation: 'A datagram is larger than the buffer',
@@ -260,6 +267,25 @@ export const SECTIONS: readonly Section[] = [
     title: 'The firewall',
     rows: [
       {
+        situation:
+          "Rules of flannel's are there when this flanneld starts: of iptables, the older iptables, or nftables",
+        flannel: 'its clean-up looks into the wrong table, and fails without an iptables binary',
+        source: 'CleanUp in pkg/trafficmngr/iptables by its source; #836, tigera/docs #2768, k3s #5001',
+        ours: 'are removed; those of another network stay',
+        tests: [
+          firewall(
+            "rules of flannel's are removed at the start, in every kind of table, and those of another network stay",
+          ),
+        ],
+      },
+      {
+        situation: 'EnableNFTables in the network config',
+        flannel: 'rules that do not override a drop elsewhere, and no word of it',
+        source: 'pkg/trafficmngr/nftables by its source',
+        ours: 'nothing is written into tables of iptables; who drops is said',
+        tests: [firewall('with EnableNFTables nothing is written into tables of iptables, and who drops is said')],
+      },
+      {
         situation: 'A client outside reaches a pod of another node through this one, in nftables mode',
         flannel: 'a rule with the wrong sense makes the last one dead: the client is not masqueraded',
         source: 'pkg/trafficmngr/nftables by its source; the iptables form is right',
@@ -306,6 +332,46 @@ export const SECTIONS: readonly Section[] = [
         tests: [flanneld('a node whose interface is down is not ready, and is again when it is up')],
       },
       {
+        situation: 'No other node can be reached: a port is closed between the nodes',
+        flannel: 'is ready',
+        source: 'main.go by its source; #2388',
+        ours: 'is not ready, and says how long nobody has answered and which port to look at; the process stays',
+        tests: [
+          reach('a node that nobody answers is not ready until somebody does, and its process stays'),
+          reach('one silent node of two is a detail, with its name'),
+        ],
+      },
+      {
+        situation: 'The interface, or its address, comes later than flanneld',
+        flannel: 'ends; a supervisor has to start it again and again',
+        source: 'main.go by its source: no wait for the interface',
+        ours: 'waits, and says for what',
+        tests: [
+          underlay(
+            'an interface that comes late, by another name, and gets its address later still, is waited for in words',
+          ),
+          underlay(
+            'a node that starts before its interface has an address, and before etcd, serves when both are there',
+          ),
+        ],
+      },
+      {
+        situation: 'Reading the network from the kernel fails for a moment',
+        flannel: 'the error is logged at most; seen here before: the process ended',
+        source: 'errors "logged and swallowed" in its handlers, by its source',
+        ours: 'is reported and tried again; packets go on',
+        tests: [
+          underlayUnit('watch')('watchUnderlay() goes on through errors of netlink, reports them, and logs each once'),
+        ],
+      },
+      {
+        situation: 'A network of thousands of nodes and its metrics',
+        flannel: 'has none',
+        source: 'main.go by its source',
+        ours: 'metrics by peer are bounded, and can be turned off',
+        tests: [operate('metrics')('names no more than some peers, adds up the rest, and names none when told so')],
+      },
+      {
         situation: 'subnet.env is removed or changed',
         flannel: 'is written once; pods cannot start any more',
         source: '#2253, #2232',
@@ -336,6 +402,89 @@ export const SECTIONS: readonly Section[] = [
         source: 'pkg/backend/udp by its source',
         ours: 'ends with a sentence that asks whether another flanneld runs',
         tests: [flanneld('a second flanneld on the same port fails with a hint')],
+      },
+    ],
+  },
+  {
+    title: 'Reported in public, tried here',
+    rows: [
+      {
+        situation: 'A lease says that its node is reached at an address inside of the overlay',
+        flannel: 'the packet circles through the tunnel for ever',
+        source: '#1433; 400,000 packets/s seen here before',
+        ours: 'a packet is sent once; what the kernel routes back to the device is dropped',
+        tests: [
+          paths('a packet is sent once, and what comes back of it is dropped, whole or in fragments'),
+          forward('drops a datagram to a peer, whole or a fragment, that the kernel routed back to the device'),
+        ],
+      },
+      {
+        situation: 'The bridge of pods matches -iface-regex when flanneld starts again',
+        flannel: 'takes cni0, publishes an address of a pod, and cuts the pods off',
+        source: '#1433, #981',
+        ours: 'keeps its interface and its subnet; devices and addresses of the overlay are no candidates',
+        tests: [
+          underlay('a restart keeps interface and subnet when the bridge of pods matches -iface-regex by now'),
+          underlayUnit('select')(
+            'selectInterface() takes no address of pods, nor a device of the overlay, by a pattern',
+          ),
+        ],
+      },
+      {
+        situation: 'Another interface gets the better default route, or a virtual address comes',
+        flannel: 'the choice changes with the next start',
+        source: '#408, #205, k3s #72',
+        ours: 'the address used before is kept as long as the node has it',
+        tests: [
+          underlay(
+            'a restart keeps the address when another interface has the better default route, and a virtual address has come',
+          ),
+        ],
+      },
+      {
+        situation: 'Docker sets the policy of FORWARD to drop',
+        flannel: 'accepts in a chain of its own, at the end, only in iptables; in nftables mode that does not help',
+        source: '#609, #799, PR #872, moby #50566',
+        ours: 'pods talk, also after a flush; a table of somebody else that drops is named, with what to do',
+        tests: [
+          firewall(
+            'pods talk although Docker drops what is forwarded, also after a flush, and cleanup restores the chain',
+          ),
+          firewall('a table of others that rejects is named in /readyz with what to do, until it does not any more'),
+        ],
+      },
+      {
+        situation: 'Forwarding is turned off some time after the start',
+        flannel: 'stays off; pods are cut off, and the node says that it is ready',
+        source: 'openshift/origin #9931',
+        ours: 'is on again within seconds, and the log says so',
+        tests: [
+          reach('forwarding that somebody turns off is on again within seconds, on the host and on an interface'),
+        ],
+      },
+      {
+        situation: 'The path to one peer takes less than the interface: a smaller MTU, or segmentation done wrong',
+        flannel: 'is not looked at; seen here before: one such peer turned an offload off for all',
+        source: '#1011, tailscale #21335, nebula PR #16, talos #13457',
+        ours: 'only that peer pays, the log says which and why, and a path that loses large packets is found',
+        tests: [
+          paths('TCP is carried to both, and only the narrow one pays'),
+          reach('a path that loses large packets is found'),
+        ],
+      },
+      {
+        situation: 'Nodes of different MTU in one overlay',
+        flannel: 'large packets get lost in silence',
+        source: '#1011, #463, #841',
+        ours: 'the node that sends more than the other takes says so',
+        tests: [reach('nodes of different MTU in one overlay: the one that sends more than the other takes says so')],
+      },
+      {
+        situation: 'A misspelt or wrong setting of a stack',
+        flannel: 'not of flannel: seen here before, it was stored and every later command failed',
+        source: 'a walk through the documentation',
+        ours: 'is refused before anything starts, with the likely name, and not stored',
+        tests: [settings('a mistake of this command is wrong usage: %j')],
       },
     ],
   },
