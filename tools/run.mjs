@@ -10,7 +10,7 @@ import { setUp } from './setup/setup.mjs';
 import { assertNothingKeptByNpm, parseArguments, testsNeedAws, testsNeedMachine, usage } from './usage.mjs';
 
 /** @typedef {import('./setup/setup.mjs').Needs} Needs */
-/** @typedef {import('./usage.mjs').Options} Options */
+/** @typedef {import('./options.mjs').Options} Options */
 /** @typedef {import('./setup/errors.mjs').ToolError} ToolError */
 
 /** @type {Readonly<Record<string, (options: Options) => Needs>>} */
@@ -58,6 +58,10 @@ function purposes(words) {
  * @returns {Promise<number>} the exit code
  */
 async function main(name, args) {
+  if (name === '' || name === '--help' || name === '-h') {
+    process.stdout.write(`${usage('')}\n`);
+    return name === '' ? 2 : 0;
+  }
   assertNothingKeptByNpm(name, process.env);
   const options = parseArguments(name, args);
   if (options.help) {

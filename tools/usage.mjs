@@ -2,38 +2,9 @@
 import { ciCommands } from './ci/usage.mjs';
 import { UsageError } from './setup/errors.mjs';
 
-/**
- * @typedef {object} Options
- * @property {string} stack
- * @property {readonly string[]} words what is no flag
- * @property {number} [nodes]
- * @property {number} [pods] on each node
- * @property {Readonly<Record<string, string>>} config
- * @property {readonly string[]} unset settings to go back to their defaults
- * @property {boolean} verbose
- * @property {boolean} yes
- * @property {boolean} json
- * @property {string} [jsonFile]
- * @property {string} [markdownFile]
- * @property {string} [only]
- * @property {boolean} quick
- * @property {string} [from]
- * @property {number} seconds
- * @property {number} [seed]
- * @property {boolean} follow
- * @property {number} lines
- * @property {string} [testName]
- * @property {import('./ci/usage.mjs').CiOptions} [ci]
- * @property {boolean} help
- */
-
-/**
- * @typedef {object} Flag
- * @property {string} [value] what stands for its value in the usage; a flag without is a switch
- * @property {string} help
- * @property {string} [short]
- * @property {(options: Options, value: string) => Partial<Options>} apply
- */
+/** @typedef {import('./options.mjs').Options} Options */
+/** @typedef {import('./options.mjs').Flag} Flag */
+/** @typedef {import('./options.mjs').Command} Command */
 
 const STACK_NAME = /^[a-z][a-z0-9-]{0,29}$/; // it becomes part of namespace and directory names
 const DEFAULT_STACK = 'local';
@@ -58,15 +29,6 @@ const config = { value: 'KEY=VALUE', help: 'any other setting; again for more', 
 const yes = { help: 'answer yes to every question', short: '-y', apply: () => ({ yes: true }) };
 /** @type {Flag} */
 const verbose = { help: 'show all that Pulumi says', short: '-v', apply: () => ({ verbose: true }) };
-
-/**
- * @typedef {object} Command
- * @property {string} words
- * @property {string} help
- * @property {readonly [number, number]} count how many words: at least, at most
- * @property {boolean} [rest] what follows the first word is not for us, flags included
- * @property {Readonly<Record<string, Flag>>} flags
- */
 
 /** @type {Readonly<Record<string, Command>>} */
 export const COMMANDS = {

@@ -1,6 +1,6 @@
 import { parseNetworkConfig } from '@flannel-ts/flannel/network-config';
 import { type CloudSettings, parseSettings } from '../settings.ts';
-import { architectureOf, needsForeignAddresses } from './settings.ts';
+import { instanceArchitecture, needsForeignAddresses } from './settings.ts';
 
 const VALUES: Record<string, string> = {
   environment: 'aws',
@@ -143,7 +143,7 @@ describe('readAwsSettings()', () => {
   });
 });
 
-describe('architectureOf()', () => {
+describe('instanceArchitecture()', () => {
   test.each([
     ['t4g.small', 'arm64'],
     ['c7gn.xlarge', 'arm64'],
@@ -155,7 +155,7 @@ describe('architectureOf()', () => {
     ['m7i-flex.large', 'amd64'],
     ['u7i-12tb.224xlarge', 'amd64'],
   ])('of %s is %s', (type, architecture) => {
-    expect(architectureOf(type)).toBe(architecture);
+    expect(instanceArchitecture(type)).toBe(architecture);
   });
 });
 

@@ -54,7 +54,7 @@ export interface AwsSettings {
 }
 
 /** Of the settings of every environment, what is checked against these. */
-export interface Surroundings {
+export interface SharedValues {
   readonly vpc: Prefix<4>;
   readonly pods: Prefix<4>;
   readonly nodes: number;
@@ -73,7 +73,7 @@ const INSTANCE_TYPE = /^[a-z]+\d[a-z0-9-]*\.(nano|micro|small|medium|large|\d*xl
 const IMAGE = /^ami-[0-9a-f]{8}([0-9a-f]{9})?$/;
 
 /** Undefined when there was something wrong; the reader then knows what. */
-export function readAwsSettings(read: Reader, around: Surroundings): AwsSettings | undefined {
+export function readAwsSettings(read: Reader, shared: SharedValues): AwsSettings | undefined {
   const architecture = read.choice('architecture', ARCHITECTURES, 'amd64');
   const small = SMALL[architecture ?? 'amd64'];
   const type = (key: string) => read.matching(key, INSTANCE_TYPE, `an instance type like ${small}`, small);
@@ -93,10 +93,10 @@ export function readAwsSettings(read: Reader, around: Surroundings): AwsSettings
     ? read.matching('imageId', IMAGE, 'an image like ami-0123456789abcdef0')
     : undefined;
   const data = readProtection(read);
-  const subnets = readSubnets(read, values.region, around, values.nodeMode ?? 'group');
+  const subnets = readSubnets(read, values.region, shared, values.nodeMode ?? 'group');
   if (Object.values(values).includes(undefined) || data === undefined || subnets === undefined) return undefined;
   const settings = { ...(values as Complete<typeof values>), data, subnets, ...(imageId !== undefined && { imageId }) };
-  checkTogether(read, settings, around);
+  checkTogether(read, settings, shared);
   return settings;
 }
 
@@ -112,7 +112,7 @@ function readProtection(read: Reader): DataProtection | undefined {
 function readSubnets(
   read: Reader,
   region: string | undefined,
-  around: Surroundings,
+  shared: SharedValues,
   mode: NodeMode,
 ): SubnetPlan | undefined {
   const zones = read.strings('zones', `1 to ${MAX_ZONES} zones like ["eu-central-1a"]`);
@@ -123,16 +123,16 @@ function readSubnets(
     return undefined;
   }
   return read.attempt(() => {
-    const plan = planSubnets(around.vpc, zones);
-    placeEtcd(plan, around.etcdMembers);
-    if (mode === 'instances') placeNodes(plan, around.nodes);
-    else checkNodesFit(plan, around.nodes);
+    const plan = planSubnets(shared.vpc, zones);
+    placeEtcd(plan, shared.etcdMembers);
+    if (mode === 'instances') placeNodes(plan, shared.nodes);
+    else checkNodesFit(plan, shared.nodes);
     return plan;
   });
 }
 
 /** What is right by itself, and wrong together. */
-function checkTogether(read: Reader, settings: AwsSettings, { pods, mtu }: Surroundings): void {
+function checkTogether(read: Reader, settings: AwsSettings, { pods, mtu }: SharedValues): void {
   const { nat, vpcEndpoints, ttlHours, architecture } = settings;
   const { protect, forceDestroy } = settings.data;
   read.attempt(() => checkPods(pods));
@@ -147,7 +147,7 @@ function checkTogether(read: Reader, settings: AwsSettings, { pods, mtu }: Surro
     read.problem('protect and forceDestroy are both true: set the one that you mean');
   }
   for (const key of ['instanceType', 'etcdInstanceType'] as const) {
-    const found = architectureOf(settings[key]);
+    const found = instanceArchitecture(settings[key]);
     if (found === architecture) continue;
     read.problem(
       `${key} ${settings[key]} is ${found} and architecture is ${architecture}: take one like ${SMALL[architecture]}`,
@@ -156,7 +156,7 @@ function checkTogether(read: Reader, settings: AwsSettings, { pods, mtu }: Surro
 }
 
 /** Of AWS's names of instance types: a "g" after the generation stands for Graviton, and a1 was the first. */
-export function architectureOf(instanceType: string): Architecture {
+export function instanceArchitecture(instanceType: string): Architecture {
   const [, family, attributes] = /^([a-z]+\d+)([a-z-]*)/.exec(instanceType) ?? [];
   return family === 'a1' || attributes?.includes('g') ? 'arm64' : 'amd64';
 }

@@ -1,7 +1,7 @@
 import { planNetworkConfig } from '@flannel-ts/flannel/addressing';
 import { parsePrefix } from '@flannel-ts/inet/prefix';
 import * as pulumi from '@pulumi/pulumi';
-import type { EnvironmentOutputs } from '../environment.ts';
+import type { EnvironmentOutputs } from '../outputs.ts';
 import type { LocalSettings } from '../settings.ts';
 
 interface Registered {

@@ -5,8 +5,8 @@ import { formatIp } from '@flannel-ts/inet/ip';
 import type { Ipv4 } from '@flannel-ts/inet/ipv4';
 import * as pulumi from '@pulumi/pulumi';
 import { etcdBoot, etcdClientUrl, etcdPeerUrl, etcdSecrets, type KeyPair } from '../node/files.ts';
-import type { Pki } from '../pki.ts';
 import { machineRoot } from './names.ts';
+import type { Pki } from './pki.ts';
 import { EtcdKey, EtcdMember, type Machine } from './resources.ts';
 import type { Vpc } from './vpc.ts';
 

@@ -3,8 +3,8 @@ import { formatIp } from '@flannel-ts/inet/ip';
 import type { Ipv4 } from '@flannel-ts/inet/ipv4';
 import * as pulumi from '@pulumi/pulumi';
 import { nodeBoot, nodeSecrets } from '../node/files.ts';
-import type { Pki } from '../pki.ts';
 import { MACHINE_INTERFACE, machineRoot } from './names.ts';
+import type { Pki } from './pki.ts';
 import { type Machine, NodeSoftware, StagedArtifact, type StoredArtifact } from './resources.ts';
 import type { Vpc } from './vpc.ts';
 

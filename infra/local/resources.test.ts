@@ -1,6 +1,7 @@
 import { runInNewContext } from 'node:vm';
 import * as pulumi from '@pulumi/pulumi';
 import type { Kind } from './host.ts';
+import { kindOfType, namesHost, providerText } from './provider-text.ts';
 import { providerOf } from './resources.ts';
 
 const KINDS: readonly Kind[] = [
@@ -50,8 +51,13 @@ describe.each(KINDS)('the provider of kind %s as it is kept in the state', (kind
     expect(text).not.toContain(process.cwd());
   });
 
-  test('finds its handler in the host package, with all six methods', async () => {
-    const provider = evaluated(await serialised(kind));
+  test.each([
+    ['serialised by Pulumi', serialised],
+    ['written by hand', async (each: Kind) => providerText(each)],
+  ])('finds its handler in the host package, with all six methods: %s', async (_, make) => {
+    const text = await make(kind);
+    expect(namesHost(text)).toBe(true);
+    const provider = evaluated(text);
     const calls = {
       check: [{ old: 1 }, { new: 1 }],
       diff: ['id', { old: 1 }, { new: 1 }],
@@ -65,4 +71,13 @@ describe.each(KINDS)('the provider of kind %s as it is kept in the state', (kind
     }
     expect(Object.keys(provider).sort()).toEqual(Object.keys(calls).sort());
   });
+});
+
+test('kindOfType() knows each kind by its type, and no other', () => {
+  const types = ['VpcNetwork', 'Machine', 'StoredArtifact', 'Authority', 'Certificate', 'EtcdMember', 'EtcdKey'];
+  const more = ['StagedArtifact', 'NodeSoftware', 'Sandbox'];
+  const kinds = [...types, ...more].map((type) => kindOfType(`pulumi-nodejs:dynamic/local:${type}`));
+  expect(kinds).toEqual(KINDS);
+  expect(kindOfType('pulumi-nodejs:dynamic/other:Machine')).toBeUndefined();
+  expect(kindOfType('aws:ec2/vpc:Vpc')).toBeUndefined();
 });

@@ -1,5 +1,5 @@
 /** Who may do what, and whose everything is. */
-import { type Check, resourcePolicy, type Surroundings, type Type, unless } from './rule.ts';
+import { type Check, type ResourceContext, resourcePolicy, type Type, unless } from './rule.ts';
 
 interface Statement {
   readonly Effect?: string;
@@ -40,7 +40,7 @@ export const leastPrivilege = resourcePolicy('least-privilege', 'Policies of IAM
 const TAG = 'flannel:stack';
 
 /** What a preview does not know is looked at when it is made. */
-const tagged: Check<Type> = (_: unknown, { tags, stack }: Surroundings) =>
+const tagged: Check<Type> = (_: unknown, { tags, stack }: ResourceContext) =>
   unless(
     tags === undefined || tags[TAG] === stack,
     `Has no tag ${TAG} with the name of its stack: who cleans up finds it by that (the provider's default tags are the place)`,

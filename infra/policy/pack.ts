@@ -21,10 +21,10 @@ import {
   type Check,
   knownOr,
   type Policy,
+  type ResourceContext,
   type ResourcePolicy,
   type StackPolicy,
   type StackResource,
-  type Surroundings,
   type Type,
 } from './rule.ts';
 import {
@@ -69,12 +69,12 @@ function resourceValidation({ name, description, checks }: ResourcePolicy): Reso
     validateResource: (args, report) => {
       const check = checks[args.type as Type] as Check<Type> | undefined;
       if (check === undefined) return;
-      for (const sentence of check(args.props as never, surroundings(args))) report(sentence);
+      for (const sentence of check(args.props as never, context(args))) report(sentence);
     },
   };
 }
 
-function surroundings({ urn, opts, props, provider }: ResourceValidationArgs): Surroundings {
+function context({ urn, opts, props, provider }: ResourceValidationArgs): ResourceContext {
   return { stack: stackOf(urn), protect: opts.protect, tags: knownOr(undefined, () => allTags(props.tags, provider)) };
 }
 

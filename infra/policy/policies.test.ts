@@ -1,9 +1,13 @@
 import { gzipSync } from 'node:zlib';
 import { POLICIES } from './pack.ts';
-import type { StackResource, Surroundings, Type } from './rule.ts';
+import type { ResourceContext, StackResource, Type } from './rule.ts';
 
-const DEV: Surroundings = { stack: 'dev', protect: false, tags: { 'flannel:stack': 'dev' } };
-const PROD: Surroundings = { stack: 'prod', protect: true, tags: { 'flannel:stack': 'prod', 'flannel:role': 'etcd' } };
+const DEV: ResourceContext = { stack: 'dev', protect: false, tags: { 'flannel:stack': 'dev' } };
+const PROD: ResourceContext = {
+  stack: 'prod',
+  protect: true,
+  tags: { 'flannel:stack': 'prod', 'flannel:role': 'etcd' },
+};
 
 const SESSIONS = { httpTokens: 'required', httpPutResponseHopLimit: 1 };
 const base64 = (text: string) => Buffer.from(text).toString('base64');
@@ -19,9 +23,9 @@ interface Example {
   readonly bad: object;
   /** Part of what is said of the bad one. */
   readonly says: string;
-  readonly around?: Surroundings;
+  readonly around?: ResourceContext;
   /** Where not the properties make the difference. */
-  readonly badAround?: Surroundings;
+  readonly badAround?: ResourceContext;
 }
 
 const INGRESS = 'aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule';
@@ -286,7 +290,7 @@ test('the policies are these', () => {
 
 describe.each(resourcePolicies)('$name', ({ name, checks }) => {
   const examples = EXAMPLES[name] ?? [];
-  const check = (type: Type, props: object, around: Surroundings) => checks[type]!(props as never, around);
+  const check = (type: Type, props: object, around: ResourceContext) => checks[type]!(props as never, around);
 
   test('has an example that fails', () => {
     expect(examples.length).toBeGreaterThan(0);

@@ -53,7 +53,7 @@ export type Type = keyof ArgsOf;
 export type Props<T extends Type> = Unwrap<ArgsOf[T]>;
 
 /** What surrounds a resource's properties. */
-export interface Surroundings {
+export interface ResourceContext {
   readonly stack: string;
   readonly protect: boolean;
   /** Its own and the provider's; undefined where a preview does not know them yet. */
@@ -61,7 +61,7 @@ export interface Surroundings {
 }
 
 /** Gives a sentence for each thing that is wrong. */
-export type Check<T extends Type> = (props: Props<T>, surroundings: Surroundings) => readonly string[];
+export type Check<T extends Type> = (props: Props<T>, context: ResourceContext) => readonly string[];
 
 /** A policy about single resources, whatever else there is. */
 export interface ResourcePolicy {

@@ -1,16 +1,16 @@
 /** What a change of a running stack touches, and what it must leave alone: three members of etcd, and nodes in a group. */
 import { expectTeardownOrder, touched } from './support/lifecycle.ts';
-import { Stack, userDataOf, type Work } from './support/stack.ts';
+import { DoubleStack, userDataOf, type Work } from './support/stack.ts';
 
 jest.setTimeout(180_000);
 
 const ZONES = ['eu-central-1a', 'eu-central-1b', 'eu-central-1c'];
 const MEMBERS = ['etcd-etcd-0', 'etcd-etcd-1', 'etcd-etcd-2'];
 
-let stack: Stack;
+let stack: DoubleStack;
 
 beforeAll(async () => {
-  stack = await Stack.start('dev', { zones: ZONES, etcdMembers: 3, nodes: 3 });
+  stack = await DoubleStack.start('dev', { zones: ZONES, etcdMembers: 3, nodes: 3 });
   await stack.project.up('dev');
 });
 

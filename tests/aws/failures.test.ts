@@ -1,12 +1,15 @@
 /** Commands that fail in the middle: the next `up` goes on, a `destroy` removes what is there, and what fails twice is told twice. */
-import { Stack } from './support/stack.ts';
+import { DoubleStack } from './support/stack.ts';
 
 jest.setTimeout(180_000);
 
-let stack: Stack;
+let stack: DoubleStack;
 
 beforeAll(async () => {
-  stack = await Stack.start('dev', { etcdMembers: 3, zones: ['eu-central-1a', 'eu-central-1b', 'eu-central-1c'] });
+  stack = await DoubleStack.start('dev', {
+    etcdMembers: 3,
+    zones: ['eu-central-1a', 'eu-central-1b', 'eu-central-1c'],
+  });
 });
 
 afterAll(async () => {

@@ -1,13 +1,13 @@
 /** A small stack that becomes a larger one: what is there stays as it is. */
 import { touched } from './support/lifecycle.ts';
-import { Stack } from './support/stack.ts';
+import { DoubleStack } from './support/stack.ts';
 
 jest.setTimeout(180_000);
 
-let stack: Stack;
+let stack: DoubleStack;
 
 beforeAll(async () => {
-  stack = await Stack.start('dev');
+  stack = await DoubleStack.start('dev');
   await stack.project.up('dev');
 });
 

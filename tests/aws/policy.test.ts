@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { POLICIES } from '../../infra/policy/pack.ts';
 import { Double, REPOSITORY } from './support/double.ts';
 import { Project } from './support/project.ts';
-import { Stack } from './support/stack.ts';
+import { DoubleStack } from './support/stack.ts';
 
 jest.setTimeout(600_000);
 
@@ -16,10 +16,10 @@ function violated(output: string): string[] {
 }
 
 describe.each(['dev', 'ci', 'prod'])('the stack %s', (name) => {
-  let stack: Stack;
+  let stack: DoubleStack;
 
   beforeAll(async () => {
-    stack = await Stack.start(name);
+    stack = await DoubleStack.start(name);
   });
 
   afterAll(async () => {

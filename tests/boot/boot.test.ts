@@ -6,7 +6,7 @@ import { Lab, type Zone } from './support/lab.ts';
 import type { Machine } from './support/machine.ts';
 import { Pod, untilReady } from './support/pods.ts';
 import { until } from './support/process.ts';
-import { type Place, SNAPSHOTS, Stack } from './support/stack.ts';
+import { BootedStack, type Place, SNAPSHOTS } from './support/stack.ts';
 import type { Volume } from './support/volume.ts';
 
 jest.setTimeout(300_000);
@@ -24,7 +24,7 @@ const NETWORK = '{"Network":"10.244.0.0/16","SubnetLen":24,"Backend":{"Type":"ud
 const SUBNETS = '/coreos.com/network/subnets/';
 
 let lab: Lab;
-let stack: Stack;
+let stack: BootedStack;
 let volume: Volume;
 let etcd: Machine;
 let workers: [Machine, Machine];
@@ -32,7 +32,7 @@ let pods: [Pod, Pod];
 
 beforeAll(async () => {
   lab = await Lab.create(ZONES);
-  stack = await Stack.create(lab, { name: 'boot', members: [ETCD], network: NETWORK });
+  stack = await BootedStack.create(lab, { name: 'boot', members: [ETCD], network: NETWORK });
   volume = lab.volume('etcd-0', 512);
   etcd = stack.member(ETCD, volume);
   workers = [stack.node(WORKERS[0]), stack.node(WORKERS[1])];

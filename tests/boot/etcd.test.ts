@@ -2,7 +2,7 @@
 import { Lab, type Zone } from './support/lab.ts';
 import type { Machine } from './support/machine.ts';
 import { until } from './support/process.ts';
-import { dataDevice, type Place, Stack } from './support/stack.ts';
+import { BootedStack, dataDevice, type Place } from './support/stack.ts';
 import type { Volume } from './support/volume.ts';
 
 jest.setTimeout(300_000);
@@ -12,13 +12,13 @@ const PLACES: readonly Place[] = ZONES.map((zone, i) => ({ name: `etcd-${i}`, zo
 const FLANNEL_ETCD = '/opt/etcd/current/flannel-etcd';
 
 let lab: Lab;
-let stack: Stack;
+let stack: BootedStack;
 let volumes: Volume[];
 let members: Machine[];
 
 beforeAll(async () => {
   lab = await Lab.create(ZONES);
-  stack = await Stack.create(lab, { name: 'three', members: PLACES, network: '{"Network":"10.244.0.0/16"}' });
+  stack = await BootedStack.create(lab, { name: 'three', members: PLACES, network: '{"Network":"10.244.0.0/16"}' });
   volumes = PLACES.map(({ name }) => lab.volume(name, 512));
   // A volume is attached when its machine is there already.
   members = PLACES.map((place) => stack.member(place));

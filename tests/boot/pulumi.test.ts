@@ -10,7 +10,7 @@ import { gzipSync } from 'node:zlib';
 import { readArtifact } from '../../infra/node/artifact.ts';
 import { makeEtcdArtifact } from '../../tools/build/etcd.mjs';
 import type { StateResource } from '../aws/support/project.ts';
-import { Stack } from '../aws/support/stack.ts';
+import { DoubleStack } from '../aws/support/stack.ts';
 import { Account } from './support/account.ts';
 import type { Machine } from './support/machine.ts';
 import { Pod, untilReady } from './support/pods.ts';
@@ -21,14 +21,14 @@ const ROOT = join(__dirname, '../..');
 const NAME = 'ci';
 
 let directory: string;
-let stack: Stack;
+let stack: DoubleStack;
 let account: Account;
 
 beforeAll(async () => {
   directory = mkdtempSync(join(tmpdir(), `fltest-${process.pid}-pulumi-`));
   const etcdArtifact = join(directory, 'etcd');
   await makeEtcdArtifact(ROOT, { output: etcdArtifact }, process.env);
-  stack = await Stack.start(NAME);
+  stack = await DoubleStack.start(NAME);
   const architecture = process.arch === 'arm64' ? 'arm64' : 'amd64';
   await stack.project.configure(NAME, { artifact: join(ROOT, 'dist'), etcdArtifact, architecture });
   await stack.project.up(NAME);

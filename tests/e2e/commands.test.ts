@@ -1,7 +1,17 @@
 /** The commands around a stack: what they print, where, and their exit codes. */
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { cli, cliOk, finish, leftovers, type Outputs, REPOSITORY, stackName, start } from './support.ts';
+import {
+  cli,
+  cliOk,
+  finish,
+  leftovers,
+  type Outputs,
+  processesMarked,
+  REPOSITORY,
+  stackName,
+  start,
+} from './support.ts';
 
 jest.setTimeout(600_000);
 
@@ -59,16 +69,36 @@ describe('a stack of one node', () => {
     expect((await cli('shell', '--stack', stack, 'node-0', 'sh', '-c', 'kill -TERM $$')).code).toBe(143);
   });
 
+  test('shell knows the names of nodes and pods, without changing those of this machine', async () => {
+    await cliOk('shell', '--stack', stack, 'pod-0-0', 'ping', '-c', '1', '-W', '5', 'pod-0-1');
+    await cliOk('shell', '--stack', stack, 'pod-0-0', '--', 'ping', '-c', '1', '-W', '5', 'node-0');
+    expect(readFileSync('/etc/hosts', 'utf8')).not.toContain('pod-0-1');
+  });
+
+  test('shell has etcdctl ready on an etcd member', async () => {
+    const { stdout } = await cliOk('shell', '--stack', stack, 'etcd-0', 'etcdctl', 'get', '/coreos.com/network/config');
+    expect(stdout).toContain('"Network":"10.244.0.0/16"');
+  });
+
+  test('an interactive shell says where it is', async () => {
+    const script = `printf 'echo "at $PS1"\n' | SHELL=/bin/sh node tools/run.mjs shell --stack ${stack} node-0`;
+    expect((await finish(start(['sh', '-c', script]))).stdout).toContain(`at [node-0.${stack}]`);
+  });
+
+  test('stacks lists it', async () => {
+    expect((await cliOk('stacks')).stdout).toMatch(new RegExp(`^  ${stack} +\\d+ +20`, 'm'));
+  });
+
   test('shell and logs name what there is when they do not find what is asked for', async () => {
     const shell = await cli('shell', '--stack', stack, 'pod-7-0', 'true');
     expect([shell.code, shell.stderr.trim()]).toEqual([
       1,
-      `There is no "pod-7-0" in the stack "${stack}": use one of etcd-0, node-0, pod-0-0, pod-0-1, vpc`,
+      `Stack "${stack}" has no "pod-7-0": use one of etcd-0, node-0, pod-0-0, pod-0-1, vpc`,
     ]);
     const logs = await cli('logs', '--stack', stack, 'node-7');
     expect([logs.code, logs.stderr.trim()]).toEqual([
       1,
-      `There is no log of "node-7" in the stack "${stack}": use one of etcd-0, node-0`,
+      `Stack "${stack}" has no log of "node-7": use one of etcd-0, node-0`,
     ]);
   });
 
@@ -121,6 +151,11 @@ describe('without a stack', () => {
     ]);
   });
 
+  test('shell says that, and where a flag belongs', async () => {
+    const missing = await cli('shell', '--stack', stack, 'pod-0-0', '-s', 'other');
+    expect([missing.code, missing.stderr]).toEqual([1, expect.stringContaining('put -s NAME before "pod-0-0"')]);
+  });
+
   test('down has nothing to do, and that is no failure', async () => {
     expect((await cli('down', '--stack', stack)).code).toBe(0);
   });
@@ -128,14 +163,6 @@ describe('without a stack', () => {
 
 function pulumiOf(stack: string): number[] {
   return processesMarked(stack).filter((pid) => read(pid, 'comm').trim() === 'pulumi');
-}
-
-/** Pulumi, and all that it has started, by their environment. */
-function processesMarked(stack: string): number[] {
-  return readdirSync('/proc')
-    .filter((name) => /^\d+$/.test(name))
-    .map(Number)
-    .filter((pid) => read(pid, 'environ').includes(`FLANNEL_TS_UPDATE=${stack} in `));
 }
 
 function read(pid: number, file: string): string {

@@ -1,7 +1,31 @@
-/** An `up` that was cut off in the middle: the next `up` or `down` works and leaves nothing. */
-import { cliOk, leftovers, outputs, servePods, stackName, start, unreachable } from './support.ts';
+/** Commands that were cut off in the middle, and states that others changed: the next `up` and `down` reach their end. */
+import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import {
+  cliOk,
+  finish,
+  leftovers,
+  outputs,
+  processesMarked,
+  REPOSITORY,
+  servePods,
+  stackName,
+  start,
+  unreachable,
+} from './support.ts';
 
 jest.setTimeout(600_000);
+
+async function expectAllReachable(stack: string): Promise<void> {
+  const { pods } = await outputs(stack);
+  const stop = await servePods(pods, 7000);
+  try {
+    expect(await unreachable(pods, 7000)).toEqual([]);
+  } finally {
+    stop();
+  }
+}
 
 /** Starts `up` in a process group of its own and ends the whole group by `signal` as soon as `when` holds. */
 async function cutUp(stack: string, signal: NodeJS.Signals, text: RegExp): Promise<void> {
@@ -44,14 +68,121 @@ describe.each([
   test(`when it said ${when}: the next up completes it`, async () => {
     await cutUp(stack, signal, when);
     await cliOk('up', '--stack', stack, '--nodes', '2', '--pods', '1');
-    const { pods } = await outputs(stack);
-    const stop = await servePods(pods, 7000);
-    try {
-      expect(await unreachable(pods, 7000)).toEqual([]);
-    } finally {
-      stop();
-    }
+    await expectAllReachable(stack);
     await cliOk('down', '--stack', stack);
     expect(leftovers(stack)).toEqual([]);
+  });
+});
+
+/** Kills `down` and all that it has started, Pulumi too, as soon as it says so. */
+async function killDown(stack: string, when: string): Promise<void> {
+  const child = start(['node', 'tools/run.mjs', 'down', '--stack', stack, '--verbose'], { detached: true });
+  const ended = finish(child);
+  let said = '';
+  await new Promise<void>((resolve) => {
+    child.stdout!.on('data', (chunk: Buffer) => {
+      said += chunk;
+      if (said.includes(when)) resolve();
+    });
+    child.once('close', () => resolve());
+  });
+  for (const pid of processesMarked(stack)) process.kill(pid, 'SIGKILL');
+  if (child.exitCode === null) process.kill(-child.pid!, 'SIGKILL');
+  await ended;
+  expect(said).toContain(when);
+}
+
+describe.each(['Sandbox pod-1-0 deleted', 'NodeSoftware node-0-software deleted', 'Machine node-0 deleted'])(
+  'a down that is killed at "%s"',
+  (when) => {
+    const stack = stackName(`half-${when.split(' ')[0]!.toLowerCase()}`);
+
+    afterAll(async () => {
+      await cliOk('down', '--stack', stack);
+    });
+
+    test('is followed by an up that completes the stack, and a down that leaves nothing', async () => {
+      await cliOk('up', '--stack', stack, '--nodes', '2', '--pods', '1');
+      await killDown(stack, when);
+      await cliOk('up', '--stack', stack);
+      await expectAllReachable(stack);
+      await killDown(stack, when);
+      await cliOk('down', '--stack', stack);
+      expect(leftovers(stack)).toEqual([]);
+    });
+  },
+);
+
+describe('a stack of two nodes', () => {
+  const stack = stackName('changed');
+  const pulumi = (...args: string[]) => cliOk('pulumi', ...args, '--stack', stack);
+
+  beforeAll(async () => {
+    await cliOk('up', '--stack', stack, '--nodes', '2', '--pods', '1');
+  });
+
+  afterAll(async () => {
+    await cliOk('down', '--stack', stack);
+    expect(leftovers(stack)).toEqual([]);
+  });
+
+  test("is completed after a targeted destroy of a node's software", async () => {
+    await pulumi('destroy', '--target', '**node-0-software', '--target-dependents', '--yes', '--skip-preview');
+    await cliOk('up', '--stack', stack);
+    await expectAllReachable(stack);
+  });
+
+  test('is completed after a down that was killed and a refresh', async () => {
+    await killDown(stack, 'NodeSoftware node-1-software deleted');
+    await cliOk('down', '--help'); // and nothing in between that would mend the state
+    await pulumi('cancel', '--yes');
+    await pulumi('refresh', '--yes', '--skip-preview', '--clear-pending-creates');
+    await cliOk('up', '--stack', stack);
+    await expectAllReachable(stack);
+  });
+
+  test('loses a node whose code in the state is faulty', async () => {
+    const file = join(mkdtempSync(join(tmpdir(), 'flannel-state-')), 'state.json');
+    try {
+      await pulumi('stack', 'export', '--file', file);
+      const state = JSON.parse(readFileSync(file, 'utf8')) as {
+        deployment: { resources: { urn: string; inputs?: object; outputs?: object }[] };
+      };
+      const faulty = { __provider: 'exports.handler = () => { throw new Error("faulty"); };' };
+      const broken = state.deployment.resources.filter(({ urn }) => urn.endsWith('::node-1-software'));
+      expect(broken).toHaveLength(1);
+      for (const { inputs, outputs: made } of broken) {
+        Object.assign(inputs!, faulty);
+        Object.assign(made!, faulty);
+      }
+      writeFileSync(file, JSON.stringify(state));
+      await pulumi('stack', 'import', '--file', file);
+    } finally {
+      rmSync(join(file, '..'), { recursive: true });
+    }
+    await cliOk('up', '--stack', stack, '--nodes', '1');
+    expect((await outputs(stack)).nodes).toHaveLength(1);
+    await cliOk('up', '--stack', stack, '--nodes', '2');
+    await expectAllReachable(stack);
+  });
+
+  test('is the same to a checkout in another folder, which can remove it', async () => {
+    const moved = mkdtempSync(join(tmpdir(), 'flannel-moved-'));
+    try {
+      const left = ['node_modules', '.git', 'stacks'].map((name) => join(REPOSITORY, name));
+      cpSync(REPOSITORY, moved, { recursive: true, filter: (path) => !left.includes(path) });
+      symlinkSync(join(REPOSITORY, 'node_modules'), join(moved, 'node_modules'));
+      const there = (...args: string[]) =>
+        finish(start(['node', join(moved, 'tools', 'run.mjs'), ...args, '--stack', stack], {}));
+      const up = await there('up');
+      expect([up.code, up.stderr]).toEqual([0, expect.stringContaining('nodes=2, podsPerNode=1')]);
+      expect((await outputs(stack)).nodes).toHaveLength(2);
+      const down = await there('down');
+      expect([down.code, down.stderr]).toEqual([0, expect.stringContaining('deleted')]);
+      rmSync(join(REPOSITORY, 'stacks', `Pulumi.${stack}.yaml`)); // of the checkout that knows nothing of it
+      expect(leftovers(stack)).toEqual([]);
+    } finally {
+      rmSync(moved, { recursive: true, force: true });
+    }
   });
 });

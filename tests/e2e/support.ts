@@ -153,6 +153,22 @@ function processes(): { readonly pid: number; readonly command: string }[] {
     });
 }
 
+/** Pulumi, and all that it has started, by their environment. */
+export function processesMarked(stack: string): number[] {
+  return readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name))
+    .map(Number)
+    .filter((pid) => environmentOf(pid).includes(`FLANNEL_TS_UPDATE=${stack} in `));
+}
+
+function environmentOf(pid: number): string {
+  try {
+    return readFileSync(`/proc/${pid}/environ`, 'utf8');
+  } catch {
+    return ''; // it has ended
+  }
+}
+
 /** Everything a stack could leave on this machine, one line each; empty when nothing is left. */
 export function leftovers(stack: string): string[] {
   const prefix = `flannel.${stack}.`;

@@ -133,7 +133,7 @@ function isProgram(path) {
 
 /** @param {Readonly<Record<string, string>>} programs */
 function oneArchitecture(programs) {
-  const [first, ...others] = [...new Set(Object.entries(programs).map(([name, path]) => architectureOf(name, path)))];
+  const [first, ...others] = [...new Set(Object.entries(programs).map(([name, path]) => elfArchitecture(name, path)))];
   if (first === undefined || others.length > 0) {
     throw new ToolError('ETCD', `etcd's programs are of different architectures, ${[first, ...others].join(' and ')}`);
   }
@@ -144,7 +144,7 @@ function oneArchitecture(programs) {
  * @param {string} name
  * @param {string} path
  */
-function architectureOf(name, path) {
+function elfArchitecture(name, path) {
   const header = Buffer.alloc(20);
   const fd = openSync(path, 'r');
   try {

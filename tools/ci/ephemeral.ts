@@ -8,18 +8,12 @@ import { constants } from 'node:os';
 import { join } from 'node:path';
 import type { Stack } from '@pulumi/pulumi/automation';
 import { build } from '../build/build.mjs';
+import type { CiOptions } from '../options.mjs';
 import { ToolError } from '../setup/errors.mjs';
 import { say } from '../setup/progress.mjs';
 import { runWithSignals } from '../src/children.ts';
 import type { Context, Options } from '../src/context.ts';
-import {
-  clearPendingOperations,
-  configure,
-  readSetting,
-  stackExists,
-  storeSettings,
-  takeOver,
-} from '../src/pulumi/stack.ts';
+import { configure, prepareState, readSetting, stackExists, storeSettings, takeOver } from '../src/pulumi/stack.ts';
 import { asOutputs, type Outputs } from '../src/report/outputs.ts';
 import { checkSettings } from '../src/settings/check.ts';
 import { runCommand } from './command.ts';
@@ -32,7 +26,7 @@ import { ciStackName, type Origin } from './names.ts';
 import { PhaseFailure, Phases } from './phases.ts';
 import { formatReport, type Report } from './report.ts';
 import { BRIEFLY, print, tearDown } from './teardown.ts';
-import { CI_DEFAULTS, type CiOptions } from './usage.mjs';
+import { CI_DEFAULTS } from './usage.mjs';
 import { type Ci, cloudSettings, makeStack, openCi } from './workspace.ts';
 
 /** Exit codes beside 0 (passed), 1 (failed; the stack is gone) and 128 + n (ended by a signal; the stack is gone). */
@@ -122,7 +116,7 @@ class EphemeralRun {
       await takeOver(ci.pulumi, this.name);
     }
     const stack = await makeStack(ci, this.name, this.origin, expiryTime(new Date(), this.settings.ttlHours));
-    if (left && local) await clearPendingOperations(ci.pulumi, this.name);
+    if (left && local) await prepareState(ci.pulumi, this.name);
     if (!local) {
       await ci.workspace.setAllConfigJson(this.name, await cloudSettings(ci, this.name));
       await configure(ci.pulumi, this.name, { ttlHours: String(this.settings.ttlHours) });

@@ -4,7 +4,7 @@ import { listLeftovers, sweep } from '@flannel-ts/infra/local/host/sweep';
 import type { Stack } from '@pulumi/pulumi/automation';
 import { ToolError } from '../setup/errors.mjs';
 import { say } from '../setup/progress.mjs';
-import { clearPendingOperations, stackExists, takeOver } from '../src/pulumi/stack.ts';
+import { prepareState, stackExists, takeOver } from '../src/pulumi/stack.ts';
 import { type Ci, selectStack } from './workspace.ts';
 
 const ATTEMPTS = 3;
@@ -38,7 +38,7 @@ export async function tearDown(ci: Ci, name: string, environment: string): Promi
 
 async function attemptDestroy(ci: Ci, name: string, local: boolean): Promise<undefined> {
   await takeOver(ci.pulumi, name);
-  if (local) await clearPendingOperations(ci.pulumi, name);
+  if (local) await prepareState(ci.pulumi, name);
   const stack = await selectStack(ci, name);
   await destroy(stack);
   return undefined;

@@ -1,21 +1,10 @@
 /** The commands of the CI kit and their flags. Plain JavaScript, as the other commands' usage. */
 import { UsageError } from '../setup/errors.mjs';
 
-/**
- * @typedef {object} CiOptions
- * @property {'local' | 'aws'} environment
- * @property {string} [branch]
- * @property {string} [commit]
- * @property {number} ttlHours
- * @property {boolean} keepOnFailure
- * @property {boolean} policies
- * @property {string} [reportFile]
- * @property {boolean} destroy
- */
-
-/** @typedef {import('../usage.mjs').Command} Command */
-/** @typedef {import('../usage.mjs').Flag} Flag */
-/** @typedef {import('../usage.mjs').Options} Options */
+/** @typedef {import('../options.mjs').CiOptions} CiOptions */
+/** @typedef {import('../options.mjs').Command} Command */
+/** @typedef {import('../options.mjs').Flag} Flag */
+/** @typedef {import('../options.mjs').Options} Options */
 
 /** @type {CiOptions} */
 export const CI_DEFAULTS = {
@@ -53,7 +42,7 @@ export function ciCommands({ stack, config, help }) {
   return {
     ephemeral: {
       words: '[-- COMMAND...]',
-      help: 'Makes a stack of its own, tests it (and runs COMMAND against it), and removes it, whatever happens',
+      help: 'Creates a stack for one run, tests it (and runs COMMAND against it), and removes it, whatever happens',
       count: [0, Number.POSITIVE_INFINITY],
       flags: {
         '--environment': {
@@ -66,7 +55,11 @@ export function ciCommands({ stack, config, help }) {
           help: "names the stack, with the commit (the CI system's, else git's)",
           apply: (options, branch) => change(options, { branch }),
         },
-        '--commit': { value: 'SHA', help: '', apply: (options, commit) => change(options, { commit }) },
+        '--commit': {
+          value: 'SHA',
+          help: "the commit that is tested (the CI system's, else git's)",
+          apply: (options, commit) => change(options, { commit }),
+        },
         '--config': config,
         '--ttl': {
           value: 'HOURS',
@@ -87,13 +80,13 @@ export function ciCommands({ stack, config, help }) {
     },
     conformance: {
       words: '',
-      help: 'Tests a stack that is there: every node to every other, by ping, TCP, UDP, whole packets, many bytes',
+      help: 'Tests an existing stack: every node to every other, by ping, TCP, UDP, whole packets, many bytes',
       count: [0, 0],
       flags: { '--stack': stack, '--report': report, '--help': help },
     },
     janitor: {
       words: '',
-      help: 'Shows the stacks that "ephemeral" has made and what is expired of them',
+      help: 'Lists the stacks that "ephemeral" has left, and which of them are expired',
       count: [0, 0],
       flags: {
         '--destroy': {

@@ -1,5 +1,5 @@
+import type { Options as ParsedOptions } from '../options.mjs';
 import type { Context as SetUpContext } from '../setup/context.mjs';
-import type { Options as ParsedOptions } from '../usage.mjs';
 
 export type Context = Readonly<SetUpContext>;
 export type Options = Readonly<ParsedOptions>;

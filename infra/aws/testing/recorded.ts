@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import * as pulumi from '@pulumi/pulumi';
 import { MockMonitor } from '@pulumi/pulumi/runtime/mocks';
-import type { EnvironmentOutputs } from '../../environment.ts';
+import type { EnvironmentOutputs } from '../../outputs.ts';
 import { type Committed, committedSettings } from './stack-file.ts';
 
 export interface Recorded {

@@ -1,11 +1,12 @@
-/** What runs on a node: the artifact, staged and then made the current one, its configuration, and flanneld, ready. */
+/** What runs on a node: the artifact, staged and then activated, its configuration, and flanneld, ready. */
 import { existsSync, readFileSync, rmSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { DEFAULT_BRIDGE } from '@flannel-ts/flannel/defaults';
 import { formatPrefix, interfacePrefix, parseInterfaceAddress } from '@flannel-ts/inet/prefix';
 import { netnsExists } from '@flannel-ts/linux/netns';
+import { listAddresses } from '@flannel-ts/rtnetlink/address';
 import { withNetlink } from '@flannel-ts/rtnetlink/connection';
-import { ensureLinkAbsent } from '@flannel-ts/rtnetlink/link';
+import { ensureLinkAbsent, getLink } from '@flannel-ts/rtnetlink/link';
 import { activateScript, stageScript } from '../../node/artifact.ts';
 import { type BootFile, subnetFile, type Unit } from '../../node/files.ts';
 import { machineRoot, netnsPath } from '../names.ts';
@@ -85,7 +86,7 @@ const RELEASE_MS = 10_000;
 export const node = handler<NodeInputs, NodeOutputs>({
   id: ({ host }) => host,
   identity: ['stack', 'machine', 'host'],
-  async ensure(inputs, old) {
+  async ensure(inputs) {
     const root = machineRoot(inputs.stack, inputs.machine);
     await activate(root, inputs);
     writeBootFiles([...inputs.files, ...inputs.secretFiles]);
@@ -93,9 +94,8 @@ export const node = handler<NodeInputs, NodeOutputs>({
     const since = markLog(spec);
     await ensureRunning(spec);
     await waitForService(spec, 'ready', READY_MS, since);
-    const network = podNetworkOf(inputs);
-    if (old?.podSubnet && old.podSubnet !== network.podSubnet) removePodBridge(inputs);
-    return network;
+    if (bridgeProblem(inputs) !== undefined) removePodBridge(inputs);
+    return podNetworkOf(inputs);
   },
   async observe(props) {
     const root = machineRoot(props.stack, props.machine);
@@ -107,6 +107,7 @@ export const node = handler<NodeInputs, NodeOutputs>({
   async remove(props) {
     await stopRunning(serviceOf(props));
     await decommission(props);
+    removePodBridge(props);
     const root = machineRoot(props.stack, props.machine);
     rmSync(root, { recursive: true, force: true });
     pruneEmpty(dirname(root));
@@ -127,7 +128,7 @@ function nodeProblem(root: string, props: NodeInputs): string | undefined {
     if (problem !== undefined) return problem;
   }
   if (podNetworkOf(props).podSubnet === '') return `${machine} has no subnet`;
-  return serviceProblem(serviceOf(props));
+  return serviceProblem(serviceOf(props)) ?? bridgeProblem(props);
 }
 
 function serviceOf(inputs: NodeInputs): ServiceSpec {
@@ -156,15 +157,30 @@ async function decommission({ stack, machine, unit }: NodeInputs): Promise<void>
 }
 
 /**
- * With another subnet the bridge keeps the address it has, and the plugin refuses to go on. Its pods are made anew by what
- * depends on the subnet.
+ * Whether the pods' bridge was made by an earlier life of the node: it keeps the address of that life's subnet, and the
+ * plugin refuses to use it. By what is there and not by the state, which a command that was cut off may have left behind.
  */
-function removePodBridge({ stack, machine }: NodeInputs): void {
-  withNetlink({ netns: netnsPath(stack, machine) }, (nl) => ensureLinkAbsent(nl, DEFAULT_BRIDGE));
+function bridgeProblem({ stack, machine }: Pick<NodeInputs, 'stack' | 'machine'>): string | undefined {
+  const { podSubnet } = podNetworkOf({ stack, machine });
+  return withNetlink({ netns: netnsPath(stack, machine) }, (nl) => {
+    const bridge = getLink(nl, DEFAULT_BRIDGE);
+    if (bridge === undefined) return undefined;
+    const subnets = listAddresses(nl, { index: bridge.index, family: 4 }).map(({ address }) =>
+      formatPrefix(interfacePrefix(address)),
+    );
+    const foreign = subnets.find((subnet) => subnet !== podSubnet);
+    return foreign && `${DEFAULT_BRIDGE} on ${machine} is of subnet ${foreign}, the node has ${podSubnet}`;
+  });
+}
+
+/** Its pods are made anew by what depends on the node's subnet. */
+function removePodBridge({ stack, machine }: Pick<NodeInputs, 'stack' | 'machine'>): void {
+  const netns = netnsPath(stack, machine);
+  if (netnsExists(netns)) withNetlink({ netns }, (nl) => ensureLinkAbsent(nl, DEFAULT_BRIDGE));
 }
 
 /** flanneld writes its subnet with the bridge's address, 10.244.3.1/24; the subnet is 10.244.3.0/24. */
-function podNetworkOf({ stack, machine }: NodeInputs): NodeOutputs {
+function podNetworkOf({ stack, machine }: Pick<NodeInputs, 'stack' | 'machine'>): NodeOutputs {
   const { FLANNEL_SUBNET: subnet, FLANNEL_MTU: mtu } = readEnvironment(subnetFile(machineRoot(stack, machine)));
   return {
     podSubnet: subnet === undefined ? '' : formatPrefix(interfacePrefix(parseInterfaceAddress(subnet))),

@@ -10,7 +10,7 @@ export interface Place {
   readonly region: string;
 }
 
-type Function = (args: Bag, place: Place) => Bag;
+type ApiFunction = (args: Bag, place: Place) => Bag;
 
 /** https://docs.aws.amazon.com/linux/al2023/ug/ec2.html: public parameters that name the newest image. */
 const IMAGE_PARAMETER =
@@ -89,7 +89,7 @@ function getInstances(args: Bag, { cloud }: Place): Bag {
   };
 }
 
-const FUNCTIONS: Readonly<Record<string, Function>> = {
+const FUNCTIONS: Readonly<Record<string, ApiFunction>> = {
   'aws:ssm/getParameter:getParameter': getParameter,
   'aws:iam/getPolicyDocument:getPolicyDocument': getPolicyDocument,
   'aws:ec2/getInstances:getInstances': getInstances,

@@ -2,13 +2,13 @@
 import { replay } from '../moto/replay.ts';
 import { Moto } from '../moto/server.ts';
 import type { Settings } from './project.ts';
-import { Stack, shortType, userDataOf, type Work } from './stack.ts';
+import { DoubleStack, shortType, userDataOf, type Work } from './stack.ts';
 
 /** Where data is, and what has addresses: changes of programs and settings leave them alone. */
 export const KEPT = ['Volume', 'Vpc', 'Subnet', 'NetworkInterface', 'Key', 'Bucket'] as const;
 
 export interface Lifecycle {
-  readonly stack: Stack;
+  readonly stack: DoubleStack;
   /** What the first `up` did. */
   readonly first: Work;
 }
@@ -21,11 +21,11 @@ export function describeLifecycle(
   settings: Settings,
   more: (of: () => Lifecycle) => void,
 ): void {
-  let stack: Stack;
+  let stack: DoubleStack;
   let first: Work;
 
   beforeAll(async () => {
-    stack = await Stack.start(name, settings);
+    stack = await DoubleStack.start(name, settings);
   });
 
   afterAll(async () => {
@@ -89,7 +89,7 @@ export function describeLifecycle(
 }
 
 /** As they were made, so that each finds what it names. */
-async function inOrder(stack: Stack, first: Work): Promise<Awaited<ReturnType<Stack['find']>>> {
+async function inOrder(stack: DoubleStack, first: Work): Promise<Awaited<ReturnType<DoubleStack['find']>>> {
   const order = new Map(first.entries.map(({ urn, end }) => [urn, end ?? 0]));
   const resources = await stack.double.resources();
   return [...resources].sort((a, b) => (order.get(a.urn) ?? 0) - (order.get(b.urn) ?? 0));

@@ -5,7 +5,7 @@ import { type MadeArtifact, makeArtifact } from './artifacts.ts';
 import { Double } from './double.ts';
 import { Project, type Result, type Settings } from './project.ts';
 
-export class Stack {
+export class DoubleStack {
   private constructor(
     readonly name: string,
     readonly double: Double,
@@ -14,11 +14,11 @@ export class Stack {
   ) {}
 
   /** Makes the stack, with its own settings and made-up artifacts, in an account of its own. */
-  static async start(name: string, settings: Settings = {}): Promise<Stack> {
+  static async start(name: string, settings: Settings = {}): Promise<DoubleStack> {
     const double = await Double.start();
     const project = await Project.ofRepository(double);
     await project.init(name, settings);
-    const stack = new Stack(name, double, project, (await project.setting(name, 'architecture')) ?? 'amd64');
+    const stack = new DoubleStack(name, double, project, (await project.setting(name, 'architecture')) ?? 'amd64');
     const artifact = stack.artifact('flannel', '1').directory;
     const etcdArtifact = stack.artifact('etcd', '1').directory;
     await project.configure(name, { artifact, etcdArtifact });
@@ -115,7 +115,7 @@ export function userDataOf(inputs: Readonly<Record<string, unknown>>): string {
 }
 
 /** The addresses that a stack tells of its nodes. */
-export async function stackAddresses(stack: Stack): Promise<readonly string[]> {
+export async function stackAddresses(stack: DoubleStack): Promise<readonly string[]> {
   const { nodes } = await stack.project.outputs<{ nodes: readonly { readonly address: string }[] }>(stack.name);
   return nodes.map(({ address }) => address);
 }

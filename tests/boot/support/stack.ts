@@ -48,7 +48,7 @@ export interface StackSetup {
   readonly network: string;
 }
 
-export class Stack {
+export class BootedStack {
   private readonly roles: Record<Role, Credentials>;
   private revisions = 0;
 
@@ -64,10 +64,10 @@ export class Stack {
   }
 
   /** Needs what `npm run build` makes. */
-  static async create(lab: Lab, setup: StackSetup): Promise<Stack> {
+  static async create(lab: Lab, setup: StackSetup): Promise<BootedStack> {
     const { source } = readArtifact(join(ROOT, 'dist'));
     const flannel = storeArtifact(lab, 'node', readFileSync(source));
-    const stack = new Stack(lab, setup, flannel, storeArtifact(lab, 'etcd', await packEtcd()));
+    const stack = new BootedStack(lab, setup, flannel, storeArtifact(lab, 'etcd', await packEtcd()));
     await stack.issueCertificates();
     stack.setNetwork(setup.network);
     return stack;

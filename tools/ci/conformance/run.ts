@@ -1,4 +1,5 @@
 /** Runs the conformance tests on a substrate, and says what they found. */
+import { setMaxListeners } from 'node:events';
 import { formatTable } from '../../src/report/table.ts';
 import {
   CHECK_SETTINGS,
@@ -23,6 +24,7 @@ export async function runConformance(
   signal: AbortSignal,
   settings: CheckSettings = CHECK_SETTINGS,
 ): Promise<CheckResult[]> {
+  setMaxListeners(0, signal); // every command that runs listens to it
   try {
     const { pods, nodes, reachableNodes } = await substrate.open(settings.port, signal);
     const plans = planChecks(pods, nodes, reachableNodes, settings);

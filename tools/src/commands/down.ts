@@ -6,14 +6,7 @@ import { say } from '../../setup/progress.mjs';
 import type { Context, Options } from '../context.ts';
 import { Pulumi } from '../pulumi/cli.ts';
 import { flag } from '../pulumi/names.ts';
-import {
-  clearPendingOperations,
-  readResources,
-  readSetting,
-  settingsFile,
-  stackExists,
-  takeOver,
-} from '../pulumi/stack.ts';
+import { prepareState, readResources, readSetting, settingsFile, stackExists, takeOver } from '../pulumi/stack.ts';
 import { describeDeployed } from '../settings/deployed.ts';
 import { assertMayAsk, confirmation } from './up.ts';
 
@@ -72,7 +65,7 @@ async function destroyLocal(pulumi: Pulumi, options: Options): Promise<number> {
   const args = [...confirmation(true, options), '--remove'];
   const attempt = () =>
     verbose ? pulumi.change(stack, 'destroy', args) : pulumi.changeQuietly(stack, 'destroy', args);
-  await clearPendingOperations(pulumi, stack);
+  await prepareState(pulumi, stack);
   const code = await attempt();
   if (code === 0) return 0;
   if (code > 128) return code;

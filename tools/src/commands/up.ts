@@ -6,8 +6,8 @@ import type { Context, Options } from '../context.ts';
 import { Pulumi } from '../pulumi/cli.ts';
 import { flag } from '../pulumi/names.ts';
 import {
-  clearPendingOperations,
   createStack,
+  prepareState,
   readOutputs,
   readResources,
   stackExists,
@@ -36,7 +36,7 @@ export async function up(context: Context, options: Options): Promise<number> {
   if (!exists) await createStack(pulumi, stack);
   await storeSettings(pulumi, stack, checked, changes);
   const local = isLocal(checked);
-  if (exists && local) await clearPendingOperations(pulumi, stack);
+  if (exists && local) await prepareState(pulumi, stack);
   const code = await runUp(pulumi, options, local);
   if (code !== 0) {
     say(

@@ -10,6 +10,7 @@ import { type Backend, prepareBackend } from './backend.ts';
 import { MARK } from './orphans.ts';
 import { describeEvent, diagnosticsOf, parseEvent, summaryOf } from './output.ts';
 import { runLogged } from './quiet.ts';
+import { repairBackend } from './repair.ts';
 
 /** Of a failure without diagnostics. */
 const LINES_SHOWN = 12;
@@ -23,6 +24,7 @@ export class Pulumi {
     this.root = context.root;
     this.cache = context.cache;
     this.backend = prepareBackend(context);
+    if (this.backend.directory !== undefined) repairBackend(this.backend.directory);
   }
 
   /** Runs it in the foreground and gives its exit code. */

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { removeScratch, scratch, write } from '../../testing/setup.ts';
 import type { Pulumi } from './cli.ts';
-import { clearPendingOperations, configure, configValue, createStack, stackExists, storeSettings } from './stack.ts';
+import { configure, configValue, createStack, prepareState, stackExists, storeSettings } from './stack.ts';
 
 afterEach(removeScratch);
 beforeEach(() => {
@@ -79,12 +79,21 @@ test('createStack() drops the salt of a former passphrase, but never where somet
   expect(readFileSync(file, 'utf8')).toBe(secret);
 });
 
-test('clearPendingOperations() gives the state back without them, and leaves a state without any alone', async () => {
-  const state = (more: object) => JSON.stringify({ version: 3, deployment: { resources: [1, 2], ...more } });
+test('prepareState() gives the state back without pending operations and foreign code, and leaves a state without any alone', async () => {
+  const state = (more: object) => JSON.stringify({ version: 3, deployment: { resources: [], ...more } });
   const dirty = fake({ 'stack export': state({ pending_operations: [{}, {}] }) });
-  await clearPendingOperations(dirty.pulumi, 'mine');
+  await prepareState(dirty.pulumi, 'mine');
   expect(dirty.calls[1]).toEqual({ args: ['stack', 'import', '--stack', 'mine'], input: state({}) });
-  const clean = fake({ 'stack export': state({}) });
-  await clearPendingOperations(clean.pulumi, 'mine');
+  const type = 'pulumi-nodejs:dynamic/local:NodeSoftware';
+  const resource = (text: string) => ({ type, urn: 'x', inputs: { __provider: text }, outputs: { __provider: text } });
+  const healthy = resource('exports.handler = () => require("@flannel-ts/infra/host")');
+  const faulty = fake({ 'stack export': state({ resources: [healthy, resource('throw new Error()')] }) });
+  await prepareState(faulty.pulumi, 'mine');
+  const { resources } = (JSON.parse(faulty.calls[1]!.input!) as { deployment: { resources: (typeof healthy)[] } })
+    .deployment;
+  expect(resources[0]).toEqual(healthy);
+  expect(resources[1]!.outputs.__provider).toContain('handlers.node.delete');
+  const clean = fake({ 'stack export': state({ resources: [healthy] }) });
+  await prepareState(clean.pulumi, 'mine');
   expect(clean.calls).toHaveLength(1);
 });

@@ -2,6 +2,7 @@
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { kindOfType, namesHost, providerText } from '@flannel-ts/infra/local/provider-text';
 import { ToolError, UsageError } from '../../setup/errors.mjs';
 import { say } from '../../setup/progress.mjs';
 import type { Checked } from '../settings/check.ts';
@@ -134,16 +135,35 @@ export async function readResources(pulumi: Pulumi, stack: string): Promise<read
 }
 
 /**
- * Forgets what an interrupted command was about to do. In the local environment that is safe: what it made half bears the
- * stack's name, and making or removing it again starts with looking whether it is there.
+ * Forgets what an interrupted command was about to do, and puts code that works in the place of code of another version. In
+ * the local environment that is safe: what was made half bears the stack's name, and making or removing it again starts with
+ * looking whether it exists.
  */
-export async function clearPendingOperations(pulumi: Pulumi, stack: string): Promise<void> {
+export async function prepareState(pulumi: Pulumi, stack: string): Promise<void> {
   const state = JSON.parse(await pulumi.ask(['stack', 'export', '--stack', stack])) as Export;
-  const pending = state.deployment?.pending_operations?.length ?? 0;
-  if (pending === 0) return;
-  say(`Clearing ${pending} operation${pending === 1 ? '' : 's'} that an interrupted command had begun`);
-  delete state.deployment.pending_operations;
+  const { deployment } = state;
+  const pending = deployment?.pending_operations?.length ?? 0;
+  const renewed = (deployment?.resources ?? []).filter(renewProvider).length;
+  if (pending === 0 && renewed === 0) return;
+  if (pending > 0) say(`Clearing ${plural(pending, 'operation')} that an interrupted command had begun`);
+  if (renewed > 0) say(`Renewing the code that the state has for ${plural(renewed, 'resource')}`);
+  delete deployment.pending_operations;
   await pulumi.ask(['stack', 'import', '--stack', stack], JSON.stringify(state));
+}
+
+/** Whether the resource's code had to be replaced. */
+function renewProvider({ type, inputs, outputs }: Resource): boolean {
+  const kind = kindOfType(type);
+  if (kind === undefined) return false;
+  const outdated = [inputs, outputs].filter(
+    (properties) => typeof properties?.__provider === 'string' && !namesHost(properties.__provider),
+  );
+  for (const properties of outdated) Object.assign(properties!, { __provider: providerText(kind) });
+  return outdated.length > 0;
+}
+
+function plural(count: number, noun: string): string {
+  return `${count} ${noun}${count === 1 ? '' : 's'}`;
 }
 
 /** Throws if there is none. */

@@ -1,4 +1,4 @@
-/** Who reaches whom: ping(8) from every pod to every other. */
+/** Which pods reach each other: ping(8) from every pod to every other. */
 import { spawn } from 'node:child_process';
 import { text } from 'node:stream/consumers';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -43,9 +43,14 @@ export async function measure(all: readonly PodOutput[], options: MeasureOptions
   }
 }
 
-export function unreachablePairs({ pods, matrix }: Reachability): string[] {
+export interface Pair {
+  readonly from: PodOutput;
+  readonly to: PodOutput;
+}
+
+export function unreachablePairs({ pods, matrix }: Reachability): Pair[] {
   return pods.flatMap((from, i) =>
-    pods.filter((_, j) => i !== j && matrix[i]![j] === undefined).map((to) => `${from.name} -> ${to.name}`),
+    pods.filter((_, j) => i !== j && matrix[i]![j] === undefined).map((to) => ({ from, to })),
   );
 }
 

@@ -1,6 +1,6 @@
 import { formatHealth } from './health.ts';
 import { asOutputs } from './outputs.ts';
-import { formatNodes } from './report.ts';
+import { formatMissing, formatNodes } from './report.ts';
 import { formatTable } from './table.ts';
 
 const OUTPUTS = {
@@ -46,6 +46,27 @@ describe('formatHealth()', () => {
   });
 
   test('without its supervisor nobody would start it again', () => {
-    expect(formatHealth(base, () => false)).toBe('without supervisor');
+    expect(formatHealth(base, () => false)).toBe('stopped (supervisor died): npm run up restarts it');
+  });
+});
+
+describe('formatMissing()', () => {
+  const pods = [0, 1, 2].flatMap((node) =>
+    [0, 1].map((i) => ({ name: `pod-${node}-${i}`, node: `node-${node}`, address: '', netns: '' })),
+  );
+  const pairs = pods.flatMap((from) => pods.filter((to) => to !== from).map((to) => ({ from, to })));
+
+  test('names a dead node once instead of all its pairs, and says what to do', () => {
+    const missing = pairs.filter(({ from, to }) => (from.node === 'node-1') !== (to.node === 'node-1'));
+    expect(missing).toHaveLength(16);
+    const text = formatMissing(missing, pods, 'mine');
+    expect(text).toMatch(/^No answer: pod-0-0 -> pod-1-0, .* and 8 more\. /);
+    expect(text).toContain('All of them involve node-1: "npm run logs -- --stack mine node-1" shows why');
+    expect(text).toContain('"npm run up -- --stack mine" repairs what is broken');
+  });
+
+  test('blames no node where several could be it', () => {
+    const missing = pairs.filter(({ from, to }) => from.node !== to.node);
+    expect(formatMissing(missing, pods, 'local')).toContain('"npm run logs -- node-0" shows what flanneld says there');
   });
 });

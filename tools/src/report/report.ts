@@ -1,11 +1,11 @@
 /** What `up` and `status` show of a stack. */
-
+import { flag } from '../pulumi/names.ts';
 import { nodeHealth } from './health.ts';
-import type { Outputs } from './outputs.ts';
-import { formatReachability, measure, unreachablePairs } from './reachability.ts';
+import type { Outputs, PodOutput } from './outputs.ts';
+import { formatReachability, measure, type Pair, unreachablePairs } from './reachability.ts';
 import { formatTable } from './table.ts';
 
-/** Prints nodes, pods and who reaches whom. False if somebody does not. */
+/** Prints nodes, pods and which pods reach each other. False if some do not. */
 export async function report(stack: string, outputs: Outputs, patienceMs: number): Promise<boolean> {
   print('');
   print(formatNodes(outputs, (node) => nodeHealth(stack, node)));
@@ -13,8 +13,27 @@ export async function report(stack: string, outputs: Outputs, patienceMs: number
   const reachability = await measure(outputs.pods, { patienceMs });
   print(`\nRound-trip times between pods, in ms (from the left to the top):\n${formatReachability(reachability)}\n`);
   const missing = unreachablePairs(reachability);
-  if (missing.length > 0) print(`No answer: ${missing.join(', ')}\n`);
-  return missing.length === 0;
+  if (missing.length === 0) return true;
+  print(`${formatMissing(missing, reachability.pods, stack)}\n`);
+  return false;
+}
+
+/** More pairs are a list that nobody reads. */
+const PAIRS_SHOWN = 8;
+
+/** The pairs, as many as one reads; the node that all of them have in common; and what to do next. */
+export function formatMissing(missing: readonly Pair[], pods: readonly PodOutput[], stack: string): string {
+  const shown = missing.slice(0, PAIRS_SHOWN).map(({ from, to }) => `${from.name} -> ${to.name}`);
+  const more = missing.length > shown.length ? ` and ${missing.length - shown.length} more` : '';
+  const nodes = [...new Set(pods.map(({ node }) => node))];
+  const common = nodes.filter((node) => missing.every(({ from, to }) => from.node === node || to.node === node));
+  const [suspect = missing[0]!.from.node] = common;
+  const named = stack === 'local' ? '' : `--stack ${stack} `;
+  const hint =
+    common.length === 1 && nodes.length > 2
+      ? `All of them involve ${suspect}: "npm run logs -- ${named}${suspect}" shows why`
+      : `"npm run logs -- ${named}${suspect}" shows what flanneld says there`;
+  return `No answer: ${shown.join(', ')}${more}. ${hint}, "npm run up${flag(stack)}" repairs what is broken`;
 }
 
 export function formatNodes(outputs: Outputs, health: (node: string) => string): string {

@@ -34,7 +34,7 @@ export const IMAGES: Readonly<Record<string, Architecture>> = {
 const TYPES: ReadonlySet<string> = new Set(Object.values(InstanceType));
 
 /** Graviton's families have a "g" after their generation: t4g, m7gd, c6gn; and there is a1. */
-function architectureOf(instanceType: string): Architecture {
+function architectureOfType(instanceType: string): Architecture {
   return /^(?:[a-z]+\d+g[a-z]*|a1|x2g|im4gn|is4gen|g5g)\./.test(instanceType) ? 'arm64' : 'x86_64';
 }
 
@@ -45,10 +45,10 @@ function assertLaunchable(inputs: Bag, encodedUserData: string | undefined): voi
   }
   const image = text(inputs, 'imageId') ?? text(inputs, 'ami');
   const architecture = image === undefined ? undefined : architectureOfImage(image);
-  if (type !== undefined && architecture !== undefined && architectureOf(type) !== architecture) {
+  if (type !== undefined && architecture !== undefined && architectureOfType(type) !== architecture) {
     throw new ApiError(
       'InvalidParameterValue',
-      `The architecture '${architectureOf(type)}' of the specified instance type (${type}) does not match the architecture '${architecture}' of the specified AMI (${image})`,
+      `The architecture '${architectureOfType(type)}' of the specified instance type (${type}) does not match the architecture '${architecture}' of the specified AMI (${image})`,
     );
   }
   if (encodedUserData !== undefined) assertUserData(encodedUserData);

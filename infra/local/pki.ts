@@ -1,7 +1,7 @@
 /** The certificates of a stack: one authority, and a certificate for each who talks to etcd. */
 import * as pulumi from '@pulumi/pulumi';
-import { Authority, Certificate } from './local/resources.ts';
-import { ETCD_PEER_NAME, type KeyPair } from './node/files.ts';
+import { ETCD_PEER_NAME, type KeyPair } from '../node/files.ts';
+import { Authority, Certificate } from './resources.ts';
 
 const AUTHORITY_DAYS = 3650;
 const VALID_DAYS = 365;
