@@ -14,6 +14,7 @@ import { ipamResult, reserveAddresses, returnAddresses } from './ipam/host-local
 import { Store } from './ipam/store.ts';
 import type { JsonObject } from './json.ts';
 import { addMasquerade, removeMasquerade } from './masquerade.ts';
+import { masqueradedPods } from './masqueraded.ts';
 import { bridgeMac, hostInterfaceName, hostMac, podMac } from './names.ts';
 import { parseCniArgs, type Request } from './protocol.ts';
 import { type CniAddress, type CniResult, type CniRoute, isIpv6, requireAddresses } from './result.ts';
@@ -31,7 +32,12 @@ import type { Undo } from './undo.ts';
 const KNOWN_ARGS = ['IP', 'MAC'];
 
 /** ADD by our own bridge: address, pair, bridge, routes, masquerading. Whatever fails is taken back through `undo`. */
-export function attach(request: Request, rendered: JsonObject, mayHoldAddress: boolean, undo: Undo): CniResult {
+export function attach(
+  request: Request,
+  rendered: JsonObject,
+  { mayHoldAddress, dataDir }: { readonly mayHoldAddress: boolean; readonly dataDir: string },
+  undo: Undo,
+): CniResult {
   const args = parseCniArgs(request.args, KNOWN_ARGS);
   const config = parseBridgeConfig(rendered, args);
   const ipam = withGateways(takeAddresses(request, rendered, args, mayHoldAddress, undo), config);
@@ -49,7 +55,8 @@ export function attach(request: Request, rendered: JsonObject, mayHoldAddress: b
     configureContainer(plan, port.peerIndex ?? missingPeer(port));
     if (config.ipMasq) {
       undo.push(() => removeMasquerade(plan.addresses.map(({ address }) => address)));
-      addMasquerade(plan.hostName, plan.addresses);
+      const pod = { owner: plan.hostName, addresses: plan.addresses };
+      addMasquerade(pod, () => masqueradedPods(dataDir, request.version));
     }
     awaitForwarding(nl, port);
     return describe(request, config, ipam, plan, bridge);

@@ -1,14 +1,13 @@
 import type { NetConf } from '@flannel-ts/flannel/netconf';
 import { delegateType, renderDelegate } from './delegate.ts';
 import { detach } from './detach.ts';
-import { CniError, codeOf, ErrorCode, messageOf } from './errors.ts';
+import { CniError, ErrorCode, messageOf } from './errors.ts';
 import { execPlugin } from './exec.ts';
-import { nodeFs } from './files.ts';
 import { storeDirectory } from './ipam/config.ts';
 import { type Owner, Store } from './ipam/store.ts';
 import { type JsonObject, objectsField, stringField } from './json.ts';
 import type { Request } from './protocol.ts';
-import { ScratchFiles } from './scratch.ts';
+import { ScratchFiles, scratchOwners } from './scratch.ts';
 
 /**
  * GC: everything of this network whose attachment the runtime does not name is taken back, as by a DEL whose namespace has
@@ -62,18 +61,4 @@ function knownOwners(request: Request, conf: NetConf): Owner[] {
 
 function nameOf(rendered: JsonObject): string | undefined {
   return stringField(rendered, 'name');
-}
-
-function scratchOwners(dataDir: string): Owner[] {
-  try {
-    return nodeFs()
-      .readdirSync(dataDir)
-      .flatMap((name) => {
-        const colon = name.indexOf(':');
-        return colon < 0 ? [] : { containerId: name.slice(0, colon), ifName: name.slice(colon + 1) };
-      });
-  } catch (error) {
-    if (codeOf(error) === 'ENOENT') return [];
-    throw error;
-  }
 }

@@ -3,9 +3,8 @@ import { renderMasquerade } from './masquerade.ts';
 
 test('renderMasquerade() spares the own subnet and multicast (#21)', () => {
   const addresses = [parseInterfaceAddress('10.244.1.5/24'), parseInterfaceAddress('fd00::5/64')];
-  expect(renderMasquerade('veth0123456789a', addresses)).toMatchInlineSnapshot(`
-"add table inet flannel_cni
-add map inet flannel_cni pods4 { type ipv4_addr : verdict; }
+  expect(renderMasquerade([{ owner: 'veth0123456789a', addresses }])).toMatchInlineSnapshot(`
+"add map inet flannel_cni pods4 { type ipv4_addr : verdict; }
 add map inet flannel_cni pods6 { type ipv6_addr : verdict; }
 add chain inet flannel_cni postrouting { type nat hook postrouting priority 100; policy accept; }
 flush chain inet flannel_cni postrouting

@@ -14,7 +14,6 @@ import { applyRulesetSync, refused, runNftSync, saysNotFound } from '@flannel-ts
 const TABLE = 'inet flannel_cni';
 
 const BASE = [
-  `add table ${TABLE}`,
   `add map ${TABLE} pods4 { type ipv4_addr : verdict; }`,
   `add map ${TABLE} pods6 { type ipv6_addr : verdict; }`,
   `add chain ${TABLE} postrouting { type nat hook postrouting priority 100; policy accept; }`,
@@ -28,10 +27,18 @@ const WORDS = {
   6: { map: 'pods6', daddr: 'ip6 daddr', multicast: 'ff00::/8' },
 } as const;
 
-/** The commands that let these addresses masquerade; `owner` is the host's interface, for people and for finding them. */
-export function renderMasquerade(owner: string, addresses: readonly InterfaceAddress[]): string {
+/** Addresses of a pod, and the host's interface to it: for people, and for finding them. */
+export interface Masqueraded {
+  readonly owner: string;
+  readonly addresses: readonly InterfaceAddress[];
+}
+
+/** The commands that let these addresses masquerade, in a table that exists. */
+export function renderMasquerade(pods: readonly Masqueraded[]): string {
   const lines = [...BASE];
-  for (const address of addresses) {
+  for (const { owner, address } of pods.flatMap(({ owner, addresses }) =>
+    addresses.map((each) => ({ owner, address: each })),
+  )) {
     const { map, daddr, multicast } = WORDS[familyOf(address.address)];
     const subnet = formatPrefix(interfacePrefix(address));
     const chain = `from_${subnet.replace(/[/:]/g, '_')}`;
@@ -47,14 +54,21 @@ export function renderMasquerade(owner: string, addresses: readonly InterfaceAdd
   return `${lines.join('\n')}\n`;
 }
 
-export function addMasquerade(owner: string, addresses: readonly InterfaceAddress[]): void {
-  const text = renderMasquerade(owner, addresses);
-  const first = runNftSync(['-f', '-'], text);
+/**
+ * `others`: who else should masquerade. Asked only where there is no table: for the first pod of a node, or after somebody has
+ * flushed the ruleset, as a firewall's restart does, with all pods in it.
+ */
+export function addMasquerade(pod: Masqueraded, others: () => readonly Masqueraded[]): void {
+  const first = runNftSync(['-f', '-'], renderMasquerade([pod]));
   if (first.code === 0) return;
+  if (saysNotFound(first)) {
+    applyRulesetSync(`add table ${TABLE}\n${renderMasquerade([...others(), pod])}`);
+    return;
+  }
   if (!first.stderr.includes('File exists')) throw refused(first);
   // An address that was left behind, of another subnet: the map holds one verdict for each.
-  removeMasquerade(addresses.map(({ address }) => address));
-  applyRulesetSync(text);
+  removeMasquerade(pod.addresses.map(({ address }) => address));
+  applyRulesetSync(renderMasquerade([pod]));
 }
 
 /** Takes the addresses out of the map; those that are not in it are fine. */

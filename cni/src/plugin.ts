@@ -88,8 +88,9 @@ function add(request: Request): CniResult {
       scratch.write(rendered);
     }
     const type = delegateType(rendered);
+    const known = { mayHoldAddress: wasHere, dataDir: conf.dataDir };
     const result =
-      type === 'bridge' ? attach(request, rendered, wasHere, undo) : addByDelegate(type, request, rendered, undo);
+      type === 'bridge' ? attach(request, rendered, known, undo) : addByDelegate(type, request, rendered, undo);
     if (wasHere) scratch.write(rendered);
     return result;
   } catch (error) {

@@ -1,7 +1,8 @@
 import { O_CREAT, O_TRUNC } from '@flannel-ts/linux/files';
 import { readTextFile, statFile, unlinkFile, writeTextFile } from '@flannel-ts/linux/text-files';
 import { CniError, codeOf, ErrorCode } from './errors.ts';
-import { makeDirectories } from './files.ts';
+import { makeDirectories, nodeFs } from './files.ts';
+import type { Owner } from './ipam/store.ts';
 import { type JsonObject, objectOrNothing } from './json.ts';
 
 /**
@@ -98,6 +99,21 @@ function readIfPresent(path: string): string | undefined {
   } catch (error) {
     const code = codeOf(error);
     if (code === 'ENOENT' || code === 'ENAMETOOLONG' || code === 'ENOTDIR') return undefined;
+    throw error;
+  }
+}
+
+/** Of all files that name container and interface, thus not of upstream's. */
+export function scratchOwners(dataDir: string): Owner[] {
+  try {
+    return nodeFs()
+      .readdirSync(dataDir)
+      .flatMap((name) => {
+        const colon = name.indexOf(':');
+        return colon < 0 ? [] : { containerId: name.slice(0, colon), ifName: name.slice(colon + 1) };
+      });
+  } catch (error) {
+    if (codeOf(error) === 'ENOENT') return [];
     throw error;
   }
 }

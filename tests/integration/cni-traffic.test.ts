@@ -59,6 +59,22 @@ describe('traffic of pods', () => {
     expect(pings(pod, '192.0.2.2')).toBe(false);
   });
 
+  test('#52 masquerading of all pods is back with the next ADD when somebody has flushed the ruleset', () => {
+    addOutside();
+    node.writeEnv({ FLANNEL_IPMASQ: 'false' });
+    const [first, second] = [node.addPod(), node.addPod()];
+    node.attach({ pod: first });
+    inside(node.host, 'nft', 'flush', 'ruleset');
+    expect(pings(first, '192.0.2.2')).toBe(false);
+    node.attach({ pod: second });
+    expect([first, second].map((pod) => pings(pod, '192.0.2.2'))).toEqual([true, true]);
+    // Of a pod that has gone there is nothing to bring back.
+    node.del({ pod: first });
+    inside(node.host, 'nft', 'flush', 'ruleset');
+    node.attach({ pod: node.addPod() });
+    expect(inside(node.host, 'nft', 'list', 'map', 'inet', 'flannel_cni', 'pods4').match(/ : goto /g)).toHaveLength(2);
+  });
+
   test('#52 hairpin mode is as asked', () => {
     const hairpin = (): string[] =>
       (JSON.parse(inside(node.host, 'bridge', '-j', '-d', 'link', 'show')) as { hairpin: boolean }[]).map((port) =>

@@ -133,15 +133,21 @@ export class Store {
     return exact.length > 0 ? exact : old;
   }
 
-  /** Everybody who holds an address. Reads every file; call with the lock held. */
-  owners(): Owner[] {
+  /** Every address that somebody holds. Reads every file; call with the lock held. */
+  holdings(): { readonly ip: IpAddress; readonly owner: Owner }[] {
     return nodeFs()
       .readdirSync(this.directory)
       .flatMap((name) => {
-        const content = parseIp(name) === undefined ? undefined : readIfPresent(this.#path(name));
-        const [containerId, ifName] = content?.trim().split('\r\n') ?? [];
-        return containerId && ifName ? { containerId, ifName } : [];
+        const ip = parseIp(name);
+        if (ip === undefined) return [];
+        const [containerId, ifName] = readIfPresent(this.#path(name))?.trim().split('\r\n') ?? [];
+        return containerId && ifName ? { ip, owner: { containerId, ifName } } : [];
       });
+  }
+
+  /** Everybody who holds an address. As holdings(). */
+  owners(): Owner[] {
+    return this.holdings().map(({ owner }) => owner);
   }
 
   /** Names in the directory; addresses among them are taken. */
