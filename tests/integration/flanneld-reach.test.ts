@@ -76,8 +76,8 @@ test('a node that starts behind a closed port does not say that it is ready, and
   await b.startReady();
   a.run('nft', ...BLOCK);
   a.start();
-  await until(() => a.logged('Wrote the subnet file') > 0);
   await until(() => a.probe('readyz').includes('waiting for the first answer of 1 other node'));
+  await until(() => a.logged('Wrote the subnet file') > 0);
   a.run('nft', 'delete', 'table', 'inet', 'fltest');
   await a.untilReady();
 });
