@@ -16,7 +16,7 @@ import type { SubnetManager } from './subnet/manager.ts';
 import { VERSION } from './version.ts';
 
 /** After the first ready: the start is over. */
-const SETTLED_MS = 1000;
+const SETTLED_MS = 3000;
 
 /** Resolves when the signal aborted and everything is at rest; rejects with what makes it impossible to go on. */
 export async function runDaemon(
@@ -41,8 +41,8 @@ export async function runDaemon(
       if (signal.aborted) return;
       // systemd ends a service that is not ready in time; one that only its peers do not answer has to stay.
       reportToSystemd('READY=1', log);
-      setTimeout(freeStartUpMemory, SETTLED_MS).unref();
     });
+    readiness.whenReady(() => setTimeout(freeStartUpMemory, SETTLED_MS).unref());
     const onServing = (facts: () => ServingFacts): void => {
       servingFacts = facts;
     };

@@ -1,5 +1,4 @@
 /** Asks the peers through the overlay, from the address of our device to that of theirs. The kernel of every flannel answers. */
-import { randomInt } from 'node:crypto';
 import { FAMILIES, type Family } from '@flannel-ts/inet/family';
 import { familyOf, type Ip } from '@flannel-ts/inet/ip';
 import { Bell } from '../../abort.ts';
@@ -58,7 +57,7 @@ async function run(
   signal: AbortSignal,
 ): Promise<void> {
   const sockets = new Sockets(settings.addresses);
-  const id = randomInt(0x10000);
+  const id = Math.floor(Math.random() * 0x10000);
   let judged = 0;
   let poll = 1;
   try {
