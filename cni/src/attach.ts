@@ -1,5 +1,5 @@
-import { parseIp as parseAnyIp } from '@flannel-ts/inet/ip';
-import { type InterfaceAddress, parseInterfaceAddress, parsePrefix } from '@flannel-ts/inet/prefix';
+import { addToIp, formatIp, type Ip, isIpv4, parseIp } from '@flannel-ts/inet/ip';
+import { type InterfaceAddress, interfacePrefix, parseInterfaceAddress, parsePrefix } from '@flannel-ts/inet/prefix';
 import { withNetlink } from '@flannel-ts/rtnetlink/connection';
 import type { Link } from '@flannel-ts/rtnetlink/link';
 import type { RouteSpec } from '@flannel-ts/rtnetlink/route';
@@ -8,7 +8,7 @@ import { type BridgeConfig, parseBridgeConfig } from './bridge-config.ts';
 import { ipamType } from './delegate.ts';
 import { CniError, ErrorCode, messageOf } from './errors.ts';
 import { execAdd, execPlugin } from './exec.ts';
-import { blockOf, formatIp, type IpAddress, parseIp, parseIpWithLength } from './ipam/address.ts';
+import { readInterfaceAddress, readIp } from './ipam/address.ts';
 import { parseHostLocal } from './ipam/config.ts';
 import { ipamResult, reserveAddresses, returnAddresses } from './ipam/host-local.ts';
 import { Store } from './ipam/store.ts';
@@ -92,10 +92,9 @@ function takeAddresses(
 function withGateways(ipam: CniResult, config: BridgeConfig): CniResult {
   const ips = ipam.ips.map((ip): CniAddress => {
     if (ip.gateway || !config.isGateway) return ip;
-    const parsed = parseIpWithLength(ip.address);
-    if (parsed === undefined) return ip;
-    const block = blockOf(parsed.ip, parsed.length);
-    return { ...ip, gateway: formatIp({ family: block.family, value: block.base + 1n }) };
+    const address = readInterfaceAddress(ip.address);
+    if (address === undefined) return ip;
+    return { ...ip, gateway: formatIp(addToIp<Ip>(interfacePrefix(address).base, 1)) };
   });
   return {
     ...ipam,
@@ -147,8 +146,7 @@ function planRoute(route: CniRoute, ips: readonly CniAddress[]): RouteSpec {
   const { dst, gw, priority, table, scope, mtu } = route;
   const hop = gw || ips.find((ip) => ip.gateway && isIpv6(ip.address) === isIpv6(dst))?.gateway;
   const destination = readable('route', dst, parsePrefix);
-  const gateway =
-    hop === undefined ? undefined : readable('gateway', hop, (text) => parseAnyIp(text, destination.family));
+  const gateway = hop === undefined ? undefined : readable('gateway', hop, (text) => parseIp(text, destination.family));
   return { dst: destination, gateway, priority, table, scope, mtu };
 }
 
@@ -159,9 +157,9 @@ function gatewayAddresses(ipam: CniResult): InterfaceAddress[] {
 }
 
 /** The first IPv4 address, else the first one. */
-function principal(addresses: readonly (string | undefined)[]): IpAddress | undefined {
-  const ips = addresses.map((text) => (text === undefined ? undefined : parseIp(text)));
-  return ips.find((ip) => ip?.family === 4) ?? ips.find((ip) => ip !== undefined);
+function principal(addresses: readonly (string | undefined)[]): Ip | undefined {
+  const ips = addresses.map((text) => (text === undefined ? undefined : readIp(text)));
+  return ips.find((ip) => ip !== undefined && isIpv4(ip)) ?? ips.find((ip) => ip !== undefined);
 }
 
 /** Interfaces in the order of the reference plugin, which others rely on: bridge, host's end, container's end. */

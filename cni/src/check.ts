@@ -1,4 +1,4 @@
-import { formatInterfaceAddress } from '@flannel-ts/inet/prefix';
+import { formatInterfaceAddress, formatPrefix, interfacePrefix } from '@flannel-ts/inet/prefix';
 import { listAddresses } from '@flannel-ts/rtnetlink/address';
 import { withNetlink } from '@flannel-ts/rtnetlink/connection';
 import { getLink, type Link } from '@flannel-ts/rtnetlink/link';
@@ -7,7 +7,7 @@ import { parseBridgeConfig } from './bridge-config.ts';
 import { ipamType } from './delegate.ts';
 import { CniError, ErrorCode } from './errors.ts';
 import { execPlugin } from './exec.ts';
-import { blockOf, formatBlock, formatIp, parseIp, parseIpWithLength } from './ipam/address.ts';
+import { readInterfaceAddress, readIp } from './ipam/address.ts';
 import { storeDirectory } from './ipam/config.ts';
 import { holdsAddress } from './ipam/host-local.ts';
 import type { JsonObject } from './json.ts';
@@ -55,7 +55,7 @@ function checkReservation(request: Request, rendered: JsonObject, addresses: rea
   const owner = { containerId: request.containerId, ifName: request.ifName };
   const directory = storeDirectory(rendered, request.networkName);
   for (const address of addresses) {
-    const ip = parseIp(address.split('/')[0] ?? '');
+    const ip = readIp(address.split('/')[0] ?? '');
     if (ip === undefined || !holdsAddress(directory, owner, ip)) {
       throw wrong(
         `host-local: Failed to find address added by container ${request.containerId}`,
@@ -93,13 +93,13 @@ function checkContainer(request: Request, expected: CniInterface, previous: CniR
 }
 
 function canonical(text: string): string {
-  const parsed = parseIpWithLength(text);
-  return parsed === undefined ? text : `${formatIp(parsed.ip)}/${parsed.length}`;
+  const address = readInterfaceAddress(text);
+  return address === undefined ? text : formatInterfaceAddress(address);
 }
 
 function subnetOf(text: string): string {
-  const parsed = parseIpWithLength(text);
-  return parsed === undefined ? text : formatBlock(blockOf(parsed.ip, parsed.length));
+  const address = readInterfaceAddress(text);
+  return address === undefined ? text : formatPrefix(interfacePrefix(address));
 }
 
 function destinationOf(text: string): string {

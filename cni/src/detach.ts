@@ -1,11 +1,9 @@
 import type { Ip } from '@flannel-ts/inet/ip';
-import type { Ipv4 } from '@flannel-ts/inet/ipv4';
-import { ipv6FromNumber } from '@flannel-ts/inet/ipv6';
 import { withNetlink } from '@flannel-ts/rtnetlink/connection';
 import { ensureLinkAbsent } from '@flannel-ts/rtnetlink/link';
 import { ipamType } from './delegate.ts';
 import { execPlugin } from './exec.ts';
-import { type IpAddress, parseIp } from './ipam/address.ts';
+import { readIp } from './ipam/address.ts';
 import { storeDirectory } from './ipam/config.ts';
 import { releaseOwner } from './ipam/host-local.ts';
 import type { Owner } from './ipam/store.ts';
@@ -26,7 +24,7 @@ export function detach(request: Request, rendered: JsonObject, owner: Owner, net
   const expected = expectedAddresses(rendered);
   // Without the configuration of the ADD (its file is lost) there may be something to take back.
   if (booleanField(rendered, 'ipMasq', 'delegate.ipMasq') !== false) {
-    removeMasquerade(seen.length === expected ? seen.map(toIp) : masqueradedAs(hostName));
+    removeMasquerade(seen.length === expected ? seen : masqueradedAs(hostName));
   }
   const type = ipamType(rendered);
   if (type === 'host-local') {
@@ -41,8 +39,8 @@ export function detach(request: Request, rendered: JsonObject, owner: Owner, net
  * The pair goes by its host end, whose name we know even when the namespace has gone or the pod renamed its interface;
  * otherwise (another plugin made it) by its name in the pod. Returns the address that the host end tells of.
  */
-function removeInterfaces(hostName: string, ifName: string, netns: string | undefined): IpAddress[] {
-  const hint = withNetlink({}, (nl): IpAddress[] | undefined => {
+function removeInterfaces(hostName: string, ifName: string, netns: string | undefined): Ip[] {
+  const hint = withNetlink({}, (nl): Ip[] | undefined => {
     const end = findHostEnd(nl, hostName);
     if (end === undefined) return undefined;
     ensureLinkAbsent(nl, end.index);
@@ -57,10 +55,10 @@ function removeInterfaces(hostName: string, ifName: string, netns: string | unde
 }
 
 /** What prevResult says, if it says anything: it may be absent, or garbage, and DEL has to succeed all the same. */
-function previousAddresses(request: Request): IpAddress[] {
+function previousAddresses(request: Request): Ip[] {
   try {
     const ips = decodePreviousResult(request.config, request.version)?.ips ?? [];
-    return ips.flatMap((entry) => parseIp(entry.address.split('/')[0] ?? '') ?? []);
+    return ips.flatMap((entry) => readIp(entry.address.split('/')[0] ?? '') ?? []);
   } catch {
     return [];
   }
@@ -79,9 +77,5 @@ function expectedAddresses(rendered: JsonObject): number {
 
 function masqueradedAs(hostName: string): Ip[] {
   const own = listMasquerade().filter(({ owner }) => owner === hostName);
-  return own.flatMap(({ address }) => parseIp(address) ?? []).map(toIp);
-}
-
-function toIp(ip: IpAddress): Ip {
-  return ip.family === 4 ? (Number(ip.value) as Ipv4) : ipv6FromNumber(ip.value);
+  return own.flatMap(({ address }) => readIp(address) ?? []);
 }

@@ -1,6 +1,6 @@
-import { parseInterfaceAddress } from '@flannel-ts/inet/prefix';
+import type { Ip } from '@flannel-ts/inet/ip';
+import type { InterfaceAddress } from '@flannel-ts/inet/prefix';
 import { delegateType, ipamType } from './delegate.ts';
-import { formatIp, type IpAddress } from './ipam/address.ts';
 import { findRange, type RangeSet } from './ipam/allocate.ts';
 import { parseHostLocal } from './ipam/config.ts';
 import { type Owner, Store } from './ipam/store.ts';
@@ -15,7 +15,7 @@ import { ScratchFiles, scratchOwners } from './scratch.ts';
  * somebody has flushed the ruleset. A container that nobody can tell anything of is left out.
  */
 export function masqueradedPods(dataDir: string, version: CniVersion): readonly Masqueraded[] {
-  const holdings = new Map<string, ReadonlyMap<string, readonly IpAddress[]>>();
+  const holdings = new Map<string, ReadonlyMap<string, readonly Ip[]>>();
   return scratchOwners(dataDir).flatMap((owner) => {
     const rendered = new ScratchFiles(dataDir, owner.containerId, owner.ifName).read()?.conf;
     if (rendered === undefined || !isMasqueraded(rendered)) return [];
@@ -44,9 +44,9 @@ function isMasqueraded(rendered: JsonObject): boolean {
   );
 }
 
-function holdingsOf(directory: string): ReadonlyMap<string, readonly IpAddress[]> {
+function holdingsOf(directory: string): ReadonlyMap<string, readonly Ip[]> {
   const store = new Store(directory);
-  const found = new Map<string, IpAddress[]>();
+  const found = new Map<string, Ip[]>();
   if (!store.exists()) return found;
   for (const { ip, owner } of store.locked(() => store.holdings())) {
     found.set(keyOf(owner), [...(found.get(keyOf(owner)) ?? []), ip]);
@@ -58,7 +58,7 @@ function keyOf({ containerId, ifName }: Owner): string {
   return `${containerId}:${ifName}`;
 }
 
-function withLength(ip: IpAddress, rangeSets: readonly RangeSet[]) {
+function withLength(ip: Ip, rangeSets: readonly RangeSet[]): InterfaceAddress[] {
   const range = rangeSets.map((set) => findRange(set, ip)).find((each) => each !== undefined);
-  return range === undefined ? [] : [parseInterfaceAddress(`${formatIp(ip)}/${range.subnet.length}`)];
+  return range === undefined ? [] : [{ address: ip, length: range.subnet.length } as InterfaceAddress];
 }

@@ -1,6 +1,6 @@
+import { parseIp } from '@flannel-ts/inet/ip';
 import { parseMac } from '@flannel-ts/inet/mac';
 import fc from 'fast-check';
-import { parseIp } from './ipam/address.ts';
 import { addressOfHostMac, bridgeMac, hostInterfaceName, hostMac, podMac } from './names.ts';
 
 describe('hostInterfaceName()', () => {

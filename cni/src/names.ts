@@ -1,5 +1,5 @@
+import { type Ip, ipFromBytes, ipToBytes, isIpv4 } from '@flannel-ts/inet/ip';
 import { type Mac, macFromBytes, macToBytes } from '@flannel-ts/inet/mac';
-import { type IpAddress, lowBytes } from './ipam/address.ts';
 
 /**
  * Names and MAC addresses that follow from what they belong to. DEL then finds the host's end of a pair without knowing
@@ -12,23 +12,28 @@ export function hostInterfaceName(containerId: string, ifName: string): string {
 }
 
 /** Kubenet's 0a:58 and the address. The bridge's is that of the gateway, which no pod has. */
-export function podMac(hostName: string, ip: IpAddress | undefined): Mac {
-  return ip?.family === 4 ? macOf(0x58, lowBytes(ip, 4)) : hashedMac(0x59, hostName);
+export function podMac(hostName: string, ip: Ip | undefined): Mac {
+  return ip !== undefined && isIpv4(ip) ? macOf(0x58, lastBytes(ip)) : hashedMac(0x59, hostName);
 }
 
-export function bridgeMac(gateway: IpAddress): Mac {
-  return macOf(gateway.family === 4 ? 0x58 : 0x59, lowBytes(gateway, 4));
+export function bridgeMac(gateway: Ip): Mac {
+  return macOf(isIpv4(gateway) ? 0x58 : 0x59, lastBytes(gateway));
 }
 
 /** Tells DEL the pod's address again (`addressOfHostMac`), so that it need not look through the whole store for it. */
-export function hostMac(hostName: string, ip: IpAddress | undefined): Mac {
-  return ip?.family === 4 ? macOf(0x5a, lowBytes(ip, 4)) : hashedMac(0x5b, hostName);
+export function hostMac(hostName: string, ip: Ip | undefined): Mac {
+  return ip !== undefined && isIpv4(ip) ? macOf(0x5a, lastBytes(ip)) : hashedMac(0x5b, hostName);
 }
 
-export function addressOfHostMac(mac: Mac): IpAddress | undefined {
+export function addressOfHostMac(mac: Mac): Ip | undefined {
   const bytes = macToBytes(mac);
   if (bytes[0] !== PREFIX || bytes[1] !== 0x5a) return undefined;
-  return { family: 4, value: bytes.slice(2).reduce((value, byte) => value * 256n + BigInt(byte), 0n) };
+  return ipFromBytes(4, bytes, 2);
+}
+
+/** The four that fit behind the prefix. */
+function lastBytes(ip: Ip): number[] {
+  return [...ipToBytes(ip).slice(-4)];
 }
 
 /** Unicast, locally administered. */

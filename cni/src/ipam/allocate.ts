@@ -1,17 +1,15 @@
-import { CniError, ErrorCode } from '../errors.ts';
+import { addressBits } from '@flannel-ts/inet/family';
+import { addToIp, formatIp, type Ip, ipFromNumber } from '@flannel-ts/inet/ip';
 import {
-  blockContains,
-  blockOf,
-  formatBlock,
-  formatIp,
-  type IpAddress,
-  type IpBlock,
-  isTooSmall,
-  lastOf,
-  parseIp,
-  parseIpWithLength,
-  sameIp,
-} from './address.ts';
+  addressAt,
+  formatPrefix,
+  interfacePrefix,
+  lastAddress,
+  type Prefix,
+  prefixContains,
+} from '@flannel-ts/inet/prefix';
+import { CniError, ErrorCode } from '../errors.ts';
+import { readInterfaceAddress, readIp } from './address.ts';
 
 /**
  * host-local's way of choosing addresses (containernetworking/plugins plugins/ipam/host-local/backend/allocator), without
@@ -26,16 +24,16 @@ export interface RangeConfig {
 }
 
 export interface Range {
-  readonly subnet: IpBlock;
-  readonly start: bigint;
+  readonly subnet: Prefix;
+  readonly start: Ip;
   /** Inclusive. */
-  readonly end: bigint;
-  readonly gateway: IpAddress;
+  readonly end: Ip;
+  readonly gateway: Ip;
 }
 export type RangeSet = readonly Range[];
 
 export interface Candidate {
-  readonly ip: IpAddress;
+  readonly ip: Ip;
   readonly range: Range;
 }
 
@@ -45,26 +43,28 @@ function invalid(message: string): CniError {
 
 /** Fills in the defaults: gateway and first address are .1 (the gateway is skipped), the last is broadcast - 1. */
 export function parseRange(config: RangeConfig): Range {
-  const parsed = parseIpWithLength(config.subnet);
+  const parsed = readInterfaceAddress(config.subnet);
   if (parsed === undefined) throw invalid(`invalid CIDR address: ${config.subnet}`);
-  const subnet = blockOf(parsed.ip, parsed.length);
-  if (isTooSmall(subnet)) throw invalid(`Network ${config.subnet} too small to allocate from`);
-  if (subnet.base !== parsed.ip.value) {
-    const network = formatIp({ family: subnet.family, value: subnet.base });
+  const subnet = interfacePrefix(parsed);
+  if (subnet.length > addressBits(subnet.family) - 2) {
+    throw invalid(`Network ${config.subnet} too small to allocate from`);
+  }
+  if (subnet.base !== parsed.address) {
+    const network = formatIp(subnet.base);
     throw invalid(
       `Network has host bits set. For a subnet mask of length ${subnet.length} the network address is ${network}`,
     );
   }
-  const within = (name: string, text: string | undefined, fallback: bigint): bigint => {
+  const within = (name: string, text: string | undefined, fallback: Ip): Ip => {
     if (text === undefined) return fallback;
-    const ip = parseIp(text);
+    const ip = readIp(text);
     if (ip === undefined) throw invalid(`invalid ${name}: ${text}`);
-    if (!blockContains(subnet, ip)) throw invalid(`${name} ${text} not in network ${formatBlock(subnet)}`);
-    return ip.value;
+    if (!prefixContains(subnet, ip)) throw invalid(`${name} ${text} not in network ${formatPrefix(subnet)}`);
+    return ip;
   };
-  const first = subnet.base + 1n;
-  const last = subnet.family === 4 ? lastOf(subnet) - 1n : lastOf(subnet);
-  const gateway = config.gateway === undefined ? { family: subnet.family, value: first } : parseIp(config.gateway);
+  const first = addressAt(subnet, 1);
+  const last = subnet.family === 4 ? addToIp(lastAddress(subnet), -1) : lastAddress(subnet);
+  const gateway = config.gateway === undefined ? first : readIp(config.gateway);
   if (gateway === undefined) throw invalid(`invalid gateway: ${config.gateway}`);
   const start = within('RangeStart', config.rangeStart, first);
   const end = within('RangeEnd', config.rangeEnd, last);
@@ -72,18 +72,17 @@ export function parseRange(config: RangeConfig): Range {
   return { subnet, start, end, gateway };
 }
 
-export function rangeContains(range: Range, ip: IpAddress): boolean {
-  return blockContains(range.subnet, ip) && ip.value >= range.start && ip.value <= range.end;
+export function rangeContains(range: Range, ip: Ip): boolean {
+  return prefixContains(range.subnet, ip) && ip >= range.start && ip <= range.end;
 }
 
-export function findRange(set: RangeSet, ip: IpAddress): Range | undefined {
+export function findRange(set: RangeSet, ip: Ip): Range | undefined {
   return set.find((range) => rangeContains(range, ip));
 }
 
 /** As host-local writes a range set in its messages. */
 export function formatRangeSet(set: RangeSet): string {
-  const text = (family: 4 | 6, value: bigint): string => formatIp({ family, value });
-  return set.map(({ subnet, start, end }) => `${text(subnet.family, start)}-${text(subnet.family, end)}`).join(',');
+  return set.map(({ start, end }) => `${formatIp(start)}-${formatIp(end)}`).join(',');
 }
 
 function rangesOverlap(a: Range, b: Range): boolean {
@@ -113,22 +112,22 @@ export function checkRangeSets(sets: readonly RangeSet[]): void {
  * Every address of the set once, round robin: from the one after `last` (the last one given out) to the end, then from
  * the start. Gateways are left out. A `last` outside of the set counts as none.
  */
-export function* candidates(set: RangeSet, last: IpAddress | undefined): Generator<Candidate> {
+export function* candidates(set: RangeSet, last: Ip | undefined): Generator<Candidate> {
   const at = last === undefined ? -1 : set.findIndex((range) => rangeContains(range, last));
   const from = Math.max(at, 0);
   for (let i = 0; i < set.length; i++) {
     const range = set[(from + i) % set.length] as Range;
-    const start = i === 0 && at >= 0 && last !== undefined ? last.value + 1n : range.start;
-    yield* span(range, start, range.end);
+    const start = i === 0 && at >= 0 && last !== undefined ? BigInt(last) + 1n : BigInt(range.start);
+    yield* span(range, start, BigInt(range.end));
   }
   const first = set[from];
   // The last one given out comes last of all.
-  if (at >= 0 && last !== undefined && first !== undefined) yield* span(first, first.start, last.value);
+  if (at >= 0 && last !== undefined && first !== undefined) yield* span(first, BigInt(first.start), BigInt(last));
 }
 
 function* span(range: Range, start: bigint, end: bigint): Generator<Candidate> {
   for (let value = start; value <= end; value++) {
-    const ip: IpAddress = { family: range.subnet.family, value };
-    if (!sameIp(ip, range.gateway)) yield { ip, range };
+    const ip: Ip = ipFromNumber(range.subnet.family, value);
+    if (ip !== range.gateway) yield { ip, range };
   }
 }

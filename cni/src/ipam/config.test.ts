@@ -1,6 +1,6 @@
+import { formatIp } from '@flannel-ts/inet/ip';
 import type { JsonObject } from '../json.ts';
 import { parseCniArgs } from '../protocol.ts';
-import { formatIp } from './address.ts';
 import { formatRangeSet } from './allocate.ts';
 import { parseHostLocal, storeDirectory } from './config.ts';
 

@@ -1,3 +1,4 @@
+import type { Ip } from '@flannel-ts/inet/ip';
 import { CniError, ErrorCode } from '../errors.ts';
 import {
   arrayField,
@@ -11,7 +12,7 @@ import {
 } from '../json.ts';
 import { type CniVersion, versionAtLeast } from '../protocol.ts';
 import { type CniRoute, decodeRoutes } from '../result.ts';
-import { type IpAddress, parseIp, parseIpWithLength, sameIp } from './address.ts';
+import { readInterfaceAddress, readIp } from './address.ts';
 import { checkRangeSets, parseRange, type Range, type RangeSet } from './allocate.ts';
 
 export const DEFAULT_IPAM_DATA_DIR = '/var/lib/cni/networks';
@@ -23,7 +24,7 @@ export interface HostLocalConfig {
   readonly resolvConf: string | undefined;
   readonly routes: readonly CniRoute[];
   readonly rangeSets: readonly RangeSet[];
-  readonly requested: readonly IpAddress[];
+  readonly requested: readonly Ip[];
 }
 
 /** Where the addresses of a network are kept: all that releasing one needs. */
@@ -103,7 +104,7 @@ function requestedAddresses(
   conf: JsonObject,
   runtime: JsonObject,
   cniArgs: ReadonlyMap<string, string>,
-): readonly IpAddress[] {
+): readonly Ip[] {
   const args = objectField(conf, 'args') ?? {};
   const cni = objectField(args, 'cni', 'args.cni') ?? {};
   const texts = [
@@ -111,11 +112,11 @@ function requestedAddresses(
     ...(stringsField(cni, 'ips', 'args.cni.ips') ?? []),
     ...(stringsField(runtime, 'ips', 'runtimeConfig.ips') ?? []),
   ];
-  const found: IpAddress[] = [];
+  const found: Ip[] = [];
   for (const text of texts) {
-    const ip = text.includes('/') ? parseIpWithLength(text)?.ip : parseIp(text);
+    const ip = text.includes('/') ? readInterfaceAddress(text)?.address : readIp(text);
     if (ip === undefined) throw new CniError(ErrorCode.invalidNetworkConfig, `invalid requested IP address: ${text}`);
-    if (!found.some((other) => sameIp(other, ip))) found.push(ip);
+    if (!found.includes(ip)) found.push(ip);
   }
   return found;
 }

@@ -1,8 +1,9 @@
 import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { formatIp, parseIp } from '@flannel-ts/inet/ip';
 import type { JsonObject } from '../json.ts';
-import { formatIp, parseIp } from './address.ts';
+import { readIp } from './address.ts';
 import { parseHostLocal } from './config.ts';
 import { ipamResult, parseResolvConf, releaseOwner, reserveAddresses, returnAddresses } from './host-local.ts';
 import { Store } from './store.ts';
@@ -66,7 +67,7 @@ describe('host-local', () => {
     const first = reserveAddresses(store, config, OWNER, false);
     reserve(config, net1);
     returnAddresses(store, OWNER, first);
-    expect(files().filter((name) => parseIp(name) !== undefined)).toEqual(['10.1.2.3', 'fd00:1::3']);
+    expect(files().filter((name) => readIp(name) !== undefined)).toEqual(['10.1.2.3', 'fd00:1::3']);
   });
 
   test('releaseOwner() needs no hints, and a store that is not there is a success (#44)', () => {
@@ -74,18 +75,18 @@ describe('host-local', () => {
     reserve();
     expect(releaseOwner(join(dataDir, 'n'), OWNER, [], 2)).toHaveLength(2);
     expect(releaseOwner(join(dataDir, 'n'), OWNER, [], 2)).toEqual([]);
-    expect(files().some((name) => parseIp(name) !== undefined)).toBe(false);
+    expect(files().some((name) => readIp(name) !== undefined)).toBe(false);
   });
 
   test('releaseOwner() looks further when the hints are wrong or too few', () => {
     reserve();
-    const hints = [parseIp('10.1.2.6')!, parseIp('10.1.2.2')!];
+    const hints = [parseIp('10.1.2.6'), parseIp('10.1.2.2')];
     expect(releaseOwner(join(dataDir, 'n'), OWNER, hints, 2).map(formatIp)).toEqual(['10.1.2.2', 'fd00:1::2']);
   });
 
   test('releaseOwner() leaves the address of a hint that belongs to somebody else', () => {
     reserve();
-    expect(releaseOwner(join(dataDir, 'n'), net1, [parseIp('10.1.2.2')!], 1)).toEqual([]);
+    expect(releaseOwner(join(dataDir, 'n'), net1, [parseIp('10.1.2.2')], 1)).toEqual([]);
     expect(files()).toContain('10.1.2.2');
   });
 

@@ -1,16 +1,16 @@
+import { formatIp, type Ip } from '@flannel-ts/inet/ip';
 import { readTextFile } from '@flannel-ts/linux/text-files';
 import { CniError, ErrorCode } from '../errors.ts';
 import type { CniAddress, CniDns, CniResult } from '../result.ts';
-import { formatIp, type IpAddress, sameIp } from './address.ts';
 import { type Candidate, candidates, findRange, formatRangeSet, type RangeSet } from './allocate.ts';
 import type { HostLocalConfig } from './config.ts';
 import { type Owner, Store } from './store.ts';
 
 /** An address given out, with what an interface needs to use it. */
 export interface Reservation {
-  readonly ip: IpAddress;
+  readonly ip: Ip;
   readonly prefixLength: number;
-  readonly gateway: IpAddress;
+  readonly gateway: Ip;
 }
 
 /**
@@ -65,12 +65,12 @@ function takeNext(store: Store, set: RangeSet, index: number, owner: Owner): Can
   return remember(store, index, owner, found);
 }
 
-function takeRequested(store: Store, set: RangeSet, index: number, owner: Owner, ip: IpAddress): Candidate {
+function takeRequested(store: Store, set: RangeSet, index: number, owner: Owner, ip: Ip): Candidate {
   const refuse = (reason: string): CniError =>
     new CniError(ErrorCode.invalidNetworkConfig, `failed to allocate for range ${index}: ${reason}`);
   const range = findRange(set, ip);
   if (range === undefined) throw refuse(`${formatIp(ip)} not in range set ${formatRangeSet(set)}`);
-  if (sameIp(ip, range.gateway)) throw refuse(`requested ip ${formatIp(ip)} is subnet's gateway`);
+  if (ip === range.gateway) throw refuse(`requested ip ${formatIp(ip)} is subnet's gateway`);
   if (!store.reserve(ip, owner)) {
     throw refuse(`requested IP address ${formatIp(ip)} is not available in range set ${formatRangeSet(set)}`);
   }
@@ -99,12 +99,7 @@ export function returnAddresses(store: Store, owner: Owner, reservations: readon
  * Gives back all addresses of an owner; nothing held is a success. `hints` are addresses seen on the interface or in
  * prevResult: if these are the owner's and as many as an ADD takes, the other files need not be read.
  */
-export function releaseOwner(
-  directory: string,
-  owner: Owner,
-  hints: readonly IpAddress[],
-  expected: number,
-): IpAddress[] {
+export function releaseOwner(directory: string, owner: Owner, hints: readonly Ip[], expected: number): Ip[] {
   const store = new Store(directory);
   if (!store.exists()) return [];
   return store.locked(() => {
@@ -125,7 +120,7 @@ export function hasFreeAddress(directory: string, set: RangeSet): boolean {
 }
 
 /** Whether this address is still the owner's: one file read, no lock needed for that. */
-export function holdsAddress(directory: string, owner: Owner, ip: IpAddress): boolean {
+export function holdsAddress(directory: string, owner: Owner, ip: Ip): boolean {
   return new Store(directory).holds(ip, owner);
 }
 

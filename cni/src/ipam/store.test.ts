@@ -10,14 +10,14 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { formatIp, type Ip, parseIp } from '@flannel-ts/inet/ip';
 import { closeFd, flock, LOCK_EX, O_RDONLY, openFile } from '@flannel-ts/linux/files';
-import { formatIp, type IpAddress, parseIp } from './address.ts';
 import { candidates, parseRange } from './allocate.ts';
 import { Store } from './store.ts';
 
 const OWNER = { containerId: 'c1', ifName: 'eth0' };
 const OTHER = { containerId: 'c2', ifName: 'eth0' };
-const ip = (text: string): IpAddress => parseIp(text)!;
+const ip = (text: string): Ip => parseIp(text);
 
 describe('Store', () => {
   let root: string;

@@ -1,3 +1,4 @@
+import { formatIp, type Ip } from '@flannel-ts/inet/ip';
 import {
   closeFd,
   flock,
@@ -13,7 +14,7 @@ import { isDirectory, readTextFile, sameFile, statFile, unlinkFile, writeTextFil
 import { CniError, codeOf, ErrorCode } from '../errors.ts';
 import { makeDirectories, nodeFs } from '../files.ts';
 import { sleep } from '../sleep.ts';
-import { formatIp, type IpAddress, parseIp } from './address.ts';
+import { readIp } from './address.ts';
 
 /**
  * host-local's directory, byte for byte, so that both plugins can work on one store at the same time and a node can change
@@ -65,7 +66,7 @@ export class Store {
   }
 
   /** Takes the first free address of `wanted`. Call with the lock held. */
-  reserveFirst<T extends { readonly ip: IpAddress }>(wanted: Iterable<T>, owner: Owner): T | undefined {
+  reserveFirst<T extends { readonly ip: Ip }>(wanted: Iterable<T>, owner: Owner): T | undefined {
     let tries = 0;
     let occupied: ReadonlySet<string> | undefined;
     const skipped: T[] = [];
@@ -79,7 +80,7 @@ export class Store {
   }
 
   /** Takes this address; false if somebody has it. Call with the lock held. */
-  reserve(ip: IpAddress, owner: Owner): boolean {
+  reserve(ip: Ip, owner: Owner): boolean {
     const path = this.#path(formatIp(ip));
     try {
       this.#create(path, owner);
@@ -102,7 +103,7 @@ export class Store {
   }
 
   /** Gives back an address if it is this owner's. Call with the lock held. */
-  release(ip: IpAddress, owner: Owner): boolean {
+  release(ip: Ip, owner: Owner): boolean {
     const path = this.#path(formatIp(ip));
     if (!isOwnedBy(readIfPresent(path), owner)) return false;
     unlinkFile(path);
@@ -110,7 +111,7 @@ export class Store {
   }
 
   /** Whether this address is this owner's: one file read. */
-  holds(ip: IpAddress, owner: Owner): boolean {
+  holds(ip: Ip, owner: Owner): boolean {
     return isOwnedBy(readIfPresent(this.#path(formatIp(ip))), owner);
   }
 
@@ -118,11 +119,11 @@ export class Store {
    * All addresses of this owner. Reads every file of the directory (as host-local does each time), so it is for the cases
    * where no better knowledge exists. Empty files found on the way are removed. Call with the lock held.
    */
-  find(owner: Owner): IpAddress[] {
-    const exact: IpAddress[] = [];
-    const old: IpAddress[] = [];
+  find(owner: Owner): Ip[] {
+    const exact: Ip[] = [];
+    const old: Ip[] = [];
     for (const name of nodeFs().readdirSync(this.directory)) {
-      const ip = parseIp(name);
+      const ip = readIp(name);
       if (ip === undefined) continue;
       const content = readIfPresent(this.#path(name));
       if (isAbandoned(content)) unlinkIfPresent(this.#path(name));
@@ -134,11 +135,11 @@ export class Store {
   }
 
   /** Every address that somebody holds. Reads every file; call with the lock held. */
-  holdings(): { readonly ip: IpAddress; readonly owner: Owner }[] {
+  holdings(): { readonly ip: Ip; readonly owner: Owner }[] {
     return nodeFs()
       .readdirSync(this.directory)
       .flatMap((name) => {
-        const ip = parseIp(name);
+        const ip = readIp(name);
         if (ip === undefined) return [];
         const [containerId, ifName] = readIfPresent(this.#path(name))?.trim().split('\r\n') ?? [];
         return containerId && ifName ? { ip, owner: { containerId, ifName } } : [];
@@ -156,17 +157,17 @@ export class Store {
   }
 
   /** The last address given out of a range set; undefined if unknown, unreadable or nonsense. */
-  lastReserved(setIndex: number): IpAddress | undefined {
+  lastReserved(setIndex: number): Ip | undefined {
     const text = readIfPresent(this.#path(`${LAST_RESERVED}${setIndex}`)) ?? '';
     this.#lastTexts.set(setIndex, text);
-    return parseIp(text.trim());
+    return readIp(text.trim());
   }
 
   /**
    * Written over what was there unless that is longer: ext4 flushes a file to disk that was cut to nothing and written anew
    * (auto_da_alloc), and that takes as long as all the rest of an allocation.
    */
-  setLastReserved(setIndex: number, ip: IpAddress): void {
+  setLastReserved(setIndex: number, ip: Ip): void {
     const text = formatIp(ip);
     const before = this.#lastTexts.get(setIndex);
     const covers = before !== undefined && before.length <= text.length;

@@ -4,7 +4,7 @@
  */
 import { type Ip, parseIp } from '@flannel-ts/inet/ip';
 import { parsePrefix } from '@flannel-ts/inet/prefix';
-import { EAGAIN } from '../../src/datapath/tun/engine/errno.ts';
+import { EAGAIN } from '@flannel-ts/linux/errno';
 import type { ForwarderConfig } from '../../src/datapath/tun/engine/fast/state.ts';
 import { address, putWord, word } from '../../src/datapath/tun/engine/ipv4-header.ts';
 import type { Message } from './fast/memory-ports.ts';

@@ -1,5 +1,5 @@
-import { formatIp, isIpText, parseIp } from '@flannel-ts/inet/ip';
-import { IPV4_ANY, type Ipv4 } from '@flannel-ts/inet/ipv4';
+import { formatIp, isIpText, parseIp, unspecifiedIp } from '@flannel-ts/inet/ip';
+import type { Ipv4 } from '@flannel-ts/inet/ipv4';
 import type { Ipv6 } from '@flannel-ts/inet/ipv6';
 import { formatPrefix, type Prefix, prefixFrom } from '@flannel-ts/inet/prefix';
 import { FlannelError } from './errors.ts';
@@ -83,7 +83,7 @@ export function parseLeaseKey(text: string): LeaseSubnets | undefined {
 /** Byte for byte what Go's json.Marshal makes of flannel's LeaseAttrs (lease/lease.go). */
 export function formatLeaseValue(attributes: LeaseAttributes): string {
   return goStringify({
-    PublicIP: formatIp(attributes.publicIp ?? IPV4_ANY),
+    PublicIP: formatIp(attributes.publicIp ?? unspecifiedIp(4)),
     PublicIPv6: attributes.publicIpv6 === undefined ? null : formatIp(attributes.publicIpv6),
     ...(attributes.backendType !== '' && { BackendType: attributes.backendType }),
     ...(attributes.backendData !== undefined && { BackendData: attributes.backendData }),

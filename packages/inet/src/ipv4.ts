@@ -5,8 +5,6 @@ declare const ipv4Brand: unique symbol;
 /** An IPv4 address as an unsigned 32-bit number in host order: 10.0.0.1 is 0x0a000001. */
 export type Ipv4 = number & { readonly [ipv4Brand]: true };
 
-export const IPV4_ANY = 0 as Ipv4;
-
 // Leading zeros are refused, as Go's net.ParseIP does: some parsers read 010 as octal (CVE-2021-29923).
 const OCTET = '(25[0-5]|2[0-4]\\d|1\\d\\d|[1-9]?\\d)';
 const IPV4 = new RegExp(`^${OCTET}\\.${OCTET}\\.${OCTET}\\.${OCTET}$`);
@@ -51,26 +49,6 @@ export function ipv4FromBytes(bytes: Uint8Array, offset = 0): Ipv4 {
     );
   }
   return ipv4FromOctets(bytes[offset]!, bytes[offset + 1]!, bytes[offset + 2]!, bytes[offset + 3]!);
-}
-
-/** 10.0.0.0/8, 172.16.0.0/12 and 192.168.0.0/16, RFC 1918. */
-export function isPrivateIpv4(ip: Ipv4): boolean {
-  return ip >>> 24 === 10 || ip >>> 20 === 0xac1 || ip >>> 16 === 0xc0a8;
-}
-
-/** 224.0.0.0/4, RFC 5771. */
-export function isMulticastIpv4(ip: Ipv4): boolean {
-  return ip >>> 28 === 0xe;
-}
-
-/** 127.0.0.0/8, RFC 1122 section 3.2.1.3. */
-export function isLoopbackIpv4(ip: Ipv4): boolean {
-  return ip >>> 24 === 127;
-}
-
-/** 169.254.0.0/16, RFC 3927. */
-export function isLinkLocalIpv4(ip: Ipv4): boolean {
-  return ip >>> 16 === 0xa9fe;
 }
 
 function ipv4FromOctets(a: number, b: number, c: number, d: number): Ipv4 {

@@ -6,9 +6,6 @@ declare const ipv6Brand: unique symbol;
 /** An IPv6 address as an unsigned 128-bit number. */
 export type Ipv6 = bigint & { readonly [ipv6Brand]: true };
 
-export const IPV6_ANY = 0n as Ipv6;
-export const IPV6_LOOPBACK = 1n as Ipv6;
-
 const IPV6_MAX = (1n << 128n) - 1n;
 const HEXTET = /^[0-9a-fA-F]{1,4}$/;
 
@@ -67,21 +64,6 @@ export function ipv6FromBytes(bytes: Uint8Array, offset = 0): Ipv6 {
   let value = 0n;
   for (let i = 0; i < 16; i++) value = (value << 8n) | BigInt(bytes[offset + i]!);
   return value as Ipv6;
-}
-
-/** fe80::/10, RFC 4291 section 2.5.6. */
-export function isLinkLocalIpv6(ip: Ipv6): boolean {
-  return ip >> 118n === 0x3fan;
-}
-
-/** fc00::/7, RFC 4193. */
-export function isUniqueLocalIpv6(ip: Ipv6): boolean {
-  return ip >> 121n === 0x7en;
-}
-
-/** ff00::/8, RFC 4291 section 2.7. */
-export function isMulticastIpv6(ip: Ipv6): boolean {
-  return ip >> 120n === 0xffn;
 }
 
 function readHextets(text: string): number[] | undefined {

@@ -196,16 +196,3 @@ function split(text: string, family: Family | undefined): InterfaceAddress {
   const example = family === undefined ? `${EXAMPLES[4]} or ${EXAMPLES[6]}` : EXAMPLES[family];
   throw new InetError('INVALID_PREFIX', `Invalid ${kind} ${JSON.stringify(text)}: write it like ${example}`);
 }
-
-// Former names, until every caller has the new ones.
-export type Ipv4Prefix = Prefix<4>;
-export type Ipv4Interface = InterfaceAddress<4>;
-export const ipv4Prefix = (ip: Ipv4, length: number): Prefix<4> => prefixFrom(ip, length);
-export const parseIpv4Prefix = (text: string): Prefix<4> => parsePrefix(text, 4);
-export const parseIpv4PrefixStrict = (text: string): Prefix<4> => parsePrefixStrict(text, 4);
-export const parseIpv4Interface = (text: string): InterfaceAddress<4> => parseInterfaceAddress(text, 4);
-export {
-  formatInterfaceAddress as formatIpv4Interface,
-  formatPrefix as formatIpv4Prefix,
-  lastAddress as broadcastAddress,
-};

@@ -1,35 +1,5 @@
-import { constants } from 'node:os';
+import { EINTR, errnoName } from './errno.ts';
 import { errno, libc } from './ffi/libc.ts';
-
-/** Numbers of asm-generic/errno.h that node:os leaves out and the network stack answers with. */
-const MORE = {
-  EBADFD: 77,
-  ENONET: 64,
-  ENOPKG: 65,
-  ENOTUNIQ: 76,
-  EUSERS: 87,
-  ESOCKTNOSUPPORT: 94,
-  EPFNOSUPPORT: 96,
-  ESHUTDOWN: 108,
-  EHOSTDOWN: 112,
-  ENOKEY: 126,
-} as const;
-
-/** Errno numbers by name, as `EEXIST: 17`. */
-export const ERRNO: Readonly<Record<string, number>> = { ...constants.errno, ...MORE };
-
-const NAMES = new Map(Object.entries(ERRNO).map(([name, number]) => [number, name]));
-// Two names for one number each: keep the one the kernel's own documentation uses.
-NAMES.set(11, 'EAGAIN').set(95, 'EOPNOTSUPP');
-
-/** What the hot-path variants return instead of throwing; numbers of asm-generic/errno-base.h. */
-export const EAGAIN = -11;
-export const EINTR = -4;
-
-/** `17` -> `EEXIST`; a number without a name is written `E17`. */
-export function errnoName(number: number): string {
-  return NAMES.get(number) ?? `E${number}`;
-}
 
 /** The C library's sentence for a number: `17` -> `File exists`. */
 export function errnoText(number: number): string {

@@ -1,3 +1,4 @@
+import { EINTR } from './errno.ts';
 import { checked, uninterrupted } from './errors.ts';
 import { errno, libc } from './ffi/libc.ts';
 import { cString, pointer } from './memory.ts';
@@ -42,7 +43,7 @@ export function openFile(path: string, flags: number, mode = 0): Fd {
 
 /** Closes `fd`. EINTR counts as closed: Linux has freed the number by then, and a second close could hit another's file. */
 export function closeFd(fd: Fd): void {
-  if (libc.close(fd) === -1 && errno() !== 4) checked(-1, 'close', `close descriptor ${fd}`);
+  if (libc.close(fd) === -1 && errno() !== -EINTR) checked(-1, 'close', `close descriptor ${fd}`);
 }
 
 /** Reads once into `buffer` and returns the number of bytes; 0 is the end. */

@@ -1,7 +1,8 @@
 import { closeSync, existsSync, mkdirSync, openSync, rmSync, statfsSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { CLONE_NEWNET, OWN_NETNS, returning } from './enter-netns.ts';
-import { checked, ERRNO, isErrno, SystemError } from './errors.ts';
+import { ERRNO } from './errno.ts';
+import { checked, isErrno, SystemError } from './errors.ts';
 import { libc } from './ffi/libc.ts';
 import { closeFd, flock, LOCK_EX, O_DIRECTORY, O_RDONLY, openFile } from './files.ts';
 import { MNT_DETACH, makeMountShared, mountBind, unmount } from './mount.ts';

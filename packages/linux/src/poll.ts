@@ -1,3 +1,4 @@
+import { EAGAIN, EINTR } from './errno.ts';
 import { checked, uninterrupted } from './errors.ts';
 import { errno, libc } from './ffi/libc.ts';
 import { closeFd, type Fd } from './files.ts';
@@ -35,7 +36,7 @@ export class PollSet {
   wait(timeoutMs: number): number {
     const result = libc.poll(this.#bytes, this.#length, timeoutMs);
     if (result >= 0) return result;
-    if (errno() === 4) return 0;
+    if (errno() === -EINTR) return 0;
     return checked(result, 'poll', 'wait for descriptors');
   }
 
@@ -84,7 +85,7 @@ export function eventFdOf(fd: Fd): EventFd {
     signal() {
       // EAGAIN: the counter is full, so it is signalled already.
       const result = uninterrupted(() => libc.write(fd, one, 8));
-      if (result < 0 && errno() !== 11) checked(result, 'write', `signal event descriptor ${fd}`);
+      if (result < 0 && errno() !== -EAGAIN) checked(result, 'write', `signal event descriptor ${fd}`);
     },
     drain: () => libc.read(fd, value, 8) === 8,
     close: () => closeFd(fd),

@@ -1,5 +1,6 @@
 import { strict as assert } from 'node:assert';
-import { EAGAIN, isErrno, SystemError } from './errors.ts';
+import { EAGAIN } from './errno.ts';
+import { isErrno, SystemError } from './errors.ts';
 import { binding } from './ffi/libc.ts';
 import { closeFd, flock, LOCK_EX, LOCK_NB, O_CREAT, O_RDWR, openFile, tryRead, tryReadAt, writeFd } from './files.ts';
 import { addressOf } from './memory.ts';

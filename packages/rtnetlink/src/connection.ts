@@ -2,7 +2,7 @@
  * Requests and dumps over one rtnetlink socket, synchronously. The kernel answers a request before send() returns, so
  * nothing here really waits; the timeout is a backstop.
  */
-import { errnoName } from '@flannel-ts/linux/errors';
+import { errnoName } from '@flannel-ts/linux/errno';
 import { concatBytes } from './attributes.ts';
 import { NetlinkError } from './errors.ts';
 import {

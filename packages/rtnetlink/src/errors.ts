@@ -1,4 +1,5 @@
-import { ERRNO, errnoText } from '@flannel-ts/linux/errors';
+import { ERRNO } from '@flannel-ts/linux/errno';
+import { errnoText } from '@flannel-ts/linux/errors';
 
 /**
  * An operation that the kernel refused, or a reply that is no netlink.

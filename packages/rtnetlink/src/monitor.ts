@@ -1,5 +1,5 @@
 /** Changes as they happen: `ip monitor`. The owner drains the monitor from its own timer or poll loop; nothing runs here. */
-import { EAGAIN, EINTR, errnoName } from '@flannel-ts/linux/errors';
+import { EAGAIN, EINTR, ENOBUFS, errnoName } from '@flannel-ts/linux/errno';
 import { closeFd, type Fd } from '@flannel-ts/linux/files';
 import {
   MSG_TRUNC,
@@ -56,7 +56,6 @@ export interface MonitorOptions {
 /** Notifications are small (a link of some hundred virtual functions: 20 KB); longer ones count as lost. */
 const DATAGRAM_BYTES = 64 * 1024;
 const DEFAULT_RECEIVE_BUFFER_BYTES = 1024 * 1024;
-const ENOBUFS = -105; // asm-generic/errno.h
 
 export class Monitor {
   readonly #buffer = new Uint8Array(DATAGRAM_BYTES);

@@ -1,8 +1,6 @@
 /** Raw sockets for echo messages, one for each family: opened when the device has its address, read without waiting. */
 import type { Family } from '@flannel-ts/inet/family';
-import type { Ip } from '@flannel-ts/inet/ip';
-import { ipv4FromBytes } from '@flannel-ts/inet/ipv4';
-import { ipv6FromBytes, ipv6ToBytes } from '@flannel-ts/inet/ipv6';
+import { type Ip, ipFromBytes, ipToBytes, isIpv6 } from '@flannel-ts/inet/ip';
 import { closeFd, type Fd, ioctl } from '@flannel-ts/linux/files';
 import {
   AF_INET,
@@ -87,8 +85,8 @@ export class EchoSocket {
 
   private senderAddress(): Ip {
     return this.family === 4
-      ? ipv4FromBytes(this.sender, SOCKADDR_IN_ADDRESS)
-      : ipv6FromBytes(this.sender, SOCKADDR_IN6_ADDRESS);
+      ? ipFromBytes(4, this.sender, SOCKADDR_IN_ADDRESS)
+      : ipFromBytes(6, this.sender, SOCKADDR_IN6_ADDRESS);
   }
 
   private stamp(): number | undefined {
@@ -111,5 +109,5 @@ function setOnlyReplies(fd: Fd, family: Family): void {
 }
 
 function sockaddrOf(address: Ip): Uint8Array {
-  return typeof address === 'bigint' ? sockaddrIn6(ipv6ToBytes(address), 0) : sockaddrIn(address, 0);
+  return isIpv6(address) ? sockaddrIn6(ipToBytes(address), 0) : sockaddrIn(address, 0);
 }

@@ -1,5 +1,4 @@
-import { parseIp } from '@flannel-ts/inet/ip';
-import { ipv6FromBytes } from '@flannel-ts/inet/ipv6';
+import { ipFromBytes, parseIp } from '@flannel-ts/inet/ip';
 import { parsePrefix } from '@flannel-ts/inet/prefix';
 import type { EngineRoute, StartEngine } from '../../../src/datapath/tun/engine/engine.ts';
 import { checksum6 } from '../../../src/datapath/tun/engine/icmpv6.ts';
@@ -139,7 +138,7 @@ function describeErrors(bench: Bench, six: Six): void {
     expect([answer[6], answer[40], answer[41], new DataView(answer.buffer).getUint32(44)]).toEqual([58, type, 0, mtu]);
     expect(checksum6(answer, 58, 40, answer.length - 40)).toBe(0);
     expect(answer.length).toBeLessThanOrEqual(1280);
-    expect(ipv6FromBytes(answer, IPV6_SOURCE)).toBe(OWN);
+    expect(ipFromBytes(6, answer, IPV6_SOURCE)).toBe(OWN);
     expect(answer.subarray(IPV6_DESTINATION, 40)).toEqual(sent.subarray(IPV6_SOURCE, IPV6_DESTINATION));
     expect(answer.subarray(48)).toEqual(sent.subarray(0, answer.length - 48));
     await six.nothingElse();
@@ -150,7 +149,7 @@ function describeErrors(bench: Bench, six: Six): void {
     six.inject({ hopLimit: 1 });
     const answer = (await bench.peer.receive()).bytes;
     expect([answer[6], answer[40]]).toEqual([58, 3]);
-    expect(ipv6FromBytes(answer, IPV6_DESTINATION)).toBe(parseIp('fd00:0:0:2::2'));
+    expect(ipFromBytes(6, answer, IPV6_DESTINATION)).toBe(parseIp('fd00:0:0:2::2'));
     await six.nothingElse();
   });
 

@@ -1,5 +1,5 @@
 import type { Ip } from '@flannel-ts/inet/ip';
-import { EAGAIN } from '../../../src/datapath/tun/engine/errno.ts';
+import { EAGAIN } from '@flannel-ts/linux/errno';
 import * as layout from '../../../src/datapath/tun/engine/fast/assembly/layout.ts';
 import type { Ports } from '../../../src/datapath/tun/engine/fast/ports.ts';
 import type { Wasm } from '../../../src/datapath/tun/engine/fast/wasm.ts';

@@ -1,6 +1,5 @@
-import { type Ip, ipToBytes, isIpv6 } from '@flannel-ts/inet/ip';
+import { type Ip, ipFromBytes, ipToBytes, isIpv6 } from '@flannel-ts/inet/ip';
 import type { Ipv4 } from '@flannel-ts/inet/ipv4';
-import { ipv6FromBytes } from '@flannel-ts/inet/ipv6';
 import {
   AF_INET,
   AF_INET6,
@@ -35,7 +34,7 @@ export function sockaddrOf(address: Ip, port: number): Uint8Array {
 
 export function addressOfName(name: Uint8Array): Ip {
   return sockaddrFamily(name) === AF_INET6
-    ? ipv6FromBytes(name, SOCKADDR_IN6_ADDRESS)
+    ? ipFromBytes(6, name, SOCKADDR_IN6_ADDRESS)
     : (sockaddrInAddress(name) as Ipv4);
 }
 

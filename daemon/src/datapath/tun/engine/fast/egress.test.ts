@@ -1,9 +1,9 @@
+import { EAGAIN, EINVAL, EIO, EMSGSIZE } from '@flannel-ts/linux/errno';
 import fc from 'fast-check';
 import { icmpError } from '../../../../../testing/engine/compliance/bench.ts';
 import { bytes, FLAGS, tcpPacket, udpPacket } from '../../../../../testing/engine/fast/flows.ts';
 import { ALL, Fast, OTHER_PEER, PEER, Reference } from '../../../../../testing/engine/fast/pair.ts';
 import { segment, superPacket } from '../../../../../testing/engine/fast/segment.ts';
-import { EAGAIN, EINVAL, EIO, EMSGSIZE } from '../errno.ts';
 import { RETRY_MS } from './paths.ts';
 
 const VNET = new Uint8Array(10);

@@ -1,4 +1,5 @@
-import { EAGAIN, EINTR, EINVAL, EIO, EMSGSIZE, isLost, lost } from '../errno.ts';
+import { EAGAIN, EINTR, EINVAL, EIO, EMSGSIZE } from '@flannel-ts/linux/errno';
+import { isLost, lost } from '../lost.ts';
 import { NO_ROUTE, SEND_FAILED, TOO_BIG, TTL_EXPIRED, type Verdict } from '../reasons.ts';
 import { HOPS_EXCEEDED, NO_ROUTE_ERROR, plateauBelow, tooBig } from '../router-error.ts';
 import { SENT } from '../shared.ts';

@@ -1,11 +1,11 @@
 import type { Ipv4 } from '@flannel-ts/inet/ipv4';
+import { EINVAL } from '@flannel-ts/linux/errno';
 import fc from 'fast-check';
 import { bytes, FLAGS, type TcpFields, tcpPacket, udpPacket } from '../../../../../testing/engine/fast/flows.ts';
 import type { Message } from '../../../../../testing/engine/fast/memory-ports.ts';
 import { ALL, Fast, OTHER_PEER, PEER, Reference } from '../../../../../testing/engine/fast/pair.ts';
 import { segment } from '../../../../../testing/engine/fast/segment.ts';
 import { ipv4Packet, sealed } from '../../../../../testing/engine/packets.ts';
-import { EINVAL } from '../errno.ts';
 import { putWord, word } from '../ipv4-header.ts';
 
 const IN = { from: '10.2.0.2', to: '10.1.0.2' };

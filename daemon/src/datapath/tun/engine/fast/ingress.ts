@@ -1,4 +1,5 @@
-import { EAGAIN, EINTR, EINVAL, isLost, lost } from '../errno.ts';
+import { EAGAIN, EINTR, EINVAL } from '@flannel-ts/linux/errno';
+import { isLost, lost } from '../lost.ts';
 import { TRUNCATED, TTL_EXPIRED, type Verdict, WRITE_FAILED } from '../reasons.ts';
 import { HOPS_EXCEEDED } from '../router-error.ts';
 import { RECEIVED } from '../shared.ts';

@@ -1,4 +1,4 @@
-import { EIO } from '../errno.ts';
+import { EIO } from '@flannel-ts/linux/errno';
 import { PEER_FIELD, PEER_STRIDE, type Shared } from '../shared.ts';
 import { slotOf } from '../slots.ts';
 import type { Tables } from '../tables.ts';

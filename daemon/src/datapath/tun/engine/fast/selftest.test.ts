@@ -1,8 +1,8 @@
+import { EINVAL, EIO } from '@flannel-ts/linux/errno';
 import { bytes, tcpPacket } from '../../../../../testing/engine/fast/flows.ts';
 import { Fast, PEER } from '../../../../../testing/engine/fast/pair.ts';
 import { segment } from '../../../../../testing/engine/fast/segment.ts';
 import { internetChecksum, sumWords } from '../checksum.ts';
-import { EINVAL, EIO } from '../errno.ts';
 import { SELF_TEST } from '../shared.ts';
 import { NO_ABILITIES } from './forwarder.ts';
 import { testSegmentation } from './selftest.ts';

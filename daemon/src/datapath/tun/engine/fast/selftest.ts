@@ -4,6 +4,7 @@
  */
 import { parseIp } from '@flannel-ts/inet/ip';
 import type { Ipv4 } from '@flannel-ts/inet/ipv4';
+import { EINVAL } from '@flannel-ts/linux/errno';
 import { closeFd, type Fd } from '@flannel-ts/linux/files';
 import { POLLIN, pollFds } from '@flannel-ts/linux/poll';
 import {
@@ -21,7 +22,6 @@ import {
   UDP_SEGMENT,
 } from '@flannel-ts/linux/socket';
 import { fold, internetChecksum, sumWords } from '../checksum.ts';
-import { EINVAL } from '../errno.ts';
 import * as layout from './assembly/layout.ts';
 import type { Merging } from './ingress.ts';
 import type { Ports } from './ports.ts';

@@ -1,9 +1,10 @@
+import { EAGAIN, EINTR, EMSGSIZE } from '@flannel-ts/linux/errno';
 import { packetBuffer } from '../device.ts';
 import type { EngineConfig } from '../engine.ts';
-import { EAGAIN, EINTR, EMSGSIZE, isLost, lost } from '../errno.ts';
 import { judgeIncoming, judgeOutgoing, largestPacket } from '../forward.ts';
 import { type Header, headerOf } from '../header.ts';
 import { IcmpWriter, MAX_ERROR } from '../icmp.ts';
+import { isLost, lost } from '../lost.ts';
 import { type OwnAddresses, ownAddresses } from '../own-addresses.ts';
 import {
   NO_ROUTE,
