@@ -73,6 +73,7 @@ test('keys are for their daemon alone, and in no log', async () => {
   const stat = ['stat', '--format=%U %a'];
   expect(await workers[0].exec(...stat, '/etc/flannel/tls/client.key')).toBe('flannel 400\n');
   expect(await etcd.exec(...stat, '/etc/etcd/tls/server.key', '/etc/etcd/tls/peer.key')).toBe('etcd 400\netcd 400\n');
+  expect(secrets().length).toBeGreaterThan(0);
   for (const machine of [etcd, ...workers]) {
     const logs = `${await machine.journal()}${await machine.exec('cat', '/var/log/cloud-init.log', '/var/log/cloud-init-output.log')}`;
     expect(logs).toContain('flannel');

@@ -260,7 +260,9 @@ test('no secret is in the outputs, the process list or the logs', async () => {
     (await cliOk('logs', '--stack', stack, 'node-0')).stdout;
   expect(shown).not.toContain('PRIVATE KEY');
   for (const node of ['node-0', 'etcd-0', 'vpc']) {
-    for (const { command } of processesIn(netns(stack, node))) expect(command).not.toContain('PRIVATE KEY');
+    const commands = processesIn(netns(stack, node)).map(({ command }) => command);
+    if (node !== 'vpc') expect(commands).not.toEqual([]);
+    for (const command of commands) expect(command).not.toContain('PRIVATE KEY');
   }
 });
 

@@ -27,6 +27,11 @@ describe('diffState()', () => {
     ]);
   });
 
+  test('diffState() sets what alone is wrong with a device: its MTU, or that it is down', () => {
+    expect(changes({ links: [{ ...link, mtu: 1300 }] })).toEqual(['link set flannel0 mtu 1472']);
+    expect(changes({ links: [{ ...link, up: false }] })).toEqual(['link set flannel0 up']);
+  });
+
   test('diffState() waits with the routes of a device that is missing', () => {
     const actual: ActualState = { links: [], routes: [] };
     expect(diffState(desired, actual)).toEqual([]);
