@@ -20,14 +20,15 @@ const ROOMS: Readonly<Record<string, readonly string[]>> = {
   'log.ts': [],
   'version.ts': [],
   'tasks.ts': ['abort.ts'],
-  state: ['abort.ts', 'errors.ts'],
+  'state/guard.ts': [],
+  state: ['state/guard.ts', 'abort.ts', 'errors.ts'],
   // What every data path is; tun/ is one of them.
   datapath: [],
   'datapath/tun': ['datapath', 'datapath/tun/engine', 'abort.ts', 'errors.ts'],
   'datapath/tun/engine': ['abort.ts', 'errors.ts'],
   underlay: ['abort.ts', 'errors.ts', 'defined.ts'],
   // Pure: of the other rooms it knows shapes only (TYPES_ONLY).
-  backend: ['errors.ts', 'state', 'datapath', 'underlay'],
+  backend: ['errors.ts', 'state/guard.ts', 'state', 'datapath', 'underlay'],
   subnet: ['abort.ts', 'errors.ts', 'defined.ts', 'tasks.ts'],
   firewall: ['abort.ts', 'errors.ts', 'tasks.ts'],
   operate: [
@@ -42,7 +43,9 @@ const ROOMS: Readonly<Record<string, readonly string[]>> = {
     ...['flags.ts', 'flag-table.ts', 'flag-values.ts', 'defined.ts', 'errors.ts'],
     ...['subnet', 'underlay', 'operate', 'firewall'],
   ],
+  'view.ts': ['backend', 'datapath', 'subnet', 'underlay'],
   'network.ts': [
+    'view.ts',
     ...['abort.ts', 'errors.ts', 'defined.ts', 'tasks.ts'],
     ...['backend', 'datapath', 'state', 'subnet', 'firewall', 'underlay', 'operate'],
   ],

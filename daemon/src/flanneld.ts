@@ -13,6 +13,7 @@ import { Readiness } from './operate/readiness.ts';
 import { statusOf } from './operate/status.ts';
 import type { Options } from './options.ts';
 import type { SubnetManager } from './subnet/manager.ts';
+import { resolveHosts } from './underlay/resolve.ts';
 import { VERSION } from './version.ts';
 
 /** After the first ready: the start is over. */
@@ -47,7 +48,10 @@ export async function runDaemon(
       servingFacts = facts;
     };
     const startDataPath = tunDataPath({ engine: options.engine, filterPeers: options.antiSpoofing }, log);
-    await runNetwork(networkSettings(options), { manager, startDataPath, nl, readiness, onServing, log }, signal);
+    const required = async () =>
+      (await resolveHosts(options.etcd.endpoints)).map((address) => ({ address, what: 'etcd' }));
+    const parts = { manager, startDataPath, nl, required, readiness, onServing, log };
+    await runNetwork(networkSettings(options), parts, signal);
   } catch (error) {
     if (!signal.aborted) throw error;
   } finally {

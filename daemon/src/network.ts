@@ -1,6 +1,6 @@
 /** One joined network, from its config to packets that flow: each part is a task that ends with the signal. */
-
-import { formatLeaseSubnets, type Lease } from '@flannel-ts/flannel/lease';
+import { rmSync } from 'node:fs';
+import { formatLeaseSubnets } from '@flannel-ts/flannel/lease';
 import type { NetworkConfig } from '@flannel-ts/flannel/network-config';
 import { formatSubnetEnv, subnetEnvOf } from '@flannel-ts/flannel/subnet-env';
 import { FAMILIES } from '@flannel-ts/inet/family';
@@ -9,11 +9,11 @@ import { formatPrefix, type Prefix } from '@flannel-ts/inet/prefix';
 import type { Netlink } from '@flannel-ts/rtnetlink/connection';
 import { openMonitor } from '@flannel-ts/rtnetlink/monitor';
 import type { Logger } from 'pino';
-import type { Backend, Desired, RefusedLease } from './backend/backend.ts';
+import type { RequiredAddress } from './backend/backend.ts';
+import { checkOwnSubnets } from './backend/peers.ts';
 import { createBackend } from './backend/registry.ts';
-import type { DataPath, StartDataPath } from './datapath/datapath.ts';
-import { diffPeers, type Peers, peersOf } from './datapath/peers.ts';
-import { messageOf } from './errors.ts';
+import type { DataPath, Overlay, StartDataPath } from './datapath/datapath.ts';
+import { DaemonError, messageOf } from './errors.ts';
 import { keepFirewall } from './firewall/keep.ts';
 import { overlayOf, type WantedRules } from './firewall/rules.ts';
 import { watchDrops } from './operate/drops.ts';
@@ -23,18 +23,25 @@ import { keepPreconditions } from './operate/preconditions.ts';
 import { createProber, type Prober } from './operate/reach/prober.ts';
 import type { Readiness } from './operate/readiness.ts';
 import { describeRefused } from './operate/status.ts';
-import { keepSubnetFile, readPreviousNetworks, readPreviousSubnets, writeSubnetFile } from './operate/subnet-file.ts';
+import {
+  keepSubnetFile,
+  readPreviousNetworks,
+  readPreviousSubnets,
+  removeStaleSubnetFile,
+  writeSubnetFile,
+} from './operate/subnet-file.ts';
 import { type KernelEvents, startKernelEvents } from './state/events.ts';
 import { Kernel } from './state/kernel.ts';
+import { removeLeftoverDevices } from './state/leftovers.ts';
 import { Reconciler } from './state/reconcile.ts';
-import { firstConfig, type LeaseBatch, type Membership, type SubnetManager } from './subnet/manager.ts';
-import { createLeaseTable, type LeaseTable } from './subnet/table.ts';
+import { firstConfig, type Membership, type SubnetManager } from './subnet/manager.ts';
 import { runTogether } from './tasks.ts';
 import { readNode } from './underlay/facts.ts';
 import { findInterface, type InterfaceSearch, type UnderlayParts } from './underlay/find.ts';
 import { addressFile, formatLastAddress, readLastAddress } from './underlay/remember.ts';
 import type { ExternalInterface, InterfaceOptions } from './underlay/select.ts';
 import { watchUnderlay } from './underlay/watch.ts';
+import { View, type ViewOf } from './view.ts';
 
 /** What readiness knows of a network. */
 export const NETWORK_PARTS = [
@@ -64,6 +71,8 @@ export interface NetworkParts {
   readonly manager: SubnetManager;
   readonly startDataPath: StartDataPath;
   readonly nl: Netlink;
+  /** What must stay reachable whatever the network's prefix is. */
+  readonly required: () => Promise<readonly RequiredAddress[]>;
   readonly readiness: Readiness;
   /** Told once, where metrics find their facts from then on. */
   readonly onServing: (facts: () => ServingFacts) => void;
@@ -77,13 +86,11 @@ export async function runNetwork(settings: NetworkSettings, parts: NetworkParts,
   await serve(settings, parts, joined, signal);
 }
 
-interface Joined {
-  readonly config: NetworkConfig;
-  readonly backend: Backend;
+interface Joined extends ViewOf {
   readonly search: InterfaceSearch;
-  readonly external: ExternalInterface;
   readonly membership: Membership;
-  readonly lease: Lease;
+  /** Networks that this node was in before. */
+  readonly previousNetworks: readonly Prefix[];
 }
 
 /** Everything up to the lease. */
@@ -118,7 +125,10 @@ async function join(settings: NetworkSettings, parts: NetworkParts, signal: Abor
   const { lease } = membership;
   log.info({ subnet: formatLeaseSubnets(lease) }, 'Acquired a lease');
   const subnets = [lease.subnet, lease.ipv6Subnet].filter((subnet) => subnet !== undefined);
-  return { config, backend, search: { ...search, subnets }, external, membership, lease };
+  const required = await parts.required();
+  checkOwnSubnets({ ...lease, external, required });
+  const previousNetworks = readPreviousNetworks(settings.subnetFile);
+  return { config, backend, search: { ...search, subnets }, external, membership, lease, required, previousNetworks };
 }
 
 async function serve(
@@ -129,8 +139,17 @@ async function serve(
 ): Promise<void> {
   const { manager, nl, readiness, log } = parts;
   const { config, backend, external, membership, lease } = joined;
-  const view = new View(joined, parts);
-  const { dataPath, prober } = view;
+  const subnetEnv = subnetEnvOf(config, lease, backend.mtu(external), settings.rules.masquerade);
+  const owner = { networks: [...networksOf(config), ...joined.previousNetworks] };
+  removeStaleSubnetFile(settings.subnetFile, subnetEnv, log);
+  for (const name of removeLeftoverDevices(nl, owner)) log.info(`Removed the device ${name} of an earlier flannel`);
+  const view = new View(joined, {
+    ...parts,
+    reportDataPath: (trouble) => readiness.report('engine', trouble),
+    onPeers: (peers) => prober.setPeers(peers),
+  });
+  const { dataPath } = view;
+  const prober = startProber(view.overlay, readiness);
   const preconditions = watchForwarding(
     {
       ipv4: lease.subnet !== undefined,
@@ -142,7 +161,10 @@ async function serve(
   );
   const events = startKernelEvents(() => openMonitor({ groups: ['link', 'address', 'route'] }), log);
   const reconciler = new Reconciler({
-    kernel: new Kernel(nl),
+    kernel: new Kernel(nl, owner),
+    owner,
+    ownSubnets: joined.search.subnets,
+    beforePass: () => view.look(),
     onKernelEvent: events.subscribe,
     makeLinks: () => dataPath.remake(),
     desired: () => view.desired().state,
@@ -156,24 +178,30 @@ async function serve(
     reconcile: reconciler.statistics,
     lease,
     leaseEnd: membership.end?.(),
-    leases: view.leases.size,
+    leases: view.size,
     refused: view.refused,
     reach: prober.report(),
     restorations: preconditions.restorations,
   }));
-  const subnetEnv = formatSubnetEnv(subnetEnvOf(config, lease, backend.mtu(external), settings.rules.masquerade));
   try {
     await runTogether(
       [
         (stop) => reconciler.run(stop),
-        (stop) => followLeases(view, parts, stop),
+        async (stop) => {
+          for await (const batch of manager.peers(stop)) {
+            view.apply(batch);
+            reconciler.trigger();
+            readiness.report('peers', undefined);
+            readiness.note('peers', describeRefused(view.refused));
+          }
+        },
         (stop) => membership.hold(stop, (trouble) => readiness.report('lease', trouble)),
         (stop) => followConfig(manager, dataPath, stop),
         async (stop) => {
           // Who reads the file starts pods: not before their packets have somewhere to go.
-          await readiness.untilWell(['kernel', 'engine', 'firewall'], stop);
+          await readiness.untilWell(['peers', 'kernel', 'engine', 'firewall'], stop);
           const report = (trouble?: string) => readiness.report('subnet file', trouble);
-          await keepSubnetFile(settings.subnetFile, subnetEnv, report, log, stop);
+          await keepSubnetFile(settings.subnetFile, formatSubnetEnv(subnetEnv), report, log, stop);
         },
         (stop) => keepRules(settings, parts, joined, dataPath, stop),
         (stop) => keepPreconditions(preconditions, stop),
@@ -184,66 +212,24 @@ async function serve(
       ],
       signal,
     );
+  } catch (error) {
+    // Whatever pods would still be started in it, the subnet is another node's.
+    if (error instanceof DaemonError && error.code === 'LEASE_TAKEN') rmSync(settings.subnetFile, { force: true });
+    throw error;
   } finally {
     events.close();
     await dataPath.stop();
   }
 }
 
-/** What follows from the leases as they are known at this moment. */
-class View {
-  readonly dataPath: DataPath;
-  readonly leases: LeaseTable = createLeaseTable();
-  readonly prober: Prober;
-  refused: readonly RefusedLease[] = [];
-  private peers: Peers = new Map();
-
-  constructor(
-    private readonly joined: Joined,
-    { startDataPath, readiness }: NetworkParts,
-  ) {
-    const { overlay } = this.desired();
-    if (overlay === undefined) throw new Error(`The ${joined.backend.type} backend has no overlay`); // each has one today
-    this.prober = createProber(
-      {
-        mtu: overlay.mtu,
-        port: overlay.port,
-        addresses: [overlay.address, overlay.address6].filter((ip) => ip !== undefined),
-      },
-      ({ trouble, notes }) => {
-        readiness.report('reach', trouble);
-        readiness.note('reach', notes.length > 0 ? notes.join('; ') : undefined);
-      },
-    );
-    this.dataPath = startDataPath(overlay, joined.config, { report: (trouble) => readiness.report('engine', trouble) });
-  }
-
-  desired(): Desired {
-    const { backend, external, lease } = this.joined;
-    const device = this.dataPath?.device;
-    return backend.desired({ ...lease, external, ...(device !== undefined && { device }) }, this.leases.values());
-  }
-
-  apply(batch: LeaseBatch): void {
-    const { added, changed, removed } = this.leases.apply(batch);
-    if (added.length + changed.length + removed.length === 0) return;
-    const { overlay, refused } = this.desired();
-    const peers = peersOf(overlay?.peers ?? []);
-    const change = diffPeers(this.peers, peers);
-    this.peers = peers;
-    this.refused = refused;
-    if (change === undefined) return;
-    this.dataPath.setPeers(change);
-    this.prober.setPeers(peers.values());
-  }
-}
-
-async function followLeases(view: View, { manager, readiness }: NetworkParts, signal: AbortSignal): Promise<void> {
-  for await (const batch of manager.peers(signal)) {
-    view.apply(batch);
-    readiness.report('peers', undefined);
-    readiness.note('peers', describeRefused(view.refused));
-  }
+function startProber({ mtu, port, address, address6 }: Overlay, readiness: Readiness): Prober {
+  return createProber(
+    { mtu, port, addresses: [address, address6].filter((ip) => ip !== undefined) },
+    ({ trouble, notes }) => {
+      readiness.report('reach', trouble);
+      readiness.note('reach', notes.length > 0 ? notes.join('; ') : undefined);
+    },
+  );
 }
 
 async function followConfig(manager: SubnetManager, dataPath: DataPath, signal: AbortSignal): Promise<void> {
@@ -287,9 +273,9 @@ function rememberAddress({ subnetFile }: NetworkSettings, { address }: ExternalI
 }
 
 function keepRules(
-  { rules, rulesResyncSeconds, subnetFile }: NetworkSettings,
+  { rules, rulesResyncSeconds }: NetworkSettings,
   { readiness, log }: NetworkParts,
-  { config, lease }: Joined,
+  { config, lease, previousNetworks }: Joined,
   dataPath: DataPath,
   signal: AbortSignal,
 ): Promise<void> {
@@ -298,7 +284,7 @@ function keepRules(
       overlay: overlayOf(config, lease),
       wanted: rules,
       nftablesOnly: config.enableNftables,
-      previous: readPreviousNetworks(subnetFile),
+      previous: previousNetworks.map(formatPrefix),
       device: () => dataPath.device,
       everyMs: rulesResyncSeconds * 1000,
       report: (trouble) => readiness.report('firewall', trouble),

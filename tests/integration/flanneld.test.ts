@@ -66,7 +66,9 @@ describe.each(PROGRAMS)('three nodes with %s', (_, make) => {
     expect(cluster.etcd.get(`${PREFIX}/subnets/${base}-24`)).toBe(`{"PublicIP":"${a.address}","PublicIPv6":null}`);
     expect(a.ip('-o', '-4', 'address', 'show', 'flannel0')).toContain(`inet ${base}/32 scope global flannel0`);
     expect(a.ip('link', 'show', 'flannel0')).toContain('mtu 1472');
-    expect(a.ip('route', 'show', '10.5.0.0/16')).toMatch(/^10\.5\.0\.0\/16 dev flannel0 proto 241 ?\n$/);
+    expect(a.ip('route', 'show', '10.5.0.0/16')).toMatch(
+      /^10\.5\.0\.0\/16 dev flannel0 proto 241 ?\nunreachable 10\.5\.0\.0\/16 proto 241 metric \d+ ?\n$/,
+    );
     expect(a.run('cat', '/proc/sys/net/ipv4/ip_forward')).toBe('1\n');
   });
 
@@ -115,9 +117,11 @@ describe.each(PROGRAMS)('three nodes with %s', (_, make) => {
     expect(a.ip('-o', '-4', 'address', 'show', 'flannel0')).toContain('/32');
   });
   test('a removed route comes back', () => healed(a, () => a.ip('route', 'delete', '10.5.0.0/16')));
-  test('a route changed by somebody is put right', async () => {
-    await healed(a, () => a.ip('route', 'replace', '10.5.0.0/16', 'via', '10.64.0.1'));
-    await until(() => a.ip('route', 'show', '10.5.0.0/16').includes('proto 241'));
+  test('a route of somebody else in the place of ours stays, is reported, and is no trouble once it is gone', async () => {
+    a.ip('route', 'replace', '10.5.0.0/16', 'via', GATEWAY);
+    await until(() => a.probe('readyz').includes('the route of 10.5.0.0/16 is not ours but 10.5.0.0/16 via 10.64.0.1'));
+    expect(a.ip('route', 'show', '10.5.0.0/16', 'proto', 'boot')).toContain('via 10.64.0.1 dev eth0');
+    await healed(a, () => a.ip('route', 'delete', '10.5.0.0/16', 'via', GATEWAY));
   });
   test('a changed MTU is put right', () =>
     healed(a, () => a.ip('link', 'set', 'flannel0', 'mtu', '1300')).then(() =>

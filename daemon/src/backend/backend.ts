@@ -4,6 +4,7 @@
  */
 import type { Lease, LeaseAttributes, LeaseSubnets } from '@flannel-ts/flannel/lease';
 import type { Family } from '@flannel-ts/inet/family';
+import type { Ip } from '@flannel-ts/inet/ip';
 import type { Overlay } from '../datapath/datapath.ts';
 import type { DesiredState } from '../state/desired.ts';
 import type { ExternalInterface } from '../underlay/select.ts';
@@ -13,7 +14,23 @@ export type OwnNode = LeaseSubnets & {
   readonly external: ExternalInterface;
   /** Name of the data path's device; absent before there is one. */
   readonly device?: string;
-};
+} & Surroundings;
+
+/** What a lease must not break. */
+export interface Surroundings {
+  /** Every address of this host. */
+  readonly addresses: readonly Ip[];
+  /** What the overlay itself has to reach, beside its peers. */
+  readonly required: readonly RequiredAddress[];
+  /** Addresses to which this host would send through a tunnel, and the tunnel's device. */
+  readonly tunnelled: ReadonlyMap<Ip, string>;
+}
+
+export interface RequiredAddress {
+  readonly address: Ip;
+  /** For messages, like `etcd`. */
+  readonly what: string;
+}
 
 export interface RefusedLease {
   readonly lease: Lease;
@@ -36,5 +53,6 @@ export interface Backend {
   attributes(external: ExternalInterface): LeaseAttributes;
   /** What fits through the overlay; goes into subnet.env. */
   mtu(external: ExternalInterface): number;
-  desired(node: OwnNode, leases: Iterable<Lease>): Desired;
+  /** Without leases: they are not known yet. */
+  desired(node: OwnNode, leases: Iterable<Lease> | undefined): Desired;
 }

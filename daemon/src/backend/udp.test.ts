@@ -4,17 +4,22 @@ import { parseNetworkConfig } from '@flannel-ts/flannel/network-config';
 import { udpV6Data } from '@flannel-ts/flannel/udp-data';
 import { parseIp } from '@flannel-ts/inet/ip';
 import { parsePrefix } from '@flannel-ts/inet/prefix';
-import type { OwnNode } from './backend.ts';
+import { guardMetric } from '../state/guard.ts';
+import type { OwnNode, Surroundings } from './backend.ts';
 import { AVAILABLE_BACKENDS, createBackend } from './registry.ts';
 
 const lease = (subnet: string, publicIp: string, backendType = ''): Lease => ({
   subnet: parsePrefix(subnet, 4),
   attributes: { publicIp: parseIp(publicIp, 4), backendType },
 });
+const NETWORK = parsePrefix('10.5.0.0/16');
+const NETWORK6 = parsePrefix('fd00::/48');
+const QUIET: Surroundings = { addresses: [], required: [], tunnelled: new Map() };
 const node: OwnNode = {
   external: { name: 'eth0', index: 2, mtu: 1500, address: parseIp('10.0.0.1'), publicIp: parseIp('203.0.113.1') },
   subnet: parsePrefix('10.5.1.0/24'),
   device: 'flannel0',
+  ...QUIET,
 };
 const config = (backend: object) => parseNetworkConfig(JSON.stringify({ Network: '10.5.0.0/16', Backend: backend }));
 
@@ -44,7 +49,12 @@ describe('udp', () => {
         links: [
           { name: 'flannel0', kind: 'tun', mtu: 1472, addresses: [{ address: parseIp('10.5.1.0'), length: 32 }] },
         ],
-        routes: [{ dst: parsePrefix('10.5.0.0/16'), link: 'flannel0' }],
+        routes: [
+          { type: 'unreachable', dst: NETWORK, metric: guardMetric(NETWORK) },
+          { type: 'unicast', dst: NETWORK, link: 'flannel0' },
+        ],
+        superseded: [],
+        complete: true,
       },
       refused: [],
       overlay: { mtu: 1472, address: parseIp('10.5.1.0'), listen: parseIp('10.0.0.1'), port: 9000, peers: [] },
@@ -53,9 +63,9 @@ describe('udp', () => {
 
   test('desired() makes every other lease a peer, whatever its backend type', () => {
     const leases = [
-      lease('10.5.9.0/24', '10.0.0.9', 'vxlan'),
-      lease('10.5.1.0/24', '203.0.113.1'),
       lease('10.5.2.0/24', '10.0.0.2'),
+      lease('10.5.1.0/24', '203.0.113.1'),
+      lease('10.5.9.0/24', '10.0.0.9', 'vxlan'),
     ];
     expect(backend.desired(node, leases).overlay?.peers).toEqual([
       { subnet: parsePrefix('10.5.2.0/24'), peer: parseIp('10.0.0.2') },
@@ -101,7 +111,8 @@ describe('udp with IPv6', () => {
       { address: parseIp('10.5.1.0'), length: 32 },
       { address: parseIp('fd00:0:0:1::'), length: 128 },
     ]);
-    expect(state.routes.map(({ dst }) => dst)).toEqual([parsePrefix('10.5.0.0/16'), parsePrefix('fd00::/48')]);
+    const unicast = state.routes.filter(({ type }) => type === 'unicast');
+    expect(unicast.map(({ dst }) => dst)).toEqual([NETWORK, NETWORK6]);
     expect(overlay?.address6).toBe(parseIp('fd00:0:0:1::'));
   });
 
@@ -171,13 +182,21 @@ describe('udp over IPv6', () => {
   });
 
   test('desired() without IPv4 has nothing of it', () => {
-    const state = alone.desired({ external, ipv6Subnet, device: 'flannel0' }, leases);
+    const state = alone.desired({ external, ipv6Subnet, device: 'flannel0', ...QUIET }, leases);
     expect(state).toEqual({
       state: {
         links: [{ name: 'flannel0', kind: 'tun', mtu: 1452, addresses: [{ address: ipv6Subnet.base, length: 128 }] }],
-        routes: [{ dst: parsePrefix('fd00::/48'), link: 'flannel0' }],
+        routes: [
+          { type: 'unreachable', dst: NETWORK6, metric: guardMetric(NETWORK6) },
+          { type: 'unicast', dst: NETWORK6, link: 'flannel0' },
+        ],
+        superseded: [
+          { dst: parsePrefix('fd00:0:0:2::/64'), gateway: parseIp('2001:db8::2') },
+          { dst: parsePrefix('fd00:0:0:5::/64'), gateway: parseIp('2001:db8::5') },
+        ],
+        complete: true,
       },
-      refused: [],
+      refused: expect.any(Array),
       overlay: {
         mtu: 1452,
         address6: ipv6Subnet.base,
@@ -192,7 +211,7 @@ describe('udp over IPv6', () => {
   });
 
   test('desired() has routes of both families to those that say they are reached by IPv6, and to nobody else', () => {
-    const own = { external, subnet: parsePrefix('10.5.1.0/24'), ipv6Subnet, device: 'flannel0' };
+    const own = { external, subnet: parsePrefix('10.5.1.0/24'), ipv6Subnet, device: 'flannel0', ...QUIET };
     expect(dual.desired(own, leases).overlay!.peers).toEqual([
       { subnet: parsePrefix('10.5.2.0/24'), peer: parseIp('2001:db8::2') },
       { subnet: parsePrefix('fd00:0:0:2::/64'), peer: parseIp('2001:db8::2') },
@@ -204,7 +223,7 @@ describe('udp over IPv6', () => {
     const over4 = createBackend(
       parseNetworkConfig(`{"EnableIPv4":false,${IPV6},"Backend":{"Type":"udp","Mode":"ipv4"}}`),
     );
-    const state = over4.desired({ external: node.external, ipv6Subnet, device: 'flannel0' }, leases);
+    const state = over4.desired({ external: node.external, ipv6Subnet, device: 'flannel0', ...QUIET }, leases);
     expect(state.overlay).toMatchObject({ mtu: 1472, listen: parseIp('10.0.0.1') });
     expect(state.overlay!.peers).toEqual([{ subnet: parsePrefix('fd00:0:0:4::/64'), peer: parseIp('10.0.0.4') }]);
     expect(over4.attributes(node.external)).toEqual({
@@ -213,4 +232,26 @@ describe('udp over IPv6', () => {
       backendV6Data: { Inner: 'IPv6' },
     });
   });
+});
+
+describe('udp where the network holds addresses of the underlay', () => {
+  const backend = createBackend(parseNetworkConfig('{"Network":"10.0.0.0/8","SubnetLen":24}'));
+  const leases = [lease('10.5.2.0/24', '10.65.0.17')];
+
+  test('desired() has a route for each peer instead of one for the network', () => {
+    const dst = parsePrefix('10.5.2.0/24');
+    expect(backend.desired(node, leases).state.routes).toEqual([
+      { type: 'unreachable', dst, metric: guardMetric(parsePrefix('10.0.0.0/8')) },
+      { type: 'unicast', dst, link: 'flannel0' },
+    ]);
+  });
+
+  test('desired() without leases says that it is not complete, so that what an earlier start made stays', () => {
+    expect(backend.desired(node, undefined).state).toMatchObject({ routes: [], complete: false });
+  });
+});
+
+test('desired() has no route into the device before the leases are known', () => {
+  const { state } = createBackend(config({ Type: 'udp' })).desired(node, undefined);
+  expect(state.routes).toEqual([{ type: 'unreachable', dst: NETWORK, metric: guardMetric(NETWORK) }]);
 });

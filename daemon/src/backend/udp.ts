@@ -4,16 +4,19 @@
  * gets none.
  */
 import { backendOverhead, type UdpConfig } from '@flannel-ts/flannel/backend-config';
-import type { Lease, LeaseAttributes, NodeAddresses } from '@flannel-ts/flannel/lease';
+import type { Lease, LeaseAttributes } from '@flannel-ts/flannel/lease';
 import { type NetworkConfig, outerFamily } from '@flannel-ts/flannel/network-config';
-import { carriesIpv6, outerFamilyOf, udpV6Data } from '@flannel-ts/flannel/udp-data';
+import { udpV6Data } from '@flannel-ts/flannel/udp-data';
 import type { Family } from '@flannel-ts/inet/family';
-import type { Ip } from '@flannel-ts/inet/ip';
-import { comparePrefixes, prefixesOverlap } from '@flannel-ts/inet/prefix';
+import { familyOf, type Ip } from '@flannel-ts/inet/ip';
+import type { InterfaceAddress, Prefix } from '@flannel-ts/inet/prefix';
 import type { OverlayPeer } from '../datapath/datapath.ts';
 import { DaemonError } from '../errors.ts';
+import type { DesiredRoute } from '../state/desired.ts';
+import { guardMetric } from '../state/guard.ts';
 import type { ExternalInterface } from '../underlay/select.ts';
 import type { Backend, Desired, OwnNode } from './backend.ts';
+import { selectPeers, sharesUnderlay } from './peers.ts';
 
 /** RFC 8200, section 5. */
 const MIN_IPV6_MTU = 1280;
@@ -65,26 +68,33 @@ function udpDesired(
   outer: Family,
   port: UdpConfig['port'],
   node: OwnNode,
-  leases: Iterable<Lease>,
+  leases: Iterable<Lease> | undefined,
 ): Desired {
   const mtu = mtuOf(config, outer, node.external);
   const { 4: ipv4, 6: ipv6 } = config.pools;
   const address = ipv4 && node.subnet?.base;
   const address6 = ipv6 && node.ipv6Subnet?.base;
+  const addresses: InterfaceAddress[] = [];
+  const networks: Prefix[] = [];
+  if (ipv4 !== undefined && address !== undefined) {
+    addresses.push({ address, length: 32 });
+    networks.push(ipv4.network);
+  }
+  if (ipv6 !== undefined && address6 !== undefined) {
+    addresses.push({ address: address6, length: 128 });
+    networks.push(ipv6.network);
+  }
+  const { peers, refused } = selectPeers(node, networks, outer, leases ?? []);
   const { device } = node;
-  const families = [
-    ...(ipv4 === undefined || address === undefined
-      ? []
-      : [{ address: { address, length: 32 }, network: ipv4.network }]),
-    ...(ipv6 === undefined || address6 === undefined
-      ? []
-      : [{ address: { address: address6, length: 128 }, network: ipv6.network }]),
-  ];
-  const addresses = families.map((family) => family.address);
   return {
     state: {
       links: device === undefined ? [] : [{ name: device, kind: 'tun', mtu, addresses }],
-      routes: device === undefined ? [] : families.map(({ network }) => ({ dst: network, link: device })),
+      routes: routesOf(node, networks, leases === undefined ? undefined : peers),
+      // What flannel's host-gw, and vxlan with DirectRouting, leave behind when the cluster changes to udp.
+      superseded: peers
+        .filter(({ subnet, peer }) => subnet.family === familyOf<Ip>(peer))
+        .map(({ subnet, peer }) => ({ dst: subnet, gateway: peer })),
+      complete: leases !== undefined,
     },
     overlay: {
       mtu,
@@ -92,37 +102,32 @@ function udpDesired(
       ...(address6 !== undefined && { address6 }),
       listen: node.external.address,
       port,
-      peers: peersOf(node, outer, [...leases]),
+      peers,
     },
-    refused: [],
+    refused,
   };
 }
 
 /**
- * Every lease but the own, whatever its BackendType: flannel does not look at it either. A node that is reached by the other
- * family only has no socket for ours. Nobody can be reached at the own address or at none, and a lease over the own subnet is
- * a mistake that must not take its packets.
+ * Into the device what the overlay carries, as soon as that is known; behind it an unreachable route, which outlives this process:
+ * packets between pods must not leave by the default route while there is no device.
  */
-function peersOf(node: OwnNode, outer: Family, leases: readonly Lease[]): OverlayPeer[] {
-  const own = node.subnet;
-  const own6 = node.ipv6Subnet;
-  const others = leases
-    .filter(({ attributes }) => outerFamilyOf(attributes) === outer)
-    .map((lease) => ({ lease, peer: addressOf(lease.attributes, outer) }))
-    .filter((other): other is { lease: Lease; peer: Ip } => other.peer !== undefined)
-    .filter(({ peer }) => peer !== addressOf(node.external, outer))
-    .filter(({ lease: { subnet } }) => !(own && subnet && prefixesOverlap(subnet, own)));
-  const ipv4 = others
-    .flatMap(({ lease: { subnet }, peer }) => (own && subnet ? [{ subnet, peer }] : []))
-    .sort((a, b) => comparePrefixes(a.subnet, b.subnet));
-  const ipv6 = others
-    .filter(({ lease: { attributes } }) => carriesIpv6(attributes))
-    .flatMap(({ lease: { ipv6Subnet: subnet }, peer }) => (own6 && subnet ? [{ subnet, peer }] : []))
-    .filter(({ subnet }) => !(own6 && prefixesOverlap(subnet, own6)))
-    .sort((a, b) => comparePrefixes(a.subnet, b.subnet));
-  return [...ipv4, ...ipv6];
-}
-
-function addressOf({ publicIp, publicIpv6 }: NodeAddresses, outer: Family): Ip | undefined {
-  return outer === 4 ? publicIp : publicIpv6;
+function routesOf(
+  node: OwnNode,
+  networks: readonly Prefix[],
+  peers: readonly OverlayPeer[] | undefined,
+): DesiredRoute[] {
+  const { device } = node;
+  return networks.flatMap((network): DesiredRoute[] => {
+    const destinations = sharesUnderlay(network, node)
+      ? (peers ?? []).map(({ subnet }) => subnet).filter(({ family }) => family === network.family)
+      : [network];
+    const metric = guardMetric(network);
+    return [
+      ...destinations.map((dst) => ({ type: 'unreachable', dst, metric }) as const),
+      ...(device === undefined || peers === undefined
+        ? []
+        : destinations.map((dst) => ({ type: 'unicast', dst, link: device }) as const)),
+    ];
+  });
 }

@@ -1,15 +1,13 @@
 /** The subcommands that do one thing and end: release and cleanup. */
 import { rmSync } from 'node:fs';
-import { RTPROT_FLANNEL } from '@flannel-ts/flannel/defaults';
 import { formatLeaseSubnets } from '@flannel-ts/flannel/lease';
 import { FAMILIES } from '@flannel-ts/inet/family';
 import { formatIp, type Ip } from '@flannel-ts/inet/ip';
-import { parsePrefix } from '@flannel-ts/inet/prefix';
+import { formatPrefix } from '@flannel-ts/inet/prefix';
 import { withNetlink } from '@flannel-ts/rtnetlink/connection';
-import { ensureLinkAbsent, listLinks } from '@flannel-ts/rtnetlink/link';
-import { ensureRouteAbsent, formatDestination, listRoutes } from '@flannel-ts/rtnetlink/route';
 import type { Logger } from 'pino';
 import { removeAllRules } from '../firewall/cleanup.ts';
+import { removeLeftoverDevices, removeLeftoverRoutes } from '../state/leftovers.ts';
 import type { SubnetManager } from '../subnet/manager.ts';
 import { readNode } from '../underlay/facts.ts';
 import { addressFile, readLastAddress } from '../underlay/remember.ts';
@@ -50,7 +48,7 @@ function ownAddresses({ interface: choice, subnetFile }: CommandSettings, log: L
   const facts = readNode(choice.canReach);
   const previous = readPreviousSubnets(subnetFile, log);
   const context = {
-    networks: readPreviousNetworks(subnetFile).map((text) => parsePrefix(text)),
+    networks: readPreviousNetworks(subnetFile),
     subnets: [previous?.subnet, previous?.ipv6Subnet].filter((subnet) => subnet !== undefined),
     previous: readLastAddress(subnetFile),
   };
@@ -67,19 +65,20 @@ function ownAddresses({ interface: choice, subnetFile }: CommandSettings, log: L
   return found;
 }
 
-/** Removes from this node what flanneld made on it. To be called when flanneld does not run: it would make it again. */
-export async function cleanup(options: CommandSettings, log: Logger): Promise<void> {
+/**
+ * Removes from this node what flanneld, ours or real flannel, made on it for the network that the subnet file names; without the
+ * file for every network. To be called when flanneld does not run: it would make it again.
+ */
+export async function cleanup({ subnetFile }: CommandSettings, log: Logger): Promise<void> {
+  const networks = readPreviousNetworks(subnetFile);
+  const owner = networks.length > 0 ? { networks } : undefined;
+  const { subnet, ipv6Subnet } = readPreviousSubnets(subnetFile, log) ?? {};
+  const ownSubnets = [...(subnet ? [subnet] : []), ...(ipv6Subnet ? [ipv6Subnet] : [])];
   withNetlink({}, (nl) => {
-    for (const route of listRoutes(nl, { protocol: RTPROT_FLANNEL })) {
-      if (ensureRouteAbsent(nl, route)) log.info(`Removed the route to ${formatDestination(route)}`);
-    }
-    for (const { name, index } of listLinks(nl, { kind: 'tun' })) {
-      if (/^flannel\d+$/.test(name) && ensureLinkAbsent(nl, index)) log.info(`Removed the device ${name}`);
-    }
+    for (const name of removeLeftoverDevices(nl, owner, { tun: true })) log.info(`Removed the device ${name}`);
+    for (const route of removeLeftoverRoutes(nl, owner, ownSubnets)) log.info(`Removed the route ${route}`);
   });
-  const networks = readPreviousNetworks(options.subnetFile);
-  // Without the file nobody knows which network it was: all that flannel made goes.
-  for (const name of await removeAllRules(networks.length > 0 ? networks : undefined)) log.info(`Removed ${name}`);
-  for (const file of [options.subnetFile, addressFile(options.subnetFile)]) rmSync(file, { force: true });
-  log.info(`Removed the subnet file ${options.subnetFile}`);
+  for (const name of await removeAllRules(owner?.networks.map(formatPrefix))) log.info(`Removed ${name}`);
+  for (const file of [subnetFile, addressFile(subnetFile)]) rmSync(file, { force: true });
+  log.info(`Removed the subnet file ${subnetFile}`);
 }

@@ -12,8 +12,8 @@ import {
 } from 'node:fs';
 import path from 'node:path';
 import type { LeaseSubnets } from '@flannel-ts/flannel/lease';
-import { parseSubnetEnv } from '@flannel-ts/flannel/subnet-env';
-import { formatPrefix, interfacePrefix } from '@flannel-ts/inet/prefix';
+import { formatSubnetEnv, parseSubnetEnv, type SubnetEnv } from '@flannel-ts/flannel/subnet-env';
+import { interfacePrefix, type Prefix } from '@flannel-ts/inet/prefix';
 import type { Logger } from 'pino';
 import { sleep } from '../abort.ts';
 import { messageOf } from '../errors.ts';
@@ -34,13 +34,30 @@ export function readPreviousSubnets(file: string, log: Logger): Partial<LeaseSub
   }
 }
 
-/** Networks like 10.5.0.0/16 whose rules this node may have; none when there is no file that can be read. */
-export function readPreviousNetworks(file: string): string[] {
+/** The networks that this node was in when the file was written; none when there is no file that can be read. */
+export function readPreviousNetworks(file: string): Prefix[] {
   try {
     const { networks, ipv6Networks } = parseSubnetEnv(readText(file) ?? '', file);
-    return [...networks.map(formatPrefix), ...ipv6Networks.map(formatPrefix)];
+    return [...networks, ...ipv6Networks];
   } catch {
     return [];
+  }
+}
+
+/** Removes a file that names other subnets or networks than these: a pod started by it would get an address of another node. */
+export function removeStaleSubnetFile(file: string, now: SubnetEnv, log: Logger): void {
+  const text = readText(file);
+  if (text === undefined || placeOf(text, file) === placeOf(formatSubnetEnv(now), file)) return;
+  rmSync(file, { force: true });
+  log.info({ file }, 'Removed the subnet file of an earlier lease');
+}
+
+/** Everything but MTU and masquerading, as text. */
+function placeOf(text: string, file: string): string | undefined {
+  try {
+    return formatSubnetEnv({ ...parseSubnetEnv(text, file), mtu: 0, ipMasq: false });
+  } catch {
+    return undefined;
   }
 }
 

@@ -18,15 +18,35 @@ export type DesiredLink = LinkAttributes & {
   readonly addresses: readonly InterfaceAddress[];
 };
 
-/** A route in the main table, marked with our protocol number. */
-export interface DesiredRoute {
+/** A route in the main table, marked with our protocol number. One of the same destination and metric is never added to it. */
+export type DesiredRoute = {
   readonly dst: Prefix;
-  /** Name of the device. */
-  readonly link: string;
-  readonly gateway?: Ip;
+  /** The kernel's default of the family when absent. */
+  readonly metric?: number;
+} & (
+  | {
+      readonly type: 'unicast';
+      /** Name of the device. */
+      readonly link: string;
+      readonly gateway?: Ip;
+      /** The gateway is a neighbour on the device although no address there says so. */
+      readonly onlink?: true;
+      /** `global` when absent. IPv6 has no scopes. */
+      readonly scope?: 'global' | 'link';
+    }
+  | { readonly type: 'unreachable' }
+);
+
+/** A route that another flannel made and that does the same as one of ours: it may be taken away. */
+export interface SupersededRoute {
+  readonly dst: Prefix;
+  readonly gateway: Ip;
 }
 
 export interface DesiredState {
   readonly links: readonly DesiredLink[];
   readonly routes: readonly DesiredRoute[];
+  readonly superseded?: readonly SupersededRoute[];
+  /** False: more routes of ours may be right than are known yet, so that none is deleted. */
+  readonly complete: boolean;
 }

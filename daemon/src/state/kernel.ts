@@ -1,26 +1,36 @@
-/** Reads the kernel into the values of diff.ts, and carries out changes. No decisions here. */
+/** Reads the kernel into the values of actual.ts, and carries out changes. No decisions here. */
 import { RTPROT_FLANNEL } from '@flannel-ts/flannel/defaults';
 import { isIpv6, isLinkLocal } from '@flannel-ts/inet/ip';
+import { type Prefix, prefixCovers } from '@flannel-ts/inet/prefix';
 import { addAddress, deleteAddress, listAddresses } from '@flannel-ts/rtnetlink/address';
 import type { Netlink } from '@flannel-ts/rtnetlink/connection';
-import { RT_SCOPE_UNIVERSE, RTN_UNICAST } from '@flannel-ts/rtnetlink/constants';
+import { RT_SCOPE_LINK, RT_SCOPE_UNIVERSE, RTN_UNICAST, RTN_UNREACHABLE } from '@flannel-ts/rtnetlink/constants';
 import { isNetlinkError } from '@flannel-ts/rtnetlink/errors';
 import { getLink, setLink } from '@flannel-ts/rtnetlink/link';
-import { deleteRoute, listRoutes, type Route, replaceRoute } from '@flannel-ts/rtnetlink/route';
+import {
+  addRoute,
+  deleteRoute,
+  listRoutes,
+  type Route,
+  type RouteSpec,
+  replaceRoute,
+} from '@flannel-ts/rtnetlink/route';
 import { DaemonError } from '../errors.ts';
+import { type ActualLink, type ActualRoute, type ActualState, defaultMetric } from './actual.ts';
 import type { DesiredLink, DesiredRoute, DesiredState } from './desired.ts';
-import type { ActualLink, ActualRoute, ActualState, Change } from './diff.ts';
-
-/** What the kernel gives an IPv6 route without a priority (net/ip6_route.h). */
-const IP6_RT_PRIO_USER = 1024;
+import { type Change, describeRoute } from './diff.ts';
+import type { Owner } from './owner.ts';
 
 export class Kernel {
-  constructor(private readonly nl: Netlink) {}
+  constructor(
+    private readonly nl: Netlink,
+    private readonly owner: Owner,
+  ) {}
 
-  /** What there is of the devices that `desired` names, and all our routes. */
+  /** What there is of the devices that `desired` names, and all routes to and inside the owner's networks. */
   read(desired: DesiredState): ActualState {
     const links = desired.links.map((wanted) => this.readLink(wanted)).filter((link) => link !== undefined);
-    return { links, routes: this.readRoutes() };
+    return { links, routes: readRoutes(this.nl, this.owner) };
   }
 
   apply(change: Change): void {
@@ -32,11 +42,14 @@ export class Kernel {
       case 'delete-address':
         this.changeAddress(change);
         break;
+      case 'add-route':
+        this.addRoute(change.route);
+        break;
       case 'replace-route':
-        this.replaceRoute(change.route);
+        replaceRoute(this.nl, this.specOf(change.route));
         break;
       case 'delete-route':
-        this.deleteRoute(change.route);
+        removeRoute(this.nl, change.route);
     }
   }
 
@@ -46,17 +59,23 @@ export class Kernel {
     else tolerating(['EADDRNOTAVAIL'], () => deleteAddress(this.nl, spec));
   }
 
-  private replaceRoute({ dst, link, gateway }: DesiredRoute): void {
-    const outIndex = this.indexOf(link);
-    // flannel's udp backend adds its route with scope global, other than ip(8) would (udp_network_amd64.go).
-    const spec = { dst, gateway, outIndex, scope: RT_SCOPE_UNIVERSE, protocol: RTPROT_FLANNEL };
-    replaceRoute(this.nl, spec);
+  /** Only where there is none of the same destination and metric: another's stays. */
+  private addRoute(route: DesiredRoute): void {
+    try {
+      addRoute(this.nl, this.specOf(route));
+    } catch (error) {
+      if (!isNetlinkError(error, 'EEXIST')) throw error;
+      throw new DaemonError('KERNEL', `Somebody else has just made a route in the place of ${describeRoute(route)}`);
+    }
   }
 
-  private deleteRoute({ dst, link, gateway, priority }: ActualRoute): void {
-    const outIndex = link === undefined ? undefined : getLink(this.nl, link)?.index;
-    const spec = { dst, gateway, outIndex, priority: priority || undefined, protocol: RTPROT_FLANNEL };
-    tolerating(['ESRCH'], () => deleteRoute(this.nl, spec));
+  private specOf(route: DesiredRoute): RouteSpec {
+    const common = { dst: route.dst, priority: route.metric, protocol: RTPROT_FLANNEL } as const;
+    if (route.type === 'unreachable') return { ...common, type: RTN_UNREACHABLE };
+    const { gateway, onlink, link } = route;
+    // flannel's udp backend adds its route with scope global, other than ip(8) would (udp_network_amd64.go).
+    const scope = route.scope === 'link' ? RT_SCOPE_LINK : RT_SCOPE_UNIVERSE;
+    return { ...common, gateway, onlink, scope, outIndex: this.indexOf(link) };
   }
 
   private readLink({ name, kind }: DesiredLink): ActualLink | undefined {
@@ -69,15 +88,6 @@ export class Kernel {
     return { name, index, mtu, up, addresses };
   }
 
-  private readRoutes(): ActualRoute[] {
-    const names = new Map<number, string | undefined>();
-    const nameOf = (index: number): string | undefined => {
-      if (!names.has(index)) names.set(index, getLink(this.nl, index)?.name);
-      return names.get(index);
-    };
-    return listRoutes(this.nl, { protocol: RTPROT_FLANNEL }).flatMap((route) => actualRoute(route, nameOf));
-  }
-
   private indexOf(name: string): number {
     const link = getLink(this.nl, name);
     if (link === undefined) throw new DaemonError('KERNEL', `Device ${name} is gone`);
@@ -85,20 +95,50 @@ export class Kernel {
   }
 }
 
-function actualRoute(route: Route, nameOf: (index: number) => string | undefined): ActualRoute[] {
-  const { dst, gateway, outIndex, type } = route;
-  if (dst === undefined) return []; // not even with our protocol id would a default route be ours
-  const link = type === RTN_UNICAST && outIndex !== undefined ? nameOf(outIndex) : undefined;
-  const usual = route.family === 6 ? IP6_RT_PRIO_USER : 0;
-  const { priority = usual } = route;
-  return [{ dst, link, priority: priority === usual ? 0 : priority, ...(gateway !== undefined && { gateway }) }];
+/** Those of the main table to and inside the owner's networks, whoever made them. */
+export function readRoutes(nl: Netlink, { networks }: Owner): ActualRoute[] {
+  const names = new Map<number, string | undefined>();
+  const nameOf = (index: number): string | undefined => {
+    if (!names.has(index)) names.set(index, getLink(nl, index)?.name);
+    return names.get(index);
+  };
+  return listRoutes(nl).flatMap((route) => {
+    const { dst } = route;
+    const isInside = dst !== undefined && networks.some((network) => prefixCovers(network, dst));
+    return isInside ? [actualRoute(route, dst, nameOf)] : [];
+  });
 }
 
-/** Somebody else was as fast: what was wanted is so. */
-function tolerating(codes: readonly string[], run: () => void): void {
+/** Exactly this route; no other one of the same destination. */
+export function removeRoute(nl: Netlink, { dst, type, link, gateway, metric, protocol }: ActualRoute): boolean {
+  const outIndex = type === 'unicast' && link !== undefined ? getLink(nl, link)?.index : undefined;
+  const kernelType = { unicast: RTN_UNICAST, unreachable: RTN_UNREACHABLE, other: undefined }[type];
+  // For IPv4 a metric of 0 means any, and there is no other word for it.
+  const spec = { dst, gateway, outIndex, priority: metric || undefined, protocol, type: kernelType };
+  return tolerating(['ESRCH'], () => deleteRoute(nl, spec));
+}
+
+function actualRoute(route: Route, dst: Prefix, nameOf: (index: number) => string | undefined): ActualRoute {
+  const { gateway, outIndex, type, protocol, priority } = route;
+  const unicast = type === RTN_UNICAST && outIndex !== undefined;
+  const link = unicast ? nameOf(outIndex) : undefined;
+  return {
+    dst,
+    type: type === RTN_UNREACHABLE ? 'unreachable' : unicast ? 'unicast' : 'other',
+    metric: priority ?? defaultMetric(dst),
+    protocol,
+    ...(link !== undefined && { link }),
+    ...(gateway !== undefined && { gateway }),
+  };
+}
+
+/** False when somebody else was as fast: what was wanted is so. */
+function tolerating(codes: readonly string[], run: () => void): boolean {
   try {
     run();
+    return true;
   } catch (error) {
     if (!isNetlinkError(error, ...codes)) throw error;
+    return false;
   }
 }

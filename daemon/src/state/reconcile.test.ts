@@ -1,12 +1,15 @@
+import { RTPROT_FLANNEL } from '@flannel-ts/flannel/defaults';
 import { parseInterfaceAddress, parsePrefix } from '@flannel-ts/inet/prefix';
 import { pino } from 'pino';
+import type { ActualState } from './actual.ts';
 import type { DesiredState } from './desired.ts';
-import { type ActualState, type Change, describeChange } from './diff.ts';
+import { type Change, describeChange } from './diff.ts';
 import { Reconciler, type StateKernel } from './reconcile.ts';
 
 const desired: DesiredState = {
   links: [{ name: 'flannel0', kind: 'tun', mtu: 1472, addresses: [parseInterfaceAddress('10.5.1.0/32')] }],
-  routes: [{ dst: parsePrefix('10.5.0.0/16'), link: 'flannel0' }],
+  routes: [{ type: 'unicast', dst: parsePrefix('10.5.0.0/16'), link: 'flannel0' }],
+  complete: true,
 };
 
 /** A kernel that can forget things and refuse them. */
@@ -27,8 +30,8 @@ class FakeKernel implements StateKernel {
       this.state = { ...this.state, links: [{ ...link!, addresses: [change.address] }] };
     } else if (change.type === 'set-link') {
       this.state = { ...this.state, links: [{ ...link!, up: true, mtu: 1472 }] };
-    } else if (change.type === 'replace-route') {
-      this.state = { ...this.state, routes: [{ ...change.route, priority: 0 }] };
+    } else if (change.type === 'add-route') {
+      this.state = { ...this.state, routes: [{ ...change.route, metric: 0, protocol: RTPROT_FLANNEL }] };
     }
   };
 }
@@ -37,6 +40,8 @@ function reconciler(kernel: FakeKernel, overrides = {}) {
   const passes: (string | undefined)[] = [];
   const parts = {
     kernel,
+    owner: { networks: [parsePrefix('10.5.0.0/16')] },
+    ownSubnets: [parsePrefix('10.5.1.0/24')],
     onKernelEvent: () => () => {},
     makeLinks: kernel.makeLink,
     desired: () => desired,
@@ -61,7 +66,7 @@ test('pass() goes on with the other changes when one is refused, and tells', asy
   kernel.refuse = 'add-address';
   const { reconciler: made, passes } = reconciler(kernel);
   expect(await made.pass()).toContain('address add');
-  expect(kernel.applied).toEqual(['link set flannel0 mtu 1472 up', 'route replace 10.5.0.0/16 dev flannel0']);
+  expect(kernel.applied).toEqual(['link set flannel0 mtu 1472 up', 'route add 10.5.0.0/16 dev flannel0']);
   kernel.refuse = undefined;
   expect(await made.pass()).toBeUndefined();
   expect(passes).toEqual([expect.stringContaining('address add'), undefined]);
@@ -98,4 +103,16 @@ test('run() repairs after an event of the kernel, long before the next full pass
   expect(kernel.state.routes).toHaveLength(1);
   controller.abort();
   await running;
+});
+
+test('pass() names a route that is in the place of ours, and how to remove it', async () => {
+  const kernel = new FakeKernel();
+  await kernel.makeLink();
+  const dst = parsePrefix('10.5.0.0/16');
+  kernel.state = { ...kernel.state, routes: [{ dst, type: 'unicast', link: 'eth0', metric: 0, protocol: 4 }] };
+  const { reconciler: made } = reconciler(kernel);
+  expect(await made.pass()).toBe(
+    'the route of 10.5.0.0/16 is not ours but 10.5.0.0/16 dev eth0 (protocol 4): remove it with "ip route delete 10.5.0.0/16 dev eth0"',
+  );
+  expect(kernel.state.routes).toHaveLength(1);
 });

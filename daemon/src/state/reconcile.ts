@@ -3,11 +3,22 @@
  * Level-triggered: an event says only "look again", so none that is lost or misread can do harm. flannel acts on its own
  * events alone; a device deleted or taken down by others is never put right (issues 869, 1070, 1434, 1759).
  */
+import { formatPrefix, type Prefix } from '@flannel-ts/inet/prefix';
 import type { Logger } from 'pino';
 import { Backoff, Bell } from '../abort.ts';
 import { messageOf } from '../errors.ts';
+import type { ActualRoute, ActualState } from './actual.ts';
 import type { DesiredLink, DesiredState } from './desired.ts';
-import { type ActualState, type Change, describeChange, diffState, missingLinks } from './diff.ts';
+import {
+  type Change,
+  type Conflict,
+  describeChange,
+  describeRoute,
+  diffState,
+  foreignRoutes,
+  missingLinks,
+} from './diff.ts';
+import type { Owner } from './owner.ts';
 
 export interface StateKernel {
   read(desired: DesiredState): ActualState;
@@ -16,6 +27,11 @@ export interface StateKernel {
 
 export interface ReconcileParts {
   readonly kernel: StateKernel;
+  readonly owner: Owner;
+  /** Where routes are pods' business. */
+  readonly ownSubnets: readonly Prefix[];
+  /** Looks again at what the desired state depends on. */
+  readonly beforePass?: () => void;
   /** Calls back after changes in the kernel, until the function it returns is called. */
   readonly onKernelEvent: (listener: () => void) => () => void;
   /** Makes devices that are missing; the next desired state may name them otherwise. */
@@ -45,6 +61,7 @@ export class Reconciler {
   private readonly bell = new Bell();
   private readonly backoff = new Backoff(500, 10_000);
   private lastFailure: string | undefined;
+  private foreign: ReadonlySet<string> = new Set();
 
   constructor(
     private readonly parts: ReconcileParts,
@@ -85,12 +102,20 @@ export class Reconciler {
   }
 
   private async repair(): Promise<string | undefined> {
-    const { kernel, makeLinks, desired, log } = this.parts;
-    const missing = missingLinks(desired(), kernel.read(desired()));
-    if (missing.length > 0) await makeLinks(missing);
-    const wanted = desired();
-    const failures: string[] = [];
-    for (const change of diffState(wanted, kernel.read(wanted))) {
+    const { kernel, owner, ownSubnets, makeLinks, desired, log } = this.parts;
+    this.parts.beforePass?.();
+    let wanted = desired();
+    let actual = kernel.read(wanted);
+    const missing = missingLinks(wanted, actual);
+    if (missing.length > 0) {
+      await makeLinks(missing);
+      wanted = desired();
+      actual = kernel.read(wanted);
+    }
+    const { changes, conflicts } = diffState(wanted, actual, owner);
+    this.logForeign(foreignRoutes(wanted, actual, owner, ownSubnets));
+    const failures = conflicts.map(describeConflict);
+    for (const change of changes) {
       try {
         kernel.apply(change);
         this.counts.changes++;
@@ -100,7 +125,17 @@ export class Reconciler {
         failures.push(messageOf(error));
       }
     }
-    return failures.length > 0 ? failures.join('; ') : undefined;
+    return failures.length > 0 ? briefly(failures) : undefined;
+  }
+
+  /** Each once, as long as it is there. */
+  private logForeign(routes: readonly ActualRoute[]): void {
+    const now = new Set(routes.map(describeRoute));
+    for (const route of now) {
+      if (!this.foreign.has(route))
+        this.parts.log.warn(`A route that is not ours takes packets of the overlay: ${route}`);
+    }
+    this.foreign = now;
   }
 
   private report(failure: string | undefined): void {
@@ -111,4 +146,15 @@ export class Reconciler {
     }
     this.lastFailure = failure;
   }
+}
+
+function describeConflict({ wanted, foreign }: Conflict): string {
+  const route = describeRoute(foreign);
+  return `the route of ${formatPrefix(wanted.dst)} is not ours but ${route} (protocol ${foreign.protocol}): remove it with "ip route delete ${route}"`;
+}
+
+/** One sentence, however many peers it is about. */
+function briefly(failures: readonly string[]): string {
+  const [first, ...more] = failures;
+  return more.length === 0 ? first! : `${first}; and ${more.length} more`;
 }

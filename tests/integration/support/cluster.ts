@@ -25,6 +25,7 @@ let count = 0;
 export class Cluster {
   readonly directory = mkdtempSync(path.join(tmpdir(), 'fltest-cluster-'));
   readonly nodes: Node[] = [];
+  private readonly others: Node[] = [];
   private readonly id = `fltest-${process.pid}-${count++}`;
   private readonly vpc = `${this.id}-vpc`;
   etcd!: EtcdServer;
@@ -67,6 +68,11 @@ export class Cluster {
     return this.underlay === 'ipv6' ? `[${GATEWAY6}]` : GATEWAY;
   }
 
+  /** Runs a command on the host between the nodes. */
+  router(...command: string[]): string {
+    return inside(this.vpc, ...command);
+  }
+
   addNode(): Node {
     const number = this.nodes.length;
     const netns = `${this.id}-node-${number}`;
@@ -89,8 +95,15 @@ export class Cluster {
     return node;
   }
 
+  /** A second flanneld on the host of a node. */
+  addDaemon(host: Node, place: Partial<Daemon>): Node {
+    const node = host.another({ bridge: 'cni1', healthzPort: 8082, etcdPrefix: '/other', name: 'other', ...place });
+    this.others.push(node);
+    return node;
+  }
+
   async destroy(): Promise<void> {
-    for (const node of this.nodes) await node.kill();
+    for (const node of [...this.nodes, ...this.others]) await node.kill();
     await this.etcd?.destroy();
     for (const netns of [...this.nodes.map((node) => node.netns), this.vpc]) sh('ip', 'netns', 'delete', netns);
     rmSync(this.directory, { recursive: true, force: true });
@@ -102,6 +115,16 @@ export interface Ended {
   readonly signal: string | null;
   readonly ms: number;
 }
+
+/** What tells daemons of one host apart. */
+interface Daemon {
+  readonly name: string;
+  readonly etcdPrefix: string;
+  readonly healthzPort: number;
+  readonly bridge: string;
+}
+
+const ONLY: Daemon = { name: '', etcdPrefix: PREFIX, healthzPort: 8081, bridge: 'cni0' };
 
 export class Node {
   log: { readonly level: number; readonly msg: string }[] = [];
@@ -115,7 +138,13 @@ export class Node {
     readonly netns: string,
     private readonly number: number,
     readonly directory: string,
+    private readonly daemon: Daemon = ONLY,
   ) {}
+
+  another(daemon: Daemon): Node {
+    const directory = path.join(this.directory, daemon.name);
+    return new Node(this.cluster, this.program, this.netns, this.number, directory, daemon);
+  }
 
   get address(): string {
     return `10.64.0.${16 + this.number}`;
@@ -138,7 +167,8 @@ export class Node {
       `-etcd-endpoints=${this.cluster.endpoint}`,
       `-subnet-file=${this.subnetFile}`,
       '-healthz-ip=127.0.0.1',
-      '-healthz-port=8081',
+      `-healthz-port=${this.daemon.healthzPort}`,
+      `-etcd-prefix=${this.daemon.etcdPrefix}`,
       ...more,
     ];
   }
@@ -217,7 +247,7 @@ export class Node {
 
   /** "200 flanneld is ready", or "000" when nobody answers. */
   probe(what: 'healthz' | 'readyz' | 'metrics'): string {
-    const curl = ['curl', '-s', '-m', '2', '-w', '%{http_code}', `http://127.0.0.1:8081/${what}`];
+    const curl = ['curl', '-s', '-m', '2', '-w', '%{http_code}', `http://127.0.0.1:${this.daemon.healthzPort}/${what}`];
     try {
       const output = this.run(...curl);
       return `${output.slice(-3)} ${output.slice(0, -3).trim()}`;
@@ -233,9 +263,10 @@ export class Node {
   /** The first address of the subnet on the bridge of pods. */
   addPodAddress(): string {
     const subnet = this.subnet;
-    this.ip('link', 'add', 'cni0', 'type', 'bridge');
-    this.ip('address', 'add', subnet, 'dev', 'cni0');
-    this.ip('link', 'set', 'cni0', 'up');
+    const { bridge } = this.daemon;
+    this.ip('link', 'add', bridge, 'type', 'bridge');
+    this.ip('address', 'add', subnet, 'dev', bridge);
+    this.ip('link', 'set', bridge, 'up');
     return this.podAddress;
   }
 

@@ -1,0 +1,175 @@
+/**
+ * Which leases become peers, and why others do not. Nothing that a lease says may make packets loop, flood or leave by a wrong
+ * way: a peer whose address is reached through the overlay sends each packet round for ever (flannel issue 1433). Pure.
+ */
+import { formatLeaseSubnets, type Lease, type LeaseSubnets, type NodeAddresses } from '@flannel-ts/flannel/lease';
+import { carriesIpv6, outerFamilyOf } from '@flannel-ts/flannel/udp-data';
+import { type Family, familyName } from '@flannel-ts/inet/family';
+import { formatIp, type Ip } from '@flannel-ts/inet/ip';
+import {
+  formatPrefix,
+  type Prefix,
+  parsePrefix,
+  prefixContains,
+  prefixCovers,
+  prefixesOverlap,
+} from '@flannel-ts/inet/prefix';
+import type { OverlayPeer } from '../datapath/datapath.ts';
+import { DaemonError } from '../errors.ts';
+import type { OwnNode, RefusedLease } from './backend.ts';
+import { PrefixSet } from './prefix-set.ts';
+
+/** Those of one family or both, as the network config has them. */
+export type Networks = readonly Prefix[];
+
+type Needs = Pick<OwnNode, 'external' | 'required'>;
+
+export interface Selection {
+  readonly peers: readonly OverlayPeer[];
+  readonly refused: readonly RefusedLease[];
+}
+
+/** Never the address of another host, with what they are. */
+const NO_HOSTS: readonly (readonly [Prefix, string])[] = [
+  [parsePrefix('0.0.0.0/8'), 'no address of a host'],
+  [parsePrefix('127.0.0.0/8'), 'a loopback address'],
+  [parsePrefix('224.0.0.0/4'), 'a multicast address'],
+  [parsePrefix('240.0.0.0/4'), 'a reserved address'],
+  [parsePrefix('::/128'), 'no address of a host'],
+  [parsePrefix('::1/128'), 'a loopback address'],
+  [parsePrefix('::ffff:0:0/96'), 'an IPv4 address written as IPv6'],
+  [parsePrefix('fe80::/10'), 'a link-local address'],
+  [parsePrefix('ff00::/8'), 'a multicast address'],
+];
+
+/**
+ * Whether the network has addresses that the overlay itself needs: flannel's documentation has 10.0.0.0/8 on hosts of 10.x
+ * (issues 112, 479). One route to the whole network would then take etcd and the other nodes away.
+ */
+export function sharesUnderlay(network: Prefix, { external, required }: Needs): boolean {
+  return [external.address, ...required.map(({ address }) => address)].some((ip) => prefixContains(network, ip));
+}
+
+/** Throws INVALID_CONFIG for a subnet of this node that takes away what the overlay needs. */
+export function checkOwnSubnets(node: LeaseSubnets & Needs): void {
+  for (const subnet of subnetsOf(node)) {
+    const reason = coversRequired(subnet, node);
+    if (reason !== undefined) {
+      throw new DaemonError(
+        'INVALID_CONFIG',
+        `The subnet ${formatPrefix(subnet)} of this node ${reason}: set SubnetMin and SubnetMax in the network config to a range without it`,
+      );
+    }
+  }
+}
+
+/**
+ * Every lease but the own, whatever its BackendType: flannel does not look at it either. A node that is reached by the other
+ * family only has no socket for ours.
+ */
+export function selectPeers(node: OwnNode, networks: Networks, outer: Family, leases: Iterable<Lease>): Selection {
+  const all = [...leases];
+  const local = new Set(node.addresses);
+  const shared = networks.filter((network) => sharesUnderlay(network, node));
+  const pods = podSubnets(node, shared, all);
+  const peers: OverlayPeer[] = [];
+  const refused: RefusedLease[] = [];
+  for (const lease of all) {
+    if (isOwn(lease, node, outer)) continue;
+    const peer = addressOf(lease.attributes, outer);
+    const reason =
+      outerFamilyOf(lease.attributes) !== outer || peer === undefined
+        ? `it is not reached by ${familyName(outer)} as this node is`
+        : whyUnreachable(peer, { node, outer, networks, shared, pods, local });
+    if (reason !== undefined) {
+      refused.push({ lease, reason });
+      continue;
+    }
+    for (const subnet of carriedSubnets(lease, node)) {
+      const fault = whyUnusable(subnet, networks, node);
+      if (fault === undefined) peers.push({ subnet, peer: peer! });
+      else refused.push({ lease, reason: `its subnet ${formatPrefix(subnet)} ${fault}` });
+    }
+  }
+  return { peers, refused };
+}
+
+export function describeRefusal({ lease, reason }: RefusedLease): string {
+  return `Refused the lease of ${formatLeaseSubnets(lease)}: ${reason}`;
+}
+
+interface Context {
+  readonly node: OwnNode;
+  readonly outer: Family;
+  readonly networks: Networks;
+  /** Of these, those that share addresses with the underlay. */
+  readonly shared: Networks;
+  readonly pods: PrefixSet;
+  readonly local: ReadonlySet<Ip>;
+}
+
+function whyUnreachable(peer: Ip, { node, outer, networks, shared, pods, local }: Context): string | undefined {
+  const said = `its public address ${formatIp(peer)}`;
+  const odd = NO_HOSTS.find(([prefix]) => prefixContains(prefix, peer));
+  if (odd !== undefined) return `${said} is ${odd[1]}`;
+  if (local.has(peer) || peer === addressOf(node.external, outer)) return `${said} is this node's own`;
+  const network = networks.find((candidate) => prefixContains(candidate, peer));
+  if (network !== undefined && !shared.includes(network)) {
+    return `${said} is inside the network ${formatPrefix(network)}, where packets to it would enter the overlay again`;
+  }
+  const subnet = pods.around(peer);
+  if (subnet !== undefined) return `${said} is inside the subnet ${formatPrefix(subnet)}, which is for pods`;
+  const tunnel = node.tunnelled.get(peer);
+  if (tunnel !== undefined) return `${said} is reached through the tunnel ${tunnel}`;
+  return undefined;
+}
+
+function whyUnusable(subnet: Prefix, networks: Networks, node: OwnNode): string | undefined {
+  const network = networks.find(({ family }) => family === subnet.family);
+  if (network === undefined || !prefixCovers(network, subnet)) {
+    return `is outside the network${network === undefined ? '' : ` ${formatPrefix(network)}`}`;
+  }
+  const own = subnetsOf(node).find((other) => prefixesOverlap(other, subnet));
+  if (own !== undefined) return `overlaps this node's own ${formatPrefix(own)}`;
+  return coversRequired(subnet, node);
+}
+
+function coversRequired(subnet: Prefix, { external, required }: Needs): string | undefined {
+  if (prefixContains(subnet, external.address)) return `covers ${formatIp(external.address)}, this node's own address`;
+  const covered = required.find(({ address }) => prefixContains(subnet, address));
+  return covered && `covers ${formatIp(covered.address)}, an address of ${covered.what}`;
+}
+
+/** The subnets that have a place in a network with addresses of the underlay; those alone are not reached from outside. */
+function podSubnets(node: OwnNode, shared: Networks, leases: readonly Lease[]): PrefixSet {
+  const pods = new PrefixSet();
+  if (shared.length === 0) return pods;
+  for (const subnet of [...subnetsOf(node), ...leases.flatMap(subnetsOf)]) {
+    if (shared.some((network) => prefixCovers(network, subnet)) && coversRequired(subnet, node) === undefined) {
+      pods.add(subnet);
+    }
+  }
+  return pods;
+}
+
+/** Those of the families that both nodes have; IPv6 only to nodes that say they carry it. */
+function carriedSubnets({ subnet, ipv6Subnet, attributes }: Lease, own: OwnNode): Prefix[] {
+  return [
+    ...(own.subnet && subnet ? [subnet] : []),
+    ...(own.ipv6Subnet && ipv6Subnet && carriesIpv6(attributes) ? [ipv6Subnet] : []),
+  ];
+}
+
+/** flannel writes subnets that a node had before beside the present one: such a lease is another one. */
+function isOwn(lease: Lease, node: OwnNode, outer: Family): boolean {
+  const same = lease.subnet?.base === node.subnet?.base && lease.ipv6Subnet?.base === node.ipv6Subnet?.base;
+  return same && addressOf(lease.attributes, outer) === addressOf(node.external, outer);
+}
+
+function subnetsOf({ subnet, ipv6Subnet }: { readonly subnet?: Prefix<4>; readonly ipv6Subnet?: Prefix<6> }): Prefix[] {
+  return [...(subnet ? [subnet] : []), ...(ipv6Subnet ? [ipv6Subnet] : [])];
+}
+
+function addressOf({ publicIp, publicIpv6 }: NodeAddresses, outer: Family): Ip | undefined {
+  return outer === 4 ? publicIp : publicIpv6;
+}

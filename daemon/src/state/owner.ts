@@ -1,0 +1,26 @@
+/**
+ * What may be changed and deleted on this node. Several networks, each with a flanneld of its own, can share a host, and so do
+ * routes of the operator: a protocol number alone says too little.
+ */
+import { RTPROT_FLANNEL } from '@flannel-ts/flannel/defaults';
+import { type Prefix, prefixCovers } from '@flannel-ts/inet/prefix';
+import type { ActualRoute } from './actual.ts';
+import { guardMetric } from './guard.ts';
+
+export interface Owner {
+  /** The network of each family, and those that this node was in before. */
+  readonly networks: readonly Prefix[];
+}
+
+/** `links`: names of our devices. */
+export function owns({ networks }: Owner, route: ActualRoute, links: ReadonlySet<string>): boolean {
+  if (route.protocol !== RTPROT_FLANNEL) return false;
+  const around = networks.filter((network) => prefixCovers(network, route.dst));
+  if (route.type === 'unreachable') return around.some((network) => guardMetric(network) === route.metric);
+  // By a device of the name but not ours: that of another flanneld on this host.
+  return around.length > 0 && (route.link === undefined || links.has(route.link) || !isFlannelDevice(route.link));
+}
+
+function isFlannelDevice(name: string): boolean {
+  return name.startsWith('flannel');
+}

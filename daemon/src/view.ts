@@ -1,0 +1,127 @@
+/** What follows for this node from the leases and its surroundings, as they are known at this moment. */
+import type { Lease } from '@flannel-ts/flannel/lease';
+import type { NetworkConfig } from '@flannel-ts/flannel/network-config';
+import type { Ip } from '@flannel-ts/inet/ip';
+import type { Netlink } from '@flannel-ts/rtnetlink/connection';
+import type { Logger } from 'pino';
+import type { Backend, Desired, RefusedLease, RequiredAddress, Surroundings } from './backend/backend.ts';
+import { describeRefusal } from './backend/peers.ts';
+import type { DataPath, Overlay, OverlayPeer, StartDataPath } from './datapath/datapath.ts';
+import { diffPeers, type Peers, peersOf } from './datapath/peers.ts';
+import type { LeaseBatch } from './subnet/manager.ts';
+import { createLeaseTable } from './subnet/table.ts';
+import type { ExternalInterface } from './underlay/select.ts';
+import { readLocalAddresses, readTunnelled } from './underlay/surroundings.ts';
+
+export interface ViewOf {
+  readonly config: NetworkConfig;
+  readonly backend: Backend;
+  readonly external: ExternalInterface;
+  readonly lease: Lease;
+  readonly required: readonly RequiredAddress[];
+}
+
+export interface ViewParts {
+  readonly nl: Netlink;
+  readonly startDataPath: StartDataPath;
+  readonly reportDataPath: (trouble: string | undefined) => void;
+  readonly onPeers: (peers: Iterable<OverlayPeer>) => void;
+  readonly log: Logger;
+}
+
+export class View {
+  readonly dataPath: DataPath;
+  /** What the data path started from. */
+  readonly overlay: Overlay;
+  private readonly table = createLeaseTable();
+  private known = false;
+  private surroundings: Surroundings;
+  private computed: { readonly device: string | undefined; readonly desired: Desired } | undefined;
+  private peers: Peers = new Map();
+  private reasons: ReadonlySet<string> = new Set();
+
+  constructor(
+    private readonly of: ViewOf,
+    private readonly parts: ViewParts,
+  ) {
+    this.surroundings = { addresses: readLocalAddresses(parts.nl), required: of.required, tunnelled: new Map() };
+    const { overlay } = this.desired();
+    if (overlay === undefined) throw new Error(`The ${of.backend.type} backend has no overlay`); // each has one today
+    this.overlay = overlay;
+    this.dataPath = parts.startDataPath(overlay, of.config, { report: parts.reportDataPath });
+  }
+
+  get size(): number {
+    return this.table.size;
+  }
+
+  get refused(): readonly RefusedLease[] {
+    return this.desired().refused;
+  }
+
+  /** Computed anew only after a change. */
+  desired(): Desired {
+    const device = this.dataPath?.device;
+    if (this.computed?.device === device && this.computed !== undefined) return this.computed.desired;
+    const { backend, external, lease } = this.of;
+    const node = { ...lease, external, ...(device !== undefined && { device }), ...this.surroundings };
+    const desired = backend.desired(node, this.known ? this.table.values() : undefined);
+    this.computed = { device, desired };
+    return desired;
+  }
+
+  /** One change, however many leases it has. */
+  apply(batch: LeaseBatch): void {
+    const { added, changed, removed } = this.table.apply(batch);
+    if (this.known && added.length + changed.length + removed.length === 0) return;
+    this.known = true;
+    // Before they are peers: a packet to one of them might come back.
+    const fresh = readTunnelled(this.parts.nl, addressesOf([...added, ...changed.map(({ after }) => after)]));
+    const tunnelled = new Map([...this.surroundings.tunnelled, ...fresh]);
+    this.update({ ...this.surroundings, tunnelled });
+  }
+
+  /** Looks again at what the kernel may have changed. */
+  look(): void {
+    const { nl } = this.parts;
+    const addresses = readLocalAddresses(nl);
+    const tunnelled = readTunnelled(nl, addressesOf(this.table.values()));
+    const before = this.surroundings;
+    if (sameValues(addresses, before.addresses) && sameValues([...tunnelled.keys()], [...before.tunnelled.keys()]))
+      return;
+    this.update({ ...before, addresses, tunnelled });
+  }
+
+  private update(surroundings: Surroundings): void {
+    this.surroundings = surroundings;
+    this.computed = undefined;
+    const { overlay, refused } = this.desired();
+    this.logRefused(refused);
+    const peers = peersOf(overlay?.peers ?? []);
+    const change = diffPeers(this.peers, peers);
+    this.peers = peers;
+    if (change === undefined) return;
+    this.dataPath.setPeers(change);
+    this.parts.onPeers(peers.values());
+  }
+
+  /** Each once, as long as it lasts. */
+  private logRefused(refused: readonly RefusedLease[]): void {
+    const reasons = new Set(refused.map(describeRefusal));
+    for (const reason of reasons) if (!this.reasons.has(reason)) this.parts.log.warn(reason);
+    this.reasons = reasons;
+  }
+}
+
+function addressesOf(leases: Iterable<Lease>): Set<Ip> {
+  const addresses = new Set<Ip>();
+  for (const { attributes } of leases) {
+    if (attributes.publicIp !== undefined) addresses.add(attributes.publicIp);
+    if (attributes.publicIpv6 !== undefined) addresses.add(attributes.publicIpv6);
+  }
+  return addresses;
+}
+
+function sameValues(a: readonly Ip[], b: readonly Ip[]): boolean {
+  return a.length === b.length && a.every((value, index) => value === b[index]);
+}
