@@ -138,6 +138,14 @@ export class Bench {
     return packet;
   }
 
+  /** Waits until the engine has counted what was sent and delivered: a packet may be received before that. */
+  async counted(sent: number, delivered: number): Promise<void> {
+    await until(() => {
+      const { sentPackets, deliveredPackets } = this.engine!.counters();
+      return sentPackets >= sent && deliveredPackets >= delivered;
+    }, 'the engine to count');
+  }
+
   /** Sends until the peer gets something, as after the loss of a link, and leaves nothing of it unread. */
   async catchUp(): Promise<void> {
     let last = aged(this.emit({ identification: ++this.#marks }));

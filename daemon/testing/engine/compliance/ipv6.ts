@@ -117,6 +117,7 @@ function describeForwarding(bench: Bench, six: Six): void {
     await bench.peer.receive();
     six.inject({ payload: new Uint8Array(160) });
     await six.device.receive();
+    await bench.counted(1, 1);
     expect(bench.engine!.counters().peers.get(bench.peerAddress)).toMatchObject({
       sentPackets: 1,
       sentBytes: 100,

@@ -95,6 +95,8 @@ function describeStop(bench: Bench): void {
     await bench.stop();
     const engine = await bench.run();
     await bench.nothingElse();
+    // A packet may be received before the engine has counted it.
+    await until(() => engine.counters().sentPackets >= 2, 'the engine to count');
     expect(engine.counters().sentPackets).toBe(2);
   });
 
@@ -179,6 +181,7 @@ function describeSurvival(bench: Bench): void {
         );
       }
     }
+    await bench.counted(1000, 1000);
     const { sentPackets, deliveredPackets } = bench.engine!.counters();
     expect([sentPackets, deliveredPackets]).toEqual([1000, 1000]);
   });

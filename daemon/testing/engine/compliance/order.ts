@@ -7,8 +7,8 @@ import { configOf, newLab, route } from './bench.ts';
 const ROUNDS = 40;
 const FLOWS = 3;
 /**
- * Datagrams that a flow sends by one call, which the kernel keeps together as far as the device's offloads allow. What all flows send at
- * once fits the buffer of the engine's socket (212,992 bytes by default, of which a datagram takes up to 2,304).
+ * Datagrams that a flow sends by one call, which the kernel keeps together as far as the device's offloads allow. What all
+ * flows send at once fits the buffer of the engine's socket (212,992 bytes by default, of which a datagram takes up to 2,304).
  */
 const TOGETHER = 10;
 const SIZES = [60, 700, 1200];

@@ -272,6 +272,7 @@ function describeDrops(bench: Bench): void {
     bench.emit({ to: '10.9.0.1', protocol: 1, payload: icmpMessage(3) });
     const last = bench.emit({ to: '10.3.0.1' });
     expect((await bench.otherPeer.receive()).bytes).toEqual(aged(last));
+    await bench.counted(2, 1);
     const counters = bench.engine!.counters();
     const path = { limit: 0, unsegmentedFrom: 0, fallbacks: 0, lastErrno: 0 };
     // Two packets of one byte each from setRoutes.

@@ -14,10 +14,10 @@ export type EngineSettings = Required<EngineChoice>;
 const DEFAULT_ENGINE: EngineName = 'fast';
 const WATCH_INTERVAL_MS = 5000;
 
-/** A flag that was given wins over the network config, so that one node can be set apart; both win over the defaults. */
+/** An explicit flag wins over the network config, so that one node can differ; both win over the defaults. */
 export function engineSettings(flags: EngineChoice, config: EngineChoice): EngineSettings {
   const engine = flags.engine ?? config.engine ?? DEFAULT_ENGINE;
-  // The rest is about the fast engine: no reason to start the other one anew.
+  // The other settings concern the fast engine only: changing them is no reason to restart the reference engine.
   if (engine === 'reference') return { engine, offload: false, busyPollUs: 0, queues: 1 };
   return {
     engine,
@@ -32,8 +32,8 @@ export function sameSettings(a: EngineSettings, b: EngineSettings): boolean {
 }
 
 /**
- * Every engine takes a device with a virtio header before each packet. `warn` is called when the kernel refuses an offload that it
- * had offered: once per engine, and once for each peer whose path is the reason.
+ * Every engine accepts a device with virtio headers. `warn` is called when the kernel refuses an offload that it had offered: once
+ * per engine, and once for each peer whose path refuses it.
  */
 export function chooseEngine(
   { engine, offload, busyPollUs, queues }: EngineSettings,
@@ -80,7 +80,7 @@ export function watchFallbacks(engine: Engine, warn: (text: string) => void): En
   };
 }
 
-/** Said once while it stays so: the engine tries again every minute (RETRY_MS of fast/paths.ts). */
+/** Logged once per peer and cause, although the engine retries every minute (RETRY_MS in fast/paths.ts). */
 function pathWarning(peer: Ip, { unsegmentedFrom, lastErrno }: PeerPath): string {
   const what = unsegmentedFrom <= 1 ? 'all packets' : `packets of ${unsegmentedFrom} bytes or more`;
   const why = `the kernel cannot segment them on this path (${errnoName(lastErrno)})`;

@@ -1,14 +1,14 @@
 import { ioctl } from '@flannel-ts/linux/files';
 import { IFF_VNET_HDR, TUNGETIFF, TUNSETOFFLOAD, VNET_HEADER_BYTES } from 'tun-tap/constants';
 
-/** Bytes before each packet of this TUN device: those of a virtio header, or none. Throws for what is no such device. */
+/** Bytes before each packet of this TUN device: the size of a virtio header, or 0. Throws if it is not a TUN device. */
 export function headerBytesOf(tunFd: number): number {
   const ifreq = new Uint8Array(40); // struct ifreq: 16 bytes of name, then the flags
   ioctl(tunFd, TUNGETIFF, ifreq);
   return (new DataView(ifreq.buffer).getUint16(16, true) & IFF_VNET_HDR) === 0 ? 0 : VNET_HEADER_BYTES;
 }
 
-/** Lets the kernel finish checksums and cut super-packets itself: the virtio header is then always empty. */
+/** Makes the kernel complete checksums and segment super-packets itself: the virtio header is then always empty. */
 export function refuseOffloads(tunFd: number): void {
   ioctl(tunFd, TUNSETOFFLOAD, 0);
 }

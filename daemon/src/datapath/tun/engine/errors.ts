@@ -1,4 +1,4 @@
-/** The engine could not start, or died. `failed` of an engine settles with one of these. */
+/** The engine could not start, or died. `failed` of an engine resolves with one of these. */
 export class EngineError extends Error {
   override readonly name = 'EngineError';
 

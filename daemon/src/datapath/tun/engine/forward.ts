@@ -46,15 +46,18 @@ export function judgeOutgoing(
   return peer;
 }
 
-/** What a path takes of a family, without fragments. No link of IPv6 may take less than 1280 bytes: then the datagram is fragmented. */
+/**
+ * The largest packet of a family that a path carries without fragments. IPv6 needs 1280 bytes on every link: on a narrower path the
+ * datagram is fragmented instead.
+ */
 export function largestPacket(pathLimit: number, mtu: number, family: 4 | 6): number {
   if (pathLimit === 0 || pathLimit >= mtu) return mtu;
   return family === 6 ? Math.min(mtu, Math.max(pathLimit, MIN_IPV6_MTU)) : pathLimit;
 }
 
 /**
- * Whether the kernel routed a datagram that an engine sent back to the device: a peer whose address is inside the overlay. To
- * encapsulate it again would send it round and round; the TTL of the packet inside does not end that.
+ * Whether this is a datagram of an engine that the kernel routed back to the device, because its peer's address is inside the overlay.
+ * Encapsulating it again would make a loop that no TTL ends: the outer header is new each time.
  */
 function isOwnDatagram(packet: Uint8Array, header: Header, underlay: Underlay): boolean {
   if (header.family !== underlay.family) return false;

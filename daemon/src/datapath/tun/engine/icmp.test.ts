@@ -65,19 +65,19 @@ describe('plateauBelow()', () => {
 });
 
 describe('RateLimit', () => {
-  test('take() allows a burst, then the rate', () => {
+  test('allow() allows a burst, then the rate', () => {
     const limit = new RateLimit(10, 3, 0);
-    expect([0, 0, 0, 0].map((now) => limit.take(now))).toEqual([true, true, true, false]);
-    expect([99, 100, 150, 200].map((now) => limit.take(now))).toEqual([false, true, false, true]);
+    expect([0, 0, 0, 0].map((now) => limit.allow(now))).toEqual([true, true, true, false]);
+    expect([99, 100, 150, 200].map((now) => limit.allow(now))).toEqual([false, true, false, true]);
   });
 
-  test('take() saves no more than a burst', () => {
+  test('allow() saves no more than a burst', () => {
     const limit = new RateLimit(10, 2, 0);
-    expect([1e9, 1e9, 1e9].map((now) => limit.take(now))).toEqual([true, true, false]);
+    expect([1e9, 1e9, 1e9].map((now) => limit.allow(now))).toEqual([true, true, false]);
   });
 
-  test('take() survives a clock that goes back', () => {
+  test('allow() survives a clock that goes back', () => {
     const limit = new RateLimit(10, 1, 1000);
-    expect([limit.take(1000), limit.take(0), limit.take(100)]).toEqual([true, false, true]);
+    expect([limit.allow(1000), limit.allow(0), limit.allow(100)]).toEqual([true, false, true]);
   });
 });

@@ -29,11 +29,14 @@ export class IcmpWriter {
     this.#limit = new RateLimit(PER_SECOND, BURST, now());
   }
 
-  /** Writes the error about `offender`, whose header was checked, into `out` (MAX_ERROR bytes). Its length, or 0 when there is to be none. */
+  /**
+   * Writes the error about `offender`, whose header was checked, into `out` (MAX_ERROR bytes). Returns its length, or 0 if there must
+   * not be one.
+   */
   write(out: Uint8Array, offender: Uint8Array, error: RouterError): number {
     this.#identification = (this.#identification + 1) & 0xffff;
     const length = this.#put(out, offender, error);
-    if (length === 0 || this.#limit.take(this.now())) return length;
+    if (length === 0 || this.#limit.allow(this.now())) return length;
     this.onSuppressed();
     return 0;
   }
@@ -61,7 +64,7 @@ export class RateLimit {
     this.#filledAt = now;
   }
 
-  take(now: number): boolean {
+  allow(now: number): boolean {
     const earned = ((now - this.#filledAt) * this.perSecond) / 1000;
     this.#tokens = Math.min(this.burst, this.#tokens + Math.max(0, earned));
     this.#filledAt = now;

@@ -81,7 +81,7 @@ export function writeIcmpv4Error(
   return length;
 }
 
-/** Not multicast (224/4), reserved or limited broadcast (240/4): RFC 1112, RFC 919. Directed broadcasts cannot be told here. */
+/** Not multicast (224/4), reserved or limited broadcast (240/4): RFC 1112, RFC 919. Directed broadcasts cannot be recognized here. */
 function isUnicast(ip: Ipv4): boolean {
   return ip >>> 28 < 0xe;
 }

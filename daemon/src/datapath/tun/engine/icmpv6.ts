@@ -30,7 +30,7 @@ export function deservesIcmpv6Error(packet: Uint8Array, error: RouterError): boo
   if (packet[IPV6_DESTINATION] === 0xff && error.about !== 'too_big') return false;
   const { protocol, offset } = upperLayer(packet);
   if (protocol !== NEXT_ICMPV6) return true;
-  if (offset === undefined) return false; // it cannot be told what it is
+  if (offset === undefined) return false; // the type of its ICMP message is unknown
   return packet[offset]! >= 128 && packet[offset] !== REDIRECT;
 }
 

@@ -14,7 +14,7 @@ const NEXT_ROUTING = 43;
 const NEXT_FRAGMENT = 44;
 const NEXT_DESTINATION = 60;
 
-/** Headers of extension that are looked past: more of them is no packet that anybody sends. */
+/** Extension headers that are skipped; nobody sends more in one packet. */
 const MAX_EXTENSIONS = 8;
 
 export function isIpv6(packet: Uint8Array, length: number): boolean {

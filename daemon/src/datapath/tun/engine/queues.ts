@@ -1,8 +1,8 @@
 /**
  * Several queues of the device, each with a thread and a socket of its own: for nodes whose one engine thread is at its limit.
  * The kernel gives each flow of pods one queue of the device, and all datagrams of one peer one of the sockets (both by hash),
- * so what belongs together stays in order. Where the first packets of a flow come back by another queue, the kernel moves the
- * flow to that one (tun_flow_update): only there a datagram may overtake another.
+ * so a flow stays in order. If the answers of a flow arrive through another queue, the kernel moves the flow to that queue
+ * (tun_flow_update): a datagram may overtake another at that moment only.
  */
 
 import { parsePort } from '@flannel-ts/inet/port';
@@ -37,7 +37,7 @@ export function withQueues(start: StartEngine, queues: number): StartEngine {
 
 function furtherQueue(config: EngineConfig, opened: Fd[]): EngineConfig {
   const name = getSockName(config.socketFd);
-  // Asked of a bound socket, too: only from now on another may have the same port.
+  // Required on the first socket, too, before another socket can bind the same port.
   setSocketOption(config.socketFd, SOL_SOCKET, SO_REUSEPORT, 1);
   const port = parsePort(String(sockaddrInPort(name)));
   const socketFd = openEngineSocket(addressOfName(name), port, { shared: true });
@@ -47,7 +47,7 @@ function furtherQueue(config: EngineConfig, opened: Fd[]): EngineConfig {
   return { ...config, socketFd, tunFd };
 }
 
-/** One engine to its user: the first that fails fails all, counters are added up. `onStopped` once no descriptor is in use. */
+/** Several engines as one: if one fails, all have failed; counters are added up. `onStopped` is called when all have stopped. */
 export function joinEngines(engines: readonly Engine[], onStopped: () => void): Engine {
   let stopping: Promise<void> | undefined;
   return {
@@ -78,19 +78,19 @@ function addCounters(a: EngineCounters, b: EngineCounters): EngineCounters {
   return {
     ...addNumbers(a, b),
     dropped: addNumbers(a.dropped, b.dropped),
-    // Device and kernel are the same for all: who had to give something up tells most.
+    // Device and kernel are the same for all: the engine that turned most offloads off knows most.
     abilities: b.offloadFallbacks > a.offloadFallbacks ? b.abilities : a.abilities,
     lastErrno: a.lastErrno || b.lastErrno,
     peers,
   };
 }
 
-/** Each queue learns by itself: the path is as bad as the one found that had most trouble. */
+/** Each queue learns about paths by itself: the one with more fallbacks knows more. */
 function addPeerCounters(a: PeerCounters, b: PeerCounters): PeerCounters {
   return { ...addNumbers(a, b), path: b.path.fallbacks > a.path.fallbacks ? b.path : a.path };
 }
 
-/** Both, field by field; what is no number is a's. */
+/** Adds the numeric fields; other fields are those of `a`. */
 function addNumbers<T extends object>(a: T, b: T): T {
   const others = b as Readonly<Record<string, number>>;
   const sums = Object.entries(a).map(([name, value]: [string, unknown]) => {

@@ -1,18 +1,18 @@
-/** Why a packet or datagram was not passed on. The position is the number used in verdicts and shared memory: append only. */
+/** Why a packet or datagram was dropped. The position is the number used in verdicts and shared memory: append only. */
 export const REASONS = [
   'too_short', // less than a header
-  'not_ipv4', // another version; IPv6, too, where it is off: the kernel's own chatter on the device
+  'not_ipv4', // neither IPv4 nor IPv6, or IPv6 where it is disabled: the kernel's own discovery on the device
   'malformed', // header or total length that does not fit
   'bad_checksum', // RFC 1812 5.2.2
-  'no_route', // no peer has the destination
+  'no_route', // the destination is in no peer's subnet
   'ttl_expired',
-  'too_big', // more than the MTU and not to be fragmented, or more than a datagram holds
+  'too_big', // above the MTU or the path's limit and not to be fragmented, or more than a datagram can hold
   'truncated', // a datagram larger than the buffer
   'unknown_peer', // a datagram from an address that is no peer
   'spoofed_source', // an inner source outside of the sender's subnets
   'send_failed',
   'write_failed',
-  'encapsulation_loop', // a datagram of ours that was routed back to the device
+  'encapsulation_loop', // the kernel routed a datagram of an engine back to the device
 ] as const;
 
 export type Reason = (typeof REASONS)[number];

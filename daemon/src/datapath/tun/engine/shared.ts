@@ -6,11 +6,11 @@ import type { Words } from './words.ts';
  * The memory that the control side (main thread) and the data side (worker) share. Nobody waits for anybody:
  *
  *   state     words that one side writes and the other polls: phase, stop, heartbeat, the ends of the ring
- *   ring      changes of routes and peers, from the control side to the data side, which applies a few between packets: a change
- *             costs it the same however many routes there are
- *   abilities words that the data side writes when it starts, or gives something up: what it makes use of
+ *   ring      changes of routes and peers, from the control side to the data side, which applies a few at a time between
+ *             packets; the cost of a change does not depend on the number of routes
+ *   abilities words that the data side writes: which offloads it uses
  *   totals    counters with the data side as their single writer. Float64: one 8-byte store each, exact up to 2^53
- *   peers     the same per peer slot; the control side gives a peer its slot, the data side zeroes it for a new owner
+ *   peers     counters and path facts per peer slot; the control side assigns slots, the data side zeroes a slot for its new peer
  */
 
 /** A /8 network cut into /24 subnets. */
@@ -28,14 +28,14 @@ const STATE_WORDS = 16;
 
 export const PHASE = { starting: 0, running: 1, ended: 2 } as const;
 
-/** What an engine makes use of: 1 or 0, unless said otherwise. Those that know no offloads leave all at 0. */
+/** What an engine uses: 1 or 0, unless said otherwise. The reference engine leaves all at 0. */
 export const ABILITY_NAMES = [
   'vnetHeader',
-  'deviceTso', // super-packets of TCP come from the device
-  'deviceUso', // super-packets of UDP, too
-  'udpSegment', // several datagrams leave by one message
-  'udpGro', // and come by one
-  'mergeTcp', // packets go to the device as super-packets
+  'deviceTso', // the device delivers TCP super-packets
+  'deviceUso', // and UDP super-packets
+  'udpSegment', // one message sends several datagrams
+  'udpGro', // one message receives several datagrams
+  'mergeTcp', // packets are written to the device as super-packets
   'mergeUdp',
   'busyPollUs', // in microseconds
   'selfTest', // SELF_TEST
@@ -46,7 +46,7 @@ export const ABILITY = Object.fromEntries(ABILITY_NAMES.map((name, index) => [na
   number
 >;
 
-/** How the engine's test of the device and the socket at its start went. */
+/** The result of the engine's test of device and socket at its start. */
 export const SELF_TEST = { none: 0, passed: 1, failed: 2 } as const;
 
 const TOTAL_NAMES = [
@@ -75,7 +75,7 @@ export const TOTAL = Object.fromEntries(TOTAL_NAMES.map((name, index) => [name, 
 export const FIRST_DROP = TOTAL_NAMES.length;
 const TOTALS = FIRST_DROP + REASONS.length;
 
-/** Counters of a peer, and what is known of the path to it (PeerPath of engine.ts; 0: nothing). */
+/** Counters of a peer, and what is known about the path to it (PeerPath in engine.ts; 0: nothing). */
 export const PEER_FIELDS = [
   'sentPackets',
   'sentBytes',
@@ -142,7 +142,7 @@ export function sharedOf(buffer: SharedArrayBuffer): Shared {
   };
 }
 
-/** What the control side asks for: a code, a peer's number, an address in words (words.ts), a prefix length or a limit in bytes. */
+/** `words` is an address (words.ts); `value` a prefix length, or a limit in bytes. */
 export const CHANGE = { addPeer: 1, removePeer: 2, setRoute: 3, removeRoute: 4, limitPeer: 5 } as const;
 export type ChangeCode = (typeof CHANGE)[keyof typeof CHANGE];
 
@@ -166,7 +166,7 @@ export function pushChange({ state, ring }: Shared, { code, peer, words, value }
   return true;
 }
 
-/** Data side: whether there are changes to take. */
+/** Data side: whether there are changes to apply. */
 export function hasChanges({ state }: Shared): boolean {
   return Atomics.load(state, STATE.head) !== Atomics.load(state, STATE.tail);
 }
@@ -183,7 +183,7 @@ export type ApplyChange = (
 ) => void;
 
 /** Data side: applies up to `most` changes. */
-export function takeChanges({ state, ring }: Shared, most: number, apply: ApplyChange): void {
+export function applyChanges({ state, ring }: Shared, most: number, apply: ApplyChange): void {
   const head = Atomics.load(state, STATE.head);
   let tail = Atomics.load(state, STATE.tail);
   for (let taken = 0; tail !== head && taken < most; taken++) {
@@ -202,12 +202,12 @@ export function takeChanges({ state, ring }: Shared, most: number, apply: ApplyC
   Atomics.store(state, STATE.tail, tail);
 }
 
-/** Data side: says what it makes use of. */
+/** Data side: publishes what it uses. */
 export function setAbility(shared: Shared, name: AbilityName, value: number): void {
   Atomics.store(shared.abilities, ABILITY[name], value);
 }
 
-/** Data side: makes the counters of a slot those of its new peer. */
+/** Data side: gives a slot with zeroed counters to its new peer. */
 export function claimSlot({ peers, owners }: Shared, peer: number): void {
   const slot = slotOf(peer);
   peers.fill(0, slot * PEER_STRIDE, (slot + 1) * PEER_STRIDE);

@@ -2,7 +2,7 @@ import type { Ip } from '@flannel-ts/inet/ip';
 
 /*
  * A peer's number: its slot in the low 16 bits, and above them a generation, so that a number is never that of another peer that
- * had the slot before. Never 0. The data side knows peers by it, and finds counters by the slot without a look into a table.
+ * had the slot before. Never 0. The data side identifies peers by it, and the slot is the index of a peer's counters.
  */
 const SLOT_BITS = 16;
 const LAST_GENERATION = 2 ** (32 - SLOT_BITS) - 1;
@@ -18,7 +18,7 @@ export class PeerSlots {
   #next = 0;
   #generation = 0;
 
-  /** The number of a peer that has none yet; there may be 65536 of them. */
+  /** Numbers a peer that has no number yet; 65536 peers at most. */
   assign(peer: Ip): number {
     this.#generation = (this.#generation % LAST_GENERATION) + 1;
     const slot = this.#free.pop() ?? this.#next++;

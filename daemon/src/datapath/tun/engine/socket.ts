@@ -15,12 +15,15 @@ import {
 } from '@flannel-ts/linux/socket';
 import { sockaddrOf } from './underlay.ts';
 
-/** Bursts of some thousand packets; as much as wireguard-go asks for. The kernel counts its overhead in, too. */
+/** Room for bursts of some thousand packets, as in wireguard-go. The kernel counts its overhead, too. */
 const SOCKET_BUFFER_BYTES = 7 * 1024 * 1024;
 
 /**
- * The socket of an engine, bound to the address that peers know this node by. The caller closes it. `shared`: others of the
- * same port are there or may come, and the kernel spreads peers over them (socket(7), SO_REUSEPORT).
+ * The socket of an engine, bound to the address by which peers know this node. The caller closes it. With `shared` several sockets
+ * can have the port, and the kernel spreads peers over them (socket(7), SO_REUSEPORT).
+ *
+ * IP_MTU_DISCOVER keeps its default (IP_PMTUDISC_WANT unless net.ipv4.ip_no_pmtu_disc says otherwise), as in flannel: the kernel
+ * learns the MTU of each path and fragments datagrams that are larger.
  */
 export function openEngineSocket(listen: Ip, port: Port, { shared = false } = {}): Fd {
   const fd = socket(isIpv6(listen) ? AF_INET6 : AF_INET, SOCK_DGRAM);

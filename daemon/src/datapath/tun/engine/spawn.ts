@@ -6,15 +6,15 @@ export type WorkerName = 'engine-reference' | 'engine-fast';
 declare const FLANNEL_WORKERS: Readonly<Record<WorkerName, string>>;
 
 /**
- * Code started from text would look for packages (koffi) from the working directory; let it look from the program instead. The
- * program's path is known here only: a worker's own process.argv[1] is "[worker eval]".
+ * Code started from text would resolve packages (koffi) from the working directory: this makes it resolve them from the program,
+ * whose path is known here only: a worker's own process.argv[1] is "[worker eval]".
  */
 function prologue(): string {
   const program = process.argv[1]?.startsWith('/') ? process.argv[1] : `${process.cwd()}/`;
   return `globalThis.require = process.getBuiltinModule('node:module').createRequire(${JSON.stringify(program)});\n`;
 }
 
-/** Starts a worker from its source text: a program in one file (a Node bundle, a binary compiled by Bun) has no other file to load. */
+/** Starts a worker from its source text: a program in one file (a Node bundle, a Bun binary) has no other file to load. */
 export function spawnWorker(name: WorkerName, workerData: unknown): Worker {
   const start = process.versions.bun === undefined ? prologue() : '';
   return new Worker(start + FLANNEL_WORKERS[name], { eval: true, name, workerData });

@@ -1,13 +1,13 @@
 import { PrefixTable } from './prefix-table.ts';
 import {
   type ApplyChange,
+  applyChanges,
   CHANGE,
   claimSlot,
   hasChanges,
   PEER_FIELD,
   PEER_STRIDE,
   type Shared,
-  takeChanges,
 } from './shared.ts';
 import { slotOf } from './slots.ts';
 import type { Underlay } from './underlay.ts';
@@ -15,7 +15,7 @@ import type { Underlay } from './underlay.ts';
 /** Changes applied before packets are moved again: some tens of microseconds. */
 const MOST_CHANGES = 256;
 
-/** The data side's tables: routes of both families, peers, and what is known of the path to each of them. */
+/** The data side's tables: routes of both families, peers, and the limits of their paths. */
 export class Tables {
   readonly routes = new PrefixTable();
   readonly #apply: ApplyChange;
@@ -30,7 +30,7 @@ export class Tables {
   /** Applies what the control side has announced, or a part of it; false when there was nothing. */
   refresh(): boolean {
     if (!this.pending) return false;
-    takeChanges(this.shared, MOST_CHANGES, this.#apply);
+    applyChanges(this.shared, MOST_CHANGES, this.#apply);
     return true;
   }
 
@@ -39,7 +39,7 @@ export class Tables {
     return hasChanges(this.shared);
   }
 
-  /** The largest packet for a peer as it was set (Engine.setPathLimit), 0 where there is none. */
+  /** The path limit of a peer (Engine.setPathLimit), 0 if none is set. */
   pathLimit(peer: number): number {
     return this.shared.peers[slotOf(peer) * PEER_STRIDE + PEER_FIELD.limit]!;
   }
@@ -55,7 +55,7 @@ export class Tables {
         underlay.remove(peer);
         break;
       case CHANGE.setRoute:
-        // A peer that the socket cannot reach has no subnets: its packets then are told that there is no route.
+        // A peer of the other family cannot be reached by this socket: packets for its subnets get "no route".
         if (underlay.has(peer)) routes.set(a, b, c, d, value, peer);
         else routes.delete(a, b, c, d, value);
         break;

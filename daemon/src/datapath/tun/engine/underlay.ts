@@ -39,8 +39,8 @@ export function addressOfName(name: Uint8Array): Ip {
 }
 
 /**
- * The peers as the socket knows them: by sockaddrs ("names", as in msghdr's msg_name) of its family. All else of an engine
- * knows them by their numbers.
+ * The peers as the socket knows them: by sockaddrs ("names", as in msghdr's msg_name) of its family. The rest of an
+ * engine identifies them by number.
  */
 export class Underlay {
   /** Of a name. */
@@ -58,7 +58,7 @@ export class Underlay {
     this.nameBytes = family === 4 ? SOCKADDR_IN_BYTES : SOCKADDR_IN6_BYTES;
   }
 
-  /** Adds a peer with its address in words. One of the other family is passed over: no datagram can reach it. */
+  /** Adds a peer with its address in words. One of the other family is ignored: no datagram can reach it. */
   add(peer: number, a: number, b: number, c: number, d: number): void {
     if (isMapped(a, b, c) !== (this.family === 4)) return;
     const slot = slotOf(peer);
@@ -80,12 +80,12 @@ export class Underlay {
     return peer !== 0 && this.#numbers[slotOf(peer)] === peer;
   }
 
-  /** The peer with the name in the bytes from `at`, 0 when it is nobody's; the port does not matter. Allocates nothing. */
+  /** The peer with the name in the bytes from `at`, 0 if there is none; the port is ignored. Allocates nothing. */
   peerAt(bytes: Uint8Array, at: number): number {
     return this.peerOfAddress(bytes, at + (this.family === 4 ? SOCKADDR_IN_ADDRESS : SOCKADDR_IN6_ADDRESS));
   }
 
-  /** The peer with the address of the socket's family in the bytes from `at`, 0 when it is nobody's. Allocates nothing. */
+  /** The peer with the address of the socket's family in the bytes from `at`, 0 if there is none. Allocates nothing. */
   peerOfAddress(bytes: Uint8Array, at: number): number {
     return this.family === 4 ? this.#peers.lookup(wordAt(bytes, at)) : this.#peers.lookup6(bytes, at);
   }

@@ -26,7 +26,7 @@ export async function startWorkerEngine(name: WorkerName, config: EngineConfig, 
   signal?.addEventListener('abort', onAbort, { once: true });
   void engine.ended.then(() => signal?.removeEventListener('abort', onAbort));
   await engine.started.catch(async (error: unknown) => {
-    // A thread that hangs may still use the descriptors: that it does not end is the worse news.
+    // A thread that hangs may still use the descriptors: if it does not end, that is the error to report.
     await engine.stop();
     throw signal?.aborted ? aborted(signal) : error;
   });
@@ -88,7 +88,7 @@ class WorkerEngine implements Engine {
         resolve();
       });
     });
-    // A thread blocked in a system call holds the process at its exit: Node joins workers after the exit handlers ran.
+    // A thread blocked in a system call would keep the process from exiting: Node joins workers after the exit handlers.
     process.on('exit', this.#release);
     this.#watch = this.#watchHeartbeat();
   }
@@ -119,7 +119,7 @@ class WorkerEngine implements Engine {
     let timer: NodeJS.Timeout | undefined;
     const late = new Promise<never>((_, reject) => {
       timer = setTimeout(() => {
-        // terminate() too waits for a thread in a system call; it helps if the thread is anywhere else.
+        // terminate() also waits for a thread in a system call, but ends one that is anywhere else.
         void this.#worker.terminate();
         reject(new EngineError('UNSTOPPABLE', `The engine's thread did not end within ${STOP_TIMEOUT_MS} ms`));
       }, STOP_TIMEOUT_MS);
@@ -127,7 +127,7 @@ class WorkerEngine implements Engine {
     await Promise.race([this.ended, late]).finally(() => clearTimeout(timer));
   }
 
-  /** Wakes the thread for what was announced; what the ring had no room for follows as the thread makes room. */
+  /** Wakes the thread to apply changes; those that did not fit into the ring follow as it makes room. */
   #handOver(): void {
     if (this.#gone || this.#stopping) return;
     const complete = this.#control.flush();

@@ -9,7 +9,7 @@ export interface EngineWorkerData {
   readonly config: EngineConfig;
   readonly buffer: SharedArrayBuffer;
   readonly wakeFd: number;
-  /** The longest that the worker may sleep: a backstop for a lost wake-up, and the least rate of its heartbeat. */
+  /** The longest sleep of the worker: bounds the effect of a lost wake-up and the interval of its heartbeat. */
   readonly pollTimeoutMs: number;
 }
 
@@ -26,7 +26,7 @@ export function runEngineWorker(run: (data: EngineWorkerData) => void): void {
   const { state } = sharedOf(data.buffer);
   const post = (message: EngineWorkerMessage): void => parentPort!.postMessage(message);
   try {
-    // Also the first system call: a thread that cannot make any must not say that it runs.
+    // This is also the first system call: a thread that cannot make any must not report that it runs.
     setThreadName('engine');
     Atomics.store(state, STATE.phase, PHASE.running);
     post({ type: 'running' });

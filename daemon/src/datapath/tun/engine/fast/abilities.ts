@@ -9,24 +9,24 @@ const CSUM_TSO = tun.TUN_F_CSUM | tun.TUN_F_TSO4 | tun.TUN_F_TSO6;
 const USO = tun.TUN_F_USO4 | tun.TUN_F_USO6;
 const LADDER = [CSUM_TSO | tun.TUN_F_TSO_ECN | USO, CSUM_TSO | USO, CSUM_TSO | tun.TUN_F_TSO_ECN, CSUM_TSO];
 
-/** Turns on what device, socket and kernel can do. Undone by `release`. */
+/** Turns on the offloads that device, socket and kernel support. Undone by releaseAbilities(). */
 export function acquireAbilities(tunFd: number, socketFd: number, wanted: boolean): Abilities {
   const vnet = hasVnetHeader(tunFd);
   if (!wanted) return { vnet, segment: false, merging: { tcp: false, udp: false } };
   const offloads = vnet ? (LADDER.find((mask) => attempt(() => ioctl(tunFd, tun.TUNSETOFFLOAD, mask))) ?? 0) : 0;
   const gro = attempt(() => setSocketOption(socketFd, SOL_UDP, UDP_GRO, 1));
-  // 0 says nothing about messages to come, but a kernel without UDP_SEGMENT does not know the option.
+  // 0 changes nothing, but a kernel without UDP_SEGMENT rejects the option.
   const segment = !isSegmentationBroken(release()) && attempt(() => setSocketOption(socketFd, SOL_UDP, UDP_SEGMENT, 0));
   return { vnet, segment, gro, merging: { tcp: offloads !== 0, udp: (offloads & USO) !== 0 } };
 }
 
-/** Leaves device and socket as another engine expects them. */
+/** Leaves device and socket in the state that another engine expects. */
 export function releaseAbilities(tunFd: number, socketFd: number): void {
   attempt(() => ioctl(tunFd, tun.TUNSETOFFLOAD, 0));
   attempt(() => setSocketOption(socketFd, SOL_UDP, UDP_GRO, 0));
 }
 
-/** Linux 7.0 to 7.1.4 send wrong headers when all segments have one length (commit b10b446, mended by 78effd8 and 5f17ae0). */
+/** Linux 7.0 to 7.1.4 send wrong headers when all segments have one length (commit b10b446, fixed by 78effd8 and 5f17ae0). */
 export function isSegmentationBroken(kernel: string): boolean {
   const [major = 0, minor = 0, patch = 0] = kernel.split(/[.-]/).map((part) => Number.parseInt(part, 10) || 0);
   return major === 7 && (minor === 0 || (minor === 1 && patch < 5));
@@ -38,7 +38,7 @@ function hasVnetHeader(tunFd: number): boolean {
   return (new DataView(ifreq.buffer).getUint16(16, true) & tun.IFF_VNET_HDR) !== 0;
 }
 
-/** A refusal is an answer; a descriptor that is no good shows at the first read. */
+/** Whether it succeeds. An invalid descriptor is reported by the first read. */
 function attempt(action: () => unknown): boolean {
   try {
     action();

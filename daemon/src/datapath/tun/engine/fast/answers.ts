@@ -7,7 +7,7 @@ import type { Ports } from './ports.ts';
 import type { State } from './state.ts';
 import type { Wasm } from './wasm.ts';
 
-/** The ICMP errors of an engine. What they are about is first copied to a fixed place. */
+/** Sends ICMP errors. The packet that one is about is first copied to a fixed place in the memory. */
 export class Answers {
   /** The offender, as far as an error may quote it. */
   readonly offender: Uint8Array;
@@ -27,7 +27,7 @@ export class Answers {
     this.#writer = new IcmpWriter(own, now, () => state.count('icmpSuppressed', 1));
   }
 
-  /** Notes a packet in the memory as the offender. */
+  /** Makes a packet in the memory the offender. */
   about(packet: number, length: number): void {
     this.wasm.bytes.copyWithin(layout.OFFENDER, packet, packet + Math.min(length, layout.OFFENDER_BYTES));
   }

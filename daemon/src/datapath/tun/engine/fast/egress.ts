@@ -9,9 +9,9 @@ import type { Ports } from './ports.ts';
 import type { ForwarderConfig, State } from './state.ts';
 import type { Wasm } from './wasm.ts';
 
-/** Reads in a row before what they brought is sent: enough to fill a message, too few to keep the first packet waiting. */
+/** Reads before the batch is sent: enough to fill a message, few enough not to delay the first packet. */
 const MAX_READS = 64;
-/** The bytes of such a batch stay in the processor's second-level cache. */
+/** A batch of this size stays in the processor's second-level cache. */
 const BATCH_BYTES = 256 * 1024;
 
 const FACTS = layout.MESSAGE_FACTS >>> 2;
@@ -25,15 +25,15 @@ type Facts = readonly [number, number, number, number];
 
 /** Device -> socket: a batch of reads, one sendmmsg. */
 export class Egress {
-  /** Messages of the plan that are out. */
+  /** Messages of the plan that were sent. */
   #sent = 0;
   /** A packet that found no room in the plan, 0 for none. */
   #held = 0;
   #heldLength = 0;
   #stalled = false;
-  /** The segment from which on a refused message is sent one by one, NONE when there is no such message. */
+  /** The next segment of a refused message that is sent one by one; NONE if there is no such message. */
   #replaying = NONE;
-  /** Why that message was refused, until it is noted. */
+  /** The errno with which that message was refused, until it is recorded; else 0. */
   #refusal = 0;
 
   constructor(
@@ -61,7 +61,7 @@ export class Egress {
     if (this.#held !== 0) {
       const packet = this.#held;
       this.#held = 0;
-      this.#take(packet, this.#heldLength);
+      this.#plan(packet, this.#heldLength);
       cursor = packet + this.#heldLength;
     }
     const more = this.#readBatch(cursor);
@@ -69,7 +69,7 @@ export class Egress {
     return more || this.#held !== 0;
   }
 
-  /** The peers changed: what waits for one that is gone goes nowhere. */
+  /** The peers changed: drops the waiting message if its peer has left. */
   rerouteWaiting(): void {
     if (!this.#stalled) return;
     const { words } = this.wasm;
@@ -94,13 +94,13 @@ export class Egress {
       if (length < 0) throw lost('read from the TUN device', length);
       if (length < header) continue;
       cursor = packet + length - header;
-      if (!this.#take(packet, length - header)) return true;
+      if (!this.#plan(packet, length - header)) return true;
     }
     return true;
   }
 
   /** False when the plan must be sent first. */
-  #take(packet: number, length: number): boolean {
+  #plan(packet: number, length: number): boolean {
     const { wasm, state } = this;
     const verdict = wasm.outgoing(packet, length, this.vnet ? 1 : 0);
     if (verdict === layout.PLAN_FULL) {
@@ -123,7 +123,7 @@ export class Egress {
     answers.about(packet, length);
     if (verdict === NO_ROUTE) answers.answerDevice(NO_ROUTE_ERROR);
     else if (verdict === TTL_EXPIRED) answers.answerDevice(HOPS_EXCEEDED);
-    // The module has just looked at the path to this peer.
+    // The module has just looked up the path to this peer.
     else if (!answers.mayFragment) {
       answers.answerDevice(tooBig(this.wasm.words[layout.TARGET_LIMIT >>> 2]!));
     }
@@ -173,7 +173,7 @@ export class Egress {
     this.state.countPeer(words[facts + 3]!, SENT, packets, bytes);
   }
 
-  /** Passes over a message that was refused, or leaves it to be sent one by one. */
+  /** Drops a refused message, or arranges for its segments to be sent one by one. */
   #failed(message: number, error: number): void {
     if (isLost(error)) throw lost('send on the UDP socket', error);
     const { words } = this.wasm;
@@ -191,7 +191,7 @@ export class Egress {
   }
 
   /**
-   * The kernel or the interface cannot cut this message (EIO without checksum offload before Linux 6.11), or the path's MTU is
+   * The kernel or the interface cannot segment this message (EIO without checksum offload before Linux 6.11), or the path's MTU is
    * too small for its packets, which the kernel then fragments one by one. False when the socket has no room for all of them.
    */
   #replay(message: number): boolean {
@@ -214,7 +214,7 @@ export class Egress {
     this.state.count('sentBytes', length);
     this.state.countPeer(peer, SENT, 1, length);
     if (this.#refusal === 0) return;
-    // One by one it is taken: it is segmentation that was refused.
+    // A single segment was accepted: it was the segmentation that was refused.
     this.state.paths.segmentsRefused(peer, size, this.#refusal);
     this.wasm.forgetRoutes();
     this.#refusal = 0;
@@ -232,7 +232,7 @@ export class Egress {
     if (error !== EMSGSIZE) return;
     this.wasm.copySegment(segment, layout.OFFENDER, layout.OFFENDER_BYTES);
     if (this.answers.mayFragment) return;
-    // The kernel keeps the path's MTU to itself (it would tell a connected socket): guess as RFC 1191 hosts do.
+    // Only a connected socket could ask the kernel for the path's MTU (IP_MTU): guess as hosts do in RFC 1191.
     this.answers.answerDevice(tooBig(Math.min(this.config.mtu, plateauBelow(this.#sizeOf(segment)))));
   }
 }

@@ -10,7 +10,7 @@ import { type Outcome, testWrites } from './selftest.ts';
 import { type ForwarderConfig, State } from './state.ts';
 import { instantiate, type Wasm } from './wasm.ts';
 
-/** What the kernel does for us, or lets us do for it. */
+/** Offloads, in either direction. */
 export interface Abilities {
   /** The device has a virtio header before each packet. */
   readonly vnet: boolean;
@@ -18,13 +18,13 @@ export interface Abilities {
   readonly segment: boolean;
   /** UDP_GRO. */
   readonly gro?: boolean;
-  /** What the device brings as super-packets, it also takes as such. */
+  /** The device accepts the kinds of super-packets that it delivers. */
   readonly merging: Merging;
 }
 
 export const NO_ABILITIES: Abilities = { vnet: false, segment: false, merging: { tcp: false, udp: false } };
 
-/** A source where there is none, RFC 7600. */
+/** A source address for nodes without one, RFC 7600. */
 const IPV4_DUMMY = parseIp('192.0.0.8');
 
 /** Both directions over one memory. */
@@ -75,7 +75,7 @@ export class FastForwarder {
     this.ingress = new Ingress(wasm, ports, state, answers, config, vnet, merging);
   }
 
-  /** Tries what the device takes, and keeps to that. False as long as the device is down. */
+  /** Tests what the device accepts, and uses only that. False while the device is down. */
   testDevice(): boolean {
     const { merging } = this.abilities;
     if (!merging.tcp && !merging.udp) return true;
@@ -87,7 +87,7 @@ export class FastForwarder {
     return true;
   }
 
-  /** The worst of several outcomes stays. */
+  /** The worst of several outcomes is kept. */
   noteTest(outcome: Outcome): void {
     if (outcome === 'failed') this.#state.count('offloadFallbacks', 1);
     this.#state.noteTest(outcome);

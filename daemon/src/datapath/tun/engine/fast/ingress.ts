@@ -51,12 +51,12 @@ export class Ingress {
     if (received < 0) return this.#receiveFailed(received);
     this.#receiveFailures = 0;
     this.wasm.readSlots(received);
-    for (let slot = 0; slot < received; slot++) this.#take(slot);
+    for (let slot = 0; slot < received; slot++) this.#merge(slot);
     this.flush();
     return received === layout.SLOTS;
   }
 
-  #take(slot: number): void {
+  #merge(slot: number): void {
     const { words } = this.wasm;
     const at = (layout.RECEIVED >>> 2) + slot * RECEIVED_WORDS;
     const length = words[at]!;

@@ -5,15 +5,15 @@ import type { Tables } from '../tables.ts';
 import * as layout from './assembly/layout.ts';
 import type { Wasm } from './wasm.ts';
 
-/** A path may have become another: segmentation is tried again after this. The kernel keeps a path's MTU for 10 minutes. */
+/** Segmentation is tried again after this time, in case the path has changed. The kernel keeps a path's MTU for 10 minutes. */
 export const RETRY_MS = 60_000;
 
 const NO_LIMIT = 0xffff_ffff;
 
-/** What is learnt about the path to a peer, and holds for that peer alone. */
+/** What the engine learns about the path to each peer. */
 export class Paths {
   readonly #shared: Shared;
-  /** When segmentation is tried again; of peers that it was refused for only. */
+  /** When segmentation is tried again, for peers to which it was refused. */
   readonly #retries = new Map<number, number>();
   #next = Number.POSITIVE_INFINITY;
 
@@ -25,7 +25,7 @@ export class Paths {
     this.#shared = tables.shared;
   }
 
-  /** Writes a peer's name and what is known of its path to where the module reads them. Allocates nothing. */
+  /** Writes a peer's name and the limits of its path to where the module reads them. Allocates nothing. */
   describe(wasm: Wasm, peer: number): void {
     this.tables.underlay.writeName(wasm.bytes, layout.LAST_TARGET, peer);
     const limit = this.tables.pathLimit(peer);
@@ -33,10 +33,10 @@ export class Paths {
     wasm.words[layout.TARGET_UNSEGMENTED >>> 2] = this.#field(peer, 'unsegmentedFrom') || NO_LIMIT;
   }
 
-  /** The kernel refused a message of segments of `size` bytes that it takes one by one. */
+  /** The kernel refused a message of segments of `size` bytes, and accepted them one by one. */
   segmentsRefused(peer: number, size: number, error: number): void {
     if (this.#shared.owners[slotOf(peer)] !== peer) return;
-    // EIO: no checksum offload on this path (before Linux 6.11), or IPsec: no size is taken. Else its MTU is smaller.
+    // EIO: no checksum offload on this path (before Linux 6.11), or IPsec: no size is accepted. Else the path's MTU is smaller.
     this.#put(peer, 'unsegmentedFrom', error === EIO ? 1 : size);
     this.#put(peer, 'fallbacks', this.#field(peer, 'fallbacks') + 1);
     this.#put(peer, 'lastErrno', -error);
@@ -48,7 +48,7 @@ export class Paths {
     if (this.#shared.owners[slotOf(peer)] === peer) this.#put(peer, 'lastErrno', -error);
   }
 
-  /** Forgets what was refused long enough ago; false when there is nothing to forget. */
+  /** Forgets refusals that are old enough; false if there are none. */
   retry(): boolean {
     if (this.#next === Number.POSITIVE_INFINITY || this.now() < this.#next) return false;
     for (const [peer, at] of this.#retries) {

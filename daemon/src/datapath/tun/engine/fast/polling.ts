@@ -1,19 +1,19 @@
-/** What a gap within the window gains, and what a window without packets loses: requests and their answers make every second gap short. */
+/** Credit for a gap within the window, and loss for a window without packets: with requests and answers every second gap is short. */
 const GAIN = 2;
 const LOSS = 1;
-/** Windows in vain at most before the thread sleeps at once again. */
+/** Windows without packets after which the thread sleeps at once again. */
 const MOST_CREDIT = 8;
 /**
- * Milliseconds between two looks. Threads that answer each other give the processor back sooner; one that computes keeps it for a
- * slice of the scheduler's (2.8 ms), and gives it sooner to a thread that a packet wakes than to one that looks for packets.
+ * Milliseconds between two polls. Threads that answer each other yield the processor sooner; one that computes keeps it for a time
+ * slice (2.8 ms), but is preempted for a thread that a packet wakes.
  */
 const MOST_PAUSE = 1;
-/** How many times as long as such a pause the thread then does not look: a tenth of its time at most is lost so. */
+/** After a longer pause the thread does not poll for this many times its length: at most a tenth of its time is lost that way. */
 const REST = 10;
 
 /**
- * How long a thread that found no packets goes on looking before it sleeps, which costs a wake-up: on an idle processor more than
- * the packet itself. It looks only as long as that pays, judged by the gaps between packets so far, as KVM's halt polling does
+ * How long a thread without packets polls before it sleeps. Waking it costs more than the packet itself on an idle processor. It
+ * polls only while that pays, judged by the gaps between packets so far, as KVM's halt polling does
  * (Documentation/virt/guest-halt-polling.rst). All times in milliseconds.
  */
 export class Polling {
@@ -34,7 +34,7 @@ export class Polling {
     this.#until = this.#credit > 0 && now >= this.#restUntil ? now + this.windowMs : 0;
   }
 
-  /** Whether to look again rather than sleep. */
+  /** Whether to poll again rather than sleep. */
   goesOn(now: () => number): boolean {
     if (this.#until === 0) return false;
     const time = now();

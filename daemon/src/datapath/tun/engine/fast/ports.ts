@@ -3,7 +3,7 @@ import { MSG_DONTWAIT, tryRecvmmsg, trySendmmsg, trySendmsg, trySendToAt } from 
 import * as layout from './assembly/layout.ts';
 import type { Wasm } from './wasm.ts';
 
-/** Where packets come from and go to, by offsets in the memory. Each returns a length or count, or a negative errno; none blocks. */
+/** Device and socket, by offsets in the memory. Each call returns a length or count, or a negative errno; none blocks. */
 export interface Ports {
   readTun(at: number, length: number): number;
   writeTun(at: number, length: number): number;
@@ -12,7 +12,7 @@ export interface Ports {
   send(first: number, count: number): number;
   /** One message of the plan, or the spare one. */
   sendOne(message: number): number;
-  /** Where `name`, a sockaddr in the memory, says. */
+  /** To `name`, the offset of a sockaddr. */
   sendTo(at: number, length: number, name: number): number;
   /** Into the first `count` slots. */
   receive(count: number): number;

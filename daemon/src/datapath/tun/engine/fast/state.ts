@@ -20,7 +20,7 @@ export type ForwarderConfig = Pick<
   'tunAddress' | 'tunAddress6' | 'mtu' | 'port' | 'filterPeers' | 'verifyChecksums' | 'busyPollUs'
 >;
 
-/** What both directions have in common: the tables in force, and the counters, of which this thread is the only writer. */
+/** What both directions share: tables, and counters of which this thread is the only writer. */
 export class State {
   readonly shared: Shared;
   readonly paths: Paths;
@@ -56,7 +56,7 @@ export class State {
     setAbility(this.shared, name, value);
   }
 
-  /** A failure stays one, whatever else passes. */
+  /** A failure is kept, whatever passes later. */
   noteTest(outcome: keyof typeof SELF_TEST | 'unknown'): void {
     if (outcome === 'unknown') return;
     const worst = Math.max(SELF_TEST[outcome], this.shared.abilities[ABILITY.selfTest]!);
@@ -67,7 +67,7 @@ export class State {
     this.shared.totals[TOTAL.lastErrno] = -error;
   }
 
-  /** `field` is SENT or RECEIVED. A stranger, or a peer that went meanwhile, has no counters. */
+  /** `field` is SENT or RECEIVED. A stranger, or a peer that has left, has no counters. */
   countPeer(peer: number, field: number, packets: number, bytes: number): void {
     const slot = slotOf(peer);
     if (this.shared.owners[slot] !== peer) return;

@@ -17,10 +17,10 @@ const WAKE = 2;
 
 const now = (): number => performance.now();
 
-/** Wake-ups in a row for a descriptor that then has nothing: a readiness that never clears would keep a processor busy. */
+/** Wake-ups in a row without a packet: a descriptor that is always ready would keep a processor busy. */
 const MAX_IDLE_WAKEUPS = 10_000;
 
-/** A batch each way per turn, of descriptors that are ready; a look at the stop word and the routes before every turn. */
+/** Each turn moves a batch in each direction that is ready; before it the stop word and announced changes are read. */
 function run(data: EngineWorkerData): void {
   const { tunFd, socketFd, offload } = data.config;
   const offered = acquireAbilities(tunFd, socketFd, offload ?? true);
@@ -62,11 +62,11 @@ function loop({ config, buffer, wakeFd, pollTimeoutMs }: EngineWorkerData, forwa
     const more = (moreOut && !egress.stalled) || moreIn || forwarder.hasChanges;
     const looking = !more && polling.goesOn(now);
     const ready = set.wait(more || looking ? 0 : pollTimeoutMs);
-    // Whoever has something to do goes first.
+    // Other threads go first.
     if (looking && ready === 0) yieldProcessor();
     if (set.ready(WAKE) !== 0) wake.drain();
     forwarder.refreshRoutes();
-    // The device is brought up some time after the start.
+    // The device comes up some time after the start.
     if (!tested) tested = forwarder.testDevice();
     const socketEvents = set.ready(SOCKET);
     const tunEvents = set.ready(TUN);

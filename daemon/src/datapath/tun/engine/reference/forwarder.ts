@@ -22,7 +22,7 @@ import { slotOf } from '../slots.ts';
 import { Tables } from '../tables.ts';
 import type { Underlay } from '../underlay.ts';
 
-/** Where packets come from and go to; buffers of the device are of packetBuffer(). Each returns a length, or a negative errno; none blocks. */
+/** Device and socket; buffers for the device come from packetBuffer(). Each call returns a length or a negative errno; none blocks. */
 export interface Ports {
   readTun(buffer: Uint8Array): number;
   writeTun(buffer: Uint8Array, length: number): number;
@@ -75,7 +75,7 @@ export class Forwarder {
     return this.#waiting !== 0;
   }
 
-  /** Applies what was announced of routes and peers, or a part of it. */
+  /** Applies announced changes of routes and peers, or some of them. */
   refreshRoutes(): void {
     if (this.#tables.refresh() && this.stalled) this.#rerouteWaiting();
   }
@@ -190,7 +190,7 @@ export class Forwarder {
     this.#failure(error);
     this.shared.peers[slotOf(peer) * PEER_STRIDE + PEER_FIELD.lastErrno] = -error;
     this.#drop(error === EMSGSIZE ? TOO_BIG : SEND_FAILED);
-    // The kernel keeps the path's MTU to itself (it would tell a connected socket): guess as RFC 1191 hosts do.
+    // Only a connected socket could ask the kernel for the path's MTU (IP_MTU): guess as hosts do in RFC 1191.
     if (error === EMSGSIZE) this.#answerTooBig(Math.min(this.config.mtu, plateauBelow(length)));
   }
 
@@ -235,7 +235,7 @@ export class Forwarder {
     return true;
   }
 
-  /** The peer that a packet waited for may be gone. */
+  /** The peer of the waiting packet may have left. */
   #rerouteWaiting(): void {
     const packet = this.#outgoing;
     this.#waiting = this.#checkedHeader(packet).destinationPeer(packet, this.#tables.routes);

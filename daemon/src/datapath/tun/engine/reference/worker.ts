@@ -10,10 +10,10 @@ const TUN = 0;
 const SOCKET = 1;
 const WAKE = 2;
 
-/** Wake-ups in a row for a descriptor that then has nothing: a readiness that never clears would keep a processor busy. */
+/** Wake-ups in a row without a packet: a descriptor that is always ready would keep a processor busy. */
 const MAX_IDLE_WAKEUPS = 10_000;
 
-/** Looks at the stop word before every turn, and sleeps only after one in which nothing moved. */
+/** Reads the stop word before every turn, and sleeps only after a turn in which nothing moved. */
 function run({ config, buffer, wakeFd, pollTimeoutMs }: EngineWorkerData): void {
   const shared = sharedOf(buffer);
   const { state } = shared;

@@ -1,6 +1,6 @@
 /*
- * A super-packet (GSO) becomes segments: each has headers of its own, its payload stays where it lies. What is the same in all
- * segments is summed once; per segment come the fields that change and the payload.
+ * A super-packet (GSO) becomes segments: each has headers of its own, its payload is not moved. What all segments
+ * have in common is summed once; each segment adds the fields that change and its payload.
  */
 import { fold, sum, swap } from './checksum';
 import { pseudoHeader } from './ipv4';

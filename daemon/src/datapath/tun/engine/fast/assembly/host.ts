@@ -1,10 +1,10 @@
-/* What the host lends: the start of the memory, settings, and questions that need its tables. */
+/* What the host provides: the start of the memory, settings, and lookups in its tables. */
 import { LAST_SENDER, LAST_TARGET, NAME_STRIDE, TARGET_LIMIT, TARGET_UNSEGMENTED } from './layout';
 
 /** The address of the memory's first byte, for iovecs and message headers. */
 export let base: u64 = 0;
 export let mtu: u32 = 0;
-/** 0 where IPv4 is off inside. */
+/** 0 where IPv4 is disabled inside the overlay. */
 export let tunAddress: u32 = 0;
 /** Of the sockaddrs of the socket's family. */
 export let nameBytes: u32 = 0;
@@ -52,7 +52,7 @@ export declare function ownerOf(address: u32): u32;
 export declare function ownerOf6(address: usize): u32;
 /** The peer with the name (sockaddr) at `name`, 0 for a stranger. */
 declare function peerAt(name: usize): u32;
-/** Writes a peer's name to LAST_TARGET, and what is known of the path to it behind that. */
+/** Writes a peer's name to LAST_TARGET, TARGET_LIMIT and TARGET_UNSEGMENTED. */
 declare function describeTarget(peer: u32): void;
 /** Whether a peer has the address, of the socket's family, at `address`. */
 export declare function isPeerAddress(address: usize): bool;
@@ -69,7 +69,7 @@ let lastSourcePeer: u32 = 0;
 let lastTarget: u32 = 0;
 let lastSender: u32 = 0;
 
-/** The host has other tables from now on, or knows something else of a path. */
+/** The host's tables, or the limits of a path, have changed. */
 export function forgetRoutes(): void {
   lastDestination = 0;
   lastDestinationPeer = 0;
@@ -79,7 +79,7 @@ export function forgetRoutes(): void {
   memory.fill(LAST_SENDER, 0, NAME_STRIDE);
 }
 
-/** Where a peer's name is, until the next question. */
+/** Where a peer's name is, until the next call. */
 export function nameOf(peer: u32): usize {
   if (peer !== lastTarget) {
     describeTarget(peer);

@@ -1,5 +1,5 @@
 /*
- * The one WebAssembly memory of a fast engine's worker: where what lies. Read by both sides, AssemblyScript and TypeScript, so
+ * The one WebAssembly memory of a fast engine's worker, and its layout. Read by both sides, AssemblyScript and TypeScript, so
  * it holds nothing but constants both understand. Offsets are from the start of the memory; the system calls get the address of
  * the start plus the offset. Nothing moves or grows: an address stays right for the life of the worker.
  *
@@ -91,7 +91,7 @@ export const LAST_TARGET = ANSWER_NAME + NAME_STRIDE;
 export const LAST_SENDER = LAST_TARGET + NAME_STRIDE;
 /** The device's own IPv6 address. */
 export const OWN_ADDRESS6 = LAST_SENDER + NAME_STRIDE;
-/** Of the path to the peer whose name is at LAST_TARGET: the largest packet, and from what length on none are sent together. */
+/** The path to the peer whose name is at LAST_TARGET: the largest packet, and the length from which packets are sent one by one. */
 export const TARGET_LIMIT = OWN_ADDRESS6 + 16;
 export const TARGET_UNSEGMENTED = TARGET_LIMIT + 4;
 export const MEMORY_PAGES = 112;
@@ -122,5 +122,5 @@ export const TRUNCATED = -8;
 export const UNKNOWN_PEER = -9;
 export const SPOOFED_SOURCE = -10;
 export const ENCAPSULATION_LOOP = -13;
-/** Not a verdict: the plan has no room, send it and come again. */
+/** Not a verdict: the plan is full; send it, then try again. */
 export const PLAN_FULL = -1000;

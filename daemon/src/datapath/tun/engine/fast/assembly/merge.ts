@@ -1,8 +1,8 @@
 /*
  * Socket -> device: packets of one flow that follow each other become one super-packet, so that the kernel handles them at once.
- * The kernel can cut it into the same packets again; where it could not (other TTL, ECN mark, acknowledgement, options, a gap, a
+ * The kernel can segment it into the same packets again; where it could not (other TTL, ECN mark, acknowledgement, options, a gap, a
  * wrong checksum, ...) the packet opens an entry of its own. Entries are written in the order in which they were opened and only
- * the newest of a flow grows: the order inside a flow stays.
+ * the newest of a flow grows: order within a flow is kept.
  */
 import { fold, sum, swap } from './checksum';
 import {
@@ -80,7 +80,7 @@ function entryAt(index: u32): usize {
   return ENTRIES + index * ENTRY_BYTES;
 }
 
-/** Takes a datagram, or as many of `size` bytes as the kernel put together (UDP_GRO). */
+/** Judges and merges a datagram, or several of `size` bytes that the kernel put together (UDP_GRO). */
 export function incoming(data: usize, length: u32, size: u32, sender: u32): void {
   const step = size === 0 ? length : size;
   const known = !filterPeers || sender !== 0;
@@ -95,7 +95,7 @@ export function incoming(data: usize, length: u32, size: u32, sender: u32): void
     } else {
       if (six) decrementHopLimit(packet);
       else decrementTimeToLive(packet);
-      take(packet, sender, six ? totalLength6(packet) : totalLength(packet));
+      merge(packet, sender, six ? totalLength6(packet) : totalLength(packet));
     }
     at += step;
   } while (at < length);
@@ -112,7 +112,7 @@ function judge(packet: usize, length: u32, sender: u32): i32 {
   return load<u8>(packet, 8) <= 1 ? TTL_EXPIRED : 0;
 }
 
-/** judgeIncoming6 of forward.ts, behind the check of the sender. */
+/** The same for IPv6. */
 function judge6(packet: usize, length: u32, sender: u32): i32 {
   const verdict = checkHeader6(packet, length);
   if (verdict < 0) return verdict;
@@ -132,7 +132,7 @@ function protocolOf(packet: usize, ip: u32): u32 {
   return load<u8>(packet + (ip === 40 ? 6 : 9)) as u32;
 }
 
-function take(packet: usize, sender: u32, total: u32): void {
+function merge(packet: usize, sender: u32, total: u32): void {
   const header = mergeableHeader(packet, total);
   if (header === 0) {
     openVerbatim(packet, total, sender);
@@ -184,7 +184,7 @@ function mergeableHeader(packet: usize, total: u32): u32 {
   }
   if (protocol === UDP && mergeUdp) {
     if (total <= ip + 8 || swap(load<u16>(packet + ip, 4)) !== total - ip) return 0;
-    // A checksum of 0 says that there is none; cutting would make one.
+    // A checksum of 0 means that there is none; segmentation would make one.
     return load<u16>(packet + ip, 6) !== 0 ? ip + 8 : 0;
   }
   return 0;

@@ -1,6 +1,6 @@
 /*
  * Which segments go out in which message. Segments of one length in a row for one peer, the last of which may be shorter, are
- * one message with UDP_SEGMENT: the kernel cuts it again (man 7 udp). Nothing is reordered.
+ * one message with UDP_SEGMENT, which the kernel segments again (udp(7)). Nothing is reordered.
  */
 import { base, maxSegments, mtu, nameBytes, nameOf, unsegmentedFrom } from './host';
 import {
@@ -90,7 +90,7 @@ function openMessage(peer: u32, length: u32, count: u32): void {
   store<u32>(facts, length, 8);
   store<u32>(facts, peer, 12);
   messages++;
-  // What is above the MTU is fragmented by the kernel, one by one; so is what a path does not take.
+  // The kernel fragments what is larger than the MTU or the path's MTU, but only datagrams sent one by one.
   open = length <= mtu && length < unsegmentedFrom(peer);
   openSize = length;
   openPeer = peer;

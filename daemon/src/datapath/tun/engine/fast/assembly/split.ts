@@ -1,4 +1,4 @@
-/* Device -> socket: what a read of the device brought becomes packets for the wire. A super-packet is cut. */
+/* Device -> socket: what a read of the device brought becomes packets for the wire. Super-packets are segmented. */
 import { fold, sum, swap } from './checksum';
 import { cutTcp, cutUdp, notZero, TCP, UDP } from './cut';
 import { ipv6, isPeerAddress, limitOf, mtu, nameBytes, ownerOf6, peerOfDestination, port } from './host';
@@ -52,8 +52,8 @@ export function outgoingBytes(): u32 {
 }
 
 /**
- * Takes a packet that was read at `packet`, behind a virtio header if `vnet`. 0 when it is in the plan, its TTL decremented;
- * else why not, and the packet is as it came.
+ * Plans a packet that was read at `packet`, behind a virtio header if `vnet`. 0 if it is in the plan, its TTL decremented; else the
+ * reason why not, and the packet is unchanged.
  */
 export function outgoing(packet: usize, length: u32, vnet: bool): i32 {
   wirePackets = 1;
@@ -97,7 +97,7 @@ function limitFor(six: bool): u32 {
   return six ? max(limit, min(mtu, MIN_IPV6_MTU)) : limit;
 }
 
-/** The same of forward.ts. */
+/** isOwnDatagram of forward.ts. */
 function isOwnDatagram(packet: usize, six: bool, total: u32): bool {
   if (six) return isOwnDatagram6(packet, total);
   if (load<u8>(packet, 9) !== (UDP as u8) || nameBytes === SOCKADDR_IN6_BYTES) return false;
