@@ -1,11 +1,13 @@
 /** docs/performance.md. A function of the report alone, so that the same figures give the same page. */
+import { controlPage, isOfControl } from './control/page.ts';
 import { dataPlanePage, isOfDataPlane } from './dataplane/page.ts';
 import { markdownTable, round } from './markdown.ts';
 import type { Report, Result } from './result.ts';
 
 export function formatMarkdown({ machine, kernel, flannel, date, results }: Report): string {
   const dataPlane = results.filter(isOfDataPlane);
-  const others = results.filter((result) => !isOfDataPlane(result));
+  const control = results.filter(isOfControl);
+  const others = results.filter((result) => !isOfDataPlane(result) && !isOfControl(result));
   const parts = [
     `# Performance
 
@@ -17,6 +19,7 @@ Again, on a quiet machine: \`npm run bench -- --only dataplane --json docs/perfo
 With FLANNEL_UPSTREAM naming a build of [flannel](https://github.com/flannel-io/flannel), its own udp backend takes part.`,
   ];
   if (dataPlane.length > 0) parts.push('## Data plane', dataPlanePage(dataPlane));
+  if (control.length > 0) parts.push('## Control plane', controlPage(control));
   if (others.length > 0) parts.push('## Everything else', runsTable(others));
   if (dataPlane.length > 0)
     parts.push('## Single measurements of the data plane', runsTable(dataPlane.filter(isFirst)));
