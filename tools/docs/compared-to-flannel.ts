@@ -18,7 +18,10 @@ const lease = inFile('packages/flannel/src/lease.test.ts');
 const subnetEnv = inFile('packages/flannel/src/subnet-env.test.ts');
 const reference = inFile('daemon/src/datapath/tun/engine/reference/forwarder.test.ts');
 const forward = inFile('daemon/src/datapath/tun/engine/forward.test.ts');
-const packet = inFile('daemon/src/datapath/tun/engine/packet.test.ts');
+const packet = inFile('daemon/src/datapath/tun/engine/ipv4-header.test.ts');
+const engineControl = inFile('daemon/src/datapath/tun/engine/control.test.ts');
+const traffic = inFile('daemon/testing/engine/compliance/traffic.ts');
+const tunTap = inFile('tests/integration/tun-tap.test.ts');
 const wire = inFile('daemon/testing/engine/compliance/wire.ts');
 const paths = inFile('daemon/testing/engine/compliance/paths.ts');
 const firewall = inFile('tests/integration/flanneld-firewall.test.ts');
@@ -241,6 +244,23 @@ export const SECTIONS: readonly Section[] = [
         source: 'a comment in proxy_amd64.c says so',
         ours: 'is taken over between two packets',
         tests: [reference('takes new routes over between two packets of a full queue')],
+      },
+      {
+        situation: 'One of thousands of peers changes',
+        flannel: 'each packet searches a list of all peers, each change the whole list',
+        source: 'proxy_amd64.c by its source',
+        ours: 'the packet thread gets the change alone; looking up costs the same for one peer and for thousands',
+        tests: [engineControl('announces the change and nothing else')],
+      },
+      {
+        situation: "The buffer of the socket or the device's queue has no room for more packets",
+        flannel: 'is not looked at',
+        source: 'pkg/backend/udp by its source',
+        ours: 'each has a metric',
+        tests: [
+          traffic('what its socket has no room for is counted'),
+          tunTap('transmitDrops() counts what the queue of a device had no room for'),
+        ],
       },
       {
         situation: 'The thread that moves packets dies or hangs',
