@@ -13,6 +13,8 @@ export interface AllocationInput<T extends Occupied> {
   readonly occupied: readonly T[];
   readonly node: NodeAddresses;
   readonly previous?: Partial<LeaseSubnets>;
+  /** The one of `occupied` that is known to be this node's, whatever address it had. */
+  readonly proven?: T;
   /** From 0 to below 1, like Math.random. */
   readonly random: number;
 }
@@ -33,14 +35,17 @@ const CANDIDATES = 100;
 
 export function allocateSubnet<T extends Occupied>(input: AllocationInput<T>): Allocation<T> {
   const { config, occupied } = input;
-  const own = occupied.filter((lease) => isSameNode(lease.node, input.node));
+  const own = occupied.filter((lease) => lease === input.proven || isSameNode(lease.node, input.node));
   const stale = own.filter((lease) => !fitsConfig(config, lease));
+  // Of a proven lease and one of our address, the address alone may have been another node's when it was leased.
+  if (input.proven && fitsConfig(config, input.proven)) return { stale, kind: 'reuse', existing: input.proven };
   const fitting = own.filter((lease) => fitsConfig(config, lease));
   // Two leases of one node: the one it used last, so that its pods keep their addresses.
   const existing = fitting.find((lease) => isLast(lease, input.previous)) ?? fitting[0];
   if (existing !== undefined) return { stale, kind: 'reuse', existing };
 
-  const taken = occupied.filter((lease) => !stale.includes(lease));
+  const gone = new Set(stale);
+  const taken = occupied.filter((lease) => !gone.has(lease));
   // Where only IPv6 was added or removed, a lease that no longer fits has the subnet that the pods are in.
   const previous = { ...stale[0], ...input.previous };
   const { 4: ipv4, 6: ipv6 } = config.pools;

@@ -41,6 +41,22 @@ export interface Membership {
   release?(signal: AbortSignal): Promise<void>;
 }
 
+/** How the source of config and leases is doing, for readiness and metrics. */
+export interface SourceStatistics {
+  /** "etcd". */
+  readonly name: string;
+  /** Milliseconds since the leases were last known to be up to date; since the start if they never were. */
+  readonly silentMs: number;
+  /** The member in use. */
+  readonly member?: string;
+  /** How often another member was chosen. */
+  readonly failovers: number;
+  /** Complete lists of the leases after the first one. */
+  readonly resyncs: number;
+  /** Whether what is in force was read from disk, since the source has not answered since the start. */
+  readonly servesKept: boolean;
+}
+
 export interface SubnetManager {
   /** The present config, and each later one that is valid; goes on through outages, ends only with the signal. */
   config(signal: AbortSignal): AsyncIterable<NetworkConfig>;
@@ -50,6 +66,7 @@ export interface SubnetManager {
   join(request: JoinRequest, signal: AbortSignal): Promise<Membership>;
   /** Gives back what is leased to this address; resolves with it. A reservation (a lease without an end) stays. */
   releaseLeases(address: Ip, signal: AbortSignal): Promise<readonly LeaseSubnets[]>;
+  statistics?(): SourceStatistics;
   close(): void;
 }
 

@@ -103,6 +103,23 @@ export class EtcdServer {
     this.etcdctl('put', key, value);
   }
 
+  /** As flannel writes its leases: with an etcd lease of its own. */
+  putLeased(key: string, value: string, ttlSeconds = 86_400): void {
+    this.etcdctl('put', key, value, `--lease=${this.grant(ttlSeconds)}`);
+  }
+
+  /** The id of a new etcd lease, in hexadecimal. */
+  grant(ttlSeconds: number): string {
+    return /lease ([0-9a-f]+) granted/.exec(this.etcdctl('lease', 'grant', String(ttlSeconds)))![1]!;
+  }
+
+  /** How many etcd leases there are, with keys or without. */
+  leaseCount(): number {
+    return this.etcdctl('lease', 'list')
+      .split('\n')
+      .filter((line) => /^[0-9a-f]{8,}$/.test(line)).length;
+  }
+
   get(key: string): string | undefined {
     const text = this.etcdctl('get', key, '--print-value-only');
     return text === '' ? undefined : text.replace(/\n$/, '');

@@ -1,83 +1,40 @@
 /**
- * Taking a subnet by compare-and-swap. Who loses a race lists again and tries again: flannel means to do that, but looks for
+ * Leasing a subnet by compare-and-swap. Who loses a race lists again and tries again: flannel means to do that, but looks for
  * an error that never comes, so of 31 daemons started at once 10 exited (reference: local_manager.go, ErrDuplicateKey).
  */
 import { formatLeaseSubnets, formatLeaseValue, type Lease, type LeaseAttributes } from '@flannel-ts/flannel/lease';
 import { FAMILIES } from '@flannel-ts/inet/family';
 import { formatPrefix } from '@flannel-ts/inet/prefix';
-import type { Logger } from 'pino';
 import { Backoff, sleep } from '../../abort.ts';
 import { DaemonError, messageOf } from '../../errors.ts';
-import { type Allocation, allocateSubnet } from '../allocate.ts';
+import { allocateSubnet } from '../allocate.ts';
 import type { JoinRequest } from '../manager.ts';
-import type { EtcdClient, Expectation } from './client.ts';
-import { type Layout, type LeaseRecord, occupiedBy, type RecordReader } from './records.ts';
+import { isLeaseNotFound, isOutOfSpace } from './client.ts';
+import type { EtcdContext, Held } from './context.ts';
+import { Grant, put, renewTerm } from './grant.ts';
+import { type LeaseRecord, occupiedBy } from './records.ts';
 
-/** A lease of ours in etcd. */
-export interface Held {
-  readonly lease: Lease;
-  readonly key: string;
-  readonly modRevision: string;
-  /** '0' for a reservation: a key that an administrator put there without an end, and which keeps none. */
-  readonly leaseId: string;
-  /** Date.now() of the end; undefined for a reservation. */
-  readonly expiresAt: number | undefined;
+export interface Acquired {
+  readonly held: Held;
+  /** The key existed before: another node with our address may be using it. */
+  readonly tookOver: boolean;
 }
 
-export interface EtcdContext {
-  readonly client: EtcdClient;
-  readonly layout: Layout;
-  readonly reader: RecordReader;
-  readonly log: Logger;
-  readonly ttlSeconds: number;
-  readonly random: () => number;
-}
-
-/** The etcd lease for one acquisition: granted at first need, used for every try, revoked when no key got it. */
-class Grant {
-  private granted: { readonly id: string; readonly expiresAt: number } | undefined;
-  private kept = false;
-
-  constructor(private readonly context: EtcdContext) {}
-
-  async take(): Promise<{ readonly id: string; readonly expiresAt: number }> {
-    if (this.granted === undefined) {
-      const start = Date.now();
-      const { id, ttlSeconds } = await this.context.client.grantLease(this.context.ttlSeconds);
-      this.granted = { id, expiresAt: start + ttlSeconds * 1000 };
-    }
-    return this.granted;
-  }
-
-  /** A key has it, or may have it. */
-  keep(): void {
-    this.kept = true;
-  }
-
-  async revokeUnlessKept(): Promise<void> {
-    if (this.granted === undefined || this.kept) return;
-    // It ends by itself, too: a failure here is none.
-    await this.context.client.revokeLease(this.granted.id).catch(() => undefined);
-  }
-}
-
-export async function acquire(context: EtcdContext, request: JoinRequest, signal: AbortSignal): Promise<Held> {
+export async function acquire(context: EtcdContext, request: JoinRequest, signal: AbortSignal): Promise<Acquired> {
   const backoff = new Backoff(20, 1000, context.random);
   const outage = new Backoff(1000, 5000, context.random);
-  let grant = new Grant(context);
+  const grant = new Grant(context);
   try {
     for (;;) {
       signal.throwIfAborted();
       try {
-        const held = await tryAcquire(context, grant, request);
-        if (held !== undefined) return held;
+        const acquired = await tryAcquire(context, grant, request);
+        if (acquired !== undefined) return acquired;
         context.log.debug('Another node was faster: trying for another subnet');
         await sleep(backoff.take(), signal);
       } catch (error) {
         if (!(error instanceof DaemonError) || error.code !== 'ETCD') throw error;
         context.log.warn(`Cannot acquire a lease yet, trying again: ${messageOf(error)}`);
-        context.client.rotate();
-        grant = new Grant(context); // the old one may have ended, or be of another cluster
         await sleep(outage.take(), signal);
       }
     }
@@ -87,22 +44,24 @@ export async function acquire(context: EtcdContext, request: JoinRequest, signal
 }
 
 /** Undefined when somebody else was faster. */
-async function tryAcquire(context: EtcdContext, grant: Grant, request: JoinRequest): Promise<Held | undefined> {
+async function tryAcquire(context: EtcdContext, grant: Grant, request: JoinRequest): Promise<Acquired | undefined> {
   const { client, layout } = context;
   const { key, rangeEnd } = layout.subnets;
   const listed = await client.range(key, rangeEnd);
   const occupied = listed.keyValues
     .map((keyValue) => occupiedBy(layout, context.reader, keyValue))
     .filter((record) => record !== undefined);
-  const { config, previous } = request;
+  const { config, previous, attributes } = request;
+  const proven = occupied.find((record) => isProvenOurs(context, record));
   const allocation = allocateSubnet({
     config,
     occupied,
-    node: request.attributes,
+    node: attributes,
     random: context.random(),
+    ...(proven && { proven }),
     ...(previous && { previous }),
   });
-  await deleteStale(context, allocation);
+  await deleteStale(context, allocation.stale);
   if (allocation.kind === 'none') {
     const network = networksOf(config);
     throw new DaemonError(
@@ -112,71 +71,70 @@ async function tryAcquire(context: EtcdContext, grant: Grant, request: JoinReque
     );
   }
   if (allocation.kind === 'create') {
-    const lease: Lease = { ...allocation.subnets, attributes: request.attributes };
-    return put(context, grant, { lease, key: layout.keyOf(lease), expected: 'absent', reservation: false });
+    const lease: Lease = { ...allocation.subnets, attributes };
+    const held = await put(context, grant, { lease, key: layout.keyOf(lease), expected: 'absent', reservation: false });
+    return held && { held, tookOver: false };
   }
-  return reuse(context, grant, allocation.existing, request.attributes);
+  const held = await reuse(context, allocation.existing, attributes);
+  return held && { held, tookOver: true };
 }
 
-function reuse(
+/**
+ * Whether the key is exactly as this node left it: then nobody else has taken it since, whatever address this node has now.
+ * A node that another one's address was given to must not pass for it.
+ */
+function isProvenOurs({ kept }: EtcdContext, { keyValue }: LeaseRecord): boolean {
+  const { lease } = kept.previous;
+  return (
+    lease !== undefined &&
+    lease.key === keyValue.key &&
+    lease.modRevision === keyValue.modRevision &&
+    lease.leaseId === keyValue.leaseId &&
+    lease.value === keyValue.value
+  );
+}
+
+/**
+ * With the same etcd lease, renewed: a daemon that starts again and again leaves none behind. It is written even when nothing
+ * changes, so that another running node with our address notices.
+ */
+async function reuse(
   context: EtcdContext,
-  grant: Grant,
-  existing: LeaseRecord,
+  { keyValue, lease }: LeaseRecord,
   attributes: LeaseAttributes,
 ): Promise<Held | undefined> {
-  const { keyValue, lease } = existing;
-  return put(context, grant, {
-    lease: { ...lease, attributes },
-    key: keyValue.key,
-    expected: { modRevision: keyValue.modRevision },
-    reservation: keyValue.leaseId === '0',
-  });
-}
-
-export interface PutRequest {
-  readonly lease: Lease;
-  readonly key: string;
-  readonly expected: Expectation;
-  readonly reservation: boolean;
-}
-
-async function put(context: EtcdContext, grant: Grant, request: PutRequest): Promise<Held | undefined> {
-  const { lease, key, expected, reservation } = request;
-  const { id, expiresAt } = reservation ? { id: '0', expiresAt: undefined } : await grant.take();
-  const held = { lease, key, leaseId: id, expiresAt };
+  const { key, modRevision, leaseId } = keyValue;
+  const value = formatLeaseValue(attributes);
+  let written: string | undefined;
   try {
-    const written = await context.client.putIf(key, expected, formatLeaseValue(lease.attributes), id);
-    if (written !== undefined) {
-      grant.keep();
-      return { ...held, modRevision: written };
-    }
-    if (reservation) return undefined;
-    // The answer of a first try may have been lost, and the second have met our own key: the lease id tells.
-    const present = (await context.client.range(key)).keyValues[0];
-    if (present?.leaseId !== id) return undefined;
-    grant.keep();
-    return { ...held, modRevision: present.modRevision };
+    written = await context.client.putIf(key, { modRevision }, value, leaseId);
   } catch (error) {
-    grant.keep();
-    throw error;
+    if (isLeaseNotFound(error)) return undefined; // it ended at this moment, and the key with it
+    if (!isOutOfSpace(error) || value !== keyValue.value) throw error;
+    context.log.warn(`Leasing ${formatLeaseSubnets(lease)} again without writing it: ${messageOf(error)}`);
+    written = modRevision;
   }
+  if (written === undefined) return undefined;
+  const held = { lease: { ...lease, attributes }, key, modRevision: written, leaseId };
+  if (leaseId === '0') return { ...held, term: undefined };
+  const term = await renewTerm(context, leaseId);
+  return term === undefined ? undefined : { ...held, term };
 }
 
-/** One compare-and-swap with an etcd lease of its own; undefined when the key is not as expected. */
-export async function putOnce(context: EtcdContext, request: PutRequest): Promise<Held | undefined> {
-  const grant = new Grant(context);
-  try {
-    return await put(context, grant, request);
-  } finally {
-    await grant.revokeUnlessKept();
-  }
-}
-
-async function deleteStale(context: EtcdContext, { stale }: Allocation<LeaseRecord>): Promise<void> {
+/** A reservation is an administrator's: it stays, of use or not. */
+async function deleteStale(context: EtcdContext, stale: readonly LeaseRecord[]): Promise<void> {
   for (const { keyValue, lease } of stale) {
+    if (keyValue.leaseId === '0') {
+      context.log.warn(
+        `The reservation ${formatLeaseSubnets(lease)} of this node does not fit the network config and is not used: change or delete ${keyValue.key}`,
+      );
+      continue;
+    }
     const deleted = await context.client.deleteIf(keyValue.key, { modRevision: keyValue.modRevision });
     if (deleted === undefined) continue;
     context.log.info(`Deleted the lease ${formatLeaseSubnets(lease)} of this node: it does not fit the network config`);
+    // Its etcd lease has no other key, as far as flannel's layout goes.
+    await context.client.revokeLease(keyValue.leaseId).catch(() => undefined);
   }
 }
 

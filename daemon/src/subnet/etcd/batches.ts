@@ -1,7 +1,7 @@
 /** From events on keys to batches of leases. */
 import type { Lease, LeaseSubnets } from '@flannel-ts/flannel/lease';
 import type { LeaseBatch } from '../manager.ts';
-import type { EtcdContext } from './acquire.ts';
+import type { EtcdContext } from './context.ts';
 import type { RangeEvent } from './watch.ts';
 
 /** Usually one batch; a snapshot within the events begins another. */

@@ -9,12 +9,13 @@ import { isIP } from 'node:net';
 import { checkServerIdentity } from 'node:tls';
 import { type ChannelCredentials, type ChannelOptions, credentials, Metadata } from '@grpc/grpc-js';
 import { Host } from 'etcd3/lib/connection-pool';
-import { castGrpcError } from 'etcd3/lib/errors';
-import type { IAuthenticateResponse, WatchClient } from 'etcd3/lib/rpc';
+import { castGrpcError, GRPCDeadlineExceededError } from 'etcd3/lib/errors';
+import type { IAuthenticateResponse, ILeaseKeepAliveResponse, LeaseClient, WatchClient } from 'etcd3/lib/rpc';
 import type { EtcdOptions } from './settings.ts';
 
 export type ChannelSettings = Omit<EtcdOptions, 'prefix' | 'endpoints'>;
 export type WatchStream = Awaited<ReturnType<WatchClient['watch']>>;
+type KeepAliveStream = Awaited<ReturnType<LeaseClient['leaseKeepAlive']>>;
 type Service = 'KV' | 'Lease' | 'Auth';
 
 const CALL_TIMEOUT_MS = 5000;
@@ -54,6 +55,30 @@ export class Channel {
     metadata.set('hasleader', 'true');
     const client = this.host.getServiceClient('Watch') as unknown as { watch(metadata: Metadata): WatchStream };
     return client.watch(metadata);
+  }
+
+  /** The seconds that the lease has from now on; 0 or less when there is no such lease. */
+  async keepAlive(leaseId: string): Promise<number> {
+    const metadata = await this.authenticated();
+    const client = this.host.getServiceClient('Lease') as unknown as {
+      leaseKeepAlive(metadata: Metadata): KeepAliveStream;
+    };
+    const stream = client.leaseKeepAlive(metadata);
+    let timer: NodeJS.Timeout | undefined;
+    return new Promise<number>((resolve, reject) => {
+      const fail = (error: Error): void => reject(castGrpcError(error));
+      const late = (): void =>
+        fail(new GRPCDeadlineExceededError(`No answer to a keep-alive within ${CALL_TIMEOUT_MS} ms`));
+      timer = setTimeout(late, CALL_TIMEOUT_MS);
+      stream.on('data', (response: ILeaseKeepAliveResponse) => resolve(Number(response.TTL)));
+      // Also after cancel(): an error event without a listener would end the process.
+      stream.on('error', fail);
+      stream.on('end', () => fail(new GRPCDeadlineExceededError('Etcd ended the keep-alive stream without an answer')));
+      stream.write({ ID: leaseId } as Parameters<KeepAliveStream['write']>[0]);
+    }).finally(() => {
+      clearTimeout(timer);
+      stream.cancel();
+    });
   }
 
   close(): void {

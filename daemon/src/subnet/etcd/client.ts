@@ -4,9 +4,15 @@
  *
  * All mutations here compare before they write, so a call whose answer was lost may be repeated on another endpoint.
  */
-import { EtcdInvalidAuthTokenError, EtcdPermissionDeniedError, isRecoverableError } from 'etcd3/lib/errors';
+import {
+  EtcdInvalidAuthTokenError,
+  EtcdLeaseInvalidError,
+  EtcdPermissionDeniedError,
+  isRecoverableError,
+} from 'etcd3/lib/errors';
 import type * as RPC from 'etcd3/lib/rpc';
 import { DaemonError, messageOf } from '../../errors.ts';
+import { monotonicNow } from '../clock.ts';
 import { Channel, type WatchStream } from './channel.ts';
 import type { EtcdOptions } from './settings.ts';
 
@@ -31,15 +37,52 @@ interface Endpoint {
   channel: Channel | undefined;
 }
 
+/** A stream, and the channel to name in rotate() when it fails. */
+export interface OpenStream {
+  readonly stream: WatchStream;
+  readonly channel: Channel;
+}
+
 export class EtcdClient {
   private readonly endpoints: Endpoint[];
   private current: number;
   private closed = false;
+  private rotations = 0;
+  private answeredAt: number | undefined;
+  private readonly startedAt = monotonicNow();
 
-  constructor(private readonly options: Omit<EtcdOptions, 'prefix'>) {
+  /** `first`, from 0 to below 1, chooses the endpoint to begin with: not all nodes begin with the first member. */
+  constructor(
+    private readonly options: Omit<EtcdOptions, 'prefix'>,
+    first: number = Math.random(),
+  ) {
     this.endpoints = options.endpoints.map((address) => ({ address, channel: undefined }));
-    // Not all nodes on the first member.
-    this.current = Math.floor(Math.random() * this.endpoints.length);
+    this.current = Math.floor(first * this.endpoints.length);
+  }
+
+  /** The endpoint in use. */
+  get endpoint(): string {
+    return this.endpoints[this.current]!.address;
+  }
+
+  /** How often another endpoint was chosen. */
+  get failovers(): number {
+    return this.rotations;
+  }
+
+  /** Whether etcd has answered anything at all. */
+  get answered(): boolean {
+    return this.answeredAt !== undefined;
+  }
+
+  /** Milliseconds since etcd last answered anything; since the start if it never did. */
+  get silentMs(): number {
+    return monotonicNow() - (this.answeredAt ?? this.startedAt);
+  }
+
+  /** For streams, which are followed elsewhere. */
+  heard(): void {
+    this.answeredAt = monotonicNow();
   }
 
   async range(key: string, rangeEnd?: Buffer): Promise<RangeResult> {
@@ -59,10 +102,13 @@ export class EtcdClient {
     await this.call('Lease', 'leaseRevoke', { ID: id });
   }
 
-  /** Seconds that a lease still has; undefined when it is gone. */
-  async leaseTimeToLive(id: string): Promise<number | undefined> {
-    const response = await this.call<RPC.ILeaseTimeToLiveResponse>('Lease', 'leaseTimeToLive', { ID: id, keys: false });
-    return Number(response.TTL) > 0 ? Number(response.TTL) : undefined;
+  /**
+   * Renews a lease: the seconds it has from now on, or undefined when it is gone. Unlike a put it writes nothing to the
+   * store: it wakes no watcher, and works when etcd is out of space.
+   */
+  async keepAlive(id: string): Promise<number | undefined> {
+    const ttl = await this.onSomeEndpoint((channel) => channel.keepAlive(id));
+    return ttl > 0 ? ttl : undefined;
   }
 
   /** Writes when the key is as expected; undefined when it is not, the revision of the write otherwise. */
@@ -76,16 +122,28 @@ export class EtcdClient {
   }
 
   /** On the present endpoint. */
-  openWatchStream(): Promise<WatchStream> {
-    return this.channelOf(this.endpoints[this.current]!).watch();
+  async openWatchStream(): Promise<OpenStream> {
+    const channel = this.channelOf(this.endpoints[this.current]!);
+    try {
+      return { stream: await channel.watch(), channel };
+    } catch (error) {
+      this.rotate(channel);
+      throw asDaemonError(error, this.options.endpoints);
+    }
   }
 
-  /** Lets the next call or stream begin on another endpoint with a new connection. */
-  rotate(): void {
+  /**
+   * Lets the next call or stream begin on another endpoint with a new connection. Does nothing when the failed channel is no
+   * longer the one in use: of several users that fail together, each would skip an endpoint, and with as many users as
+   * endpoints all would be back at the dead one.
+   */
+  rotate(failed: Channel): void {
     const endpoint = this.endpoints[this.current]!;
-    endpoint.channel?.close();
+    if (endpoint.channel !== failed) return;
+    failed.close();
     endpoint.channel = undefined;
     this.current = (this.current + 1) % this.endpoints.length;
+    this.rotations++;
   }
 
   close(): void {
@@ -103,21 +161,25 @@ export class EtcdClient {
     return response.succeeded ? response.header.revision : undefined;
   }
 
+  private call<T>(service: 'KV' | 'Lease', method: string, payload: unknown): Promise<T> {
+    return this.onSomeEndpoint((channel) => channel.unary<T>(service, method, payload));
+  }
+
   /** Once on every endpoint, until one answers. */
-  private async call<T>(service: 'KV' | 'Lease', method: string, payload: unknown): Promise<T> {
+  private async onSomeEndpoint<T>(run: (channel: Channel) => Promise<T>): Promise<T> {
     let failure: unknown;
     for (let attempt = 0; attempt < Math.max(2, this.endpoints.length); attempt++) {
       if (this.closed) break;
-      const endpoint = this.endpoints[this.current]!;
       let channel: Channel | undefined;
       try {
-        channel = this.channelOf(endpoint);
-        return await channel.unary<T>(service, method, payload);
+        channel = this.channelOf(this.endpoints[this.current]!);
+        const answer = await run(channel);
+        this.heard();
+        return answer;
       } catch (error) {
         failure = error;
         if (!mayTryAgain(error)) break;
-        // Unless another call has already moved on.
-        if (endpoint === this.endpoints[this.current] && endpoint.channel === channel) this.rotate();
+        if (channel !== undefined) this.rotate(channel);
       }
     }
     throw asDaemonError(failure, this.options.endpoints);
@@ -152,10 +214,26 @@ function mayTryAgain(error: unknown): boolean {
   return isRecoverableError(error) || error instanceof EtcdInvalidAuthTokenError;
 }
 
+/** The key cannot be given this etcd lease: it has ended, or belongs to a store that was replaced. */
+export function isLeaseNotFound(error: unknown): boolean {
+  return error instanceof DaemonError && error.cause instanceof EtcdLeaseInvalidError;
+}
+
+/** Etcd takes no writes until space is freed and the alarm disarmed; reads and keep-alives work. */
+export function isOutOfSpace(error: unknown): boolean {
+  return error instanceof DaemonError && error.message.includes('database space exceeded');
+}
+
 function asDaemonError(error: unknown, endpoints: readonly string[]): DaemonError {
   if (error instanceof DaemonError) return error;
-  const hint = error instanceof EtcdPermissionDeniedError ? ': give this user read and write access to the prefix' : '';
-  return new DaemonError('ETCD', `Etcd at ${endpoints.join(', ')} failed: ${messageOf(error ?? 'closed')}${hint}`, {
+  const reason = messageOf(error ?? 'closed');
+  const hint =
+    error instanceof EtcdPermissionDeniedError
+      ? ': give this user read and write access to the prefix'
+      : reason.includes('database space exceeded')
+        ? ': compact and defragment etcd or raise its --quota-backend-bytes, then disarm the alarm (etcdctl alarm disarm)'
+        : '';
+  return new DaemonError('ETCD', `Etcd at ${endpoints.join(', ')} failed: ${reason}${hint}`, {
     cause: error,
   });
 }

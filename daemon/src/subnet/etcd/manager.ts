@@ -1,39 +1,54 @@
 /** The subnet manager on etcd, with flannel's layout (reference 2.1). */
 
 import { SUBNET_TTL_SECONDS } from '@flannel-ts/flannel/defaults';
-import type { LeaseSubnets } from '@flannel-ts/flannel/lease';
+import { formatLeaseSubnets, type LeaseSubnets } from '@flannel-ts/flannel/lease';
 import { type NetworkConfig, parseNetworkConfig } from '@flannel-ts/flannel/network-config';
 import type { Ip } from '@flannel-ts/inet/ip';
 import type { Logger } from 'pino';
+import { childSignal, sleep } from '../../abort.ts';
 import { messageOf } from '../../errors.ts';
-import type { JoinRequest, LeaseBatch, Membership, SubnetManager } from '../manager.ts';
-import { acquire, type EtcdContext, type Held } from './acquire.ts';
+import { fitsConfig } from '../allocate.ts';
+import { monotonicNow } from '../clock.ts';
+import type { JoinRequest, LeaseBatch, Membership, SourceStatistics, SubnetManager } from '../manager.ts';
+import { type Acquired, acquire } from './acquire.ts';
 import { leaseBatches } from './batches.ts';
 import { EtcdClient } from './client.ts';
-import { hold } from './hold.ts';
+import type { EtcdContext, Held } from './context.ts';
+import { withFallback } from './fallback.ts';
+import { type KeptStateSettings, NO_KEPT_STATE, openKeptState } from './kept-state.ts';
+import { EtcdMembership } from './membership.ts';
 import { Layout, RecordReader } from './records.ts';
 import type { EtcdOptions } from './settings.ts';
-import { WATCH_TIMINGS, type WatchTimings, watchRange } from './watch.ts';
+import { type RangeEvent, WATCH_TIMINGS, WatchStatistics, type WatchTimings, watchRange } from './watch.ts';
 
 export interface EtcdManagerSettings {
   readonly renewMarginSeconds?: number;
+  /** Where to keep what a start without etcd needs; without it there is none. */
+  readonly keptState?: KeptStateSettings;
+  /** How long etcd must be silent at the start before the kept state is used. */
+  readonly keptAfterMs?: number;
   /** Shorter in tests only: real flanneld has 24 hours. */
   readonly ttlSeconds?: number;
   readonly timings?: WatchTimings;
   readonly random?: () => number;
 }
 
+const KEPT_AFTER_MS = 2000;
+
 export class EtcdSubnetManager implements SubnetManager {
   private readonly client: EtcdClient;
   private readonly context: EtcdContext;
   private readonly timings: WatchTimings;
+  private readonly peersWatch = new WatchStatistics();
+  private servesKept = false;
 
   constructor(
     options: EtcdOptions,
     private readonly log: Logger,
     private readonly settings: EtcdManagerSettings = {},
   ) {
-    this.client = new EtcdClient(options);
+    const random = settings.random ?? Math.random;
+    this.client = new EtcdClient(options, random());
     this.timings = settings.timings ?? WATCH_TIMINGS;
     const layout = new Layout(options.prefix);
     this.context = {
@@ -42,14 +57,108 @@ export class EtcdSubnetManager implements SubnetManager {
       reader: new RecordReader(layout, log),
       log,
       ttlSeconds: settings.ttlSeconds ?? SUBNET_TTL_SECONDS,
-      random: settings.random ?? Math.random,
+      random,
+      kept: settings.keptState ? openKeptState(settings.keptState, options, log) : NO_KEPT_STATE,
+      ownLeaseIds: new Set(),
     };
   }
 
-  async *config(signal: AbortSignal): AsyncGenerator<NetworkConfig> {
+  config(signal: AbortSignal): AsyncGenerator<NetworkConfig> {
+    const kept = this.keptConfig();
+    const substitute = kept && (() => this.usingKept(kept));
+    return withFallback(
+      (stop) => this.liveConfig(stop),
+      substitute,
+      () => this.isSilent(),
+      signal,
+    );
+  }
+
+  peers(signal: AbortSignal): AsyncGenerator<LeaseBatch> {
+    const { leases } = this.context.kept.previous;
+    const substitute = leases && (() => this.usingKept(this.keptSnapshot(leases)));
+    return withFallback(
+      (stop) => this.livePeers(stop),
+      substitute,
+      () => this.isSilent(),
+      signal,
+    );
+  }
+
+  async join(request: JoinRequest, signal: AbortSignal): Promise<Membership> {
+    const membership = (acquired: Acquired, confirmed: boolean): Membership =>
+      new EtcdMembership(this.context, acquired.held, {
+        marginSeconds: this.settings.renewMarginSeconds ?? 3600,
+        timings: this.timings,
+        tookOver: acquired.tookOver,
+        attributes: request.attributes,
+        confirmed,
+      });
+    const kept = this.keptLease(request);
+    if (kept === undefined) return membership(await acquire(this.context, request, signal), true);
+    const running = childSignal(signal);
+    const acquiring = acquire(this.context, request, running.signal);
+    // Whatever it still does after it was given up is done with our own etcd lease.
+    acquiring.catch(() => {});
+    try {
+      const acquired = await Promise.race([acquiring, this.untilSilent(running.signal)]);
+      if (acquired !== undefined) return membership(acquired, true);
+      signal.throwIfAborted();
+      this.log.warn(
+        `Etcd does not answer: serving with the kept lease of ${formatLeaseSubnets(kept.lease)} (${this.context.kept.description})`,
+      );
+      return membership({ held: this.usingKept(kept), tookOver: true }, false);
+    } finally {
+      running.abort();
+      running.dispose();
+    }
+  }
+
+  async releaseLeases(address: Ip, signal: AbortSignal): Promise<readonly LeaseSubnets[]> {
+    const { key, rangeEnd } = this.context.layout.subnets;
+    const released: LeaseSubnets[] = [];
+    // Once more when a key was changed meanwhile, by the daemon on this node.
+    for (let again = true; again && !signal.aborted; ) {
+      again = false;
+      const listed = await this.client.range(key, rangeEnd);
+      for (const record of this.context.reader.readAll(listed.keyValues)) {
+        const { keyValue, lease, node } = record;
+        const isIts = node.publicIp === address || node.publicIpv6 === address;
+        if (!isIts || keyValue.leaseId === '0') continue;
+        const deleted = await this.client.deleteIf(keyValue.key, { modRevision: keyValue.modRevision });
+        if (deleted === undefined) {
+          again = true;
+          continue;
+        }
+        released.push(lease);
+        await this.client.revokeLease(keyValue.leaseId).catch(() => undefined);
+      }
+    }
+    return released;
+  }
+
+  statistics(): SourceStatistics {
+    const { ageMs, resyncs } = this.peersWatch;
+    return {
+      name: 'etcd',
+      silentMs: ageMs ?? this.client.silentMs,
+      member: this.client.endpoint,
+      failovers: this.client.failovers,
+      resyncs,
+      servesKept: this.servesKept,
+    };
+  }
+
+  close(): void {
+    this.context.kept.close();
+    this.client.close();
+  }
+
+  private async *liveConfig(signal: AbortSignal): AsyncGenerator<NetworkConfig> {
     const key = this.context.layout.configKey;
+    const options = { log: this.log, timings: this.timings };
     let known = false;
-    for await (const events of watchRange(this.client, { key }, this.log, signal, this.timings)) {
+    for await (const events of watchRange(this.client, { key }, options, signal)) {
       const last = events.at(-1)!;
       const record = last.type === 'snapshot' ? last.keyValues[0] : last.type === 'put' ? last.keyValue : undefined;
       if (record === undefined) {
@@ -66,55 +175,73 @@ export class EtcdSubnetManager implements SubnetManager {
         continue;
       }
       known = true;
+      this.context.kept.setConfig(record.value);
       yield config;
     }
   }
 
-  async *peers(signal: AbortSignal): AsyncGenerator<LeaseBatch> {
-    for await (const events of watchRange(this.client, this.context.layout.subnets, this.log, signal, this.timings)) {
+  private async *livePeers(signal: AbortSignal): AsyncGenerator<LeaseBatch> {
+    const options = { log: this.log, timings: this.timings, statistics: this.peersWatch };
+    const known = new Map<string, string>();
+    for await (const events of watchRange(this.client, this.context.layout.subnets, options, signal)) {
+      remember(known, events);
+      this.context.kept.setLeases(() => Object.fromEntries(known));
+      this.servesKept = false;
       yield* leaseBatches(this.context, events);
     }
   }
 
-  async join(request: JoinRequest, signal: AbortSignal): Promise<Membership> {
-    let held = await acquire(this.context, request, signal);
-    const marginSeconds = this.settings.renewMarginSeconds ?? 3600;
-    const onHeld = (now: Held): void => {
-      held = now;
-    };
-    const options = { marginSeconds, timings: this.timings, onHeld };
-    return {
-      get lease() {
-        return held.lease;
-      },
-      end: () => held.expiresAt,
-      publish: async () => {
-        throw new Error('publish() is not implemented yet');
-      },
-      hold: (stop, report) => hold(this.context, held, { ...options, report }, stop),
-    };
+  /** Etcd has not answered since the start, and enough time has passed. */
+  private isSilent(): boolean {
+    return !this.client.answered && this.client.silentMs >= (this.settings.keptAfterMs ?? KEPT_AFTER_MS);
   }
 
-  async releaseLeases(address: Ip, signal: AbortSignal): Promise<readonly LeaseSubnets[]> {
-    const { key, rangeEnd } = this.context.layout.subnets;
-    const released: LeaseSubnets[] = [];
-    // Once more when a key changed under our hands, by a renewal of the daemon on this node.
-    for (let again = true; again && !signal.aborted; ) {
-      again = false;
-      const listed = await this.client.range(key, rangeEnd);
-      for (const record of this.context.reader.readAll(listed.keyValues)) {
-        const { keyValue, lease, node } = record;
-        const isIts = node.publicIp === address || node.publicIpv6 === address;
-        if (!isIts || keyValue.leaseId === '0') continue;
-        const deleted = await this.client.deleteIf(keyValue.key, { modRevision: keyValue.modRevision });
-        if (deleted === undefined) again = true;
-        else released.push(lease);
-      }
+  private async untilSilent(signal: AbortSignal): Promise<undefined> {
+    while (!signal.aborted && !this.isSilent()) await sleep(100, signal);
+  }
+
+  private usingKept<T>(value: T): T {
+    this.servesKept = true;
+    return value;
+  }
+
+  /** Only with a lease that has not ended: the subnet may be another node's. */
+  private keptConfig(): NetworkConfig | undefined {
+    const { config, lease } = this.context.kept.previous;
+    if (config === undefined || lease === undefined || lease.remainingMs === 0) return undefined;
+    try {
+      return parseNetworkConfig(config);
+    } catch {
+      return undefined; // of an older version
     }
-    return released;
   }
 
-  close(): void {
-    this.client.close();
+  private keptLease({ config }: JoinRequest): Held | undefined {
+    const { lease } = this.context.kept.previous;
+    if (lease === undefined || lease.remainingMs === 0) return undefined;
+    const record = this.context.reader.read(lease);
+    if (record === undefined || !fitsConfig(config, record)) return undefined;
+    const { key, modRevision, leaseId, remainingMs } = lease;
+    const term = remainingMs === undefined ? undefined : termOf(remainingMs, this.context.ttlSeconds);
+    return { lease: record.lease, key, modRevision, leaseId, term };
+  }
+
+  private keptSnapshot(leases: Readonly<Record<string, string>>): LeaseBatch {
+    const keyValues = Object.entries(leases).map(([key, value]) => ({ key, value, modRevision: '0', leaseId: '0' }));
+    return { kind: 'snapshot', leases: this.context.reader.readAll(keyValues).map(({ lease }) => lease) };
+  }
+}
+
+function termOf(remainingMs: number, ttlSeconds: number): NonNullable<Held['term']> {
+  return { endsAt: monotonicNow() + remainingMs, lifetimeMs: ttlSeconds * 1000 };
+}
+
+function remember(known: Map<string, string>, events: readonly RangeEvent[]): void {
+  for (const event of events) {
+    if (event.type === 'snapshot') {
+      known.clear();
+      for (const { key, value } of event.keyValues) known.set(key, value);
+    } else if (event.type === 'put') known.set(event.keyValue.key, event.keyValue.value);
+    else known.delete(event.key);
   }
 }

@@ -10,6 +10,7 @@ import type { IWatchResponse } from 'etcd3/lib/rpc';
 import type { Logger } from 'pino';
 import { Backoff, Bell, sleep } from '../../abort.ts';
 import { DaemonError, messageOf } from '../../errors.ts';
+import { monotonicNow } from '../clock.ts';
 import type { WatchStream } from './channel.ts';
 import { type EtcdClient, type KeyValue, keyValueFrom } from './client.ts';
 
@@ -21,7 +22,7 @@ export interface WatchRange {
 export type RangeEvent =
   | { readonly type: 'snapshot'; readonly keyValues: readonly KeyValue[] }
   | { readonly type: 'put'; readonly keyValue: KeyValue }
-  /** The value of a deleted key is not told. */
+  /** Etcd does not say what the value was. */
   | { readonly type: 'delete'; readonly key: string };
 
 export interface WatchTimings {
@@ -37,18 +38,39 @@ export interface WatchTimings {
 
 export const WATCH_TIMINGS: WatchTimings = {
   confirmMs: 5000,
-  probeMs: 10_000,
+  probeMs: 4000,
   relistMs: 300_000,
   retryFirstMs: 100,
-  retryMostMs: 5000,
+  retryMostMs: 3000,
 };
+
+/** What a watch has been through, for metrics. */
+export class WatchStatistics {
+  /** Lists after the first: after a compaction, a restored store, or now and then. */
+  resyncs = 0;
+  private heardAt: number | undefined;
+
+  heard(): void {
+    this.heardAt = monotonicNow();
+  }
+
+  /** Milliseconds since the watch was last known to be up to date; undefined before the first list. */
+  get ageMs(): number | undefined {
+    return this.heardAt === undefined ? undefined : monotonicNow() - this.heardAt;
+  }
+}
+
+export interface WatchOptions {
+  readonly log: Logger;
+  readonly timings: WatchTimings;
+  readonly statistics?: WatchStatistics;
+}
 
 export async function* watchRange(
   client: EtcdClient,
   range: WatchRange,
-  log: Logger,
+  { log, timings, statistics = new WatchStatistics() }: WatchOptions,
   signal: AbortSignal,
-  timings: WatchTimings = WATCH_TIMINGS,
 ): AsyncGenerator<readonly RangeEvent[]> {
   const backoff = new Backoff(timings.retryFirstMs, timings.retryMostMs);
   const outage = new Outage(log, range.key);
@@ -59,20 +81,24 @@ export async function* watchRange(
       if (revision === undefined) {
         const listed = await client.range(range.key, range.rangeEnd);
         revision = listed.revision;
-        outage.listed();
+        if (outage.known) statistics.resyncs++;
+        outage.known = true;
+        statistics.heard();
         yield [{ type: 'snapshot', keyValues: listed.keyValues }];
       }
-      const relistAt = Date.now() + timings.relistMs;
-      for await (const response of followStream(client, range, revision, signal, timings, relistAt)) {
-        checkNotRewound(response, revision);
+      const relistAt = monotonicNow() + timings.relistMs;
+      for await (const responses of followStream(client, range, revision, signal, timings, relistAt)) {
+        for (const response of responses) checkNotRewound(response, revision);
         outage.over();
         backoff.reset();
+        statistics.heard();
         // Only events move the bookmark: a progress notice may run ahead of them (etcd issue 15220, before 3.4.25), and the
         // header of a watch that catches up has the store's revision, not that of its part of the events.
-        const last = response.events.at(-1);
+        const events = responses.flatMap((response) => response.events);
+        const last = events.at(-1);
         if (last === undefined) continue;
         revision = last.kv.mod_revision;
-        yield response.events.map(rangeEventFrom);
+        yield events.map(rangeEventFrom);
       }
       revision = undefined; // it is time for a list
     } catch (error) {
@@ -82,7 +108,6 @@ export async function* watchRange(
         revision = undefined;
       } else {
         outage.begin(error);
-        client.rotate();
       }
       await sleep(backoff.take(), signal);
     }
@@ -92,7 +117,8 @@ export async function* watchRange(
 /** Logs an outage when it begins and when it is over, not at every try in between (flannel issue 2470: 7.7 GB of log a day). */
 class Outage {
   private since: number | undefined;
-  private known = false;
+  /** Whether there was a list before. */
+  known = false;
 
   constructor(
     private readonly log: Logger,
@@ -101,28 +127,27 @@ class Outage {
 
   begin(error: unknown): void {
     if (this.since !== undefined) return;
-    this.since = Date.now();
+    this.since = monotonicNow();
     const what = this.known
       ? 'Lost the watch on etcd, trying again; what is known stays in force'
       : 'Cannot reach etcd yet';
     this.log.warn({ key: this.key }, `${what}: ${messageOf(error)}`);
   }
 
-  listed(): void {
-    this.known = true;
-  }
-
   over(): void {
     if (this.since === undefined) return;
     this.log.info(
-      { key: this.key, seconds: Math.round((Date.now() - this.since) / 1000) },
+      { key: this.key, seconds: Math.round((monotonicNow() - this.since) / 1000) },
       'The watch on etcd is back',
     );
     this.since = undefined;
   }
 }
 
-/** Responses of one stream from `revision` + 1; ends at `until` or with the signal, throws when the stream is no good. */
+/**
+ * Responses of one stream from `revision` + 1, as many together as have come; ends at `until` (of monotonicNow) or with the
+ * signal, throws when the stream is broken or silent.
+ */
 async function* followStream(
   client: EtcdClient,
   range: WatchRange,
@@ -130,30 +155,36 @@ async function* followStream(
   signal: AbortSignal,
   timings: WatchTimings,
   until: number,
-): AsyncGenerator<IWatchResponse> {
-  const stream = await client.openWatchStream();
+): AsyncGenerator<readonly IWatchResponse[]> {
+  const { stream, channel } = await client.openWatchStream();
   const inbox = new Inbox(stream);
   try {
     stream.write({ create_request: createRequest(range, revision) });
-    let heard = Date.now();
+    let heard = monotonicNow();
     let probed = heard;
     let confirmed = false;
-    while (!signal.aborted && Date.now() < until) {
-      for (const response of inbox.take()) {
-        heard = Date.now();
+    while (!signal.aborted && monotonicNow() < until) {
+      const responses = inbox.take();
+      if (responses.length > 0) {
+        heard = monotonicNow();
         confirmed = true;
-        checkResponse(response);
-        yield response;
+        responses.forEach(checkResponse);
+        client.heard();
+        yield responses;
+        heard = monotonicNow(); // what the consumer took is not etcd's silence
       }
-      const now = Date.now();
+      const now = monotonicNow();
       if (now - heard >= (confirmed ? 2 * timings.probeMs : timings.confirmMs))
-        throw new DaemonError('ETCD', `Etcd said nothing for ${now - heard} ms`);
+        throw new DaemonError('ETCD', `Etcd at ${client.endpoint} said nothing for ${Math.round(now - heard)} ms`);
       if (now - probed >= timings.probeMs) {
         stream.write({ progress_request: {} } as Parameters<WatchStream['write']>[0]);
         probed = now;
       }
-      await inbox.wait(Math.min(timings.probeMs, timings.confirmMs, until - now), signal);
+      await inbox.wait(Math.max(0, Math.min(timings.probeMs, timings.confirmMs, until - now)), signal);
     }
+  } catch (error) {
+    if (!(error instanceof DaemonError && error.code === 'ETCD_REVISION_GONE')) client.rotate(channel);
+    throw error;
   } finally {
     stream.cancel();
   }

@@ -1,0 +1,50 @@
+/** What to do about this node's key in etcd, as a function of what it was left as and what it is now. */
+import { isSameNode, type LeaseAttributes, type NodeAddresses } from '@flannel-ts/flannel/lease';
+import type { KeyValue } from './client.ts';
+import type { Held } from './context.ts';
+
+export interface KeyFacts {
+  readonly held: Held;
+  /** What the lease should say, and that as its value. */
+  readonly wanted: LeaseAttributes;
+  readonly wantedValue: string;
+  readonly present: KeyValue | undefined;
+  /** Whose the present value is; undefined when it cannot be read. */
+  readonly node: NodeAddresses | undefined;
+  readonly ownLeaseIds: ReadonlySet<string>;
+  /** A write of ours may have happened: its answer was lost. */
+  readonly uncertain: boolean;
+  /** False after a start without etcd: the key may have been leased to another node since, even with our former address. */
+  readonly confirmed: boolean;
+}
+
+export type Decision =
+  /** It is as it should be. */
+  | { readonly kind: 'keep' }
+  /** It is ours and says what it should, with this revision and etcd lease. */
+  | { readonly kind: 'adopt' }
+  /** It says something else, by our own will. */
+  | { readonly kind: 'publish' }
+  /** It is gone: lease the same subnet again. */
+  | { readonly kind: 'create' }
+  /** Somebody else wrote it, and the subnet still is ours: write it again, with its etcd lease or ours. */
+  | { readonly kind: 'defend'; readonly why: 'same address' | 'unreadable' | 'overwritten' }
+  /** It is another node's. */
+  | { readonly kind: 'yield' };
+
+export function decide(facts: KeyFacts): Decision {
+  const { held, wanted, wantedValue, present, node, ownLeaseIds, uncertain, confirmed } = facts;
+  if (present === undefined) return { kind: 'create' };
+  const saysWanted = present.value === wantedValue;
+  if (present.modRevision === held.modRevision) return saysWanted ? { kind: 'keep' } : { kind: 'publish' };
+  const isOurLease = present.leaseId !== '0' && ownLeaseIds.has(present.leaseId);
+  if (node === undefined) return confirmed || isOurLease ? { kind: 'defend', why: 'unreadable' } : { kind: 'yield' };
+  const isOurAddress = isSameNode(node, wanted) || (confirmed && isSameNode(node, held.lease.attributes));
+  if (uncertain && saysWanted && (isOurLease || present.leaseId === held.leaseId)) return { kind: 'adopt' };
+  // An administrator made our lease a reservation, or wrote our reservation anew.
+  if (present.leaseId === '0' && isOurAddress) return saysWanted ? { kind: 'adopt' } : { kind: 'publish' };
+  if (isOurAddress) return { kind: 'defend', why: 'same address' };
+  // With our etcd lease attached nobody else has leased it.
+  if (isOurLease) return { kind: 'defend', why: 'overwritten' };
+  return { kind: 'yield' };
+}

@@ -1,0 +1,253 @@
+/**
+ * What a node keeps on disk of etcd: its own lease, as proof that it is its own, and the config and leases last known, to
+ * start from when etcd does not answer. One JSON file beside subnet.env, with mode 0600 and without secrets.
+ */
+import { closeSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, rmSync, writeSync } from 'node:fs';
+import { open, rename, rm } from 'node:fs/promises';
+import path from 'node:path';
+import type { Logger } from 'pino';
+import { messageOf } from '../../errors.ts';
+import type { EtcdOptions } from './settings.ts';
+
+const VERSION = 1;
+const WRITE_PAUSE_MS = 5000;
+
+/** A lease of this node as it last was in etcd. */
+export interface KeptLease {
+  readonly key: string;
+  readonly value: string;
+  readonly modRevision: string;
+  readonly leaseId: string;
+  /** Milliseconds that it had from when the file was written; absent for a reservation. */
+  readonly remainingMs?: number;
+}
+
+export interface KeptContents {
+  /** JSON of the network config. */
+  readonly config?: string;
+  readonly lease?: KeptLease;
+  /** Value by key of every lease last known. */
+  readonly leases?: Readonly<Record<string, string>>;
+}
+
+export interface KeptState {
+  /** What an earlier run left; `remainingMs` counts from now, and is 0 for a lease that ended meanwhile. */
+  readonly previous: KeptContents;
+  /** For people: where it is and how old. */
+  readonly description: string;
+  /** Written at once. */
+  setLease(lease: () => KeptLease | undefined): void;
+  /** Written within seconds. */
+  setConfig(json: string): void;
+  setLeases(leases: () => Readonly<Record<string, string>>): void;
+  /** Writes what is not yet written. */
+  close(): void;
+}
+
+export interface KeptStateSettings {
+  readonly file: string;
+  /** Of this machine: what a copied disk brings along from another machine is no proof. */
+  readonly identity?: string;
+}
+
+/** The clocks of a moment. Uptime counts while the machine sleeps, and does not jump; it is of use within one boot only. */
+interface Moment {
+  readonly bootId: string;
+  readonly uptimeMs: number;
+  readonly wallMs: number;
+}
+
+interface KeptFile extends KeptContents, Moment {
+  readonly version: number;
+  readonly prefix: string;
+  readonly endpoints: readonly string[];
+  readonly identity?: string;
+}
+
+export const NO_KEPT_STATE: KeptState = {
+  previous: {},
+  description: 'none',
+  setLease: () => {},
+  setConfig: () => {},
+  setLeases: () => {},
+  close: () => {},
+};
+
+export function stateFileOf(subnetFile: string): string {
+  return `${subnetFile.replace(/\.env$/, '')}.state.json`;
+}
+
+export function openKeptState(
+  { file, identity }: KeptStateSettings,
+  { prefix, endpoints }: Pick<EtcdOptions, 'prefix' | 'endpoints'>,
+  log: Logger,
+): KeptState {
+  const found = readKept(file, log);
+  const mismatch = found && mismatchOf(found, { prefix, endpoints, identity });
+  if (mismatch !== undefined) log.warn({ file }, `Ignoring the kept state: ${mismatch}`);
+  const usable = mismatch === undefined ? found : undefined;
+  const elapsedMs = usable && elapsedSince(usable, presentMoment());
+  const previous: KeptContents = usable ? aged(usable, elapsedMs!) : {};
+
+  let { config } = previous;
+  let lease = (): KeptLease | undefined => previous.lease;
+  let leases = (): KeptContents['leases'] => previous.leases;
+  let written = JSON.stringify(previous);
+  let timer: NodeJS.Timeout | undefined;
+  let writing: Promise<void> = Promise.resolve();
+  let complained = false;
+
+  const render = (): string | undefined => {
+    const kept = lease();
+    const known = leases();
+    const contents: KeptContents = {
+      ...(config !== undefined && { config }),
+      ...(kept && { lease: kept }),
+      ...(known && { leases: known }),
+    };
+    const text = JSON.stringify(contents);
+    if (text === written) return undefined;
+    written = text;
+    const head = {
+      version: VERSION,
+      prefix,
+      endpoints,
+      ...(identity !== undefined && { identity }),
+      ...presentMoment(),
+    };
+    return `${JSON.stringify({ ...head, ...contents } satisfies KeptFile)}\n`;
+  };
+  const failed = (error: unknown): void => {
+    written = '';
+    if (!complained) log.warn({ file }, `Cannot keep state for a start without etcd: ${messageOf(error)}`);
+    complained = true;
+  };
+  const write = (): void => {
+    clearTimeout(timer);
+    timer = undefined;
+    writing = writing.then(async () => {
+      const text = render();
+      if (text !== undefined) await writeFileSafely(file, text).catch(failed);
+    });
+  };
+  const writeSoon = (): void => {
+    timer ??= setTimeout(write, WRITE_PAUSE_MS).unref();
+  };
+  return {
+    previous,
+    description: elapsedMs === undefined ? file : `${file}, ${Math.round(elapsedMs / 1000)} s old`,
+    setLease(next) {
+      lease = next;
+      write();
+    },
+    setConfig(json) {
+      config = json;
+      writeSoon();
+    },
+    setLeases(next) {
+      leases = next;
+      writeSoon();
+    },
+    close() {
+      clearTimeout(timer);
+      try {
+        const text = render();
+        if (text !== undefined) writeFileSafelySync(file, text);
+      } catch (error) {
+        failed(error);
+      }
+    },
+  };
+}
+
+function readKept(file: string, log: Logger): KeptFile | undefined {
+  let text: string;
+  try {
+    text = readFileSync(file, 'utf8');
+  } catch {
+    return undefined; // the first start
+  }
+  try {
+    const found = JSON.parse(text) as KeptFile;
+    if (found.version !== VERSION) throw new Error(`version ${String(found.version)} is unknown`);
+    return found;
+  } catch (error) {
+    log.warn({ file }, `Ignoring the kept state, which cannot be read: ${messageOf(error)}`);
+    return undefined;
+  }
+}
+
+function mismatchOf(
+  found: KeptFile,
+  { prefix, endpoints, identity }: { prefix: string; endpoints: readonly string[]; identity: string | undefined },
+): string | undefined {
+  if (found.prefix !== prefix) return `it is of the etcd prefix ${found.prefix}`;
+  // One member in common is enough: clusters replace their members one by one.
+  if (!found.endpoints.some((endpoint) => endpoints.includes(endpoint))) {
+    return `it is of the etcd at ${found.endpoints.join(', ')}`;
+  }
+  if (found.identity !== identity) return 'it was written on another machine, of which this one may be a copy';
+  return undefined;
+}
+
+function aged({ config, lease, leases }: KeptFile, elapsedMs: number): KeptContents {
+  const remainingMs = lease?.remainingMs === undefined ? undefined : Math.max(0, lease.remainingMs - elapsedMs);
+  return {
+    ...(config !== undefined && { config }),
+    ...(lease && { lease: { ...lease, ...(remainingMs !== undefined && { remainingMs }) } }),
+    ...(leases && { leases }),
+  };
+}
+
+/** Infinity when no clock can tell. */
+export function elapsedSince(then: Moment, now: Moment): number {
+  const elapsed = then.bootId === now.bootId ? now.uptimeMs - then.uptimeMs : now.wallMs - then.wallMs;
+  return elapsed >= 0 ? elapsed : Number.POSITIVE_INFINITY;
+}
+
+function presentMoment(): Moment {
+  return {
+    bootId: readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim(),
+    uptimeMs: Math.round(Number(readFileSync('/proc/uptime', 'utf8').split(' ')[0]) * 1000),
+    wallMs: Date.now(),
+  };
+}
+
+const temporaryOf = (file: string): string => path.join(path.dirname(file), `.${path.basename(file)}.${process.pid}`);
+
+/** Nobody ever reads half a file, not even after a power failure. */
+async function writeFileSafely(file: string, text: string): Promise<void> {
+  mkdirSync(path.dirname(file), { recursive: true, mode: 0o755 });
+  const temporary = temporaryOf(file);
+  try {
+    const handle = await open(temporary, 'w', 0o600);
+    try {
+      await handle.writeFile(text);
+      await handle.sync();
+    } finally {
+      await handle.close();
+    }
+    await rename(temporary, file);
+  } catch (error) {
+    await rm(temporary, { force: true });
+    throw error;
+  }
+}
+
+function writeFileSafelySync(file: string, text: string): void {
+  mkdirSync(path.dirname(file), { recursive: true, mode: 0o755 });
+  const temporary = `${temporaryOf(file)}.last`;
+  try {
+    const fd = openSync(temporary, 'w', 0o600);
+    try {
+      writeSync(fd, text);
+      fsyncSync(fd);
+    } finally {
+      closeSync(fd);
+    }
+    renameSync(temporary, file);
+  } catch (error) {
+    rmSync(temporary, { force: true });
+    throw error;
+  }
+}
