@@ -7,7 +7,9 @@ import { runDaemon } from './flanneld.ts';
 import { createLogger } from './log.ts';
 import { cleanup, release } from './operate/commands.ts';
 import { type Options, type OptionsResult, parseOptions } from './options.ts';
+import { stateFileOf } from './subnet/etcd/kept-state.ts';
 import { EtcdSubnetManager } from './subnet/etcd/manager.ts';
+import { machineIdentity } from './subnet/machine.ts';
 import { VERSION } from './version.ts';
 
 /** A supervisor that sent SIGTERM may send SIGKILL soon; what has not ended by now is stuck. */
@@ -43,7 +45,9 @@ function main(): void {
 async function run(options: Options, log: Logger, signal: AbortSignal): Promise<void> {
   if (options.command === 'cleanup') return cleanup(options, log);
   const renewMarginSeconds = options.renewMarginMinutes * 60;
-  const manager = new EtcdSubnetManager(options.etcd, log, { renewMarginSeconds });
+  const identity = machineIdentity();
+  const keptState = { file: stateFileOf(options.subnetFile), ...(identity !== undefined && { identity }) };
+  const manager = new EtcdSubnetManager(options.etcd, log, { renewMarginSeconds, keptState });
   try {
     if (options.command === 'release') return await release(options, manager, log, signal);
     log.info({ version: VERSION, pid: process.pid }, 'Starting flanneld');

@@ -35,6 +35,7 @@ import { Kernel } from './state/kernel.ts';
 import { removeLeftoverDevices } from './state/leftovers.ts';
 import { Reconciler } from './state/reconcile.ts';
 import { firstConfig, type Membership, type SubnetManager } from './subnet/manager.ts';
+import { watchSilence } from './subnet/silence.ts';
 import { runTogether } from './tasks.ts';
 import { readNode } from './underlay/facts.ts';
 import { findInterface, type InterfaceSearch, type UnderlayParts } from './underlay/find.ts';
@@ -47,6 +48,7 @@ import { View, type ViewOf } from './view.ts';
 export const NETWORK_PARTS = [
   'lease',
   'peers',
+  'source',
   'underlay',
   'kernel',
   'engine',
@@ -196,6 +198,7 @@ async function serve(
           }
         },
         (stop) => membership.hold(stop, (trouble) => readiness.report('lease', trouble)),
+        (stop) => watchSilence(manager, (trouble) => readiness.report('source', trouble), stop),
         (stop) => followConfig(manager, dataPath, stop),
         async (stop) => {
           // Who reads the file starts pods: not before their packets have somewhere to go.

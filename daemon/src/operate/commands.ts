@@ -8,6 +8,7 @@ import { withNetlink } from '@flannel-ts/rtnetlink/connection';
 import type { Logger } from 'pino';
 import { removeAllRules } from '../firewall/cleanup.ts';
 import { removeLeftoverDevices, removeLeftoverRoutes } from '../state/leftovers.ts';
+import { stateFileOf } from '../subnet/etcd/kept-state.ts';
 import type { SubnetManager } from '../subnet/manager.ts';
 import { readNode } from '../underlay/facts.ts';
 import { addressFile, readLastAddress } from '../underlay/remember.ts';
@@ -79,6 +80,6 @@ export async function cleanup({ subnetFile }: CommandSettings, log: Logger): Pro
     for (const route of removeLeftoverRoutes(nl, owner, ownSubnets)) log.info(`Removed the route ${route}`);
   });
   for (const name of await removeAllRules(owner?.networks.map(formatPrefix))) log.info(`Removed ${name}`);
-  for (const file of [subnetFile, addressFile(subnetFile)]) rmSync(file, { force: true });
+  for (const file of [subnetFile, addressFile(subnetFile), stateFileOf(subnetFile)]) rmSync(file, { force: true });
   log.info(`Removed the subnet file ${subnetFile}`);
 }

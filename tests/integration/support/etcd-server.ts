@@ -11,6 +11,8 @@ export interface EtcdSetup {
   readonly host?: string;
   /** A free one otherwise; in a namespace of a test's own every port is free. */
   readonly clientPort?: number;
+  /** More flags for etcd. */
+  readonly flags?: readonly string[];
   /** More flags for etcdctl. */
   readonly ctlFlags?: readonly string[];
   readonly tls?: { readonly ca: string; readonly cert: string; readonly key: string; readonly clientAuth: boolean };
@@ -22,7 +24,7 @@ export class EtcdServer {
 
   private constructor(
     private readonly setup: EtcdSetup,
-    private readonly clientPort: number,
+    readonly clientPort: number,
     private readonly peerPort: number,
   ) {}
 
@@ -44,7 +46,7 @@ export class EtcdServer {
 
   /** For a server whose health etcdctl may not ask for. */
   async startUnchecked(): Promise<void> {
-    const { netns, tls } = this.setup;
+    const { netns, tls, flags = [] } = this.setup;
     const peerUrl = `http://127.0.0.1:${this.peerPort}`;
     const urls = this.endpoint;
     const argv = ['etcd', '--name=fltest', `--data-dir=${this.dataDir}`, '--logger=zap', '--log-level=error'];
@@ -54,6 +56,7 @@ export class EtcdServer {
     if (tls) argv.push(`--cert-file=${tls.cert}`, `--key-file=${tls.key}`);
     // With --trusted-ca-file etcd asks for a client certificate, whatever --client-cert-auth says.
     if (tls?.clientAuth) argv.push(`--trusted-ca-file=${tls.ca}`, '--client-cert-auth');
+    argv.push(...flags);
     if (netns) argv.unshift('nsenter', `--net=${netns}`);
     this.child = spawn(argv[0]!, argv.slice(1), { stdio: 'ignore' });
   }
@@ -129,6 +132,41 @@ export class EtcdServer {
     return this.etcdctl('get', prefix, '--prefix', '--keys-only')
       .split('\n')
       .filter((line) => line !== '');
+  }
+
+  /** Undefined when the key is missing. */
+  record(key: string): { readonly value: string; readonly modRevision: string; readonly leaseId: string } | undefined {
+    // Lease ids do not fit into a number.
+    const text = this.etcdctl('get', key, '-w', 'json').replace(/"(lease|mod_revision)":(\d+)/g, '"$1":"$2"');
+    const found = JSON.parse(text).kvs?.[0];
+    if (found === undefined) return undefined;
+    const value = Buffer.from(found.value ?? '', 'base64').toString();
+    return { value, modRevision: found.mod_revision, leaseId: found.lease ?? '0' };
+  }
+
+  /** Fills the store until etcd refuses every write (start it with a small --quota-backend-bytes). */
+  fill(): void {
+    for (let i = 0; i < 1000; i++) {
+      try {
+        execFileSync('nsenter', [...this.enter(), 'etcdctl', ...this.access(), 'put', `/filler/${i}`], {
+          input: 'x'.repeat(1_000_000),
+          env: { ...process.env, ETCDCTL_API: '3' },
+          stdio: ['pipe', 'pipe', 'pipe'],
+        });
+      } catch (error) {
+        if (String(error).includes('database space exceeded')) return;
+        throw error;
+      }
+    }
+    throw new Error('etcd has no quota');
+  }
+
+  /** Makes room after fill(). */
+  makeRoom(): void {
+    this.etcdctl('del', '/filler/', '--prefix');
+    this.compact();
+    this.etcdctl('defrag');
+    this.etcdctl('alarm', 'disarm');
   }
 
   revision(): number {

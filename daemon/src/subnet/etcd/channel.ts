@@ -20,11 +20,11 @@ type Service = 'KV' | 'Lease' | 'Auth';
 
 const CALL_TIMEOUT_MS = 5000;
 
-// etcd refuses pings more often than every 5 s ("too many pings", server/embed DefaultGRPCKeepAliveMinTime).
+// etcd refuses pings more often than every 5 s, and all but a few without a call ("too many pings", server/embed
+// DefaultGRPCKeepAliveMinTime).
 const CHANNEL_OPTIONS: ChannelOptions = {
   'grpc.keepalive_time_ms': 10_000,
   'grpc.keepalive_timeout_ms': 5000,
-  'grpc.keepalive_permit_without_calls': 1,
   'grpc.initial_reconnect_backoff_ms': 200,
   'grpc.max_reconnect_backoff_ms': 2000,
 };

@@ -97,7 +97,8 @@ export function openKeptState(
   let writing: Promise<void> = Promise.resolve();
   let complained = false;
 
-  const render = (): string | undefined => {
+  /** What is not yet on disk. */
+  const render = (): { readonly contents: string; readonly text: string } | undefined => {
     const kept = lease();
     const known = leases();
     const contents: KeptContents = {
@@ -105,9 +106,8 @@ export function openKeptState(
       ...(kept && { lease: kept }),
       ...(known && { leases: known }),
     };
-    const text = JSON.stringify(contents);
-    if (text === written) return undefined;
-    written = text;
+    const rendered = JSON.stringify(contents);
+    if (rendered === written) return undefined;
     const head = {
       version: VERSION,
       prefix,
@@ -115,10 +115,9 @@ export function openKeptState(
       ...(identity !== undefined && { identity }),
       ...presentMoment(),
     };
-    return `${JSON.stringify({ ...head, ...contents } satisfies KeptFile)}\n`;
+    return { contents: rendered, text: `${JSON.stringify({ ...head, ...contents } satisfies KeptFile)}\n` };
   };
   const failed = (error: unknown): void => {
-    written = '';
     if (!complained) log.warn({ file }, `Cannot keep state for a start without etcd: ${messageOf(error)}`);
     complained = true;
   };
@@ -126,8 +125,14 @@ export function openKeptState(
     clearTimeout(timer);
     timer = undefined;
     writing = writing.then(async () => {
-      const text = render();
-      if (text !== undefined) await writeFileSafely(file, text).catch(failed);
+      const next = render();
+      if (next === undefined) return;
+      try {
+        await writeFileSafely(file, next.text);
+        written = next.contents;
+      } catch (error) {
+        failed(error);
+      }
     });
   };
   const writeSoon = (): void => {
@@ -151,8 +156,8 @@ export function openKeptState(
     close() {
       clearTimeout(timer);
       try {
-        const text = render();
-        if (text !== undefined) writeFileSafelySync(file, text);
+        const next = render(); // also what is being written: the process may end before it is
+        if (next !== undefined) writeFileSafelySync(file, next.text);
       } catch (error) {
         failed(error);
       }

@@ -131,6 +131,7 @@ export class EtcdSubnetManager implements SubnetManager {
           continue;
         }
         released.push(lease);
+        if (keyValue.key === this.context.kept.previous.lease?.key) this.context.kept.setLease(() => undefined);
         await this.client.revokeLease(keyValue.leaseId).catch(() => undefined);
       }
     }
