@@ -251,7 +251,7 @@ describe.each(PROGRAMS)('one node with %s', (_, make) => {
     expect(node.probe('readyz')).toMatch(/^503 flanneld is not ready yet\nlease: not yet started/);
     expect(node.probe('healthz')).toBe('200 flanneld is running');
     await cluster.startEtcd();
-    await until(() => node.logged('is not there') > 0);
+    await until(() => node.logged('is missing') > 0);
     cluster.etcd.put(`${PREFIX}/config`, CONFIG);
     await node.untilReady();
     expect(node.logged('Waiting for the network config')).toBeLessThanOrEqual(4);

@@ -208,9 +208,9 @@ describe('EtcdSubnetManager', () => {
   test('config() says once why it waits, and goes on when etcd comes', async () => {
     await server.stop();
     const waiting = firstConfig(managerOn(server), never);
-    await until(() => logged('Cannot reach etcd yet') > 0);
+    await until(() => logged('Waiting for the network config') > 0);
     await new Promise((resolve) => setTimeout(resolve, 500));
-    expect(logged('Cannot reach etcd yet')).toBe(1);
+    expect(logged('Waiting for the network config')).toBe(1);
     await server.start();
     expect((await waiting).backend.type).toBe('udp');
   });
@@ -291,7 +291,7 @@ describe('EtcdSubnetManager over TLS', () => {
     server = await EtcdServer.start({ tls: { ...files, clientAuth: false } });
     const stop = new AbortController();
     const waiting = firstConfig(managerOn(server), stop.signal);
-    await until(() => logged('Cannot reach etcd yet') > 0);
+    await until(() => logged('Waiting for the network config') > 0);
     stop.abort(new Error('done'));
     await expect(waiting).rejects.toThrow('done');
   });

@@ -369,7 +369,7 @@ describe('a start without etcd', () => {
     await until(() => subnetKeys().length === 0);
     await server.stop();
     const waiting = joinAs(nodeAt(server.endpoint, 'a', { ttlSeconds: 2 }), 1);
-    await until(() => logged('Cannot reach etcd yet') >= 1);
+    await until(() => logged('Waiting for the network config') >= 1);
     expect(logged('kept lease')).toBe(0);
     await server.start();
     await waiting;
@@ -394,7 +394,7 @@ describe('a start without etcd', () => {
     managers.push(after);
     const stop = new AbortController();
     const waiting = after.config(stop.signal).next();
-    await until(() => logged('Cannot reach etcd yet') >= 1);
+    await until(() => logged('Waiting for the network config') >= 1);
     expect(logged('it is of the etcd prefix /coreos.com/network')).toBe(1);
     stop.abort();
     expect(await waiting).toMatchObject({ done: true });

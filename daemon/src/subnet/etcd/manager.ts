@@ -157,7 +157,7 @@ export class EtcdSubnetManager implements SubnetManager {
 
   private async *liveConfig(signal: AbortSignal): AsyncGenerator<NetworkConfig> {
     const key = this.context.layout.configKey;
-    const options = { log: this.log, timings: this.timings };
+    const options = { log: this.log, timings: this.timings, waitingFor: 'the network config' };
     let known = false;
     for await (const events of watchRange(this.client, { key }, options, signal)) {
       const last = events.at(-1)!;

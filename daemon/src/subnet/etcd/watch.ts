@@ -64,16 +64,18 @@ export interface WatchOptions {
   readonly log: Logger;
   readonly timings: WatchTimings;
   readonly statistics?: WatchStatistics;
+  /** For the log, while there is nothing yet. */
+  readonly waitingFor?: string;
 }
 
 export async function* watchRange(
   client: EtcdClient,
   range: WatchRange,
-  { log, timings, statistics = new WatchStatistics() }: WatchOptions,
+  { log, timings, waitingFor = 'etcd', statistics = new WatchStatistics() }: WatchOptions,
   signal: AbortSignal,
 ): AsyncGenerator<readonly RangeEvent[]> {
   const backoff = new Backoff(timings.retryFirstMs, timings.retryMostMs);
-  const outage = new Outage(log, range.key);
+  const outage = new Outage(log, range.key, waitingFor);
   /** The last revision known; without one the next thing to do is a list. */
   let revision: string | undefined;
   while (!signal.aborted) {
@@ -123,6 +125,7 @@ class Outage {
   constructor(
     private readonly log: Logger,
     private readonly key: string,
+    private readonly waitingFor: string,
   ) {}
 
   begin(error: unknown): void {
@@ -130,7 +133,7 @@ class Outage {
     this.since = monotonicNow();
     const what = this.known
       ? 'Lost the watch on etcd, trying again; what is known stays in force'
-      : 'Cannot reach etcd yet';
+      : `Waiting for ${this.waitingFor}`;
     this.log.warn({ key: this.key }, `${what}: ${messageOf(error)}`);
   }
 
