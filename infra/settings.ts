@@ -2,9 +2,11 @@
  * Everything that can be set on a stack, read and checked here and nowhere else: by the program before it registers the
  * first resource, and by `npm run up` before it starts Pulumi. All mistakes are reported at once, one sentence each.
  */
+
 import { checkAddressing } from '@flannel-ts/flannel/addressing';
 import { BACKEND_KEYS } from '@flannel-ts/flannel/backend-config';
 import type { NetworkConfig } from '@flannel-ts/flannel/network-config';
+import { MAX_JUMBO_MTU, MIN_IPV4_MTU } from '@flannel-ts/inet/mtu';
 import type { Prefix } from '@flannel-ts/inet/prefix';
 import { AWS_KEYS, type AwsSettings, readAwsSettings } from './aws/settings.ts';
 import { planAddresses } from './local/plan.ts';
@@ -85,7 +87,7 @@ export function parseSettings(stack: string, { get, keys }: SettingsSource): Set
     podsPerNode: read.integer('podsPerNode', 0, MAX_PODS_PER_NODE),
     etcdMembers: read.integer('etcdMembers', 1, MAX_ETCD_MEMBERS),
     vpc: read.prefix('vpcCidr'),
-    mtu: read.integer('mtu', 576, 9216),
+    mtu: read.integer('mtu', MIN_IPV4_MTU, MAX_JUMBO_MTU),
     pods: read.prefix('podCidr'),
     subnetLength: read.integer('subnetLength', 1, 30),
     backend: read.object('backend'),

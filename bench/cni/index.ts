@@ -3,10 +3,12 @@
  * which together do the same work but for reading flannel's files. They take turns, each on a node of its own. With
  * FLANNEL_UPSTREAM_CNI naming a build of github.com/flannel-io/cni-plugin, the whole chain that it replaces takes part, too.
  */
+
 import { spawn, spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { DEFAULT_BRIDGE } from '@flannel-ts/flannel/defaults';
 import { createNetns, deleteNetns, withNetns } from '@flannel-ts/linux/netns';
 import { type Result, summarize } from '../result.ts';
 
@@ -82,7 +84,7 @@ class Lab {
     if (UPSTREAM) this.upstream = flannel('flannel + bridge + host-local (Go)', UPSTREAM, 'upstream');
     const ranges = [[{ subnet: '10.244.1.0/24' }]];
     const ipam = { type: 'host-local', dataDir: file('theirs'), ranges, routes: [{ dst: '10.244.0.0/16' }] };
-    const bridge = { ...common, ...delegate, type: 'bridge', bridge: 'cni0', isGateway: true, mtu: 1450, ipam };
+    const bridge = { ...common, ...delegate, type: 'bridge', bridge: DEFAULT_BRIDGE, isGateway: true, mtu: 1450, ipam };
     this.theirs = {
       name: 'bridge + host-local (Go)',
       program: REFERENCE,

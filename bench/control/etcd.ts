@@ -1,13 +1,15 @@
 /** A real etcd in a namespace, and its JSON gateway over a Unix socket, which is reached from every namespace. */
+
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { rmSync } from 'node:fs';
 import { request } from 'node:http';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { DEFAULT_ETCD_PREFIX, ETCD_CLIENT_PORT } from '@flannel-ts/flannel/defaults';
 import { startIn } from '../dataplane/processes.ts';
 
-export const PREFIX = '/coreos.com/network';
+export const PREFIX = DEFAULT_ETCD_PREFIX;
 /** etcd's own limit for one transaction (--max-txn-ops). */
 const MAX_OPERATIONS = 128;
 /** etcd makes it in its working directory, and wants something like a port. */
@@ -29,7 +31,7 @@ export class Etcd {
   ) {}
 
   get endpoint(): string {
-    return `http://${this.address}:2379`;
+    return `http://${this.address}:${ETCD_CLIENT_PORT}`;
   }
 
   private get socketPath(): string {

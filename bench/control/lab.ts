@@ -2,11 +2,13 @@
  * Nodes as namespaces on one bridge, an etcd beside them, and on the bridge's side every public address that leases without a
  * machine behind them may have: what a node sends to such peers arrives in the namespace of the bridge.
  */
+
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { HEALTH_PORT } from '@flannel-ts/flannel/defaults';
 import { createNetns, deleteNetns } from '@flannel-ts/linux/netns';
 import { runIn, startIn } from '../dataplane/processes.ts';
 import { type Entry, Etcd, PREFIX } from './etcd.ts';
@@ -102,7 +104,7 @@ export class ControlNode {
       '-iface=eth0',
       `-subnet-file=${join(this.directory, 'subnet.env')}`,
       '-healthz-ip=127.0.0.1',
-      '-healthz-port=8081',
+      `-healthz-port=${HEALTH_PORT}`,
     ];
     this.log = '';
     this.child = startIn(this, [this.program, ...flags], { stdio: ['ignore', 'ignore', 'pipe'] });
@@ -138,7 +140,7 @@ export class ControlNode {
   }
 
   get(path: string): string {
-    return runIn(this, ['curl', '-s', '-m', '5', `http://127.0.0.1:8081/${path}`]);
+    return runIn(this, ['curl', '-s', '-m', '5', `http://127.0.0.1:${HEALTH_PORT}/${path}`]);
   }
 
   async stop(signal: NodeJS.Signals = 'SIGTERM'): Promise<void> {

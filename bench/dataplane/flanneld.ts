@@ -1,9 +1,11 @@
 /** A whole flanneld, the shipped one or flannel's own, with an etcd, in the nodes of a laboratory. */
+
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { DEFAULT_ETCD_PREFIX, ETCD_CLIENT_PORT } from '@flannel-ts/flannel/defaults';
 import type { Lab, Place, Side } from './lab.ts';
 import { runIn, startIn } from './processes.ts';
 
@@ -27,7 +29,7 @@ export class Flannel {
   /** Resolves when both nodes wrote their subnet file, the last thing they do before they are ready. */
   async start(flags: readonly string[]): Promise<void> {
     const [first] = this.lab.sides;
-    const endpoint = `http://${first.node.address}:2379`;
+    const endpoint = `http://${first.node.address}:${ETCD_CLIENT_PORT}`;
     await this.#startEtcd(first, endpoint);
     for (const side of this.lab.sides) this.processes.push(this.#startNode(side, endpoint, flags));
     await Promise.all(this.lab.sides.map((side) => this.#untilReady(side)));
@@ -97,7 +99,7 @@ export class Flannel {
 
 /** Tries until etcd is there. */
 async function put(place: Place, endpoint: string, key: string, value: string): Promise<void> {
-  const command = ['etcdctl', `--endpoints=${endpoint}`, 'put', `/coreos.com/network/${key}`, value];
+  const command = ['etcdctl', `--endpoints=${endpoint}`, 'put', `${DEFAULT_ETCD_PREFIX}/${key}`, value];
   for (let tries = 0; ; tries++) {
     try {
       runIn(place, command, { ...process.env, ETCDCTL_API: '3' });

@@ -1,5 +1,7 @@
 /** The ways from pod to pod that are compared. Each is laid before a measurement and taken away after it. */
+
 import { DEFAULT_BUSY_POLL_US } from '@flannel-ts/flannel/backend-config';
+import { UDP_OVERHEAD, VXLAN_OVERHEAD, VXLAN_PORT } from '@flannel-ts/flannel/defaults';
 import { EngineProcess, type Program } from './engine-process.ts';
 import { Flannel } from './flanneld.ts';
 import { ip, type Lab, type Side } from './lab.ts';
@@ -22,9 +24,6 @@ export interface Path {
   readonly engines: readonly EngineProcess[];
   takeAway(): Promise<void>;
 }
-
-const UDP_OVERHEAD = 28;
-const VXLAN_OVERHEAD = 50;
 
 /** `settings`: properties of an engine's configuration that differ from what flanneld gives it by default. */
 export async function layPath(name: PathName, lab: Lab, programs: Programs, settings: object = {}): Promise<Path> {
@@ -84,7 +83,7 @@ function layVxlan(lab: Lab): Path {
   const mac = (side: Side): string => `02:00:00:00:00:0${side.number}`;
   eachWay(lab, ({ node, device, number }) => {
     const link = `link add flannel.1 address 02:00:00:00:00:0${number} mtu ${mtu} type vxlan id 1`;
-    ip(node, `${link} local ${node.address} dev eth0 dstport 8472 nolearning`);
+    ip(node, `${link} local ${node.address} dev eth0 dstport ${VXLAN_PORT} nolearning`);
     ip(node, `addr add ${device}/32 dev flannel.1`);
     ip(node, 'link set flannel.1 up');
   });

@@ -1,3 +1,4 @@
+import { DEFAULT_BRIDGE } from '@flannel-ts/flannel/defaults';
 import { type Mac, parseMac } from '@flannel-ts/inet/mac';
 import { CniError, ErrorCode } from './errors.ts';
 import { arrayField, booleanField, integerField, type JsonObject, objectField, stringField } from './json.ts';
@@ -32,7 +33,7 @@ export function parseBridgeConfig(conf: JsonObject, cniArgs: ReadonlyMap<string,
   refuseUnsupported(conf);
   const flag = (name: string): boolean => booleanField(conf, name, `delegate.${name}`) ?? false;
   const config: BridgeConfig = {
-    bridge: stringField(conf, 'bridge', 'delegate.bridge') || 'cni0',
+    bridge: stringField(conf, 'bridge', 'delegate.bridge') || DEFAULT_BRIDGE,
     isGateway: flag('isGateway') || flag('isDefaultGateway'),
     isDefaultGateway: flag('isDefaultGateway'),
     forceAddress: flag('forceAddress'),

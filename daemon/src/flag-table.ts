@@ -1,6 +1,6 @@
 /** Every flag of flanneld with its kind, default and help: what -help and docs/flags.md show, and what options.ts reads. */
 import { DEFAULT_BUSY_POLL_US, MAX_BUSY_POLL_US, MAX_QUEUES } from '@flannel-ts/flannel/backend-config';
-import { DEFAULT_ETCD_PREFIX, DEFAULT_SUBNET_FILE } from '@flannel-ts/flannel/defaults';
+import { DEFAULT_ETCD_ENDPOINTS, DEFAULT_ETCD_PREFIX, DEFAULT_SUBNET_FILE } from '@flannel-ts/flannel/defaults';
 import type { FlagTable } from './flags.ts';
 
 const string = (fallback: string, help: string) => ({ kind: 'string', fallback, help }) as const;
@@ -10,7 +10,7 @@ const list = (help: string) => ({ kind: 'list', fallback: '', help }) as const;
 
 export const FLAGS = {
   'etcd-endpoints': string(
-    'http://127.0.0.1:4001,http://127.0.0.1:2379',
+    DEFAULT_ETCD_ENDPOINTS,
     'comma-separated list of etcd endpoints; without a scheme http, or https with a certificate; without a port 2379',
   ),
   'etcd-prefix': string(DEFAULT_ETCD_PREFIX, 'etcd prefix'),

@@ -1,4 +1,5 @@
 /** The security groups, and the rules in them: planned as values, so that what is open can be read and tested in one place. */
+import { ETCD_CLIENT_PORT, ETCD_PEER_PORT } from '@flannel-ts/flannel/defaults';
 import type { BackendConfig } from '@flannel-ts/flannel/network-config';
 import { SecurityGroup } from '@pulumi/aws/ec2/securityGroup';
 import { SecurityGroupEgressRule } from '@pulumi/aws/vpc/securityGroupEgressRule';
@@ -44,8 +45,8 @@ export interface RulePlan {
 }
 
 const HTTPS: Traffic = { protocol: 'tcp', ports: [443, 443] };
-const ETCD_CLIENT: Traffic = { protocol: 'tcp', ports: [2379, 2379] };
-const ETCD_PEER: Traffic = { protocol: 'tcp', ports: [2380, 2380] };
+const ETCD_CLIENT: Traffic = { protocol: 'tcp', ports: [ETCD_CLIENT_PORT, ETCD_CLIENT_PORT] };
+const ETCD_PEER: Traffic = { protocol: 'tcp', ports: [ETCD_PEER_PORT, ETCD_PEER_PORT] };
 /** RFC 1191: a router says that a packet is too large for the next link. */
 const TOO_LARGE: Traffic = { protocol: 'icmp', ports: [3, 4] };
 const ANYWHERE: Peer = { range: '0.0.0.0/0' };

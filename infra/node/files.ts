@@ -2,7 +2,7 @@
  * What a machine boots with: files, and the one service it runs. Pure, and the same for every environment; `root` is where
  * the machine's file system begins, empty on a machine of its own.
  */
-import { DEFAULT_ETCD_PREFIX } from '@flannel-ts/flannel/defaults';
+import { DEFAULT_ETCD_PREFIX, ETCD_CLIENT_PORT, ETCD_PEER_PORT, HEALTH_PORT } from '@flannel-ts/flannel/defaults';
 
 export interface BootFile {
   /** Absolute, below the root. */
@@ -47,8 +47,6 @@ export interface KeyPair {
   readonly key: string;
 }
 
-const FLANNELD_HEALTH_PORT = 8081; // as kube-flannel.yml has it
-
 /** A node: flanneld, and the network configuration a container runtime reads. */
 export function nodeBoot({ root, etcdEndpoints, interface: link }: NodeBoot): BootPlan {
   const installed = `${root}/opt/flannel/current`;
@@ -68,7 +66,7 @@ export function nodeBoot({ root, etcdEndpoints, interface: link }: NodeBoot): Bo
           FLANNELD_SUBNET_FILE: subnetFile(root),
           FLANNELD_IP_MASQ: 'true',
           FLANNELD_HEALTHZ_IP: '127.0.0.1',
-          FLANNELD_HEALTHZ_PORT: String(FLANNELD_HEALTH_PORT),
+          FLANNELD_HEALTHZ_PORT: String(HEALTH_PORT),
         }),
       },
       { path: conflistFile(root), mode: '0644', content: conflist(root) },
@@ -79,7 +77,7 @@ export function nodeBoot({ root, etcdEndpoints, interface: link }: NodeBoot): Bo
       command: [`${installed}/flanneld`],
       environmentFiles: [environment],
       directories: [`${root}/run/flannel`, `${root}/var/lib/cni`, `${root}/var/log`],
-      readyUrl: `http://127.0.0.1:${FLANNELD_HEALTH_PORT}/readyz`,
+      readyUrl: `http://127.0.0.1:${HEALTH_PORT}/readyz`,
       log: `${root}/var/log/flanneld.log`,
       stopSeconds: 10,
       decommission: [`${installed}/flanneld`, 'release'],
@@ -175,11 +173,11 @@ export function etcdBoot(boot: EtcdBoot): BootPlan {
 export const ETCD_PEER_NAME = 'etcd-peer';
 
 export function etcdClientUrl(address: string): string {
-  return `https://${address}:2379`;
+  return `https://${address}:${ETCD_CLIENT_PORT}`;
 }
 
 export function etcdPeerUrl(address: string): string {
-  return `https://${address}:2380`;
+  return `https://${address}:${ETCD_PEER_PORT}`;
 }
 
 /** What a member needs to know only when it has no data yet; written by whoever starts it. */

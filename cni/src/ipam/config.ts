@@ -1,3 +1,4 @@
+import { DEFAULT_HOST_LOCAL_DATA_DIR } from '@flannel-ts/flannel/defaults';
 import type { Ip } from '@flannel-ts/inet/ip';
 import { CniError, ErrorCode } from '../errors.ts';
 import {
@@ -15,8 +16,6 @@ import { type CniRoute, decodeRoutes } from '../result.ts';
 import { readInterfaceAddress, readIp } from './address.ts';
 import { checkRangeSets, parseRange, type Range, type RangeSet } from './allocate.ts';
 
-export const DEFAULT_IPAM_DATA_DIR = '/var/lib/cni/networks';
-
 /** host-local's configuration: the `ipam` object, with what the runtime asks for this container. */
 export interface HostLocalConfig {
   /** Directory of this network's addresses. */
@@ -30,7 +29,7 @@ export interface HostLocalConfig {
 /** Where the addresses of a network are kept: all that releasing one needs. */
 export function storeDirectory(conf: JsonObject, networkName: string): string {
   const ipam = objectField(conf, 'ipam');
-  const dataDir = (ipam && stringField(ipam, 'dataDir', 'ipam.dataDir')) || DEFAULT_IPAM_DATA_DIR;
+  const dataDir = (ipam && stringField(ipam, 'dataDir', 'ipam.dataDir')) || DEFAULT_HOST_LOCAL_DATA_DIR;
   return `${dataDir.replace(/\/+$/, '')}/${networkName}`;
 }
 

@@ -9,6 +9,7 @@ import { type NetworkConfig, outerFamily } from '@flannel-ts/flannel/network-con
 import { udpV6Data } from '@flannel-ts/flannel/udp-data';
 import type { Family } from '@flannel-ts/inet/family';
 import { familyOf, type Ip } from '@flannel-ts/inet/ip';
+import { MIN_IPV6_MTU } from '@flannel-ts/inet/mtu';
 import type { InterfaceAddress, Prefix } from '@flannel-ts/inet/prefix';
 import type { OverlayPeer } from '../datapath/datapath.ts';
 import { DaemonError } from '../errors.ts';
@@ -17,9 +18,6 @@ import { guardMetric } from '../state/guard.ts';
 import type { ExternalInterface } from '../underlay/select.ts';
 import type { Backend, Desired, OwnNode } from './backend.ts';
 import { selectPeers, sharesUnderlay } from './peers.ts';
-
-/** RFC 8200, section 5. */
-const MIN_IPV6_MTU = 1280;
 
 export function createUdpBackend(config: NetworkConfig, { port }: UdpConfig): Backend {
   const outer = outerFamily(config);

@@ -2,6 +2,7 @@
  * Whether a network can be built from the addresses somebody chose: what the infrastructure asks at preview, before it
  * creates anything. Each check throws a FlannelError with one sentence: the value, and what to do.
  */
+import { MIN_IPV4_MTU } from '@flannel-ts/inet/mtu';
 import { formatPrefix, type Prefix, parsePrefix, prefixesOverlap, subnetCount } from '@flannel-ts/inet/prefix';
 import { backendOverhead, checkBackendAvailable } from './backend-config.ts';
 import { FlannelError } from './errors.ts';
@@ -30,8 +31,6 @@ export type AddressingResult =
 
 /** Base address, bridge and broadcast address of a subnet are no pod's. */
 const RESERVED_PER_SUBNET = 3;
-/** RFC 791: what every IPv4 host must take. */
-const MIN_IPV4_MTU = 576;
 
 /** Blocks that pods cannot have, and why. */
 const UNUSABLE: readonly (readonly [string, string])[] = [

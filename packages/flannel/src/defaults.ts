@@ -1,5 +1,8 @@
 /** What flannel and its CNI plugin take when nobody says otherwise. Peers and scripts rely on these values. */
 export const DEFAULT_ETCD_PREFIX = '/coreos.com/network';
+/** etcd's own (IANA: etcd-client, etcd-server). */
+export const ETCD_CLIENT_PORT = 2379;
+export const ETCD_PEER_PORT = 2380;
 export const DEFAULT_ETCD_ENDPOINTS = 'http://127.0.0.1:4001,http://127.0.0.1:2379';
 export const DEFAULT_SUBNET_FILE = '/run/flannel/subnet.env';
 
@@ -7,6 +10,9 @@ export const DEFAULT_SUBNET_FILE = '/run/flannel/subnet.env';
 export const SUBNET_TTL_SECONDS = 86_400;
 /** -subnet-lease-renew-margin, in minutes. */
 export const DEFAULT_RENEW_MARGIN_MINUTES = 60;
+
+/** -healthz-port of flannel's manifests (kube-flannel.yml); flannel's own default is none. */
+export const HEALTH_PORT = 8081;
 
 export const UDP_PORT = 8285;
 /** The Linux kernel's default, not IANA's 4789: peers that leave Port out use it (drivers/net/vxlan). */

@@ -1,7 +1,6 @@
 /** The addresses of etcd as users write them. */
 
-/** etcd's own (IANA, etcd-client). */
-const CLIENT_PORT = 2379;
+import { ETCD_CLIENT_PORT } from '@flannel-ts/flannel/defaults';
 
 export interface Endpoints {
   /** Like https://10.0.0.1:2379. */
@@ -31,7 +30,7 @@ export function parseEndpoints(text: string, secure: boolean): Endpoints {
 const ENDPOINT = /^(?:(https?):\/\/)?(\[[\da-f:.]+\]|[^/:@\s"'[\]]+)(?::(\d{1,5}))?\/*$/i;
 
 function parseEndpoint(part: string, scheme: string): string {
-  const [, written = scheme, host, port = String(CLIENT_PORT)] = ENDPOINT.exec(part) ?? [];
+  const [, written = scheme, host, port = String(ETCD_CLIENT_PORT)] = ENDPOINT.exec(part) ?? [];
   if (host === undefined || Number(port) < 1 || Number(port) > 65_535) {
     throw new Error(
       `Invalid etcd endpoint ${JSON.stringify(withoutPassword(part))}: write it like http://10.0.0.1:2379${hint(part)}`,

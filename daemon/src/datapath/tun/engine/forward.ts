@@ -1,6 +1,7 @@
+import { MIN_IPV6_MTU } from '@flannel-ts/inet/mtu';
 import type { Header } from './header.ts';
 import { source, word } from './ipv4-header.ts';
-import { hasAddress6, IPV6_SOURCE, MIN_IPV6_MTU } from './ipv6-header.ts';
+import { hasAddress6, IPV6_SOURCE } from './ipv6-header.ts';
 import type { OwnAddresses } from './own-addresses.ts';
 import type { PrefixTable } from './prefix-table.ts';
 import {

@@ -1,8 +1,9 @@
 import { ipToBytes, parseIp } from '@flannel-ts/inet/ip';
+import { MIN_IPV6_MTU } from '@flannel-ts/inet/mtu';
 import { hex } from '../../../../testing/engine/packets.ts';
 import { icmp6Packet, ipv6Packet } from '../../../../testing/engine/packets6.ts';
 import { checksum6, deservesIcmpv6Error, writeIcmpv6Error } from './icmpv6.ts';
-import { checkHeader6, MIN_IPV6_MTU, totalLength6, upperLayer } from './ipv6-header.ts';
+import { checkHeader6, totalLength6, upperLayer } from './ipv6-header.ts';
 import { MALFORMED, PASS, TOO_SHORT } from './reasons.ts';
 import { HOPS_EXCEEDED, NO_ROUTE_ERROR, tooBig } from './router-error.ts';
 

@@ -1,15 +1,8 @@
 /** ICMPv6 errors, RFC 4443: icmpv4.ts for IPv6. */
+import { MIN_IPV6_MTU } from '@flannel-ts/inet/mtu';
 import { fold, sumWords } from './checksum.ts';
 import { putWord } from './ipv4-header.ts';
-import {
-  IPV6_DESTINATION,
-  IPV6_HEADER,
-  IPV6_SOURCE,
-  MIN_IPV6_MTU,
-  NEXT_ICMPV6,
-  totalLength6,
-  upperLayer,
-} from './ipv6-header.ts';
+import { IPV6_DESTINATION, IPV6_HEADER, IPV6_SOURCE, NEXT_ICMPV6, totalLength6, upperLayer } from './ipv6-header.ts';
 import type { RouterError } from './router-error.ts';
 
 const PACKET_TOO_BIG = 2;

@@ -3,8 +3,6 @@ import { word } from './ipv4-header.ts';
 import { MALFORMED, PASS, TOO_SHORT, type Verdict } from './reasons.ts';
 
 export const IPV6_HEADER = 40;
-/** RFC 8200 5: what every link carries. RFC 4443 2.4 (c): an ICMPv6 error is no longer than that. */
-export const MIN_IPV6_MTU = 1280;
 export const IPV6_SOURCE = 8;
 export const IPV6_DESTINATION = 24;
 

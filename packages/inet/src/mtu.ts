@@ -1,0 +1,6 @@
+/** What every IPv4 host must accept (RFC 791, section 3.1). */
+export const MIN_IPV4_MTU = 576;
+/** What every IPv6 link must carry; the kernel removes IPv6 from a device with less (RFC 8200, section 5). */
+export const MIN_IPV6_MTU = 1280;
+/** Jumbo frames as common switches have them. */
+export const MAX_JUMBO_MTU = 9216;
