@@ -29,6 +29,9 @@ const reach = inFile('tests/integration/flanneld-reach.test.ts');
 const underlay = inFile('tests/integration/flanneld-underlay.test.ts');
 const operate = (file: string) => inFile(`daemon/src/operate/${file}.test.ts`);
 const underlayUnit = (file: string) => inFile(`daemon/src/underlay/${file}.test.ts`);
+const ownership = inFile('tests/integration/flanneld-ownership.test.ts');
+const safety = inFile('tests/integration/flanneld-safety.test.ts');
+const interrupted = inFile('tests/e2e/interrupted.test.ts');
 const settings = inFile('tools/src/settings/check.test.ts');
 const interop = inFile('tests/interop/udp.test.ts');
 const masquerade = inFile('tests/integration/masquerade.test.ts');
@@ -180,11 +183,48 @@ export const SECTIONS: readonly Section[] = [
         ],
       },
       {
-        situation: 'The route of the network is removed or replaced',
+        situation: 'The route of the network is removed',
         flannel: 'is not looked at',
         source: '"Flannel doesn\'t monitor the state of host network", #869',
-        ours: 'is put right',
-        tests: [flanneld('a removed route comes back'), flanneld('a route changed by somebody is put right')],
+        ours: 'comes back',
+        tests: [flanneld('a removed route comes back')],
+      },
+      {
+        situation: 'A route of the operator is in the place of ours, or inside of the network',
+        flannel: 'host-gw replaces it, others do not see it; seen here before: it was replaced and deleted',
+        source: 'pkg/backend/route_network.go by its source',
+        ours: 'stays, also at cleanup, and is reported',
+        tests: [
+          ownership(
+            'routes of the operator to and inside the network stay at the start and at cleanup, and are reported',
+          ),
+          flanneld(
+            'a route of somebody else in the place of ours stays, is reported, and is no trouble once it is gone',
+          ),
+        ],
+      },
+      {
+        situation: 'flanneld restarts, is killed, or etcd is away meanwhile, while pods send',
+        flannel: 'packets between pods leave by the default route, unencapsulated, until the device is back',
+        source:
+          'the TUN device goes with its process; "zero-downtime restart for all but udp", Documentation/running.md',
+        ours: 'an unreachable route keeps them back; what is lost is what is sent until the node is ready again',
+        tests: [
+          safety('after %s, etcd at hand: %s: no packet between pods leaves in the open'),
+          flanneld('a restart loses only what is sent from its end until it is ready again, and changes no order'),
+        ],
+      },
+      {
+        situation: 'A node gets another subnet, or its subnet is taken by another node',
+        flannel: 'subnet.env of the old lease stays, and pods start with its addresses',
+        source: 'never removed, by its source',
+        ours: 'the file goes before there is a new one, or for good',
+        tests: [
+          safety(
+            'into another network removes what was left of the old one, and the file of the old lease before there is a new one',
+          ),
+          safety('a subnet that another node has taken leaves no file for pods behind'),
+        ],
       },
       {
         situation: 'Routes of an earlier life exist at the start',
@@ -280,6 +320,42 @@ export const SECTIONS: readonly Section[] = [
         source: 'pkg/backend/udp by its source',
         ours: 'the device is left alone',
         tests: [flanneld('a device of another kind that has the name is left alone')],
+      },
+    ],
+  },
+  {
+    title: 'What is left behind',
+    rows: [
+      {
+        situation: 'Devices, routes and rules of other backends of flannel are there at the start',
+        flannel: 'stay, and take packets away',
+        source: '#2554, #654, #1145, k3s #5216',
+        ours: 'those of the same network are removed, nothing of another one',
+        tests: [
+          ownership(
+            'what other backends of flannel left in the network is removed at the start, and nothing of another network',
+          ),
+        ],
+      },
+      {
+        situation: 'A host is cleaned up',
+        flannel: 'has no command',
+        source: '#886, #836, cilium #3219',
+        ours: 'removes what flannel and flanneld made for this network, and nothing else',
+        tests: [
+          ownership('cleanup removes what flannel made for this network, ours and real flannel, and nothing else'),
+        ],
+      },
+      {
+        situation: 'Forwarding is turned on beside an interface whose default route is advertised',
+        flannel: 'does not turn it on; seen here before: the other interface lost its route',
+        source: 'net.ipv6.conf.*.accept_ra of the kernel',
+        ours: 'the interface keeps the route, and goes on to hear of it',
+        tests: [
+          inFile('tests/integration/flanneld-forwarding.test.ts')(
+            'another interface keeps the default route that a router advertises, and goes on to hear of it',
+          ),
+        ],
       },
     ],
   },
@@ -432,8 +508,10 @@ export const SECTIONS: readonly Section[] = [
         situation: 'A lease says that its node is reached at an address inside of the overlay',
         flannel: 'the packet circles through the tunnel for ever',
         source: '#1433; 400,000 packets/s seen here before',
-        ours: 'a packet is sent once; what the kernel routes back to the device is dropped',
+        ours: 'such a peer is refused, with the reason; what the kernel routes back to the device is dropped',
         tests: [
+          safety('of a node at %s is refused, and nothing circulates'),
+          safety('through the tunnel of another network on the host is refused'),
           paths('a packet is sent once, and what comes back of it is dropped, whole or in fragments'),
           forward('drops a datagram to a peer, whole or a fragment, that the kernel routed back to the device'),
         ],
@@ -448,6 +526,34 @@ export const SECTIONS: readonly Section[] = [
           underlayUnit('select')(
             'selectInterface() takes no address of pods, nor a device of the overlay, by a pattern',
           ),
+        ],
+      },
+      {
+        situation: 'Two networks on a host, each with a flanneld',
+        flannel: 'both use one nftables table and flush it; seen here before: each deleted the route of the other',
+        source: '#919, #392, multus #49',
+        ours: 'both work; each owns what belongs to its network',
+        tests: [ownership('%s both work, without a change of routes after the start')],
+      },
+      {
+        situation: "The network of flannel's documentation, 10.0.0.0/8, on hosts whose own addresses are in it",
+        flannel: 'the route of the network takes etcd and the peers away',
+        source: '#112, #479',
+        ours: 'each peer has a route of its own instead, and nothing that is needed is covered',
+        tests: [
+          safety(
+            "flannel's documented network, which holds the addresses of nodes and etcd, takes neither of them away",
+          ),
+        ],
+      },
+      {
+        situation: '"down" is cut off in the middle, or a part of a stack is destroyed alone',
+        flannel: 'not of flannel: "cni0 already has an IP address different from ...", for ever, here before',
+        source: 'pulumi #6283, #3878, pulumi-github #731',
+        ours: '"up" completes the stack from there, and "down" leaves nothing',
+        tests: [
+          interrupted('is followed by an up that completes the stack, and a down that leaves nothing'),
+          interrupted("is completed after a targeted destroy of a node's software"),
         ],
       },
       {
@@ -526,6 +632,28 @@ export const SECTIONS: readonly Section[] = [
         tests: [
           inFile('tests/integration/cni-conflicts.test.ts')(
             '#28 two interfaces of one container come and go on their own',
+          ),
+        ],
+      },
+      {
+        situation: 'DEL fails, since its ipam does',
+        flannel: 'the state file is gone all the same: the next DEL "succeeds", and the address leaks',
+        source: 'flannel-io/cni-plugin, flannel_linux.go by its source; #2264, #1416, microk8s #5267',
+        ours: 'keeps what the next DEL needs',
+        tests: [
+          inFile('tests/integration/cni-del.test.ts')(
+            '#46 DEL whose ipam fails keeps what it needs, and the next one succeeds',
+          ),
+        ],
+      },
+      {
+        situation: 'Somebody flushes the ruleset while the plugin masquerades (the daemon without -ip-masq)',
+        flannel: 'running pods stay without, until they are made anew',
+        source: 'the bridge plugin of containernetworking by its source',
+        ours: 'the next ADD brings masquerading back for all of them',
+        tests: [
+          inFile('tests/integration/cni-traffic.test.ts')(
+            '#52 masquerading of all pods is back with the next ADD when somebody has flushed the ruleset',
           ),
         ],
       },

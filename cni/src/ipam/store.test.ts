@@ -29,6 +29,13 @@ describe('Store', () => {
   });
   afterEach(() => rmSync(root, { recursive: true, force: true }));
 
+  test('exists() when its directory does, and not when a file has its name', () => {
+    expect(store.exists()).toBe(false);
+    store.locked(() => store.reserve(ip('10.1.0.2'), OWNER));
+    expect(store.exists()).toBe(true);
+    expect(new Store(join(root, 'networks/cbr0/10.1.0.2')).exists()).toBe(false);
+  });
+
   const put = (name: string, content: string): void => writeFileSync(join(store.directory, name), content);
   const content = (name: string): string => readFileSync(join(store.directory, name), 'utf8');
 

@@ -119,6 +119,9 @@ describe('judgeChain()', () => {
       verdict: 'drops',
       by: 'REJECT in chain F',
     });
+    const target = (name: string) => nft(chain('F', hook), rule('F', { xt: { type: 'target', name } })).verdict;
+    expect(target('DROP')).toBe('drops');
+    expect(target('LOG')).toBe('passes');
     expect(nft(chain('F', hook), rule('F', conntrack, { accept: null }), rule('F', reject)).verdict).toBe('may-drop');
     expect(nft(chain('F', hook), rule('F', established, { accept: null }), rule('F', { reject: {} })).verdict).toBe(
       'drops',

@@ -79,6 +79,7 @@ describe('PreconditionCheck', () => {
   test('is in trouble when a parameter cannot be set, until somebody does', () => {
     const { check, lines, said, values } = setUp({ ...ON, 'net/ipv4/ip_forward': '0' }, ['net/ipv4/ip_forward']);
     check.run();
+    expect(lines).toHaveLength(1);
     check.run();
     expect(said.trouble).toBe(
       'Cannot set net.ipv4.ip_forward to 1 (it is 0), without which pods are cut off: set it by hand: Read-only file system',

@@ -69,6 +69,10 @@ describe('subnet.env', () => {
     expect(env.ipMasq).toBe(true);
   });
 
+  test('parseSubnetEnv() takes the largest number of 32 bits', () => {
+    expect(parseSubnetEnv(IPV4.replace('1450', '4294967295')).mtu).toBe(4_294_967_295);
+  });
+
   test('parseSubnetEnv() takes only "true" for true', () => {
     expect(parseSubnetEnv(IPV4.replace('=true', '=TRUE')).ipMasq).toBe(false);
   });
@@ -80,6 +84,9 @@ describe('subnet.env', () => {
     ],
     ['', '/f is missing FLANNEL_NETWORK, '],
     [IPV4.replace(/FLANNEL_MTU.*\n/, ''), '/f is missing FLANNEL_MTU'],
+    [IPV4.replace(/FLANNEL_SUBNET.*\n/, ''), '/f is missing FLANNEL_SUBNET, FLANNEL_IPV6_SUBNET'],
+    [IPV4.replace(/FLANNEL_NETWORK.*\n/, ''), '/f is missing FLANNEL_NETWORK, FLANNEL_IPV6_NETWORK'],
+    [IPV4.replace(/FLANNEL_IPMASQ.*\n/, ''), '/f is missing FLANNEL_IPMASQ'],
     // flannel's CNI plugin crashes on this one.
     [IPV4.replace('FLANNEL_MTU=1450', 'FLANNEL_MTU'), '/f: FLANNEL_MTU has no value'],
     [IPV4.replace('1450', 'many'), '/f: FLANNEL_MTU has an invalid number: "many"'],
