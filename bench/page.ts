@@ -1,17 +1,22 @@
 /** docs/performance.md. A function of the report alone, so that the same figures give the same page. */
 import { controlPage, isOfControl } from './control/page.ts';
 import { dataPlanePage, isOfDataPlane } from './dataplane/page.ts';
+import { formatFigures } from './figures.ts';
 import { markdownTable, round } from './markdown.ts';
 import type { Report, Result } from './result.ts';
 
-export function formatMarkdown({ machine, kernel, flannel, date, results }: Report): string {
+export function formatMarkdown(report: Report): string {
+  const { machine, kernel, flannel, date, results } = report;
+  const figures = formatFigures(report);
   const dataPlane = results.filter(isOfDataPlane);
   const control = results.filter(isOfControl);
   const others = results.filter((result) => !isOfDataPlane(result) && !isOfControl(result));
   const parts = [
-    `# Performance
+    `# Performance`,
+    ...(figures === undefined ? [] : [`## In short\n\n${figures}`]),
+    `## How to read this page
 
-Made by \`npm run bench\` on ${date.slice(0, 10)}: ${machine}, Linux ${kernel}${flannel ? `, flannel ${flannel}` : ''}. No figure here is typed.
+Written by \`npm run bench\` on ${date.slice(0, 10)}: ${machine}, Linux ${kernel}${flannel ? `, flannel ${flannel}` : ''}. No figure here is typed.
 Medians; what is compared was measured in turns in the same run. Absolute figures are this machine's, ratios say more.
 
 Again, on a quiet machine: \`npm run bench -- --only dataplane --json docs/performance.json --markdown docs/performance.md\`. With

@@ -25,6 +25,7 @@
  * @property {boolean} json
  * @property {string} [jsonFile]
  * @property {string} [markdownFile]
+ * @property {string} [readmeFile]
  * @property {string} [only]
  * @property {boolean} quick
  * @property {string} [from]

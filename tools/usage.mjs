@@ -151,6 +151,11 @@ export const COMMANDS = {
         help: 'write them there as a page',
         apply: (_, markdownFile) => ({ markdownFile }),
       },
+      '--readme': {
+        value: 'FILE',
+        help: 'put the first figures between the marks in this file',
+        apply: (_, readmeFile) => ({ readmeFile }),
+      },
       '--from': {
         value: 'FILE',
         help: 'take the results of earlier --json instead of measuring; several with commas',

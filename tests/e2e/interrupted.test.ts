@@ -1,5 +1,6 @@
 /** Commands that were cut off in the middle, and states that others changed: the next `up` and `down` reach their end. */
-import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import {
@@ -7,6 +8,7 @@ import {
   finish,
   leftovers,
   outputs,
+  processesIn,
   processesMarked,
   REPOSITORY,
   servePods,
@@ -139,6 +141,26 @@ describe('a stack of two nodes', () => {
     await pulumi('refresh', '--yes', '--skip-preview', '--clear-pending-creates');
     await cliOk('up', '--stack', stack);
     await expectAllReachable(stack);
+  });
+
+  test('comes back after a reboot of the host, without addresses that are taken for ever', async () => {
+    const parts = readdirSync('/run/netns').filter((name) => name.startsWith(`flannel.${stack}.`));
+    const before = (await outputs(stack)).nodes.map(({ podSubnet }) => podSubnet);
+    // The supervisors first, which would start their services again.
+    for (const _ of [1, 2]) {
+      for (const name of parts) {
+        for (const { pid } of processesIn(`/run/netns/${name}`)) process.kill(pid, 'SIGKILL');
+      }
+    }
+    for (const name of parts) spawnSync('ip', ['netns', 'delete', name]);
+    const nodes = `/var/lib/flannel-local/${stack}/nodes`;
+    for (const node of readdirSync(nodes)) rmSync(join(nodes, node, 'run'), { recursive: true, force: true });
+    await cliOk('up', '--stack', stack);
+    await expectAllReachable(stack);
+    const { nodes: after, pods } = await outputs(stack);
+    expect(after.map(({ podSubnet }) => podSubnet)).toEqual(before);
+    const taken = readdirSync(join(nodes, 'node-0/var/lib/cni/networks/flannel')).filter((name) => /^\d/.test(name));
+    expect(taken).toEqual(pods.filter(({ node }) => node === 'node-0').map(({ address }) => address));
   });
 
   test('loses a node whose code in the state is faulty', async () => {

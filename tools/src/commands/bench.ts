@@ -1,6 +1,7 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join, resolve } from 'node:path';
+import { formatFigures, insertFigures } from '../../../bench/figures.ts';
 import { formatMarkdown } from '../../../bench/page.ts';
 import type { Benchmark, Report } from '../../../bench/result.ts';
 import { mergeReports, runBenchmarks } from '../../../bench/run.ts';
@@ -12,7 +13,7 @@ import type { Context, Options } from '../context.ts';
 
 export async function bench(context: Context, options: Options): Promise<number> {
   const { root, env } = context;
-  const { jsonFile, markdownFile, from } = options;
+  const { jsonFile, markdownFile, readmeFile, from } = options;
   // npm runs this at the root of the checkout; a path is meant from where the user is.
   const locate = (file: string): string => resolve(env.INIT_CWD ?? process.cwd(), file);
   const report =
@@ -21,6 +22,11 @@ export async function bench(context: Context, options: Options): Promise<number>
       : mergeReports(from.split(',').map((file) => read(locate(file))));
   write(jsonFile && locate(jsonFile), `${JSON.stringify(report, undefined, 2)}\n`);
   write(markdownFile && locate(markdownFile), formatMarkdown(report));
+  const figures = formatFigures(report);
+  if (readmeFile !== undefined && figures !== undefined) {
+    const file = locate(readmeFile);
+    write(file, insertFigures(readFileSync(file, 'utf8'), figures));
+  }
   return 0;
 }
 

@@ -18,7 +18,6 @@ export function prepareBackend({ cache, env }: Context): Backend {
   const shared: NodeJS.ProcessEnv = {
     ...env,
     PULUMI_SKIP_UPDATE_CHECK: 'true',
-    PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION: env.PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION ?? 'true',
     ...passphrase(cache, env),
   };
   const chosen = chosenBackend(env);
