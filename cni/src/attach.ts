@@ -1,3 +1,4 @@
+import type { JsonObject } from '@flannel-ts/flannel/go-json';
 import { addToIp, formatIp, type Ip, isIpv4, parseIp } from '@flannel-ts/inet/ip';
 import { type InterfaceAddress, interfacePrefix, parseInterfaceAddress, parsePrefix } from '@flannel-ts/inet/prefix';
 import { withNetlink } from '@flannel-ts/rtnetlink/connection';
@@ -12,7 +13,6 @@ import { readInterfaceAddress, readIp } from './ipam/address.ts';
 import { parseHostLocal } from './ipam/config.ts';
 import { ipamResult, reserveAddresses, returnAddresses } from './ipam/host-local.ts';
 import { Store } from './ipam/store.ts';
-import type { JsonObject } from './json.ts';
 import { addMasquerade, removeMasquerade } from './masquerade.ts';
 import { masqueradedPods } from './masqueraded.ts';
 import { bridgeMac, hostInterfaceName, hostMac, podMac } from './names.ts';

@@ -1,5 +1,5 @@
+import type { JsonObject } from '@flannel-ts/flannel/go-json';
 import { parseBridgeConfig } from './bridge-config.ts';
-import type { JsonObject } from './json.ts';
 
 const parse = (conf: JsonObject, args: Record<string, string> = {}) =>
   parseBridgeConfig(conf, new Map(Object.entries(args)));

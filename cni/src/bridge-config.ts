@@ -1,7 +1,8 @@
 import { DEFAULT_BRIDGE } from '@flannel-ts/flannel/defaults';
+import type { JsonObject } from '@flannel-ts/flannel/go-json';
 import { type Mac, parseMac } from '@flannel-ts/inet/mac';
 import { CniError, ErrorCode } from './errors.ts';
-import { arrayField, booleanField, integerField, type JsonObject, objectField, stringField } from './json.ts';
+import { arrayField, booleanField, integerField, objectField, stringField } from './json.ts';
 import { type CniDns, decodeDns } from './result.ts';
 
 /** The keys of the reference `bridge` plugin that we know; ipam is read where addresses are managed. */

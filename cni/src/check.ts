@@ -1,3 +1,4 @@
+import type { JsonObject } from '@flannel-ts/flannel/go-json';
 import { formatInterfaceAddress, formatPrefix, interfacePrefix } from '@flannel-ts/inet/prefix';
 import { listAddresses } from '@flannel-ts/rtnetlink/address';
 import { withNetlink } from '@flannel-ts/rtnetlink/connection';
@@ -10,7 +11,6 @@ import { execPlugin } from './exec.ts';
 import { readInterfaceAddress, readIp } from './ipam/address.ts';
 import { storeDirectory } from './ipam/config.ts';
 import { holdsAddress } from './ipam/host-local.ts';
-import type { JsonObject } from './json.ts';
 import { listMasquerade } from './masquerade.ts';
 import { hostInterfaceName } from './names.ts';
 import { parseCniArgs, type Request } from './protocol.ts';

@@ -1,19 +1,11 @@
 import { DEFAULT_CNI_DELEGATE, DEFAULT_CNI_IPAM } from '@flannel-ts/flannel/defaults';
+import { field, type Json, type JsonObject, newJsonObject, setField } from '@flannel-ts/flannel/go-json';
 import type { NetConf } from '@flannel-ts/flannel/netconf';
 import { parseSubnetEnv, type SubnetEnv, subnetEnvFailure } from '@flannel-ts/flannel/subnet-env';
 import { formatPrefix, interfacePrefix } from '@flannel-ts/inet/prefix';
 import { readTextFile } from '@flannel-ts/linux/text-files';
 import { CniError, codeOf, ErrorCode, messageOf } from './errors.ts';
-import {
-  arrayField,
-  field,
-  type Json,
-  type JsonObject,
-  newObject,
-  objectField,
-  setField,
-  stringField,
-} from './json.ts';
+import { arrayField, objectField, stringField } from './json.ts';
 
 /**
  * The configuration that flannel's meta plugin hands to its delegate, from the network's own configuration and the node's
@@ -41,7 +33,7 @@ export function loadSubnetEnv(file: string): SubnetEnv {
 
 /** Without `node` (the subnet file is gone at DEL) ranges, routes and MTU stay open: giving back needs none of them. */
 export function renderDelegate(conf: NetConf, node: SubnetEnv | undefined, args?: JsonObject): JsonObject {
-  const delegate = newObject(conf.delegate as JsonObject);
+  const delegate = newJsonObject(conf.delegate as JsonObject);
   // Upstream loses these, so that nobody gets the address or MAC asked for there.
   if (args !== undefined) setField(delegate, 'args', args);
   if (conf.runtimeConfig !== undefined) setField(delegate, 'runtimeConfig', conf.runtimeConfig as JsonObject);
@@ -60,7 +52,7 @@ export function renderDelegate(conf: NetConf, node: SubnetEnv | undefined, args?
 }
 
 function renderIpam(own: JsonObject | undefined, node: SubnetEnv | undefined): JsonObject {
-  const ipam = newObject(own);
+  const ipam = newJsonObject(own);
   if (!stringField(ipam, 'type', 'ipam.type')) setField(ipam, 'type', DEFAULT_CNI_IPAM);
   if (node === undefined) return ipam;
   const subnets: string[] = [];
@@ -77,7 +69,7 @@ function renderIpam(own: JsonObject | undefined, node: SubnetEnv | undefined): J
 
 /** Go prints maps with their keys sorted. */
 function sorted(value: JsonObject): JsonObject {
-  const copy = newObject();
+  const copy = newJsonObject();
   for (const key of Object.keys(value).sort()) {
     const inner = value[key] as Json;
     copy[key] =

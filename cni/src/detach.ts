@@ -1,3 +1,4 @@
+import type { JsonObject } from '@flannel-ts/flannel/go-json';
 import type { Ip } from '@flannel-ts/inet/ip';
 import { withNetlink } from '@flannel-ts/rtnetlink/connection';
 import { ensureLinkAbsent } from '@flannel-ts/rtnetlink/link';
@@ -7,7 +8,7 @@ import { readIp } from './ipam/address.ts';
 import { storeDirectory } from './ipam/config.ts';
 import { releaseOwner } from './ipam/host-local.ts';
 import type { Owner } from './ipam/store.ts';
-import { arrayField, booleanField, type JsonObject, objectField, stringField } from './json.ts';
+import { arrayField, booleanField, objectField, stringField } from './json.ts';
 import { listMasquerade, removeMasquerade } from './masquerade.ts';
 import { addressOfHostMac, hostInterfaceName } from './names.ts';
 import type { Request } from './protocol.ts';

@@ -1,7 +1,7 @@
+import { field, type JsonObject, readJsonObject } from '@flannel-ts/flannel/go-json';
 import { type RunOutcome, runProgram } from '@flannel-ts/linux/run-program';
 import { CniError, ErrorCode, messageOf } from './errors.ts';
 import { nodeFs } from './files.ts';
-import { field, type JsonObject, objectOrNothing } from './json.ts';
 import type { CniVersion, Command, Request } from './protocol.ts';
 import { type CniResult, decodeResult } from './result.ts';
 
@@ -51,7 +51,7 @@ export function execPlugin(type: string, command: Command, request: Request, con
 }
 
 function pluginFailure(file: string, command: Command, stdout: string, ending: string): CniError {
-  const said = objectOrNothing(stdout);
+  const said = readJsonObject(stdout);
   if (said !== undefined) {
     const [code, msg, details] = [field(said, 'code'), field(said, 'msg'), field(said, 'details')];
     if (typeof msg === 'string') {
@@ -70,7 +70,7 @@ function pluginFailure(file: string, command: Command, stdout: string, ending: s
 /** ADD of another plugin; its output must be a result. */
 export function execAdd(type: string, request: Request, conf: JsonObject): CniResult {
   const stdout = execPlugin(type, 'ADD', request, conf);
-  const value = objectOrNothing(stdout);
+  const value = readJsonObject(stdout);
   if (value === undefined) {
     const output = stdout.trim().slice(0, 200);
     throw new CniError(

@@ -1,3 +1,4 @@
+import type { JsonObject } from '@flannel-ts/flannel/go-json';
 import type { NetConf } from '@flannel-ts/flannel/netconf';
 import { delegateType, renderDelegate } from './delegate.ts';
 import { detach } from './detach.ts';
@@ -5,7 +6,7 @@ import { CniError, ErrorCode, messageOf } from './errors.ts';
 import { execPlugin } from './exec.ts';
 import { storeDirectory } from './ipam/config.ts';
 import { type Owner, Store } from './ipam/store.ts';
-import { type JsonObject, objectsField, stringField } from './json.ts';
+import { objectsField, stringField } from './json.ts';
 import type { Request } from './protocol.ts';
 import { ScratchFiles, scratchOwners } from './scratch.ts';
 

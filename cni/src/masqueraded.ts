@@ -1,10 +1,11 @@
+import type { JsonObject } from '@flannel-ts/flannel/go-json';
 import type { Ip } from '@flannel-ts/inet/ip';
 import type { InterfaceAddress } from '@flannel-ts/inet/prefix';
 import { delegateType, ipamType } from './delegate.ts';
 import { findRange, type RangeSet } from './ipam/allocate.ts';
 import { parseHostLocal } from './ipam/config.ts';
 import { type Owner, Store } from './ipam/store.ts';
-import { booleanField, type JsonObject, stringField } from './json.ts';
+import { booleanField, stringField } from './json.ts';
 import type { Masqueraded } from './masquerade.ts';
 import { hostInterfaceName } from './names.ts';
 import type { CniVersion } from './protocol.ts';

@@ -1,3 +1,4 @@
+import { type JsonObject, newJsonObject, removeField } from '@flannel-ts/flannel/go-json';
 import { checkDelegate, type NetConf, netConfOf } from '@flannel-ts/flannel/netconf';
 import { attach } from './attach.ts';
 import { check } from './check.ts';
@@ -8,7 +9,7 @@ import { execAdd, execPlugin, findPlugin, hasPlugin } from './exec.ts';
 import { collectGarbage } from './gc.ts';
 import { parseHostLocal } from './ipam/config.ts';
 import { hasFreeAddress } from './ipam/host-local.ts';
-import { type JsonObject, newObject, objectField, removeField } from './json.ts';
+import { objectField } from './json.ts';
 import { requireSandbox, sandboxExists } from './netns.ts';
 import type { Request } from './protocol.ts';
 import { type CniResult, decodePreviousResult, formatResult } from './result.ts';
@@ -49,7 +50,7 @@ function readNetConf(request: Request): NetConf {
 
 /** prevResult may be anything at DEL, and flannel never uses it but as a hint. */
 function readLenientNetConf(request: Request): NetConf {
-  const config = newObject(request.config);
+  const config = newJsonObject(request.config);
   removeField(config, 'prevResult');
   return readNetConf({ ...request, config });
 }

@@ -1,5 +1,5 @@
+import { field, isJsonObject, type Json, type JsonObject } from '@flannel-ts/flannel/go-json';
 import { CniError, ErrorCode, messageOf } from './errors.ts';
-import { field, isObject, type Json, type JsonObject } from './json.ts';
 
 /**
  * What a runtime sends us and in which order we look at it: the same order as containernetworking/cni pkg/skel, because
@@ -140,7 +140,7 @@ function decodeObject(stdin: Uint8Array): JsonObject {
     throw decodeFailure(messageOf(error), error);
   }
   if (value === null) return Object.create(null);
-  if (!isObject(value)) throw decodeFailure('the configuration must be a JSON object');
+  if (!isJsonObject(value)) throw decodeFailure('the configuration must be a JSON object');
   return value;
 }
 

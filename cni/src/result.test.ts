@@ -1,5 +1,5 @@
+import type { JsonObject } from '@flannel-ts/flannel/go-json';
 import { CniError } from './errors.ts';
-import type { JsonObject } from './json.ts';
 import { SUPPORTED_VERSIONS } from './protocol.ts';
 import { type CniResult, decodePreviousResult, decodeResult, encodeResult, formatResult } from './result.ts';
 

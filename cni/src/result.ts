@@ -1,15 +1,6 @@
+import { isJsonObject, type Json, type JsonObject, type MutableJsonObject } from '@flannel-ts/flannel/go-json';
 import { CniError, ErrorCode } from './errors.ts';
-import {
-  arrayField,
-  integerField,
-  isObject,
-  type Json,
-  type JsonObject,
-  type MutableJsonObject,
-  objectField,
-  objectsField,
-  stringField,
-} from './json.ts';
+import { arrayField, integerField, objectField, objectsField, stringField } from './json.ts';
 import { type CniVersion, isSupportedVersion, versionAtLeast } from './protocol.ts';
 
 /**
@@ -216,7 +207,7 @@ function decodeFamilies(body: JsonObject, dns: CniDns): CniResult {
   const routes: CniRoute[] = [];
   for (const family of ['ip4', 'ip6']) {
     const entry = objectField(body, family);
-    if (!isObject(entry)) continue;
+    if (!isJsonObject(entry)) continue;
     const address = stringField(entry, 'ip', `${family}.ip`);
     if (!address) throw new CniError(ErrorCode.decodeFailure, `${family} has no ip`);
     ips.push(optional({ address, gateway: stringField(entry, 'gateway') }) as CniAddress);

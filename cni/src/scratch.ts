@@ -1,9 +1,9 @@
+import { type JsonObject, readJsonObject } from '@flannel-ts/flannel/go-json';
 import { O_CREAT, O_TRUNC } from '@flannel-ts/linux/files';
 import { readTextFile, statFile, unlinkFile, writeTextFile } from '@flannel-ts/linux/text-files';
 import { CniError, codeOf, ErrorCode } from './errors.ts';
 import { makeDirectories, nodeFs } from './files.ts';
 import type { Owner } from './ipam/store.ts';
-import { type JsonObject, objectOrNothing } from './json.ts';
 
 /**
  * What ADD did, kept for DEL: the delegate's configuration. Upstream names the file by the container alone, so that of two
@@ -67,7 +67,7 @@ export class ScratchFiles {
   read(): Scratch | undefined {
     for (const path of [this.path, this.#upstreamPath]) {
       const text = readIfPresent(path);
-      if (text !== undefined) return { path, conf: objectOrNothing(text) };
+      if (text !== undefined) return { path, conf: readJsonObject(text) };
     }
     return undefined;
   }

@@ -1,5 +1,5 @@
+import type { JsonObject } from '@flannel-ts/flannel/go-json';
 import { formatIp } from '@flannel-ts/inet/ip';
-import type { JsonObject } from '../json.ts';
 import { parseCniArgs } from '../protocol.ts';
 import { formatRangeSet } from './allocate.ts';
 import { parseHostLocal, storeDirectory } from './config.ts';

@@ -1,16 +1,8 @@
 import { DEFAULT_HOST_LOCAL_DATA_DIR } from '@flannel-ts/flannel/defaults';
+import { isJsonArray, isJsonObject, type Json, type JsonObject } from '@flannel-ts/flannel/go-json';
 import type { Ip } from '@flannel-ts/inet/ip';
 import { CniError, ErrorCode } from '../errors.ts';
-import {
-  arrayField,
-  isArray,
-  isObject,
-  type Json,
-  type JsonObject,
-  objectField,
-  stringField,
-  stringsField,
-} from '../json.ts';
+import { arrayField, objectField, stringField, stringsField } from '../json.ts';
 import { type CniVersion, versionAtLeast } from '../protocol.ts';
 import { type CniRoute, decodeRoutes } from '../result.ts';
 import { readInterfaceAddress, readIp } from './address.ts';
@@ -64,7 +56,7 @@ export function parseHostLocal(
 }
 
 function rangeOf(value: Json, path: string): Range {
-  if (!isObject(value)) throw new CniError(ErrorCode.decodeFailure, `${path} must be an object with a subnet`);
+  if (!isJsonObject(value)) throw new CniError(ErrorCode.decodeFailure, `${path} must be an object with a subnet`);
   return parseRange({
     subnet: stringField(value, 'subnet', `${path}.subnet`) ?? '',
     rangeStart: stringField(value, 'rangeStart', `${path}.rangeStart`) || undefined,
@@ -75,7 +67,7 @@ function rangeOf(value: Json, path: string): Range {
 
 function parseRangeSets(sets: readonly Json[] | undefined, path: string): RangeSet[] {
   return (sets ?? []).map((set, i) => {
-    if (!isArray(set)) throw new CniError(ErrorCode.decodeFailure, `${path}[${i}] must be a list of ranges`);
+    if (!isJsonArray(set)) throw new CniError(ErrorCode.decodeFailure, `${path}[${i}] must be a list of ranges`);
     try {
       return set.map((range, j) => rangeOf(range, `${path}[${i}][${j}]`));
     } catch (error) {

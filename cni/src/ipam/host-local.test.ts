@@ -1,8 +1,8 @@
 import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { JsonObject } from '@flannel-ts/flannel/go-json';
 import { formatIp, parseIp } from '@flannel-ts/inet/ip';
-import type { JsonObject } from '../json.ts';
 import { readIp } from './address.ts';
 import { parseHostLocal } from './config.ts';
 import { ipamResult, parseResolvConf, releaseOwner, reserveAddresses, returnAddresses } from './host-local.ts';

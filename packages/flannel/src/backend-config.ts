@@ -183,9 +183,9 @@ function parseMode(text: string): Family {
 
 function parseEngineChoice(fields: FieldReader): EngineChoice {
   const engine = fields.parsed('Engine', engineName);
-  const offload = fields.raw('Offload') === undefined ? undefined : fields.boolean('Offload', true);
-  const busyPollUs = fields.integer('BusyPollUs', 0, MAX_BUSY_POLL_US);
-  const queues = fields.integer('Queues', 1, MAX_QUEUES);
+  const offload = fields.boolean('Offload');
+  const busyPollUs = fields.integerWithin('BusyPollUs', 0, MAX_BUSY_POLL_US);
+  const queues = fields.integerWithin('Queues', 1, MAX_QUEUES);
   return {
     ...(engine !== undefined && { engine }),
     ...(offload !== undefined && { offload }),
@@ -210,21 +210,21 @@ function engineName(text: string): EngineName {
 }
 
 function parseVxlan(fields: FieldReader): VxlanConfig {
-  const mtu = fields.integer('MTU', 0, MAX_MTU);
+  const mtu = fields.integerWithin('MTU', 0, MAX_MTU);
   return {
     type: 'vxlan',
-    vni: fields.integer('VNI', 1, MAX_VNI) ?? VXLAN_VNI,
+    vni: fields.integerWithin('VNI', 1, MAX_VNI) ?? VXLAN_VNI,
     port: port(fields, VXLAN_PORT),
-    gbp: fields.boolean('GBP', false),
-    learning: fields.boolean('Learning', false),
-    directRouting: fields.boolean('DirectRouting', false),
+    gbp: fields.boolean('GBP') ?? false,
+    learning: fields.boolean('Learning') ?? false,
+    directRouting: fields.boolean('DirectRouting') ?? false,
     ...(mtu && { mtu }),
   };
 }
 
 /** Port 0 is flannel's way to say "the default". */
 function port(fields: FieldReader, fallback: number): Port {
-  return parsePort(fields.integer('Port', 0, 65_535) || fallback);
+  return parsePort(fields.integerWithin('Port', 0, 65_535) || fallback);
 }
 
 function unknownBackend(type: string): FlannelError {

@@ -20,12 +20,12 @@ export function parseNetworkConfig(json: string): NetworkConfig {
     parseJsonObject(json, (reason) => invalid(`the text is ${reason}`)),
     invalid,
   );
-  const enableIpv4 = fields.boolean('EnableIPv4', true);
-  const enableIpv6 = fields.boolean('EnableIPv6', false);
+  const enableIpv4 = fields.boolean('EnableIPv4') ?? true;
+  const enableIpv6 = fields.boolean('EnableIPv6') ?? false;
   if (!enableIpv4 && !enableIpv6)
     throw invalid('EnableIPv4 and EnableIPv6 are both false: enable at least one of them');
   const config: NetworkConfig = {
-    enableNftables: fields.boolean('EnableNFTables', false),
+    enableNftables: fields.boolean('EnableNFTables') ?? false,
     pools: {
       ...(enableIpv4 && { 4: parseSubnetPool(fields, 4) }),
       ...(enableIpv6 && { 6: parseSubnetPool(fields, 6) }),

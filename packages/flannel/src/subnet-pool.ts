@@ -43,7 +43,7 @@ export function parseSubnetPool<F extends Family>(fields: FieldReader, family: F
       `please define a correct ${keys.network} parameter in the flannel config, like "${keys.network}": "${EXAMPLES[family]}"`,
     );
   }
-  const subnetLength = checkSubnetLength(network, fields.integer(keys.length, 0, 255));
+  const subnetLength = checkSubnetLength(network, fields.integerWithin(keys.length, 0, 255));
   const address = (key: string): Ip | undefined => fields.parsed(key, (text) => parseIp(text, family)) || undefined;
   const size = 1n << BigInt(addressBits(family) - subnetLength);
   // The first subnet is left out: its first address is the network's own (flannel: "otherwise it causes problems").

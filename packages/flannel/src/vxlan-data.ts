@@ -19,7 +19,7 @@ export function parseVxlanData(value: unknown): VxlanData {
   const fields = new FieldReader(value, invalid);
   const vtepMac = fields.parsed('VtepMAC', parseMac);
   if (vtepMac === undefined) throw invalid('it has no VtepMAC');
-  return { vni: fields.integer('VNI', 0, 0xff_ffff) ?? 0, vtepMac };
+  return { vni: fields.integerWithin('VNI', 0, 0xff_ffff) ?? 0, vtepMac };
 }
 
 function invalid(message: string): FlannelError {
