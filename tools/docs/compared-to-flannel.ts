@@ -9,6 +9,7 @@ const flanneld = inFile('tests/integration/flanneld.test.ts');
 const engines = inFile('tests/integration/flanneld-engine.test.ts');
 const control = inFile('tests/integration/control.test.ts');
 const etcd = inFile('tests/integration/subnet-etcd.test.ts');
+const leases = inFile('tests/integration/subnet-lease.test.ts');
 const allocate = inFile('daemon/src/subnet/allocate.test.ts');
 const table = inFile('daemon/src/subnet/table.test.ts');
 const udp = inFile('daemon/src/backend/udp.test.ts');
@@ -66,8 +67,11 @@ export const SECTIONS: readonly Section[] = [
         situation: 'etcd is away when the watch on the own lease ends',
         flannel: 'never renews again; the lease ends within 24 hours and the node is lost to its peers',
         source: '#621, #904; CompleteLease by its source',
-        ours: 'goes on when etcd is back, also after an outage longer than the lease',
-        tests: [etcd('hold() goes on after an outage that was longer than the lease')],
+        ours: 'goes on when etcd is back, also when the lease has really ended meanwhile',
+        tests: [
+          leases('a lease that ended while the node was cut off is leased again, and the other nodes hear of both'),
+          etcd('hold() goes on after an outage that was longer than the lease'),
+        ],
       },
       {
         situation: 'The own lease is deleted',
@@ -80,8 +84,12 @@ export const SECTIONS: readonly Section[] = [
         situation: 'A subnet is reserved for a node by a key without an end',
         flannel: 'the first start of the node turns it into a lease of 24 hours',
         source: '#1329',
-        ours: 'stays a reservation',
-        tests: [etcd('join() keeps a reservation without an end')],
+        ours: 'stays a reservation, also when its key is lost; one that does not fit is left alone',
+        tests: [
+          etcd('join() keeps a reservation without an end'),
+          leases('a lease that an administrator makes a reservation stays one, also when its key is lost'),
+          leases('a reservation that does not fit the network config is neither deleted nor used'),
+        ],
       },
       {
         situation: 'A peer keeps its subnet and gets another public address, unseen because the watch was away',
@@ -126,6 +134,42 @@ export const SECTIONS: readonly Section[] = [
         source: 'renewal at the end minus a margin of an hour, by its source',
         ours: 'the nodes that live put their leases there again',
         tests: [etcd('a store that was lost is filled again by the nodes that live')],
+      },
+      {
+        situation: 'etcd is away when a node starts',
+        flannel: 'waits, and its pods with it',
+        source: 'main.go by its source: the config is asked for again every second',
+        ours: 'serves config, lease and peers as they were, says so, and goes on when etcd is back',
+        tests: [
+          leases('serves config, lease and peers as they were, and goes on when etcd is back'),
+          leases('waits for etcd when the kept lease has ended'),
+        ],
+      },
+      {
+        situation: 'A daemon starts again and again',
+        flannel: 'grants a new etcd lease at each start; the old ones stay for 24 hours',
+        source: 'AcquireLease by its source; #875',
+        ours: 'leaves none behind',
+        tests: [
+          leases('a daemon that starts again and again leaves no etcd leases behind, with and without its kept state'),
+        ],
+      },
+      {
+        situation: 'The value of the own lease is overwritten',
+        flannel: 'is not looked at; the peers send wherever it says until the renewal',
+        source: 'CompleteLease by its source',
+        ours: 'is written again, and reported',
+        tests: [leases('an own value that was overwritten with something %s is written again, and reported')],
+      },
+      {
+        situation: 'Two nodes have one public address: behind one NAT, or a copied disk',
+        flannel: 'share one lease, and overwrite each other',
+        source: '#712, #1129; AcquireLease by its source',
+        ours: 'the second is refused in one sentence, the first goes on and reports it',
+        tests: [
+          leases('the second is refused in one sentence, the first goes on and reports it'),
+          leases('is not taken for the machine that its disk was copied from'),
+        ],
       },
       {
         situation: 'Two nodes with IPv6 alone',
@@ -411,6 +455,27 @@ export const SECTIONS: readonly Section[] = [
         tests: [flanneld('exit codes: 2 for wrong usage, 0 for --help and --version')],
       },
       {
+        situation: 'An etcd endpoint is written without its scheme or port, or with quotes',
+        flannel: 'the error of the client library, again and again',
+        source: 'pkg/subnet/etcd/registry.go by its source',
+        ours: 'works, or is refused in words',
+        tests: [
+          inFile('daemon/src/subnet/etcd/endpoints.test.ts')('parseEndpoints() reads %s'),
+          inFile('daemon/src/subnet/etcd/endpoints.test.ts')('parseEndpoints() refuses %s in words'),
+        ],
+      },
+      {
+        situation: 'The source of config and leases is silent for long',
+        flannel: 'is ready',
+        source: 'main.go by its source',
+        ours: 'is reported, with its name and since when',
+        tests: [
+          inFile('daemon/src/subnet/silence.test.ts')(
+            'silenceTrouble() is silent itself until the source was for too long, then names it',
+          ),
+        ],
+      },
+      {
         situation: 'An etcd with TLS, and no client certificate',
         flannel: 'ignores the authority unless a client certificate is given',
         source: 'pkg/subnet/etcd/registry.go by its source',
@@ -565,6 +630,28 @@ export const SECTIONS: readonly Section[] = [
           underlay(
             'a restart keeps the address when another interface has the better default route, and a virtual address has come',
           ),
+        ],
+      },
+      {
+        situation: 'The address of the node changes, while flanneld runs or between two runs',
+        flannel: 'gives it another subnet, or needs a restart; running pods are lost',
+        source: '#408, #205, #1052, #760',
+        ours: 'keeps the subnet, and the peers hear of the new address',
+        tests: [
+          leases('keeps its subnet while it runs, and its peers hear of the new address'),
+          leases('keeps its subnet between two runs, and publishes the new address'),
+        ],
+      },
+      {
+        situation: 'etcd is out of space when a lost lease must be leased again',
+        flannel: 'tries once a minute at best; /readyz says "ready"',
+        source: 'etcd #11309, cilium #1172, k3s #4787',
+        ours: 'leases it as soon as there is space, and until then says why it is not ready',
+        tests: [
+          leases(
+            'a lost lease is leased again as soon as etcd has space, and until then the node says why it is not ready',
+          ),
+          leases('a lease is renewed, and leased again after a restart, while etcd is out of space'),
         ],
       },
       {
