@@ -558,6 +558,17 @@ export const SECTIONS: readonly Section[] = [
         tests: [flanneld('release gives back the lease, cleanup removes what is left')],
       },
       {
+        situation: 'A password for etcd',
+        flannel: 'is logged at the start, with all other options',
+        source: '"CLI flags config: %+v" in main.go by its source',
+        ours: 'is in no log and on no page',
+        tests: [
+          inFile('tests/integration/flanneld-secrets.test.ts')(
+            'a password of etcd from %s is in no log and on no page, whether it is right or wrong',
+          ),
+        ],
+      },
+      {
         situation: 'A second flanneld starts on the same port',
         flannel: 'ends with the error of the system call',
         source: 'pkg/backend/udp by its source',
