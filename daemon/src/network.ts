@@ -38,6 +38,7 @@ import { firstConfig, type Membership, type SubnetManager } from './subnet/manag
 import { watchSilence } from './subnet/silence.ts';
 import { runTogether } from './tasks.ts';
 import { readNode } from './underlay/facts.ts';
+import { checkFamilies, kernelHasIpv6 } from './underlay/families.ts';
 import { findInterface, type InterfaceSearch, type UnderlayParts } from './underlay/find.ts';
 import { addressFile, formatLastAddress, readLastAddress } from './underlay/remember.ts';
 import type { ExternalInterface, InterfaceOptions } from './underlay/select.ts';
@@ -99,6 +100,7 @@ interface Joined extends ViewOf {
 async function join(settings: NetworkSettings, parts: NetworkParts, signal: AbortSignal): Promise<Joined> {
   const { manager, log } = parts;
   const config = await firstConfig(manager, signal);
+  checkFamilies(config, kernelHasIpv6());
   const backend = createBackend(config);
   const previous = readPreviousSubnets(settings.subnetFile, log);
   const search = {

@@ -24,6 +24,8 @@ export const PACKAGES = [
   { name: 'curl', program: 'curl', why: 'nodes fetch their software with it', purposes: ['run', 'test', 'bench'] },
   { name: 'tcpdump', program: 'tcpdump', why: 'tests look at packets', purposes: ['test'] },
   { name: 'iperf3', program: 'iperf3', why: 'throughput is measured with it', purposes: ['test', 'bench'] },
+  { name: 'qemu-system-x86', program: 'qemu-system-x86_64', why: 'tests boot other kernels', purposes: ['test'] },
+  { name: 'busybox-static', program: 'busybox', why: 'tests boot other kernels', purposes: ['test'] },
   { name: 'mmdebstrap', program: 'mmdebstrap', why: 'tests boot a Debian', purposes: ['test'] },
   {
     name: 'containernetworking-plugins',

@@ -1,0 +1,105 @@
+/** The daemon on other kernels than this machine's. */
+import { rmSync } from 'node:fs';
+import path from 'node:path';
+import { compileFlanneld } from '../integration/support/flanneld-bundle.ts';
+import { fetchKernel, type KernelVersion } from './support/kernels.ts';
+import { runOnKernel } from './support/machine.ts';
+
+jest.setTimeout(300_000);
+
+let flanneld: string;
+beforeAll(() => {
+  flanneld = compileFlanneld();
+});
+afterAll(() => rmSync(path.dirname(flanneld), { recursive: true, force: true }));
+
+/** etcd, and two nodes in namespaces on one bridge. */
+const CLUSTER = `
+ip link add vpc0 type bridge
+ip address add 10.64.0.1/24 dev vpc0
+ip link set vpc0 up
+peer=http://127.0.0.1:2380
+etcd --name=one --data-dir=/run/etcd --log-level=error --unsafe-no-fsync --listen-peer-urls=$peer \\
+  --initial-advertise-peer-urls=$peer --initial-cluster=one=$peer \\
+  --listen-client-urls=http://10.64.0.1:2379 --advertise-client-urls=http://10.64.0.1:2379 >/run/etcd.log 2>&1 &
+for n in 1 2 3; do
+  ip netns add node$n
+  ip link add eth0 netns node$n type veth peer name p$n
+  ip link set p$n master vpc0 up
+  ip -n node$n link set lo up
+  ip -n node$n link set eth0 up
+  ip -n node$n address add 10.64.0.1$n/24 dev eth0
+  ip -n node$n route add default via 10.64.0.1
+done
+put() { etcdctl --command-timeout=3s --endpoints=http://10.64.0.1:2379 put /coreos.com/network/config "$1" >/dev/null 2>&1; }
+i=0
+until put "$CONFIG" || [ $i -ge 30 ]; do sleep 1; i=$((i + 1)); done
+node() {
+  n=$1; shift
+  ip netns exec node$n flanneld -etcd-endpoints=http://10.64.0.1:2379 -subnet-file=/run/node$n.env \\
+    -healthz-ip=127.0.0.1 -healthz-port=8081 -ip-masq "$@" >>/run/node$n.log 2>&1
+}
+[ $i -lt 30 ] || cat /run/etcd.log
+ready() { ip netns exec node$1 wget -qO- http://127.0.0.1:8081/readyz 2>/dev/null | grep -q ready; }
+`;
+
+const PODS = `
+for n in 1 2; do node $n & done
+for n in 1 2; do
+  i=0
+  until ready $n || [ $i -ge 120 ]; do sleep 1; i=$((i + 1)); done
+  ready $n && echo "node$n is ready" || { echo "node$n is not ready"; cat /run/node$n.log; }
+  . /run/node$n.env
+  ip -n node$n link add cni0 type bridge
+  ip -n node$n address add $FLANNEL_SUBNET dev cni0
+  ip -n node$n link set cni0 up
+  eval pod$n=\${FLANNEL_SUBNET%/*}
+done
+ip netns exec node1 ping -c 3 -I $pod1 $pod2 | grep received
+ip netns exec node2 nft list tables
+grep -hE '"level":(50|60)' /run/node*.log
+`;
+
+function run(
+  version: KernelVersion,
+  config: string,
+  script: string,
+  bootOptions: readonly string[] = [],
+): Promise<string[]> {
+  const programs = {
+    '/usr/bin/flanneld': flanneld,
+    '/usr/bin/etcd': '/usr/bin/etcd',
+    '/usr/bin/etcdctl': '/usr/bin/etcdctl',
+  };
+  const commands = `export ETCDCTL_API=3 CONFIG='${config}'\nuname -r\n${CLUSTER}\n${script}`;
+  return runOnKernel({ kernel: fetchKernel(version), bootOptions, programs, script: commands });
+}
+
+const IPV4 = '{"Network":"10.5.0.0/16","Backend":{"Type":"udp"}}';
+
+const SERVED = [
+  'node1 is ready',
+  'node2 is ready',
+  '3 packets transmitted, 3 packets received, 0% packet loss',
+  'table ip flannel-ipv4-10.5.0.0-16',
+];
+
+test('two nodes on Linux 6.12 serve, and their pods reach each other', async () => {
+  expect(await run('6.12', IPV4, PODS)).toEqual([expect.stringMatching(/^6\.12\./), ...SERVED]);
+});
+
+test('two nodes on Linux 6.1 without IPv6 serve IPv4, and refuse a network of both families in one sentence', async () => {
+  const dual = '{"Network":"10.5.0.0/16","EnableIPv6":true,"IPv6Network":"fd00:5::/48","Backend":{"Type":"udp"}}';
+  const refused = `
+put '${dual}'
+node 3 || echo "exit code $?"
+grep -ho 'The network has IPv6.*"' /run/node3.log
+`;
+  const script = `${PODS}\n${refused}`;
+  expect(await run('6.1', IPV4, script, ['ipv6.disable=1'])).toEqual([
+    expect.stringMatching(/^6\.1\./),
+    ...SERVED,
+    'exit code 1',
+    'The network has IPv6 (EnableIPv6), and this kernel has none: boot it without ipv6.disable=1, or set EnableIPv6 to false in the network config"',
+  ]);
+});
