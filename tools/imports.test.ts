@@ -43,8 +43,10 @@ const ROOMS: Readonly<Record<string, readonly string[]>> = {
     ...['flags.ts', 'flag-table.ts', 'flag-values.ts', 'defined.ts', 'errors.ts'],
     ...['subnet', 'underlay', 'operate', 'firewall'],
   ],
-  'view.ts': ['backend', 'datapath', 'subnet', 'underlay'],
+  'view.ts': ['errors.ts', 'backend', 'datapath', 'subnet', 'underlay'],
+  'follow-underlay.ts': ['abort.ts', 'errors.ts', 'backend', 'subnet', 'underlay'],
   'network.ts': [
+    'follow-underlay.ts',
     'view.ts',
     ...['abort.ts', 'errors.ts', 'defined.ts', 'tasks.ts'],
     ...['backend', 'datapath', 'state', 'subnet', 'firewall', 'underlay', 'operate'],

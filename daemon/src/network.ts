@@ -16,6 +16,7 @@ import type { DataPath, Overlay, StartDataPath } from './datapath/datapath.ts';
 import { DaemonError, messageOf } from './errors.ts';
 import { keepFirewall } from './firewall/keep.ts';
 import { overlayOf, type WantedRules } from './firewall/rules.ts';
+import { followUnderlay } from './follow-underlay.ts';
 import { watchDrops } from './operate/drops.ts';
 import { watchForwarding } from './operate/forwarding.ts';
 import type { ServingFacts } from './operate/metrics.ts';
@@ -30,7 +31,7 @@ import {
   removeStaleSubnetFile,
   writeSubnetFile,
 } from './operate/subnet-file.ts';
-import { type KernelEvents, startKernelEvents } from './state/events.ts';
+import { startKernelEvents } from './state/events.ts';
 import { Kernel } from './state/kernel.ts';
 import { removeLeftoverDevices } from './state/leftovers.ts';
 import { Reconciler } from './state/reconcile.ts';
@@ -42,7 +43,6 @@ import { checkFamilies, kernelHasIpv6 } from './underlay/families.ts';
 import { findInterface, type InterfaceSearch, type UnderlayParts } from './underlay/find.ts';
 import { addressFile, formatLastAddress, readLastAddress } from './underlay/remember.ts';
 import type { ExternalInterface, InterfaceOptions } from './underlay/select.ts';
-import { watchUnderlay } from './underlay/watch.ts';
 import { View, type ViewOf } from './view.ts';
 
 /** What readiness knows of a network. */
@@ -143,9 +143,9 @@ async function serve(
 ): Promise<void> {
   const { manager, nl, readiness, log } = parts;
   const { config, backend, external, membership, lease } = joined;
-  const subnetEnv = subnetEnvOf(config, lease, backend.mtu(external), settings.rules.masquerade);
+  const subnetEnv = (mtu: number) => subnetEnvOf(config, lease, mtu, settings.rules.masquerade);
   const owner = { networks: [...networksOf(config), ...joined.previousNetworks] };
-  removeStaleSubnetFile(settings.subnetFile, subnetEnv, log);
+  removeStaleSubnetFile(settings.subnetFile, subnetEnv(backend.mtu(external)), log);
   for (const name of removeLeftoverDevices(nl, owner)) log.info(`Removed the device ${name} of an earlier flannel`);
   const view = new View(joined, {
     ...parts,
@@ -175,9 +175,14 @@ async function serve(
     onPass: (failure) => readiness.report('kernel', failure),
     log,
   });
+  const move = async (to: ExternalInterface): Promise<void> => {
+    await view.setExternal(to);
+    reconciler.trigger();
+    rememberAddress(settings, to, log);
+  };
   parts.onServing(() => ({
     backend: backend.type,
-    external,
+    external: view.external,
     dataPath: dataPath.statistics(),
     reconcile: reconciler.statistics,
     lease,
@@ -206,13 +211,20 @@ async function serve(
           // Who reads the file starts pods: not before their packets have somewhere to go.
           await readiness.untilWell(['peers', 'kernel', 'engine', 'firewall'], stop);
           const report = (trouble?: string) => readiness.report('subnet file', trouble);
-          await keepSubnetFile(settings.subnetFile, formatSubnetEnv(subnetEnv), report, log, stop);
+          const text = () => formatSubnetEnv(subnetEnv(backend.mtu(view.external)));
+          await keepSubnetFile(settings.subnetFile, text, report, log, stop);
         },
         (stop) => keepRules(settings, parts, joined, dataPath, stop),
         (stop) => keepPreconditions(preconditions, stop),
         (stop) => prober.run(stop),
         (stop) => watchDrops(dataPath, (text) => readiness.note('device', text), stop),
-        (stop) => followUnderlay(joined, parts, events, stop),
+        (stop) =>
+          followUnderlay(
+            joined.search,
+            { ...underlayParts(joined.search, parts), onKernelEvent: events.subscribe, backend, membership, move },
+            external,
+            stop,
+          ),
         (stop) => untilFailed(dataPath, stop),
       ],
       signal,
@@ -239,21 +251,6 @@ function startProber({ mtu, port, address, address6 }: Overlay, readiness: Readi
 
 async function followConfig(manager: SubnetManager, dataPath: DataPath, signal: AbortSignal): Promise<void> {
   for await (const config of manager.config(signal)) await dataPath.setConfig(config);
-}
-
-async function followUnderlay(
-  { search, external }: Joined,
-  parts: NetworkParts,
-  events: KernelEvents,
-  signal: AbortSignal,
-): Promise<void> {
-  const watchParts = { ...underlayParts(search, parts), onKernelEvent: events.subscribe };
-  for await (const { name, address, mtu } of watchUnderlay(search, watchParts, external, signal)) {
-    parts.log.warn(
-      { interface: name, address: formatIp(address), mtu },
-      'The underlay changed: restart flanneld to use it',
-    );
-  }
 }
 
 function underlayParts({ options }: InterfaceSearch, { readiness, log }: NetworkParts): UnderlayParts {

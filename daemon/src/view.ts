@@ -8,6 +8,7 @@ import type { Backend, Desired, RefusedLease, RequiredAddress, Surroundings } fr
 import { describeRefusal } from './backend/peers.ts';
 import type { DataPath, Overlay, OverlayPeer, StartDataPath } from './datapath/datapath.ts';
 import { diffPeers, type Peers, peersOf } from './datapath/peers.ts';
+import { messageOf } from './errors.ts';
 import type { LeaseBatch } from './subnet/manager.ts';
 import { createLeaseTable } from './subnet/table.ts';
 import type { ExternalInterface } from './underlay/select.ts';
@@ -41,7 +42,7 @@ export class View {
   private reasons: ReadonlySet<string> = new Set();
 
   constructor(
-    private readonly of: ViewOf,
+    private of: ViewOf,
     private readonly parts: ViewParts,
   ) {
     this.surroundings = { addresses: readLocalAddresses(parts.nl), required: of.required, tunnelled: new Map() };
@@ -49,6 +50,25 @@ export class View {
     if (overlay === undefined) throw new Error(`The ${of.backend.type} backend has no overlay`); // each has one today
     this.overlay = overlay;
     this.dataPath = parts.startDataPath(overlay, of.config, { report: parts.reportDataPath });
+  }
+
+  get external(): ExternalInterface {
+    return this.of.external;
+  }
+
+  /** The node is reached otherwise from now on. Rejects, with all as it was, when the data path cannot be there. */
+  async setExternal(external: ExternalInterface): Promise<void> {
+    const before = this.of;
+    this.of = { ...before, external };
+    this.computed = undefined;
+    try {
+      await this.dataPath.setUnderlay(this.desired().overlay!);
+    } catch (error) {
+      this.of = before;
+      this.computed = undefined;
+      throw error;
+    }
+    this.update({ ...this.surroundings, addresses: readLocalAddresses(this.parts.nl) });
   }
 
   get size(): number {
@@ -76,9 +96,19 @@ export class View {
     if (this.known && added.length + changed.length + removed.length === 0) return;
     this.known = true;
     // Before they are peers: a packet to one of them might come back.
-    const fresh = readTunnelled(this.parts.nl, addressesOf([...added, ...changed.map(({ after }) => after)]));
+    const fresh = this.tunnelledOf(addressesOf([...added, ...changed.map(({ after }) => after)]));
     const tunnelled = new Map([...this.surroundings.tunnelled, ...fresh]);
     this.update({ ...this.surroundings, tunnelled });
+  }
+
+  /** None when the kernel does not say: look() asks again soon, and an error here must not end what forwards packets. */
+  private tunnelledOf(addresses: Set<Ip>): Surroundings['tunnelled'] {
+    try {
+      return readTunnelled(this.parts.nl, addresses);
+    } catch (error) {
+      this.parts.log.warn(`Cannot look up the routes to new nodes, trying again: ${messageOf(error)}`);
+      return new Map();
+    }
   }
 
   /** Looks again at what the kernel may have changed. */

@@ -1,5 +1,5 @@
 /** Which interface and address a node uses: at the start, after restarts, and when they change under it. */
-import { rmSync } from 'node:fs';
+import { readFileSync, rmSync } from 'node:fs';
 import path from 'node:path';
 import { Cluster, GATEWAY, type Node, PREFIX, until } from './support/cluster.ts';
 import { bundleFlanneld } from './support/flanneld-bundle.ts';
@@ -70,9 +70,59 @@ test('a node that starts before its interface has an address, and before etcd, s
   node.ip('address', 'flush', 'dev', 'eth0');
   await cluster.etcd.stop();
   node.start();
-  await until(() => node.logged('Cannot reach etcd yet') === 1);
+  await until(() => /etcd/i.test(node.text));
   node.ip('address', 'add', `${node.address}/24`, 'dev', 'eth0');
   node.ip('route', 'add', 'default', 'via', GATEWAY);
   await cluster.etcd.start();
   await node.untilReady();
+});
+
+describe('an address that changes', () => {
+  let other: Node;
+  const NEW = '10.64.0.116';
+  const renumber = () => {
+    node.ip('address', 'flush', 'dev', 'eth0');
+    node.ip('address', 'add', `${NEW}/24`, 'dev', 'eth0');
+    node.ip('route', 'add', 'default', 'via', GATEWAY);
+  };
+  const talk = () => until(() => node.canPing(other) && other.canPing(node));
+  const ownKey = () => `${PREFIX}/subnets/${node.subnet.replace('.1/24', '.0-24')}`;
+
+  beforeEach(async () => {
+    other = cluster.addNode();
+    for (const each of cluster.nodes) {
+      await each.startReady();
+      each.addPodAddress();
+    }
+    await talk();
+  });
+
+  test('is followed while flanneld runs: same process, same subnet, and the other nodes know it', async () => {
+    const [pid, subnet, key] = [node.pid, node.subnet, ownKey()];
+    renumber();
+    await until(() => cluster.etcd.get(key)?.includes(NEW) === true);
+    await talk();
+    await until(() => node.probe('readyz').startsWith('200'));
+    expect([node.pid, node.subnet]).toEqual([pid, subnet]);
+    expect(leases()).toHaveLength(2);
+    expect(node.run('ss', '-Hnlu', 'sport', '=', ':8285')).toContain(`${NEW}:8285`);
+  });
+
+  test('between two runs keeps the subnet', async () => {
+    const { subnet } = node;
+    await node.stop();
+    renumber();
+    await node.startReady();
+    expect(node.subnet).toBe(subnet);
+    await talk();
+    expect(leases()).toHaveLength(2);
+    expect(cluster.etcd.get(ownKey())).toContain(NEW);
+  });
+
+  test('to a smaller MTU makes the overlay smaller', async () => {
+    node.ip('link', 'set', 'eth0', 'mtu', '1400');
+    await until(() => node.ip('link', 'show', 'flannel0').includes('mtu 1372'));
+    await until(() => readFileSync(node.subnetFile, 'utf8').includes('FLANNEL_MTU=1372'));
+    await talk();
+  });
 });

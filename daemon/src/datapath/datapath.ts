@@ -50,6 +50,8 @@ export interface DataPath {
   setPathLimit(peer: Ip, limit: number | undefined): void;
   /** Takes over what can change while it runs: each data path knows what that is. */
   setConfig(config: NetworkConfig): Promise<void>;
+  /** Receives at another address, and has another MTU. Rejects, with all as it was, when it cannot listen there. */
+  setUnderlay(overlay: Pick<Overlay, 'listen' | 'mtu'>): Promise<void>;
   /** Makes the device again, of the same name if it is free. */
   remake(): Promise<void>;
   statistics(): DataPathStatistics;

@@ -55,7 +55,7 @@ test('keepSubnetFile() writes the file again when it is removed or changed, and 
         onReport = resolve;
       });
   };
-  const keeping = keepSubnetFile(file, TEXT, report, log, controller.signal, 5);
+  const keeping = keepSubnetFile(file, () => TEXT, report, log, controller.signal, 5);
   await until(() => reports.length > 0);
   rmSync(file);
   await until(() => exists(file));

@@ -91,7 +91,7 @@ export function writeSubnetFile(file: string, text: string): void {
  */
 export async function keepSubnetFile(
   file: string,
-  text: string,
+  wanted: () => string,
   report: (trouble: string | undefined) => void,
   log: Logger,
   signal: AbortSignal,
@@ -101,6 +101,7 @@ export async function keepSubnetFile(
   while (!signal.aborted) {
     let trouble: string | undefined;
     try {
+      const text = wanted();
       if (readText(file) !== text) {
         writeSubnetFile(file, text);
         log.info({ file }, 'Wrote the subnet file');

@@ -42,6 +42,7 @@ export function tunDataPath({ engine, filterPeers }: TunSettings, log: Logger): 
         log.info(settings, 'The network config asks for another engine: changing it');
         await tunnel.replaceEngine(engineOf(settings));
       },
+      setUnderlay: (overlay) => tunnel.setUnderlay(overlay),
       remake: () => tunnel.remakeDevice(),
       statistics: () => ({ engine: engines.current.engine, ...tunnel.statistics }),
       stop: () => tunnel.close(),

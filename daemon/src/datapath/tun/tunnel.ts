@@ -53,7 +53,8 @@ export class Tunnel {
   private lastFailure = 0;
   private starts = 0;
   private failures = 0;
-  private readonly socketFd: Fd;
+  private overlay: Overlay;
+  private socketFd: Fd;
   private engine: Engine | undefined;
   private start: StartEngine;
   private readonly peers: Map<string, OverlayPeer>;
@@ -78,6 +79,7 @@ export class Tunnel {
     this.broken.catch(() => {});
     this.start = parts.startEngine;
     this.peers = peersOf(settings.overlay.peers);
+    this.overlay = settings.overlay;
     this.socketFd = openSocket(settings.overlay);
     try {
       this.makeDevice();
@@ -126,6 +128,20 @@ export class Tunnel {
     });
   }
 
+  /** Another socket, unless only the MTU is another one. Rejects, with all as it was, when the address cannot be had. */
+  setUnderlay({ listen, mtu }: Pick<Overlay, 'listen' | 'mtu'>): Promise<void> {
+    return this.enqueue(async () => {
+      const overlay = { ...this.overlay, listen, mtu };
+      if (listen === this.overlay.listen && mtu === this.overlay.mtu) return;
+      const socketFd = listen === this.overlay.listen ? this.socketFd : openSocket(overlay);
+      await this.stopEngine();
+      if (socketFd !== this.socketFd) closeFd(this.socketFd);
+      this.socketFd = socketFd;
+      this.overlay = overlay;
+      await this.startEngine();
+    });
+  }
+
   /** A new device, of the same name if it is free, and the engine on it: the old one was deleted. */
   remakeDevice(): Promise<void> {
     return this.enqueue(async () => {
@@ -154,8 +170,8 @@ export class Tunnel {
   /** Does not throw: a failed start is tried again, with growing pauses. */
   private async startEngine(): Promise<void> {
     if (this.stopping.signal.aborted || this.engine !== undefined || this.device === undefined) return;
-    const { filterPeers, overlay } = this.settings;
-    const { mtu, port, address, address6 } = overlay;
+    const { filterPeers } = this.settings;
+    const { mtu, port, address, address6 } = this.overlay;
     const config = {
       tunFd: this.device.fd,
       socketFd: this.socketFd,
