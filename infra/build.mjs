@@ -3,12 +3,13 @@
  * whose sources are as they were.
  */
 import { createHash } from 'node:crypto';
-import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const root = fileURLToPath(new URL('.', import.meta.url));
 const RECORD = join(root, 'dist', 'inputs.json');
+const SCRIPTS = 'aws/boot';
 
 /**
  * @param {(work: () => Promise<void>) => Promise<void>} [announce] runs the build, if there is one to be done
@@ -39,7 +40,10 @@ async function buildInfra() {
     metafile: true,
     write: false,
   });
-  const files = [...Object.keys(metafile.inputs), 'build.mjs'].sort();
+  // Read by the program from beside its own file (aws/boot/scripts.ts).
+  const scripts = readdirSync(join(root, SCRIPTS)).filter((name) => name.endsWith('.sh'));
+  for (const name of scripts) writeWhole(join(root, 'dist', name), readFileSync(join(root, SCRIPTS, name)));
+  const files = [...Object.keys(metafile.inputs), ...scripts.map((name) => `${SCRIPTS}/${name}`), 'build.mjs'].sort();
   for (const { path, contents } of outputFiles) writeWhole(path, contents);
   writeWhole(RECORD, JSON.stringify({ files, hash: hashFiles(files) }));
 }
