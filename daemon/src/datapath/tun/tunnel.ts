@@ -110,7 +110,15 @@ export class Tunnel {
 
   setPeers(change: PeerChange): void {
     changePeers(this.peers, change);
+    this.forgetLimits();
     this.engine?.changeRoutes(change);
+  }
+
+  /** The engine forgets the limit of a peer that leaves, too. */
+  private forgetLimits(): void {
+    if (this.limits.size === 0) return;
+    const present = new Set([...this.peers.values()].map(({ peer }) => peer));
+    for (const peer of this.limits.keys()) if (!present.has(peer)) this.limits.delete(peer);
   }
 
   setPathLimit(peer: Ip, limit: number | undefined): void {

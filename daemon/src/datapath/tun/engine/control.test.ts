@@ -151,6 +151,22 @@ describe('changeRoutes()', () => {
   });
 });
 
+test('setPathLimit() passes over strangers, and sets no less than every link carries', () => {
+  const control = new Control();
+  const data = dataSide(control);
+  control.setPathLimit(parseIp('192.0.2.2'), 1000);
+  control.setRoutes([route('10.2.0.0/24', '192.0.2.2')]);
+  const limit = (): number => {
+    data.take();
+    return control.counters().peers.get(parseIp('192.0.2.2'))!.path.limit;
+  };
+  expect(limit()).toBe(0);
+  control.setPathLimit(parseIp('192.0.2.2'), 5);
+  expect(limit()).toBe(68);
+  control.setPathLimit(parseIp('192.0.2.2'), undefined);
+  expect(limit()).toBe(0);
+});
+
 describe('counters()', () => {
   test('shows the counters of present peers', () => {
     const control = new Control();

@@ -24,6 +24,9 @@ import {
 import { PeerSlots, slotOf } from './slots.ts';
 import { lengthInWords, type Words, wordsOf } from './words.ts';
 
+/** RFC 791 3.2: what every link carries. */
+const MIN_IPV4_MTU = 68;
+
 const NO_WORDS: Words = [0, 0, 0, 0];
 
 /** The control side's hold on the shared memory: routes and the stop request go in, counters and signs of life come out. */
@@ -72,11 +75,16 @@ export class Control {
     this.flush();
   }
 
-  /** The largest packet that is sent to a peer, in bytes; undefined: the MTU. Kept until the peer has gone. */
+  /** In bytes; less than every link carries counts as that. Undefined: the MTU. */
   setPathLimit(peer: Ip, limit: number | undefined): void {
     const number = this.#slots.current.get(peer);
     if (number === undefined) return;
-    this.#announce({ code: CHANGE.limitPeer, peer: number, words: NO_WORDS, value: limit ?? 0 });
+    this.#announce({
+      code: CHANGE.limitPeer,
+      peer: number,
+      words: NO_WORDS,
+      value: limit === undefined ? 0 : Math.max(limit, MIN_IPV4_MTU),
+    });
     this.flush();
   }
 
