@@ -42,8 +42,8 @@ const ADDRESSES = {
 type Family = keyof typeof ADDRESSES;
 
 const OVERLAY: Overlay = {
-  ipv4: { network: '10.244.0.0/16', subnet: '10.244.1.0/24' },
-  ipv6: { network: 'fd00::/48', subnet: 'fd00:0:0:1::/64' },
+  4: { network: '10.244.0.0/16', subnet: '10.244.1.0/24' },
+  6: { network: 'fd00::/48', subnet: 'fd00:0:0:1::/64' },
 };
 const IPV4_TABLE = ownTable('10.244.0.0/16').name;
 const ALL = { masquerade: true, forward: true, fullyRandom: true };
@@ -209,19 +209,19 @@ describe('masquerade', () => {
     await ensureRules(OVERLAY, ALL, { netns });
     expect(await ensureRules(OVERLAY, { ...ALL, forward: false }, { netns })).toBe(true);
     expect(await chains()).toEqual(['postrtg']);
-    expect(await ensureRules({ ipv6: OVERLAY.ipv6! }, ALL, { netns, previous: networksOf(OVERLAY) })).toBe(true);
+    expect(await ensureRules({ 6: OVERLAY[6]! }, ALL, { netns, previous: networksOf(OVERLAY) })).toBe(true);
     expect(await chains()).toBeUndefined();
   });
 
   test('ensureRules() follows another subnet', async () => {
     await ensureRules(OVERLAY, ALL, { netns });
-    const moved = { ipv4: { network: '10.244.0.0/16', subnet: '10.244.9.0/24' } };
+    const moved = { 4: { network: '10.244.0.0/16', subnet: '10.244.9.0/24' } };
     expect(await ensureRules(moved, ALL, { netns })).toBe(true);
     expect(await listTable('ip', IPV4_TABLE, { netns })).toEqual(desiredTables(moved, ALL)[0]);
   });
 
   test('ensureRules() leaves the rules of another network alone, and removes those of a former one', async () => {
-    const other = { ipv4: { network: '10.99.0.0/16', subnet: '10.99.1.0/24' } };
+    const other = { 4: { network: '10.99.0.0/16', subnet: '10.99.1.0/24' } };
     await ensureRules(other, ALL, { netns });
     await ensureRules(OVERLAY, ALL, { netns });
     expect(await ensureRules(OVERLAY, ALL, { netns })).toBe(false);

@@ -9,7 +9,7 @@ import {
 import { readIptablesSave } from './iptables.ts';
 
 const question: ForwardQuestion = {
-  overlay: { ipv4: { network: '10.5.0.0/16', subnet: '10.5.1.0/24' } },
+  overlay: { 4: { network: '10.5.0.0/16', subnet: '10.5.1.0/24' } },
   device: 'flannel0',
   mayInsert: true,
 };
@@ -86,7 +86,7 @@ describe('planForward()', () => {
   });
 
   test('does the same for IPv6', () => {
-    const overlay = { ipv6: { network: 'fd00::/48', subnet: 'fd00:0:0:1::/64' } };
+    const overlay = { 6: { network: 'fd00::/48', subnet: 'fd00:0:0:1::/64' } };
     const { changes } = planForward(filter(':FORWARD DROP [0:0]', 'legacy', 'ip6'), { ...question, overlay });
     expect(changes).toMatchObject([{ place: 'legacy', rule: { family: 'ip6', network: 'fd00::/48' } }, {}]);
     expect(plan(':FORWARD DROP [0:0]', { overlay }).changes).toEqual([]);

@@ -4,10 +4,11 @@
  * own cannot help, since every table's chains are asked. So flannel's two rules are put where flannel's own would stand, into
  * iptables' filter table, before what drops and after all other rules. Foreign tables are not touched, only reported.
  */
+import { FAMILIES } from '@flannel-ts/inet/family';
 import type { ListedChain, ListedRule, ListedTable } from '@flannel-ts/nft/listing';
 import type { Rule } from '@flannel-ts/nft/ruleset';
 import { type ChainVerdict, type ForwardedPacket, judgeChain, surelyDroppingRule } from './judge.ts';
-import { FAMILIES, FAMILY_KEYS, FORWARD_COMMENT, type Overlay, type OverlayFamily } from './rules.ts';
+import { FORWARD_COMMENT, NFT, type Overlay, type OverlayFamily } from './rules.ts';
 
 /** Of nftables, which iptables-nft's tables are part of, or the older iptables' own in the kernel. */
 export type Place = 'nft' | 'legacy';
@@ -48,10 +49,10 @@ export function planForward(placed: readonly PlacedTables[], question: ForwardQu
   const troubles: string[] = [];
   const doubts: string[] = [];
   for (const { place, tables } of placed) {
-    for (const key of FAMILY_KEYS) {
-      const addresses = question.overlay[key];
+    for (const version of FAMILIES) {
+      const addresses = question.overlay[version];
       if (addresses === undefined) continue;
-      const { family } = FAMILIES[key];
+      const { family } = NFT[version];
       for (const [table, chain] of forwardChains(tables, family)) {
         const packets = packetsOf(family, addresses, question.device);
         if (question.mayInsert && isIptablesForward(table, chain)) {

@@ -7,7 +7,7 @@
 import type { ListedChain, ListedTable } from '@flannel-ts/nft/listing';
 import { identifier } from '@flannel-ts/nft/ruleset';
 import type { PlacedTables } from './forward.ts';
-import { FAMILIES, ownTable } from './rules.ts';
+import { NFT, ownTable } from './rules.ts';
 
 export interface Leftovers {
   /** Commands for nft, of one transaction; empty without any. */
@@ -23,7 +23,7 @@ const CHAINS: Readonly<Record<string, { readonly chain: string; readonly from: s
   nat: { chain: 'FLANNEL-POSTRTG', from: 'POSTROUTING' },
   filter: { chain: 'FLANNEL-FWD', from: 'FORWARD' },
 };
-const TABLES: ReadonlySet<string> = new Set(Object.values(FAMILIES).map(({ table }) => table));
+const TABLES: ReadonlySet<string> = new Set(Object.values(NFT).map(({ table }) => table));
 
 /** `networks` undefined: of all networks. */
 export function planLeftovers(placed: readonly PlacedTables[], networks: readonly string[] | undefined): Leftovers {

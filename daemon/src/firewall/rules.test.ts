@@ -8,7 +8,7 @@ const dual = overlayOf(parseNetworkConfig('{"Network":"10.244.0.0/16","EnableIPv
   subnet: parsePrefix('10.244.7.0/24'),
   ipv6Subnet: parsePrefix('fd00:0:0:7::/64'),
 });
-const { ipv4 } = dual;
+const { 4: ipv4 } = dual;
 
 describe('masquerade', () => {
   test('desiredTables() says in nftables what flannel says in iptables', () => {
@@ -40,7 +40,7 @@ describe('masquerade', () => {
   });
 
   test('desiredTables() leaves fully-random out when told so', () => {
-    expect(renderTable(desiredTables({ ipv4: ipv4! }, { ...ALL, fullyRandom: false })[0]!)).toContain(
+    expect(renderTable(desiredTables({ 4: ipv4! }, { ...ALL, fullyRandom: false })[0]!)).toContain(
       'masquerade comment',
     );
   });
@@ -61,7 +61,7 @@ describe('masquerade', () => {
   test('overlayOf() has no family that is off', () => {
     const config = parseNetworkConfig('{"Network":"10.244.0.0/16"}');
     expect(overlayOf(config, { subnet: parsePrefix('10.244.7.0/24') })).toEqual({
-      ipv4: { network: '10.244.0.0/16', subnet: '10.244.7.0/24' },
+      4: { network: '10.244.0.0/16', subnet: '10.244.7.0/24' },
     });
   });
 });

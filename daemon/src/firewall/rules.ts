@@ -6,7 +6,9 @@
  */
 import type { LeaseSubnets } from '@flannel-ts/flannel/lease';
 import type { NetworkConfig } from '@flannel-ts/flannel/network-config';
-import { formatPrefix } from '@flannel-ts/inet/prefix';
+import { FAMILIES, type Family } from '@flannel-ts/inet/family';
+import { familyOf } from '@flannel-ts/inet/ip';
+import { formatPrefix, parsePrefix } from '@flannel-ts/inet/prefix';
 import {
   type Chain,
   type MasqueradeFlag,
@@ -18,10 +20,7 @@ import {
 } from '@flannel-ts/nft/ruleset';
 
 /** The addresses that the rules are about; a family that is off has none. */
-export interface Overlay {
-  readonly ipv4?: OverlayFamily;
-  readonly ipv6?: OverlayFamily;
-}
+export type Overlay = { readonly [F in Family]?: OverlayFamily };
 
 export interface OverlayFamily {
   /** All pods of the cluster. */
@@ -39,12 +38,10 @@ export interface WantedRules {
   readonly fullyRandom: boolean;
 }
 
-export type FamilyKey = keyof Overlay;
-export const FAMILY_KEYS: readonly FamilyKey[] = ['ipv4', 'ipv6'];
-
-export const FAMILIES = {
-  ipv4: { family: 'ip', table: 'flannel-ipv4', multicast: '224.0.0.0/4' },
-  ipv6: { family: 'ip6', table: 'flannel-ipv6', multicast: 'ff00::/8' },
+/** The names of nftables, and of flannel's tables. */
+export const NFT = {
+  4: { family: 'ip', table: 'flannel-ipv4', multicast: '224.0.0.0/4' },
+  6: { family: 'ip6', table: 'flannel-ipv6', multicast: 'ff00::/8' },
 } as const;
 
 export const MASQUERADE_COMMENT = 'flanneld masq';
@@ -60,11 +57,11 @@ export function overlayOf({ pools }: Pick<NetworkConfig, 'pools'>, lease: LeaseS
   return {
     ...(pools[4] &&
       lease.subnet && {
-        ipv4: { network: formatPrefix(pools[4].network), subnet: formatPrefix(lease.subnet) },
+        4: { network: formatPrefix(pools[4].network), subnet: formatPrefix(lease.subnet) },
       }),
     ...(pools[6] &&
       lease.ipv6Subnet && {
-        ipv6: { network: formatPrefix(pools[6].network), subnet: formatPrefix(lease.ipv6Subnet) },
+        6: { network: formatPrefix(pools[6].network), subnet: formatPrefix(lease.ipv6Subnet) },
       }),
   };
 }
@@ -74,33 +71,29 @@ export function overlayOf({ pools }: Pick<NetworkConfig, 'pools'>, lease: LeaseS
  * nftables takes no colon in a name.
  */
 export function ownTable(network: string): Pick<Table, 'family' | 'name'> {
-  const { family, table } = FAMILIES[familyKeyOf(network)];
+  const { family, table } = NFT[familyOf(parsePrefix(network).base)];
   return { family, name: `${table}-${network.replace('/', '-').replaceAll(':', '.')}` };
 }
 
-export function familyKeyOf(network: string): FamilyKey {
-  return network.includes(':') ? 'ipv6' : 'ipv4';
-}
-
 export function networksOf(overlay: Overlay): string[] {
-  return FAMILY_KEYS.flatMap((key) => overlay[key]?.network ?? []);
+  return FAMILIES.flatMap((version) => overlay[version]?.network ?? []);
 }
 
 /** The desired state: a table for each family that has a rule. */
 export function desiredTables(overlay: Overlay, wanted: WantedRules): Table[] {
-  return FAMILY_KEYS.flatMap((key) => {
-    const addresses = overlay[key];
+  return FAMILIES.flatMap((version) => {
+    const addresses = overlay[version];
     if (addresses === undefined) return [];
     const chains = [
-      ...(wanted.masquerade ? [masqueradeChain(key, addresses, wanted.fullyRandom)] : []),
-      ...(wanted.forward ? [forwardChain(key, addresses)] : []),
+      ...(wanted.masquerade ? [masqueradeChain(version, addresses, wanted.fullyRandom)] : []),
+      ...(wanted.forward ? [forwardChain(version, addresses)] : []),
     ];
     return chains.length > 0 ? [{ ...ownTable(addresses.network), chains }] : [];
   });
 }
 
-function masqueradeChain(key: FamilyKey, { network, subnet }: OverlayFamily, fullyRandom: boolean): Chain {
-  const { from, to, notFrom, notTo } = matchers(key);
+function masqueradeChain(version: Family, { network, subnet }: OverlayFamily, fullyRandom: boolean): Chain {
+  const { from, to, notFrom, notTo } = matchers(version);
   const flags: readonly MasqueradeFlag[] = fullyRandom ? ['fully-random'] : [];
   const masquerade = { kind: 'masquerade', flags } as const;
   const leave = { kind: 'return' } as const;
@@ -111,7 +104,7 @@ function masqueradeChain(key: FamilyKey, { network, subnet }: OverlayFamily, ful
     [from(network), to(subnet), leave],
     // From outside to our own pods, as through a node port: the pod sees the client's address.
     [notFrom(network), to(subnet), leave],
-    [from(network), notTo(FAMILIES[key].multicast), masquerade],
+    [from(network), notTo(NFT[version].multicast), masquerade],
     // From outside to a pod of another node: its answer has to come back through the overlay.
     [notFrom(network), to(network), masquerade],
   ];
@@ -123,8 +116,8 @@ function masqueradeChain(key: FamilyKey, { network, subnet }: OverlayFamily, ful
 }
 
 /** Has no effect on another table's drop: an accept in nftables ends this table's chain only (forward.ts). */
-function forwardChain(key: FamilyKey, { network }: OverlayFamily): Chain {
-  const { from, to } = matchers(key);
+function forwardChain(version: Family, { network }: OverlayFamily): Chain {
+  const { from, to } = matchers(version);
   return {
     name: FORWARD_CHAIN,
     hook: { type: 'filter', hook: 'forward', priority: PRIORITY_FILTER, policy: 'accept' },
@@ -135,8 +128,8 @@ function forwardChain(key: FamilyKey, { network }: OverlayFamily): Chain {
   };
 }
 
-function matchers(key: FamilyKey) {
-  const { family } = FAMILIES[key];
+function matchers(version: Family) {
+  const { family } = NFT[version];
   const match =
     (side: 'saddr' | 'daddr', not?: true) =>
     (prefix: string): Match => ({ kind: 'address', family, side, prefix, ...(not && { not }) });
