@@ -11,6 +11,8 @@ export interface EtcdSetup {
   readonly host?: string;
   /** A free one otherwise; in a namespace of a test's own every port is free. */
   readonly clientPort?: number;
+  /** One of a cluster of several. */
+  readonly member?: { readonly name: string; readonly peerPort: number; readonly cluster: string };
   /** More flags for etcd. */
   readonly flags?: readonly string[];
   /** More flags for etcdctl. */
@@ -30,8 +32,10 @@ export class EtcdServer {
 
   static async start(setup: EtcdSetup = {}): Promise<EtcdServer> {
     const [clientPort, peerPort] = await freePorts(2);
-    const server = new EtcdServer(setup, setup.clientPort ?? clientPort!, peerPort!);
-    await server.start();
+    const server = new EtcdServer(setup, setup.clientPort ?? clientPort!, setup.member?.peerPort ?? peerPort!);
+    // A member alone is not healthy before the others are there.
+    if (setup.member) await server.startUnchecked();
+    else await server.start();
     return server;
   }
 
@@ -46,12 +50,21 @@ export class EtcdServer {
 
   /** For a server whose health etcdctl may not ask for. */
   async startUnchecked(): Promise<void> {
-    const { netns, tls, flags = [] } = this.setup;
+    const { netns, tls, member, flags = [] } = this.setup;
     const peerUrl = `http://127.0.0.1:${this.peerPort}`;
     const urls = this.endpoint;
-    const argv = ['etcd', '--name=fltest', `--data-dir=${this.dataDir}`, '--logger=zap', '--log-level=error'];
+    const argv = [
+      'etcd',
+      `--name=${member?.name ?? 'fltest'}`,
+      `--data-dir=${this.dataDir}`,
+      '--logger=zap',
+      '--log-level=error',
+    ];
     argv.push(`--listen-client-urls=${urls}`, `--advertise-client-urls=${urls}`, `--listen-peer-urls=${peerUrl}`);
-    argv.push(`--initial-advertise-peer-urls=${peerUrl}`, `--initial-cluster=fltest=${peerUrl}`);
+    argv.push(
+      `--initial-advertise-peer-urls=${peerUrl}`,
+      `--initial-cluster=${member?.cluster ?? `fltest=${peerUrl}`}`,
+    );
     argv.push('--heartbeat-interval=100', '--election-timeout=1000', '--unsafe-no-fsync');
     if (tls) argv.push(`--cert-file=${tls.cert}`, `--key-file=${tls.key}`);
     // With --trusted-ca-file etcd asks for a client certificate, whatever --client-cert-auth says.
@@ -187,7 +200,7 @@ export class EtcdServer {
     return [`--endpoints=${this.endpoint}`, '--command-timeout=20s', ...files, ...(this.setup.ctlFlags ?? [])];
   }
 
-  private async waitReady(): Promise<void> {
+  async waitReady(): Promise<void> {
     for (let i = 0; i < 100; i++) {
       try {
         this.etcdctl('endpoint', 'health');
@@ -199,6 +212,17 @@ export class EtcdServer {
     }
     throw new Error('etcd is not ready after 10 s');
   }
+}
+
+/** Three members, all healthy. */
+export async function startEtcdCluster(): Promise<readonly EtcdServer[]> {
+  const ports = await freePorts(3);
+  const cluster = ports.map((port, n) => `m${n}=http://127.0.0.1:${port}`).join();
+  const members = await Promise.all(
+    ports.map((peerPort, n) => EtcdServer.start({ member: { name: `m${n}`, peerPort, cluster } })),
+  );
+  for (const member of members) await member.waitReady();
+  return members;
 }
 
 async function freePorts(count: number): Promise<number[]> {
