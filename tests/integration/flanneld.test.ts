@@ -183,6 +183,27 @@ describe.each(PROGRAMS)('three nodes with %s', (_, make) => {
     expect(a.logged('Lost the watch')).toBeLessThanOrEqual(3);
   });
 
+  test('a daemon killed and started while etcd is down serves from what it kept, and goes on when etcd is back', async () => {
+    const { subnet } = a;
+    const kept = () => JSON.parse(readFileSync(a.subnetFile.replace('.env', '.state.json'), 'utf8'));
+    await until(() => Object.keys(kept().leases ?? {}).length === 3);
+    await cluster.etcd.stop();
+    await a.stop('SIGKILL');
+    a.start();
+    await a.untilReady();
+    expect(a.logged('Etcd does not answer: serving with the kept lease')).toBe(1);
+    expect(a.subnet).toBe(subnet);
+    await until(() => a.canPing(b) && b.canPing(a));
+    await cluster.etcd.start();
+    await until(() => a.logged('still is this node') === 1);
+    // A change among the peers arrives.
+    const key = `${PREFIX}/subnets/10.5.253.0-24`;
+    cluster.etcd.put(key, '{"PublicIP":"10.64.0.99","PublicIPv6":null}');
+    await until(() => a.probe('metrics').includes('flannel_leases 4'));
+    cluster.etcd.etcdctl('del', key);
+    await until(() => a.probe('metrics').includes('flannel_leases 3'));
+  });
+
   test('the same subnet is taken again after its lease was deleted', async () => {
     const key = `${PREFIX}/subnets/${b.subnet.replace('.1/24', '.0-24')}`;
     cluster.etcd.etcdctl('del', key);

@@ -33,6 +33,7 @@ export async function acquire(context: EtcdContext, request: JoinRequest, signal
         context.log.debug('Another node was faster: trying for another subnet');
         await sleep(backoff.take(), signal);
       } catch (error) {
+        signal.throwIfAborted();
         if (!(error instanceof DaemonError) || error.code !== 'ETCD') throw error;
         context.log.warn(`Cannot acquire a lease yet, trying again: ${messageOf(error)}`);
         await sleep(outage.take(), signal);

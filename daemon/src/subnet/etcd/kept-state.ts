@@ -10,7 +10,7 @@ import { messageOf } from '../../errors.ts';
 import type { EtcdOptions } from './settings.ts';
 
 const VERSION = 1;
-const WRITE_PAUSE_MS = 5000;
+const WRITE_PAUSE_MS = 2000;
 
 /** A lease of this node as it last was in etcd. */
 export interface KeptLease {
@@ -37,7 +37,7 @@ export interface KeptState {
   readonly description: string;
   /** Written at once. */
   setLease(lease: () => KeptLease | undefined): void;
-  /** Written within seconds. */
+  /** Written within seconds, the first ones at once. */
   setConfig(json: string): void;
   setLeases(leases: () => Readonly<Record<string, string>>): void;
   /** Writes what is not yet written. */
@@ -146,12 +146,16 @@ export function openKeptState(
       write();
     },
     setConfig(json) {
+      const isFirst = config === undefined;
       config = json;
-      writeSoon();
+      if (isFirst) write();
+      else writeSoon();
     },
     setLeases(next) {
+      const isFirst = leases() === undefined;
       leases = next;
-      writeSoon();
+      if (isFirst) write();
+      else writeSoon();
     },
     close() {
       clearTimeout(timer);
