@@ -19,7 +19,7 @@ const ROOMS: Readonly<Record<string, readonly string[]>> = {
   'errors.ts': [],
   'log.ts': [],
   'version.ts': [],
-  'tasks.ts': ['abort.ts'],
+  'tasks.ts': ['abort.ts', 'errors.ts'],
   'state/guard.ts': [],
   state: ['state/guard.ts', 'abort.ts', 'errors.ts'],
   // What every data path is; tun/ is one of them.

@@ -37,7 +37,7 @@ import { removeLeftoverDevices } from './state/leftovers.ts';
 import { Reconciler } from './state/reconcile.ts';
 import { firstConfig, type Membership, type SubnetManager } from './subnet/manager.ts';
 import { watchSilence } from './subnet/silence.ts';
-import { runTogether } from './tasks.ts';
+import { persistent, runTogether, type Task } from './tasks.ts';
 import { readNode } from './underlay/facts.ts';
 import { checkFamilies, kernelHasIpv6 } from './underlay/families.ts';
 import { findInterface, type InterfaceSearch, type UnderlayParts } from './underlay/find.ts';
@@ -193,20 +193,24 @@ async function serve(
     restorations: preconditions.restorations,
   }));
   try {
+    const steady = (what: string, task: Task) =>
+      persistent({ what, note: (text) => readiness.note(what, text), log }, task);
     await runTogether(
       [
-        (stop) => reconciler.run(stop),
-        async (stop) => {
+        steady('Keeping devices and routes', (stop) => reconciler.run(stop)),
+        steady('Following the leases', async (stop) => {
           for await (const batch of manager.peers(stop)) {
             view.apply(batch);
             reconciler.trigger();
             readiness.report('peers', undefined);
             readiness.note('peers', describeRefused(view.refused));
           }
-        },
+        }),
         (stop) => membership.hold(stop, (trouble) => readiness.report('lease', trouble)),
-        (stop) => watchSilence(manager, (trouble) => readiness.report('source', trouble), stop),
-        (stop) => followConfig(manager, dataPath, stop),
+        steady('Watching for the silence of the source of leases', (stop) =>
+          watchSilence(manager, (trouble) => readiness.report('source', trouble), stop),
+        ),
+        steady('Following the network config', (stop) => followConfig(manager, dataPath, stop)),
         async (stop) => {
           // Who reads the file starts pods: not before their packets have somewhere to go.
           await readiness.untilWell(['peers', 'kernel', 'engine', 'firewall'], stop);
@@ -214,10 +218,12 @@ async function serve(
           const text = () => formatSubnetEnv(subnetEnv(backend.mtu(view.external)));
           await keepSubnetFile(settings.subnetFile, text, report, log, stop);
         },
-        (stop) => keepRules(settings, parts, joined, dataPath, stop),
-        (stop) => keepPreconditions(preconditions, stop),
-        (stop) => prober.run(stop),
-        (stop) => watchDrops(dataPath, (text) => readiness.note('device', text), stop),
+        steady('Keeping the firewall rules', (stop) => keepRules(settings, parts, joined, dataPath, stop)),
+        steady('Keeping forwarding on', (stop) => keepPreconditions(preconditions, stop)),
+        steady('Probing the other nodes', (stop) => prober.run(stop)),
+        steady('Watching the drops of the device', (stop) =>
+          watchDrops(dataPath, (text) => readiness.note('device', text), stop),
+        ),
         (stop) =>
           followUnderlay(
             joined.search,

@@ -1,5 +1,6 @@
+import { pino } from 'pino';
 import { sleep } from './abort.ts';
-import { runTogether } from './tasks.ts';
+import { persistent, runTogether } from './tasks.ts';
 
 test('runTogether() ends all tasks when one fails, and rejects with its error', async () => {
   const ended: string[] = [];
@@ -18,4 +19,26 @@ test('runTogether() resolves when the signal ends the tasks', async () => {
   const running = runTogether([(signal) => sleep(3_600_000, signal), () => Promise.resolve()], controller.signal);
   controller.abort();
   await running;
+});
+
+test('persistent() begins a task again that failed, says so, and takes it back once the task runs', async () => {
+  const notes: (string | undefined)[] = [];
+  const controller = new AbortController();
+  let starts = 0;
+  const parts = { what: 'Watching', note: (text?: string) => void notes.push(text), log: pino({ enabled: false }) };
+  const task = persistent(
+    parts,
+    async (signal) => {
+      if (++starts < 3) throw new Error('Cannot list links: no memory (ENOMEM)');
+      await new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve()));
+    },
+    { firstMs: 1, mostMs: 1, calmMs: 20 },
+  );
+  const running = task(controller.signal);
+  while (notes.at(-1) !== undefined || notes.length === 0) await new Promise((resolve) => setTimeout(resolve, 1));
+  controller.abort();
+  await running;
+  const text = 'Watching failed, starting it again: Cannot list links: no memory (ENOMEM)';
+  expect(notes).toEqual([text, text, undefined]);
+  expect(starts).toBe(3);
 });

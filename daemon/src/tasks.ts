@@ -1,4 +1,6 @@
-import { childSignal } from './abort.ts';
+import type { Logger } from 'pino';
+import { Backoff, childSignal, sleep } from './abort.ts';
+import { messageOf } from './errors.ts';
 
 export type Task = (signal: AbortSignal) => Promise<void>;
 
@@ -20,4 +22,51 @@ export async function runTogether(tasks: readonly Task[], signal: AbortSignal): 
   );
   group.dispose();
   if (failure !== undefined) throw failure.error;
+}
+
+export interface PersistentParts {
+  /** Begins a sentence: "Watching the drops of the device". */
+  readonly what: string;
+  /** Undefined once it has run for a while. */
+  readonly note: (text: string | undefined) => void;
+  readonly log: Logger;
+}
+
+export interface PersistentTimings {
+  readonly firstMs: number;
+  readonly mostMs: number;
+  readonly calmMs: number;
+}
+
+const PERSISTENT_TIMINGS: PersistentTimings = { firstMs: 1000, mostMs: 30_000, calmMs: 60_000 };
+
+/** A task whose failure must not stop packets: it is logged, noted, and the task begun again after a pause. */
+export function persistent(
+  { what, note, log }: PersistentParts,
+  task: Task,
+  { firstMs, mostMs, calmMs }: PersistentTimings = PERSISTENT_TIMINGS,
+): Task {
+  return async (signal) => {
+    const backoff = new Backoff(firstMs, mostMs);
+    while (!signal.aborted) {
+      const start = performance.now();
+      const run = childSignal(signal);
+      void sleep(calmMs, run.signal).then(() => {
+        if (!run.signal.aborted) note(undefined);
+      });
+      try {
+        return await task(signal);
+      } catch (error) {
+        if (signal.aborted) return;
+        if (performance.now() - start > calmMs) backoff.reset();
+        const text = `${what} failed, starting it again: ${messageOf(error)}`;
+        log.error({ stack: error instanceof Error ? error.stack : undefined }, text);
+        note(text);
+      } finally {
+        run.abort();
+        run.dispose();
+      }
+      await sleep(backoff.take(), signal);
+    }
+  };
 }

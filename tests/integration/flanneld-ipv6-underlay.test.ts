@@ -236,7 +236,7 @@ test('a node without an address of IPv6 says what it lacks', async () => {
     const node = cluster.nodes[0]!;
     node.start(['-iface=eth0']);
     expect(await node.untilEnded()).toMatchObject({ code: 1 });
-    expect(node.logged('-iface=eth0: interface eth0 has no usable IPv6 address')).toBe(1);
+    expect(node.text).toContain('-iface=eth0: interface eth0 has no usable IPv6 address');
   } finally {
     await cluster.destroy();
   }
