@@ -18,6 +18,7 @@ const NEEDS = {
   up: () => ({ root: true, network: true, packages: ['run'], pulumi: true }),
   down: () => ({ root: true, pulumi: true }),
   stacks: () => ({ pulumi: true }),
+  'aws-preview': () => ({ pulumi: true }),
   status: () => ({ root: true, pulumi: true }),
   logs: () => ({ root: true }),
   shell: () => ({ root: true }),

@@ -102,6 +102,12 @@ export const COMMANDS = {
     rest: true,
     flags: { '--stack': stack, '--help': help },
   },
+  'aws-preview': {
+    words: '',
+    help: 'Shows what a stack would create in AWS, without an account',
+    count: [0, 0],
+    flags: { '--stack': { ...stack, help: 'dev, ci or prod (dev)' }, '--config': config, '--help': help },
+  },
   setup: {
     words: '[test] [bench]',
     help: 'Installs what the other commands need',

@@ -2,6 +2,7 @@
 import { conformance } from '../ci/conformance.ts';
 import { ephemeral } from '../ci/ephemeral.ts';
 import { janitor } from '../ci/janitor.ts';
+import { awsPreview } from './commands/aws-preview.ts';
 import { bench } from './commands/bench.ts';
 import { down } from './commands/down.ts';
 import { fuzz } from './commands/fuzz.ts';
@@ -18,6 +19,7 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   up,
   down,
   stacks,
+  'aws-preview': awsPreview,
   status,
   logs,
   shell,
