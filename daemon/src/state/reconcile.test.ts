@@ -105,6 +105,37 @@ test('run() repairs after an event of the kernel, long before the next full pass
   await running;
 });
 
+test('run() looks at the surroundings after an event of the kernel, not after a change of the desired state', async () => {
+  const controller = new AbortController();
+  let looks = 0;
+  let event = () => {};
+  let onPass = () => {};
+  const passAfter = (cause: () => void) =>
+    new Promise<void>((resolve) => {
+      onPass = resolve;
+      cause();
+    });
+  const { reconciler: made } = reconciler(new FakeKernel(), {
+    beforePass: () => void looks++,
+    onPass: () => onPass(),
+    onKernelEvent: (listener: () => void) => {
+      event = listener;
+      return () => {};
+    },
+  });
+  let running = Promise.resolve();
+  await passAfter(() => {
+    running = made.run(controller.signal);
+  });
+  expect(looks).toBe(1);
+  await passAfter(() => made.trigger());
+  expect(looks).toBe(1);
+  await passAfter(() => event());
+  expect(looks).toBe(2);
+  controller.abort();
+  await running;
+});
+
 test('pass() names a route that is in the place of ours, and how to remove it', async () => {
   const kernel = new FakeKernel();
   await kernel.makeLink();
