@@ -77,6 +77,8 @@ export function ensureGateway(nl: Netlink, bridge: Link, gateway: InterfaceAddre
     }
     ensureAddressAbsent(nl, { index: bridge.index, address: other });
   }
+  // A host may have IPv6 off for new devices (net.ipv6.conf.default.disable_ipv6); no address is accepted then.
+  if (isIpv6(gateway.address)) setIpv6(bridge.name, 'disable_ipv6', 0);
   ensureAddress(nl, { index: bridge.index, address: gateway, broadcast: 'auto', noDad: isIpv6(gateway.address) });
 }
 

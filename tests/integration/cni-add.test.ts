@@ -108,6 +108,14 @@ describe.each(PROGRAMS)('CNI ADD, %s', (_name, make) => {
     expect(node.remains()).toEqual(NOTHING);
   });
 
+  test('#19a both families on a host that has IPv6 off for new devices', () => {
+    node.writeEnv(V6);
+    inside(node.host, 'sysctl', '-qw', 'net.ipv6.conf.default.disable_ipv6=1');
+    const pod = node.addPod();
+    expect(node.attach({ pod }).ips).toHaveLength(2);
+    expect(pings(pod, 'fd00:10:0:1::1', '-6')).toBe(true);
+  });
+
   test('#20 a route for each network', () => {
     node.writeEnv({ FLANNEL_NETWORK: '10.244.0.0/16,10.250.0.0/16' });
     const pod = node.addPod();
