@@ -125,11 +125,12 @@ async function join(settings: NetworkSettings, parts: NetworkParts, signal: Abor
     'Joining the network',
   );
   const attributes = backend.attributes(external);
-  const membership = await manager.join({ config, attributes, ...(previous && { previous }) }, signal);
+  const required = await parts.required();
+  const avoid = [external.address, ...required.map(({ address }) => address)];
+  const membership = await manager.join({ config, attributes, avoid, ...(previous && { previous }) }, signal);
   const { lease } = membership;
   log.info({ subnet: formatLeaseSubnets(lease) }, 'Acquired a lease');
   const subnets = [lease.subnet, lease.ipv6Subnet].filter((subnet) => subnet !== undefined);
-  const required = await parts.required();
   checkOwnSubnets({ ...lease, external, required });
   const previousNetworks = readPreviousNetworks(settings.subnetFile);
   return { config, backend, search: { ...search, subnets }, external, membership, lease, required, previousNetworks };

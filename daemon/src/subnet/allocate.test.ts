@@ -17,7 +17,7 @@ const config = parseNetworkConfig('{"Network":"10.3.0.0/16"}');
 const pool = config.pools[4]!;
 const own = { publicIp: parseIp('192.168.0.1') };
 const other = { publicIp: parseIp('192.168.0.2') };
-const lease = (subnet: string, node = other): Occupied => ({ subnet: parsePrefix(subnet, 4), node });
+const lease = (subnet: string, node: NodeAddresses = other): Occupied => ({ subnet: parsePrefix(subnet, 4), node });
 
 describe('allocateSubnet()', () => {
   test('allocateSubnet() reuses the lease of the same public address', () => {
@@ -27,6 +27,18 @@ describe('allocateSubnet()', () => {
       existing: mine,
       stale: [],
     });
+  });
+
+  test('allocateSubnet() takes no subnet that covers an address of a node or one to avoid', () => {
+    const shared = parseNetworkConfig('{"Network":"10.64.0.0/22"}');
+    const input = { config: shared, node: { publicIp: parseIp('10.64.0.16', 4) }, random: 0 };
+    const occupied = [lease('10.9.0.0/24', { publicIp: parseIp('10.64.1.17', 4) })];
+    const avoid = [parseIp('10.64.2.1'), parseIp('fd00::1')];
+    expect(allocateSubnet({ ...input, occupied, avoid })).toMatchObject({
+      kind: 'create',
+      subnets: { subnet: parsePrefix('10.64.3.0/24') },
+    });
+    expect(allocateSubnet({ ...input, occupied, avoid: [...avoid, parseIp('10.64.3.9')] }).kind).toBe('none');
   });
 
   test('allocateSubnet() prefers the subnet used last when the node has two leases', () => {

@@ -2,8 +2,17 @@
 import { isSameNode, type LeaseSubnets, leaseSubnets, type NodeAddresses } from '@flannel-ts/flannel/lease';
 import type { NetworkConfig } from '@flannel-ts/flannel/network-config';
 import type { SubnetPool } from '@flannel-ts/flannel/subnet-pool';
+import { addressBits } from '@flannel-ts/inet/family';
 import { addToIp, compareIps, type Ip } from '@flannel-ts/inet/ip';
-import { lastAddress, type Prefix, prefixesOverlap, prefixFrom, prefixSize, samePrefix } from '@flannel-ts/inet/prefix';
+import {
+  lastAddress,
+  type Prefix,
+  prefixContains,
+  prefixesOverlap,
+  prefixFrom,
+  prefixSize,
+  samePrefix,
+} from '@flannel-ts/inet/prefix';
 
 /** What allocation has to know of a lease that exists. */
 export type Occupied = LeaseSubnets & { readonly node: NodeAddresses };
@@ -15,6 +24,8 @@ export interface AllocationInput<T extends Occupied> {
   readonly previous?: Partial<LeaseSubnets>;
   /** The one of `occupied` that is known to be this node's, whatever address it had. */
   readonly proven?: T;
+  /** Addresses that no subnet may cover; those of the leases' nodes are known anyway. */
+  readonly avoid?: readonly Ip[];
   /** From 0 to below 1, like Math.random. */
   readonly random: number;
 }
@@ -52,7 +63,7 @@ export function allocateSubnet<T extends Occupied>(input: AllocationInput<T>): A
   const choose = <P extends Prefix>(pool: SubnetPool, used: readonly (P | undefined)[], last: P | undefined) =>
     chooseSubnet(
       pool,
-      used.filter((subnet) => subnet !== undefined),
+      [...used.filter((subnet) => subnet !== undefined), ...avoided(input, pool.network)],
       last,
       input.random,
     ) as P | undefined;
@@ -72,6 +83,16 @@ export function allocateSubnet<T extends Occupied>(input: AllocationInput<T>): A
   );
   if (subnets === undefined || !fitsConfig(config, subnets)) return { stale, kind: 'none' };
   return { stale, kind: 'create', subnets };
+}
+
+/** Addresses inside the network that nodes and etcd are reached by, where both share a range (flannel issues 112, 479). */
+function avoided({ occupied, node, avoid = [] }: AllocationInput<Occupied>, network: Prefix): Prefix[] {
+  const nodes = [node, ...occupied.map((lease) => lease.node)];
+  const addresses = [...avoid, ...nodes.flatMap(({ publicIp, publicIpv6 }) => [publicIp, publicIpv6])];
+  return addresses
+    .filter((ip) => ip !== undefined)
+    .filter((ip) => prefixContains(network, ip))
+    .map((ip): Prefix => prefixFrom(ip, addressBits(network.family)));
 }
 
 function isLast({ subnet, ipv6Subnet }: LeaseSubnets, previous: Partial<LeaseSubnets> = {}): boolean {

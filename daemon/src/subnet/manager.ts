@@ -18,6 +18,8 @@ export interface JoinRequest {
   readonly attributes: LeaseAttributes;
   /** The subnets this node had before (subnet.env); each is leased again when it is free and fits the config. */
   readonly previous?: Partial<LeaseSubnets>;
+  /** Addresses that the subnet must not cover, although the network does. */
+  readonly avoid?: readonly Ip[];
 }
 
 /** Undefined: all is well. Otherwise one sentence for the operator. */

@@ -52,7 +52,7 @@ async function tryAcquire(context: EtcdContext, grant: Grant, request: JoinReque
   const occupied = listed.keyValues
     .map((keyValue) => occupiedBy(layout, context.reader, keyValue))
     .filter((record) => record !== undefined);
-  const { config, previous, attributes } = request;
+  const { config, previous, attributes, avoid } = request;
   const proven = occupied.find((record) => isProvenOurs(context, record));
   const allocation = allocateSubnet({
     config,
@@ -61,6 +61,7 @@ async function tryAcquire(context: EtcdContext, grant: Grant, request: JoinReque
     random: context.random(),
     ...(proven && { proven }),
     ...(previous && { previous }),
+    ...(avoid && { avoid }),
   });
   await deleteStale(context, allocation.stale);
   if (allocation.kind === 'none') {
