@@ -35,16 +35,16 @@ describe('addressing', () => {
   test.each([
     [
       { pods: parsePrefix('10.64.16.0/20') },
-      "Pod CIDR 10.64.16.0/20 overlaps VPC CIDR 10.64.0.0/19: an address would be a pod's and a machine's, take two ranges apart",
+      'Pod CIDR 10.64.16.0/20 overlaps VPC CIDR 10.64.0.0/19: an address could belong to a pod and to a machine, use ranges that do not overlap',
     ],
     [{ pods: parsePrefix('169.254.0.0/16') }, 'Pod CIDR 169.254.0.0/16 overlaps 169.254.0.0/16, which is link-local'],
     [
       { nodes: 300 },
-      'Pod CIDR 10.244.0.0/16 has 255 subnets of length 24 for 300 nodes: take a pod CIDR of /15 or wider, or a subnet length of 25 or more, or 255 nodes or fewer',
+      'Pod CIDR 10.244.0.0/16 has 255 subnets of length 24 for 300 nodes: use a pod CIDR of /15 or wider, or a subnet length of 25 or more, or 255 nodes or fewer',
     ],
     [
       { podsPerNode: 300 },
-      'Subnet length 24 has 253 pod addresses for 300 pods on a node: take a subnet length of 23 or less, or fewer pods',
+      'Subnet length 24 has 253 pod addresses for 300 pods on a node: use a subnet length of 23 or less, or fewer pods',
     ],
     [{ mtu: 600 }, 'MTU 600 leaves 572 bytes inside the udp backend, IPv4 needs 576: set an MTU of 604 or more'],
     [{ backend: { Type: 'gre' } }, 'Unknown backend type: gre, use udp'],
@@ -87,6 +87,6 @@ describe('addressing', () => {
     checkPodsFit(24, 253);
     checkPodsFit(30, 1);
     expect(() => checkPodsFit(24, 254)).toThrow('253 pod addresses');
-    expect(() => checkPodsFit(30, 2)).toThrow('take a subnet length of 29 or less');
+    expect(() => checkPodsFit(30, 2)).toThrow('use a subnet length of 29 or less');
   });
 });

@@ -81,7 +81,7 @@ export function podPool({ pools }: Pick<NetworkConfig, 'pools'>): SubnetPool<4> 
 export function checkPodNetwork(pods: Prefix<4>): void {
   for (const [block, reason] of UNUSABLE) {
     if (prefixesOverlap(pods, parsePrefix(block))) {
-      throw invalid(`Pod CIDR ${formatPrefix(pods)} overlaps ${block}, which ${reason}: take one like 10.244.0.0/16`);
+      throw invalid(`Pod CIDR ${formatPrefix(pods)} overlaps ${block}, which ${reason}: use one like 10.244.0.0/16`);
     }
   }
 }
@@ -90,7 +90,7 @@ export function checkApart(vpc: Prefix<4>, pods: Prefix<4>): void {
   if (!prefixesOverlap(vpc, pods)) return;
   throw invalid(
     `Pod CIDR ${formatPrefix(pods)} overlaps VPC CIDR ${formatPrefix(vpc)}: ` +
-      `an address would be a pod's and a machine's, take two ranges apart`,
+      `an address could belong to a pod and to a machine, use ranges that do not overlap`,
   );
 }
 
@@ -112,7 +112,7 @@ export function checkSubnetsSuffice(pods: Prefix<4>, subnetLength: number, nodes
     ...(limit > 0 ? [`${limit} nodes or fewer`] : []),
   ];
   throw invalid(
-    `Pod CIDR ${formatPrefix(pods)} has ${limit} subnets of length ${subnetLength} for ${nodes} nodes: take ${ways.join(', or ')}`,
+    `Pod CIDR ${formatPrefix(pods)} has ${limit} subnets of length ${subnetLength} for ${nodes} nodes: use ${ways.join(', or ')}`,
   );
 }
 
@@ -122,7 +122,7 @@ export function checkPodsFit(subnetLength: number, podsPerNode: number): void {
   const fitting = 32 - Math.ceil(Math.log2(podsPerNode + RESERVED_PER_SUBNET));
   throw invalid(
     `Subnet length ${subnetLength} has ${room} pod addresses for ${podsPerNode} pods on a node: ` +
-      `take a subnet length of ${fitting} or less, or fewer pods`,
+      `use a subnet length of ${fitting} or less, or fewer pods`,
   );
 }
 

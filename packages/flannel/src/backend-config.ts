@@ -17,7 +17,7 @@ export const ENGINE_NAMES = ['fast', 'reference'] as const;
 export type EngineName = (typeof ENGINE_NAMES)[number];
 
 /**
- * Keys of ours in the udp backend's object: a switch for a whole cluster. flannel passes over them, as over every key that
+ * Additional keys of the udp backend, for a whole cluster. flannel ignores them, as it ignores every key that
  * it does not know (encoding/json). What is absent is left to each daemon's flags and defaults.
  */
 export interface EngineChoice {

@@ -1,4 +1,4 @@
-/** What flannel and its CNI plugin take when nobody says otherwise. Peers and scripts rely on these values. */
+/** The defaults of flannel and its CNI plugin. Peers and scripts rely on these values. */
 export const DEFAULT_ETCD_PREFIX = '/coreos.com/network';
 /** etcd's own (IANA: etcd-client, etcd-server). */
 export const ETCD_CLIENT_PORT = 2379;
@@ -25,15 +25,15 @@ export const UDP_OVERHEAD = 28;
 export const UDP_OVERHEAD_IPV6 = 48;
 /** Outer IPv4 20, UDP 8, VXLAN 8, inner Ethernet 14 (RFC 7348). */
 export const VXLAN_OVERHEAD = 50;
-/** The same with an outer IPv6 header of 40. flannel takes 50 here too, and full packets get lost. */
+/** The same with an outer IPv6 header of 40. flannel uses 50 here too, and full-size packets get lost. */
 export const VXLAN_OVERHEAD_IPV6 = 70;
 
-/** Our own route protocol id, so that our routes can be told from others'; free in /etc/iproute2/rt_protos. */
+/** The route protocol of our own routes, by which they are recognized; unused in /etc/iproute2/rt_protos. */
 export const RTPROT_FLANNEL = 241;
 
 export const DEFAULT_CNI_DATA_DIR = '/var/lib/cni/flannel';
 export const DEFAULT_HOST_LOCAL_DATA_DIR = '/var/lib/cni/networks';
 export const DEFAULT_CNI_DELEGATE = 'bridge';
 export const DEFAULT_CNI_IPAM = 'host-local';
-/** The bridge the node's pods hang on, in flannel's own manifests. */
+/** The bridge of the node's pods, in flannel's own manifests. */
 export const DEFAULT_BRIDGE = 'cni0';

@@ -5,7 +5,7 @@ import { formatPrefix, type Prefix, prefixFrom } from '@flannel-ts/inet/prefix';
 import { FlannelError } from './errors.ts';
 import { FieldReader, goStringify, parseJsonObject } from './go-json.ts';
 
-/** What a node is known by; one of the two, or both. */
+/** The addresses that identify a node: one of the two, or both. */
 export interface NodeAddresses {
   /** Absent where flannel writes 0.0.0.0: a node of a network without IPv4. */
   readonly publicIp?: Ipv4;
@@ -15,7 +15,7 @@ export interface NodeAddresses {
 export interface LeaseAttributes extends NodeAddresses {
   /** '' for udp and alloc: flannel writes no type for them. */
   readonly backendType: string;
-  /** What the backend tells its peers, like vxlan's {"VNI":1,"VtepMAC":"..."}; any JSON. */
+  /** Data of the backend for its peers, like vxlan's {"VNI":1,"VtepMAC":"..."}; any JSON. */
   readonly backendData?: unknown;
   readonly backendV6Data?: unknown;
 }
@@ -27,15 +27,15 @@ export type LeaseSubnets =
 
 export type Lease = LeaseSubnets & { readonly attributes: LeaseAttributes };
 
-// flannel: subnet/subnet.go, subnetRegex; ParseUint takes 5 bits for the IPv4 length and 7 for the IPv6 one.
+// flannel: subnet/subnet.go, subnetRegex; ParseUint reads 5 bits for the IPv4 length and 7 for the IPv6 one.
 const KEY = /^([\d.]+)-(\d+)(?:&([a-f\d:]+)-(\d+))?$/;
 const MAX_IPV4_LENGTH = 31;
 const MAX_IPV6_LENGTH = 127;
 
-/** What flannel writes for no subnet of IPv4 (ip.IP4Net's zero value). */
+/** What flannel writes when there is no IPv4 subnet (ip.IP4Net's zero value). */
 const NO_SUBNET = '0.0.0.0-0';
 
-/** Undefined without any subnet. */
+/** Undefined if both are. */
 export function leaseSubnets(
   subnet: Prefix<4> | undefined,
   ipv6Subnet: Prefix<6> | undefined,
@@ -44,14 +44,14 @@ export function leaseSubnets(
   return { subnet, ...(ipv6Subnet && { ipv6Subnet }) };
 }
 
-/** For people: 10.5.52.0/24, or fc00:0:0:1::/64, or both with a comma. */
+/** For messages: 10.5.52.0/24, or fc00:0:0:1::/64, or both with a comma. */
 export function formatLeaseSubnets({ subnet, ipv6Subnet }: LeaseSubnets): string {
   return [...(subnet ? [formatPrefix(subnet)] : []), ...(ipv6Subnet ? [formatPrefix(ipv6Subnet)] : [])].join();
 }
 
 /**
  * Whether the addresses are those of one node: by IPv4 where both have it, else by IPv6, so that a node whose network
- * gets or loses IPv4 is known again.
+ * gains or loses IPv4 is still recognized.
  */
 export function isSameNode(a: NodeAddresses, b: NodeAddresses): boolean {
   if (a.publicIp !== undefined && b.publicIp !== undefined) return a.publicIp === b.publicIp;
@@ -65,15 +65,15 @@ export function formatLeaseKey({ subnet, ipv6Subnet }: LeaseSubnets): string {
 }
 
 /**
- * Undefined for a key that is no subnet: flannel passes over such keys. So are subnets with host bits, which flannel would
- * take: it never writes them, and the key could not be found again from the subnet.
+ * Undefined for a key that is no subnet: flannel ignores such keys. The same for subnets with host bits, which flannel would
+ * accept: it never writes them, and the key could not be found again from the subnet.
  */
 export function parseLeaseKey(text: string): LeaseSubnets | undefined {
   const match = KEY.exec(text);
   if (match === null) return undefined;
   const [, address, length, address6, length6] = match;
   if (!isIpText(address!, 4) || Number(length) > MAX_IPV4_LENGTH) return undefined;
-  // Nobody has all addresses there are.
+  // 0.0.0.0/0 stands for no subnet.
   const subnet = Number(length) === 0 ? undefined : prefixFrom(parseIp(address!, 4), Number(length));
   if (address6 === undefined) return sameKey(text, leaseSubnets(subnet, undefined));
   if (!isIpText(address6, 6) || Number(length6) > MAX_IPV6_LENGTH) return undefined;
@@ -100,7 +100,7 @@ export function parseLeaseValue(text: string): LeaseAttributes {
   // An IPv6-only flannel writes 0.0.0.0.
   const publicIp = fields.parsed('PublicIP', (text) => parseIp(text, 4)) || undefined;
   const publicIpv6 = fields.parsed('PublicIPv6', (text) => parseIp(text, 6)) || undefined;
-  // flannel takes a lease without any address and routes to 0.0.0.0.
+  // flannel accepts a lease without any address and routes to 0.0.0.0.
   if (publicIp === undefined && publicIpv6 === undefined) throw invalid('it has no PublicIP');
   const backendData = fields.raw('BackendData');
   const backendV6Data = fields.raw('BackendV6Data');

@@ -5,9 +5,9 @@ import type { LeaseAttributes } from './lease.ts';
 type V6Data = Pick<LeaseAttributes, 'backendV6Data'>;
 
 /**
- * What a node of ours writes as BackendV6Data for the udp backend where the network has IPv6: that its engine carries IPv6, and
- * that it is reached by IPv6 and by nothing else. flannel's udp writes none and looks at none: its nodes would drop such
- * packets, or not be there for them, so they are sent only to nodes that say this.
+ * The BackendV6Data of the udp backend where the network has IPv6: it says that this node's engine carries IPv6, and
+ * that it is reached by IPv6 and by nothing else. flannel's udp backend neither writes nor reads it: its nodes would drop such
+ * packets or never receive them, so they are sent only to nodes that say this.
  */
 export function udpV6Data(outer: Family): object {
   return outer === 6 ? { Inner: 'IPv6', Outer: 'IPv6' } : { Inner: 'IPv6' };

@@ -2,7 +2,7 @@ import { type Mac, parseMac } from '@flannel-ts/inet/mac';
 import { FlannelError } from './errors.ts';
 import { FieldReader, isJsonObject, shorten } from './go-json.ts';
 
-/** What vxlan nodes tell each other in their leases. */
+/** What a vxlan node publishes in its lease. */
 export interface VxlanData {
   readonly vni: number;
   readonly vtepMac: Mac;

@@ -3,7 +3,7 @@ import { isErrno } from './errors.ts';
 import { libc } from './ffi/libc.ts';
 
 /**
- * When a process was started, in clock ticks since boot (field 22 of /proc/PID/stat); undefined when there is none. With
+ * When a process was started, in clock ticks since boot (field 22 of /proc/PID/stat); undefined for a process that does not exist. With
  * the pid it names a process for good: pids are used again.
  */
 export function processStartTime(pid: number): string | undefined {

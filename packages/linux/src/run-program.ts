@@ -83,7 +83,7 @@ function runByNode(file: string, args: readonly string[], options: RunOptions): 
     encoding: 'utf8',
   });
   const problem = (run.error as NodeJS.ErrnoException | undefined)?.code;
-  // EPIPE: it ended without reading its input, which its own end tells better.
+  // EPIPE: it ended without reading its input; its exit status explains that better.
   if (run.error !== undefined && problem !== 'ETIMEDOUT' && problem !== 'EPIPE') throw run.error;
   return {
     status: run.status,

@@ -1,5 +1,5 @@
 export type NftErrorCode =
-  /** The program nft (or nsenter) is not there. */
+  /** The program nft (or nsenter) is missing. */
   | 'NFT_NOT_FOUND'
   /** The kernel or nft refused the rules; nothing was changed. */
   | 'NFT_REFUSED'

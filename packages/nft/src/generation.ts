@@ -42,7 +42,7 @@ export class RulesetGeneration {
     header.setUint16(6, NLM_F_REQUEST, true);
   }
 
-  /** Undefined where the kernel does not tell; throws a SystemError when it does not answer. */
+  /** Undefined where the kernel does not report it; throws a SystemError when it does not answer. */
   current(): number | undefined {
     sendTo(this.fd, this.request);
     const length = recv(this.fd, this.answer);

@@ -18,7 +18,7 @@ export function nftEnvironment(): NodeJS.ProcessEnv {
   return { PATH: [process.env.PATH, SYSTEM_PATH].filter(Boolean).join(':'), LC_ALL: 'C' };
 }
 
-/** Whether nft complains of a table, chain or element that is not there; nsenter says the same of a namespace. */
+/** Whether nft reports that a table, chain or element does not exist; nsenter says the same of a namespace. */
 export function saysNotFound(outcome: NftOutcome): boolean {
   return (
     outcome.code !== 0 && outcome.stderr.includes('No such file or directory') && !outcome.stderr.startsWith('nsenter:')
@@ -36,6 +36,6 @@ export function notFound(program: string, cause: unknown): NftError {
 }
 
 export function timedOut(program: string, signal: string | null, cause?: unknown): NftError {
-  const message = `${program} was ended by ${signal}: it may take ${NFT_TIMEOUT_MS / 1000} seconds at most`;
+  const message = `${program} was ended by ${signal}: its limit is ${NFT_TIMEOUT_MS / 1000} seconds`;
   return new NftError('NFT_TIMEOUT', message, { cause });
 }

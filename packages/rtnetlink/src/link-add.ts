@@ -86,7 +86,7 @@ export function addBridge(nl: Netlink, spec: BridgeSpec): Link {
   return addLink(nl, spec, 'bridge', data);
 }
 
-/** The bridge of this name, made if there is none. A link of another kind under that name is an error. */
+/** The bridge of this name, added if there is none. A link of another kind under that name is an error. */
 export function ensureBridge(nl: Netlink, spec: BridgeSpec): Link {
   const existing = getLink(nl, spec.name) ?? addUnlessThere(nl, spec);
   if (existing.kind !== 'bridge') {
@@ -98,7 +98,7 @@ export function ensureBridge(nl: Netlink, spec: BridgeSpec): Link {
 
 /**
  * `ip link add NAME` [`mtu N`] `type veth peer name PEER` [`netns NS`]. Returns the end in the connection's namespace. For
- * EEXIST the kernel does not tell which of the two names is taken: ask with getLink().
+ * EEXIST the kernel does not say which of the two names is in use: ask with getLink().
  */
 export function addVeth(nl: Netlink, spec: VethSpec): Link {
   const { peer } = spec;
@@ -143,7 +143,8 @@ function addLink(nl: Netlink, spec: LinkSpec, kind: string, data: readonly Uint8
     operation,
   });
   const link = getLink(nl, spec.name);
-  if (!link) throw new NetlinkError('ENODEV', operation, 'it was made, but somebody deleted or renamed it at once');
+  if (!link)
+    throw new NetlinkError('ENODEV', operation, 'it was added, and then deleted or renamed by another program');
   return link;
 }
 

@@ -71,7 +71,7 @@ export interface Link {
   /** `veth`, `bridge`, `vxlan`, `tun`, ...; undefined for hardware and lo. */
   readonly kind: string | undefined;
   readonly mtu: number;
-  /** Administratively up (IFF_UP); `operState` tells whether packets pass. */
+  /** Administratively up (IFF_UP); `operState` says whether packets pass. */
   readonly up: boolean;
   readonly flags: number;
   readonly operState: OperState;

@@ -29,10 +29,10 @@ export type MonitorEvent =
   | { readonly type: 'route'; readonly action: Action; readonly route: Route }
   | { readonly type: 'neighbour'; readonly action: Action; readonly neighbour: Neighbour }
   | { readonly type: 'fdb'; readonly action: Action; readonly entry: FdbEntry }
-  /** The kernel had more to tell than the socket could hold. What was told is of no use: list everything again. */
+  /** Events were dropped because the socket's buffer was full: list everything again. */
   | { readonly type: 'lost' };
 
-/** `set`: made or changed. Netlink does not tell which. */
+/** `set`: added or changed. Netlink does not say which. */
 export type Action = 'set' | 'deleted';
 
 const GROUPS = {
@@ -113,7 +113,7 @@ function appendEvents(events: MonitorEvent[], datagram: Uint8Array): void {
   }
 }
 
-/** The event in one notification; undefined for what nobody here asked for. Pure. */
+/** The event in one notification; undefined for messages that are no such event. Pure. */
 export function eventOf(message: NetlinkMessage): MonitorEvent | undefined {
   const { type, payload } = message;
   switch (type) {

@@ -39,7 +39,7 @@ export interface Route {
   readonly outIndex: number | undefined;
   /** Preferred source address (`src`). */
   readonly source: Ip | undefined;
-  /** Who made it: RTPROT_*, or a number of one's own. */
+  /** Who added it: RTPROT_*, or a number of the program's own. */
   readonly protocol: number;
   readonly scope: number;
   readonly table: number;
@@ -52,14 +52,14 @@ export interface Route {
   readonly nextHops: readonly NextHop[];
 }
 
-/** A route to make. A default route without a gateway needs `family`, if it is not IPv4. */
+/** A route to add. A default route without a gateway needs `family`, if it is not IPv4. */
 export interface RouteSpec {
   readonly family?: Family | undefined;
   readonly dst?: Prefix | undefined;
   readonly gateway?: Ip | undefined;
   readonly outIndex?: number | undefined;
   readonly source?: Ip | undefined;
-  /** RTPROT_BOOT by default, as ip(8). A daemon that must know its own routes again passes a number of its own. */
+  /** RTPROT_BOOT by default, as ip(8). A daemon that must recognize its own routes passes a number of its own. */
   readonly protocol?: number | undefined;
   /** By default link without a gateway, and universe with one, as ip(8). */
   readonly scope?: number | undefined;
@@ -115,7 +115,7 @@ export function addRoute(nl: Netlink, route: RouteSpec): void {
 
 /**
  * `ip route replace 10.5.52.0/24 via GATEWAY dev DEV`: one atomic step, no packet in between finds no route. It replaces
- * the first route of the same destination, priority and table, whoever made it; look at listRoutes() first if that matters.
+ * the first route of the same destination, priority and table, whoever made it; check listRoutes() first if that matters.
  */
 export function replaceRoute(nl: Netlink, route: RouteSpec): void {
   nl.request({ ...routeRequest(route, 'replace'), type: c.RTM_NEWROUTE, flags: NLM_F_CREATE | NLM_F_REPLACE });
@@ -140,7 +140,7 @@ export function ensureRouteAbsent(nl: Netlink, route: RouteSpec): boolean {
   }
 }
 
-/** `ip route get IP`: the route that a packet to this address would take now. Unreachable networks are an error. */
+/** `ip route get IP`: the route that a packet to this address would use now. Unreachable networks are an error. */
 export function lookUpRoute(nl: Netlink, ip: Ip): Route | undefined {
   const family = familyOf(ip);
   const [reply] = nl.request({

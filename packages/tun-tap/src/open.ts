@@ -112,7 +112,7 @@ function explain(name: string, cause: unknown): TunTapError {
   const device = name === '' ? 'a TUN/TAP device' : `TUN/TAP device "${name}"`;
   const text = cause instanceof Error ? cause.message : String(cause);
   if (isErrno(cause, 'EPERM') || isErrno(cause, 'EACCES')) {
-    return new TunTapError('NOT_PERMITTED', `Opening ${device} is not permitted: it takes CAP_NET_ADMIN`, { cause });
+    return new TunTapError('NOT_PERMITTED', `Opening ${device} is not permitted: it needs CAP_NET_ADMIN`, { cause });
   }
   if (isErrno(cause, 'EBUSY')) {
     return new TunTapError('BUSY', `The name of ${device} is in use, by another process or with IFF_TUN_EXCL`, {
