@@ -264,3 +264,21 @@ describe('backend config', () => {
     expect(() => backend(value)).toThrow(`Invalid Backend in the network config: ${message}`);
   });
 });
+
+test.each([
+  ['a byte order mark', '\uFEFF{"Network":"10.5.0.0/16"}'],
+  ['a newline at the end', '{"Network":"10.5.0.0/16"}\n'],
+  ['Windows line ends', '{\r\n"Network":"10.5.0.0/16"\r\n}\r\n'],
+])('parseNetworkConfig() takes JSON with %s', (_, text) => {
+  expect(parseNetworkConfig(text)).toEqual(parseNetworkConfig('{"Network":"10.5.0.0/16"}'));
+});
+
+test.each([
+  ['backslashes before the quotes', '{\\"Network\\":\\"10.5.0.0/16\\"}', 'there are backslashes before its quotes'],
+  ['a JSON string', JSON.stringify('{"Network":"10.5.0.0/16"}'), 'the JSON is inside double quotes'],
+  ['double quotes around it', '"{"Network":"10.5.0.0/16"}"', 'the JSON is inside double quotes'],
+  ['single quotes around it', '\'{"Network":"10.5.0.0/16"}\'\n', 'the JSON is inside single quotes'],
+])('parseNetworkConfig() refuses %s with one sentence that says what to store', (_, text, message) => {
+  expect(() => parseNetworkConfig(text)).toThrow(message);
+  expect(() => parseNetworkConfig(text)).toThrow('like {"Network":"10.244.0.0/16"}');
+});

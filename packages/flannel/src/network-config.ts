@@ -17,7 +17,7 @@ export interface NetworkConfig {
 /** Checks all that flannel's ParseConfig and CheckNetworkConfig check (subnet/config.go), with their defaults. */
 export function parseNetworkConfig(json: string): NetworkConfig {
   const fields = new FieldReader(
-    parseJsonObject(json, (reason) => invalid(`the text is ${reason}`)),
+    parseJsonObject(json.replace(/^\uFEFF/, ''), (reason) => invalid(quotingMistake(json) ?? `the text is ${reason}`)),
     invalid,
   );
   const enableIpv4 = fields.boolean('EnableIPv4') ?? true;
@@ -40,6 +40,18 @@ export function parseNetworkConfig(json: string): NetworkConfig {
 export function outerFamily({ pools, backend }: Pick<NetworkConfig, 'pools' | 'backend'>): Family {
   const asked = backend.type === 'udp' ? backend.outer : undefined;
   return asked ?? (pools[4] ? 4 : 6);
+}
+
+/** What a shell or a template makes of the JSON before it gets into etcd, in words; undefined when it is something else. */
+function quotingMistake(text: string): string | undefined {
+  const trimmed = text.replace(/^\uFEFF/, '').trim();
+  if (/^\{\s*\\+"/.test(trimmed)) {
+    return 'there are backslashes before its quotes: store the JSON without them, like {"Network":"10.244.0.0/16"}';
+  }
+  if (/^(['"])\s*\{.*\1$/s.test(trimmed)) {
+    return `the JSON is inside ${trimmed[0] === '"' ? 'double' : 'single'} quotes: store it without them, like {"Network":"10.244.0.0/16"}`;
+  }
+  return undefined;
 }
 
 /** JSON for etcd that flannel reads, too. Defaults are written out: they then hold whoever reads it. */
