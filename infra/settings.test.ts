@@ -62,6 +62,11 @@ describe('parseSettings() says in one sentence', () => {
       { podCidr: '10.244.0.0/22', nodes: '4' },
       /10\.244\.0\.0\/22 has 3 subnets of length 24 for 4 nodes/,
     ],
+    [
+      'that there is hardly any pod network, without contradicting itself',
+      { podCidr: '10.244.0.0/30' },
+      /10\.244\.0\.0\/30 has 0 subnets of length 24 for 3 nodes/,
+    ],
     ['which backends there are', { backend: '{"Type":"carrier-pigeon"}' }, /carrier-pigeon.*udp/],
     ['which environments there are', { environment: 'gcp' }, /^environment is "gcp": set one of local, aws$/],
     ['that a number is none', { nodes: 'many' }, /^nodes is "many": set a whole number from 1 to 250$/],

@@ -4,7 +4,7 @@
  */
 import { MIN_IPV4_MTU } from '@flannel-ts/inet/mtu';
 import { formatPrefix, type Prefix, parsePrefix, prefixesOverlap, subnetCount } from '@flannel-ts/inet/prefix';
-import { backendOverhead, checkBackendAvailable } from './backend-config.ts';
+import { backendOverhead, checkBackendAvailable, parseBackendConfig } from './backend-config.ts';
 import { FlannelError } from './errors.ts';
 import { goStringify } from './go-json.ts';
 import { type BackendConfig, type NetworkConfig, parseNetworkConfig } from './network-config.ts';
@@ -55,9 +55,10 @@ export function checkAddressing(plan: AddressingPlan): AddressingResult {
   };
   attempt(() => checkPodNetwork(plan.pods));
   attempt(() => checkApart(plan.vpc, plan.pods));
-  attempt(() => checkSubnetsSuffice(plan.pods, plan.subnetLength, plan.nodes));
+  const suffice = attempt(() => checkSubnetsSuffice(plan.pods, plan.subnetLength, plan.nodes) ?? true);
   attempt(() => checkPodsFit(plan.subnetLength, plan.podsPerNode ?? 0));
-  const config = attempt(() => planNetworkConfig(plan));
+  // With too few subnets flannel's own check would ask for something else again.
+  const config = attempt(() => (suffice ? planNetworkConfig(plan) : void parseBackendConfig(plan.backend)));
   if (config !== undefined) {
     attempt(() => checkBackendAvailable(config.backend));
     attempt(() => checkMtu(config.backend, plan.mtu));
