@@ -1,6 +1,11 @@
 /** Every flag of flanneld with its kind, default and help: what -help and docs/flags.md show, and what options.ts reads. */
 import { DEFAULT_BUSY_POLL_US, MAX_BUSY_POLL_US, MAX_QUEUES } from '@flannel-ts/flannel/backend-config';
-import { DEFAULT_ETCD_ENDPOINTS, DEFAULT_ETCD_PREFIX, DEFAULT_SUBNET_FILE } from '@flannel-ts/flannel/defaults';
+import {
+  DEFAULT_ETCD_ENDPOINTS,
+  DEFAULT_ETCD_PREFIX,
+  DEFAULT_HOST_LOCAL_DATA_DIR,
+  DEFAULT_SUBNET_FILE,
+} from '@flannel-ts/flannel/defaults';
 import type { FlagTable } from './flags.ts';
 
 const string = (fallback: string, help: string) => ({ kind: 'string', fallback, help }) as const;
@@ -45,6 +50,14 @@ export const FLAGS = {
   'set-node-network-unavailable': boolean(true, 'set the node condition NetworkUnavailable'),
   'healthz-ip': string('0.0.0.0', 'address for /healthz, /readyz, /status and /metrics'),
   'healthz-port': integer(0, 'port for /healthz, /readyz, /status and /metrics; 0 turns them off'),
+  'health-endpoint': boolean(
+    false,
+    'ask other nodes from an address of the own subnet as well, as a pod would: proves that packets of pods are forwarded',
+  ),
+  'host-local-dir': string(
+    DEFAULT_HOST_LOCAL_DATA_DIR,
+    'where host-local keeps the addresses of pods; that of the health endpoint is reserved there',
+  ),
   'metrics-per-peer': boolean(true, 'metrics of each other node, up to 200 of them'),
   'iptables-resync': integer(5, 'seconds between checks of the firewall rules'),
   'iptables-forward-rules': boolean(true, 'accept forwarded traffic of the overlay network'),

@@ -68,6 +68,7 @@ function networkSettings(options: Options): NetworkSettings {
     subnetFile,
     rules: { masquerade: ipMasq, forward: forwardRules, fullyRandom: ipMasqFullyRandom },
     rulesResyncSeconds,
+    healthEndpointDir: options.healthEndpoint ? options.hostLocalDir : undefined,
   };
 }
 

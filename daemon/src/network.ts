@@ -1,5 +1,6 @@
 /** One joined network, from its config to packets that flow: each part is a task that ends with the signal. */
 import { rmSync } from 'node:fs';
+import { DEFAULT_BRIDGE } from '@flannel-ts/flannel/defaults';
 import { formatLeaseSubnets } from '@flannel-ts/flannel/lease';
 import type { NetworkConfig } from '@flannel-ts/flannel/network-config';
 import { formatSubnetEnv, subnetEnvOf } from '@flannel-ts/flannel/subnet-env';
@@ -12,16 +13,18 @@ import type { Logger } from 'pino';
 import type { RequiredAddress } from './backend/backend.ts';
 import { checkOwnSubnets } from './backend/peers.ts';
 import { createBackend } from './backend/registry.ts';
-import type { DataPath, Overlay, StartDataPath } from './datapath/datapath.ts';
+import type { DataPath, StartDataPath } from './datapath/datapath.ts';
 import { DaemonError, messageOf } from './errors.ts';
 import { keepFirewall } from './firewall/keep.ts';
 import { overlayOf, type WantedRules } from './firewall/rules.ts';
 import { followUnderlay } from './follow-underlay.ts';
 import { watchDrops } from './operate/drops.ts';
+import { POD_PATH, PodPath } from './operate/endpoint/pod-path.ts';
 import { watchForwarding } from './operate/forwarding.ts';
 import type { ServingFacts } from './operate/metrics.ts';
 import { keepPreconditions } from './operate/preconditions.ts';
-import { createProber, type Prober } from './operate/reach/prober.ts';
+import { probeFromHost } from './operate/reach/host.ts';
+import type { Prober } from './operate/reach/prober.ts';
 import type { Readiness } from './operate/readiness.ts';
 import { describeRefused } from './operate/status.ts';
 import {
@@ -58,6 +61,7 @@ export const NETWORK_PARTS = [
   'forward rules',
   'forwarding',
   'reach',
+  POD_PATH,
 ] as const;
 
 /** With these well, packets of this node's pods are taken: the start is over, whoever answers. */
@@ -68,6 +72,8 @@ export interface NetworkSettings {
   readonly subnetFile: string;
   readonly rules: WantedRules;
   readonly rulesResyncSeconds: number;
+  /** host-local's directory, where an address is reserved for the health endpoint; undefined: there is none. */
+  readonly healthEndpointDir: string | undefined;
 }
 
 export interface NetworkParts {
@@ -151,10 +157,13 @@ async function serve(
   const view = new View(joined, {
     ...parts,
     reportDataPath: (trouble) => readiness.report('engine', trouble),
-    onPeers: (peers) => prober.setPeers(peers),
+    onPeers: (peers) => {
+      prober.setPeers(peers);
+      podPath?.setPeers(peers);
+    },
   });
   const { dataPath } = view;
-  const prober = startProber(view.overlay, readiness);
+  const prober = probeFromHost(view.overlay, readiness);
   const preconditions = watchForwarding(
     {
       ipv4: lease.subnet !== undefined,
@@ -164,6 +173,8 @@ async function serve(
     },
     { nl, readiness, log },
   );
+  const podPath = createPodPath(settings, parts, joined, prober);
+  if (podPath === undefined) readiness.report(POD_PATH, undefined);
   const events = startKernelEvents(() => openMonitor({ groups: ['link', 'address', 'route'] }), log);
   const reconciler = new Reconciler({
     kernel: new Kernel(nl, owner),
@@ -225,6 +236,7 @@ async function serve(
         steady('Watching the drops of the device', (stop) =>
           watchDrops(dataPath, (text) => readiness.note('device', text), stop),
         ),
+        ...(podPath === undefined ? [] : [steady('Asking from the health endpoint', (stop) => podPath.run(stop))]),
         (stop) =>
           followUnderlay(
             joined.search,
@@ -244,16 +256,6 @@ async function serve(
     events.close();
     await dataPath.stop();
   }
-}
-
-function startProber({ mtu, port, address, address6 }: Overlay, readiness: Readiness): Prober {
-  return createProber(
-    { mtu, port, addresses: [address, address6].filter((ip) => ip !== undefined) },
-    ({ trouble, notes }) => {
-      readiness.report('reach', trouble);
-      readiness.note('reach', notes.length > 0 ? notes.join('; ') : undefined);
-    },
-  );
 }
 
 async function followConfig(manager: SubnetManager, dataPath: DataPath, signal: AbortSignal): Promise<void> {
@@ -302,6 +304,18 @@ function keepRules(
     },
     signal,
   );
+}
+
+function createPodPath(
+  { healthEndpointDir }: NetworkSettings,
+  { nl, readiness, log }: NetworkParts,
+  { backend, external, lease }: Joined,
+  host: Prober,
+): PodPath | undefined {
+  if (healthEndpointDir === undefined) return undefined;
+  const subnets = [lease.subnet, lease.ipv6Subnet].filter((subnet) => subnet !== undefined);
+  const settings = { subnets, bridge: DEFAULT_BRIDGE, mtu: backend.mtu(external) };
+  return new PodPath(settings, healthEndpointDir, { nl, host, readiness, log });
 }
 
 function untilFailed({ failed }: DataPath, signal: AbortSignal): Promise<void> {

@@ -14,6 +14,8 @@ describe('parseOptions()', () => {
       forwardRules: true,
       healthzPort: 0,
       metricsPerPeer: true,
+      healthEndpoint: false,
+      hostLocalDir: '/var/lib/cni/networks',
       rulesResyncSeconds: 5,
       engine: {},
     });

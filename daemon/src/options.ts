@@ -33,6 +33,9 @@ export interface Options {
   readonly healthzIp: string;
   readonly healthzPort: number;
   readonly metricsPerPeer: boolean;
+  readonly healthEndpoint: boolean;
+  /** Of the CNI plugin host-local. */
+  readonly hostLocalDir: string;
   /** Only what was given: the network config may say the rest. */
   readonly engine: EngineChoice;
   readonly verbosity: number;
@@ -71,6 +74,8 @@ function build(command: Command, read: FlagValues, warnings: string[]): Options 
     healthzIp: read.text('healthz-ip'),
     healthzPort: read.integer('healthz-port', 0, 65_535),
     metricsPerPeer: read.flag('metrics-per-peer'),
+    healthEndpoint: read.flag('health-endpoint'),
+    hostLocalDir: read.text('host-local-dir'),
     engine: engineChoice(read),
     verbosity: read.integer('v', 0, 100),
   };

@@ -13,11 +13,13 @@ import type { SubnetManager } from '../subnet/manager.ts';
 import { readNode } from '../underlay/facts.ts';
 import { addressFile, readLastAddress } from '../underlay/remember.ts';
 import { type InterfaceOptions, selectInterface } from '../underlay/select.ts';
+import { releaseAddresses } from './endpoint/reserve.ts';
 import { readPreviousNetworks, readPreviousSubnets } from './subnet-file.ts';
 
 export interface CommandSettings {
   readonly interface: InterfaceOptions;
   readonly subnetFile: string;
+  readonly hostLocalDir: string;
 }
 
 /** Gives back this node's lease, when it is taken out of service: else its subnet stays taken for 24 hours. */
@@ -70,7 +72,7 @@ function ownAddresses({ interface: choice, subnetFile }: CommandSettings, log: L
  * Removes from this node what flanneld, ours or real flannel, made on it for the network that the subnet file names; without the
  * file for every network. To be called when flanneld does not run: it would make it again.
  */
-export async function cleanup({ subnetFile }: CommandSettings, log: Logger): Promise<void> {
+export async function cleanup({ subnetFile, hostLocalDir }: CommandSettings, log: Logger): Promise<void> {
   const networks = readPreviousNetworks(subnetFile);
   const owner = networks.length > 0 ? { networks } : undefined;
   const { subnet, ipv6Subnet } = readPreviousSubnets(subnetFile, log) ?? {};
@@ -80,6 +82,7 @@ export async function cleanup({ subnetFile }: CommandSettings, log: Logger): Pro
     for (const route of removeLeftoverRoutes(nl, owner, ownSubnets)) log.info(`Removed the route ${route}`);
   });
   for (const name of await removeAllRules(owner?.networks.map(formatPrefix))) log.info(`Removed ${name}`);
+  releaseAddresses(hostLocalDir);
   for (const file of [subnetFile, addressFile(subnetFile), stateFileOf(subnetFile)]) rmSync(file, { force: true });
   log.info(`Removed the subnet file ${subnetFile}`);
 }

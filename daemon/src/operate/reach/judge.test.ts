@@ -1,6 +1,6 @@
 import { parseIp } from '@flannel-ts/inet/ip';
 import { parsePrefix } from '@flannel-ts/inet/prefix';
-import { judgeReach } from './judge.ts';
+import { judgePodPath, judgeReach } from './judge.ts';
 import type { PeerReach } from './table.ts';
 
 const reach = (n: number, more: Partial<PeerReach> = {}): PeerReach => ({
@@ -51,5 +51,26 @@ describe('judgeReach()', () => {
     expect(judge(reach(1), reach(2, { pathMtu: 'lost' })).notes).toEqual([
       'packets of 1472 bytes get lost on the way to 10.5.2.0/24 at 10.64.0.2, smaller ones arrive: make the MTU of the interface, or of the path, the same on all nodes',
     ]);
+  });
+});
+
+describe('judgePodPath()', () => {
+  const silent = { silentMs: 42_000 };
+  const judgePods = (host: PeerReach[], pod: PeerReach[]) =>
+    judgePodPath({ host, pod, from: '10.5.9.254', graceMs: 16_000 });
+
+  test('peers that answer the host and not a pod are the fault of this node', () => {
+    expect(judgePods([reach(1), reach(2)], [reach(1, silent), reach(2, silent)]).trouble).toBe(
+      'pods of this node reach nobody for 42 s: 2 other nodes answer this host and not its health endpoint 10.5.9.254: check firewall rules, forwarding and the bridge of this node',
+    );
+    expect(judgePods([reach(1), reach(2)], [reach(1), reach(2, silent)]).notes).toEqual([
+      '1 of 2 nodes answer this host and not its health endpoint 10.5.9.254: 10.5.2.0/24 at 10.64.0.2 for 42 s',
+    ]);
+  });
+
+  test('peers that do not answer the host say nothing of the path of pods', () => {
+    expect(judgePods([reach(1, silent)], [reach(1, silent)])).toEqual({ notes: [] });
+    expect(judgePods([reach(1)], [])).toEqual({ notes: [] });
+    expect(judgePods([reach(1)], [reach(1)])).toEqual({ notes: [] });
   });
 });

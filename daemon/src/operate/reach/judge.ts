@@ -76,3 +76,30 @@ function named(peers: readonly PeerReach[], withTime: boolean): string {
   const more = peers.length - names.length;
   return more > 0 ? `${names.join(', ')} and ${more} more` : names.join(', ');
 }
+
+export interface PodPathFacts {
+  /** Asked from the host, and the same peers asked from the health endpoint, which is a pod to the kernel. */
+  readonly host: readonly PeerReach[];
+  readonly pod: readonly PeerReach[];
+  /** Of the health endpoint. */
+  readonly from: string;
+  readonly graceMs: number;
+}
+
+/** What peers answer to the host and not to a pod is lost on this node: by forwarding, a firewall, or the bridge. */
+export function judgePodPath({ host, pod, from, graceMs }: PodPathFacts): ReachVerdict {
+  const answersHost = new Set(
+    host.filter(({ silentMs }) => silentMs <= graceMs).map(({ subnet }) => formatPrefix(subnet)),
+  );
+  const asked = pod.filter(({ subnet }) => answersHost.has(formatPrefix(subnet)));
+  const silent = asked.filter(({ silentMs }) => silentMs > graceMs);
+  if (silent.length === 0) return { notes: [] };
+  const what = `answer this host and not its health endpoint ${from}`;
+  if (silent.length < asked.length)
+    return { notes: [`${silent.length} of ${asked.length} nodes ${what}: ${named(silent, true)}`] };
+  const seconds = Math.round(Math.min(...silent.map(({ silentMs }) => silentMs)) / 1000);
+  return {
+    trouble: `pods of this node reach nobody for ${seconds} s: ${count(silent.length)} ${silent.length === 1 ? what.replace('answer', 'answers') : what}: check firewall rules, forwarding and the bridge of this node`,
+    notes: [],
+  };
+}

@@ -3,23 +3,27 @@ import { FAMILIES, type Family } from '@flannel-ts/inet/family';
 import { familyOf, type Ip } from '@flannel-ts/inet/ip';
 import { Bell } from '../../abort.ts';
 import { encodeRequest } from './echo.ts';
-import { GRACE_MS, judgeReach, type ReachVerdict } from './judge.ts';
-import { EchoSocket } from './socket.ts';
+import { GRACE_MS } from './judge.ts';
+import type { EchoSocket } from './socket.ts';
 import { type PeerReach, REACH_SETTINGS, type ReachPeer, ReachTable } from './table.ts';
 
 export interface ProberSettings {
   /** Of the overlay. */
   readonly mtu: number;
-  /** Addresses of our own device: one, or one of each family. */
-  readonly addresses: readonly Ip[];
-  /** UDP port of the overlay, for messages. */
-  readonly port?: number;
+  /** Least time between two questions to any peers; REACH_SETTINGS says what otherwise. */
+  readonly gapMs?: number;
+  /** Throws while it cannot be opened; undefined for a family that the node does not have. */
+  readonly openSocket: (family: Family) => EchoSocket | undefined;
 }
 
 export interface Prober {
   /** From then on until the next call. */
   setPeers(peers: Iterable<ReachPeer>): void;
   report(): readonly PeerReach[];
+  /** Without an answer for longer, a peer is silent; more in large networks, where each is asked less often. */
+  graceMs(): number;
+  /** Opens its sockets again. */
+  reopen(): void;
   run(signal: AbortSignal): Promise<void>;
 }
 
@@ -28,35 +32,33 @@ const JUDGE_MS = 1000;
 const MAX_POLL_MS = 250;
 const REOPEN_MS = 1000;
 
-export function createProber(settings: ProberSettings, report: (verdict: ReachVerdict) => void): Prober {
-  const table = new ReachTable({ ...REACH_SETTINGS, mtu: settings.mtu, random: Math.random });
+/** `onAnswers` is called when there may be something new to judge. */
+export function createProber(settings: ProberSettings, onAnswers: (prober: Prober) => void): Prober {
+  const { mtu, gapMs = REACH_SETTINGS.gapMs } = settings;
+  const table = new ReachTable({ ...REACH_SETTINGS, gapMs, mtu, random: Math.random });
   const bell = new Bell();
-  return {
+  const sockets = new Sockets(settings.openSocket);
+  const prober: Prober = {
     setPeers(peers) {
       table.setPeers(peers, performance.now());
-      report(judge());
+      onAnswers(prober);
       bell.ring();
     },
     report: () => table.report(performance.now()),
-    run: (signal) => run(settings, table, bell, () => report(judge()), signal),
+    graceMs: () => Math.max(GRACE_MS, 3 * table.interval()),
+    reopen: () => sockets.close(),
+    run: (signal) => run(sockets, table, bell, () => onAnswers(prober), signal),
   };
-
-  function judge(): ReachVerdict {
-    const now = performance.now();
-    const graceMs = Math.max(GRACE_MS, 3 * table.interval());
-    const { mtu, port } = settings;
-    return judgeReach({ peers: table.report(now), mtu, graceMs, ...(port !== undefined && { port }) });
-  }
+  return prober;
 }
 
 async function run(
-  settings: ProberSettings,
+  sockets: Sockets,
   table: ReachTable,
   bell: Bell,
   judge: () => void,
   signal: AbortSignal,
 ): Promise<void> {
-  const sockets = new Sockets(settings.addresses);
   const id = Math.floor(Math.random() * 0x10000);
   let judged = 0;
   let poll = 1;
@@ -89,7 +91,7 @@ class Sockets {
   private readonly open = new Map<Family, EchoSocket>();
   private nextOpen = 0;
 
-  constructor(private readonly addresses: readonly Ip[]) {}
+  constructor(private readonly openSocket: ProberSettings['openSocket']) {}
 
   /** What cannot be sent is as good as not answered. */
   send(target: Ip, message: Uint8Array, now: number): void {
@@ -117,16 +119,15 @@ class Sockets {
 
   close(): void {
     for (const socket of this.open.values()) socket.close();
+    this.open.clear();
   }
 
   private socketFor(family: Family, now: number): EchoSocket | undefined {
     const found = this.open.get(family);
     if (found !== undefined || now < this.nextOpen) return found;
-    const address = this.addresses.find((candidate) => familyOf(candidate) === family);
-    if (address === undefined) return undefined;
     try {
-      const made = new EchoSocket(family, address);
-      this.open.set(family, made);
+      const made = this.openSocket(family);
+      if (made !== undefined) this.open.set(family, made);
       return made;
     } catch {
       this.nextOpen = now + REOPEN_MS; // the device does not have its address yet

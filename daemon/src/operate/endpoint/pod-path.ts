@@ -1,0 +1,104 @@
+/** Whether packets of pods get through this node: peers are asked from the health endpoint, beside what the host asks. */
+import { formatIp } from '@flannel-ts/inet/ip';
+import type { Netlink } from '@flannel-ts/rtnetlink/connection';
+import type { Logger } from 'pino';
+import { sleep } from '../../abort.ts';
+import { messageOf } from '../../errors.ts';
+import { runTogether } from '../../tasks.ts';
+import { judgePodPath } from '../reach/judge.ts';
+import { createProber, type Prober } from '../reach/prober.ts';
+import type { ReachPeer } from '../reach/table.ts';
+import type { Readiness } from '../readiness.ts';
+import { Endpoint, type EndpointSettings } from './endpoint.ts';
+import { reserveAddress } from './reserve.ts';
+
+export interface PodPathParts {
+  readonly nl: Netlink;
+  /** What asks from the host. */
+  readonly host: Prober;
+  readonly readiness: Readiness;
+  readonly log: Logger;
+}
+
+/** Where readiness knows it by. */
+export const POD_PATH = 'pod path';
+
+const EVERY_MS = 5000;
+/** Half as often as the host asks. */
+const GAP_MS = 200;
+
+export class PodPath {
+  private peers: readonly ReachPeer[] = [];
+  private isUp = false;
+  private waits: string | undefined;
+  private readonly endpoint: Endpoint;
+  private readonly prober: Prober;
+
+  constructor(
+    settings: EndpointSettings,
+    private readonly dataDir: string,
+    private readonly parts: PodPathParts,
+  ) {
+    this.endpoint = new Endpoint(parts.nl, settings);
+    const openSocket = this.endpoint.openSocket.bind(this.endpoint);
+    this.prober = createProber({ mtu: settings.mtu, gapMs: GAP_MS, openSocket }, () => this.judge());
+  }
+
+  setPeers(peers: Iterable<ReachPeer>): void {
+    this.peers = [...peers];
+    if (this.isUp) this.prober.setPeers(this.peers);
+  }
+
+  async run(signal: AbortSignal): Promise<void> {
+    try {
+      await runTogether([(stop) => this.prober.run(stop), (stop) => this.keep(stop)], signal);
+    } finally {
+      this.endpoint.close();
+    }
+  }
+
+  private async keep(signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
+      let state: ReturnType<Endpoint['ensure']>;
+      try {
+        const taken = this.endpoint.addresses.map(formatIp).find((address) => !reserveAddress(this.dataDir, address));
+        state = taken === undefined ? this.endpoint.ensure() : { waitsFor: `the address ${taken}, which a pod has` };
+      } catch (error) {
+        state = { waitsFor: `what failed to work: ${messageOf(error)}` };
+      }
+      this.take(state);
+      await sleep(EVERY_MS, signal);
+    }
+  }
+
+  private take(state: ReturnType<Endpoint['ensure']>): void {
+    if (typeof state === 'object') {
+      if (this.waits !== state.waitsFor) this.parts.log.info(`The health endpoint waits for ${state.waitsFor}`);
+      if (this.isUp) this.endpoint.close();
+      this.isUp = false;
+      this.waits = state.waitsFor;
+      this.prober.setPeers([]);
+    } else if (state === 'made') {
+      this.parts.log.info(`Made the health endpoint ${this.from}`);
+      this.isUp = true;
+      this.waits = undefined;
+      this.prober.reopen();
+      this.prober.setPeers([]);
+      this.prober.setPeers(this.peers);
+    }
+  }
+
+  private get from(): string {
+    return this.endpoint.addresses.map(formatIp).join(' and ');
+  }
+
+  private judge(): void {
+    const { host, readiness } = this.parts;
+    const facts = { host: host.report(), pod: this.prober.report(), from: this.from, graceMs: this.prober.graceMs() };
+    const { trouble, notes } = judgePodPath(facts);
+    readiness.report(POD_PATH, trouble);
+    const waiting = this.waits === undefined ? [] : [`the health endpoint waits for ${this.waits}`];
+    const all = [...waiting, ...notes];
+    readiness.note(POD_PATH, all.length > 0 ? all.join('; ') : undefined);
+  }
+}

@@ -1,0 +1,58 @@
+/**
+ * Keeps the address of the health endpoint from being given to a pod: a file in each of host-local's stores, as host-local
+ * itself would write it (plugins: ipam/host-local/backend/disk). host-local takes no address of which there is a file.
+ */
+import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { isErrno } from '@flannel-ts/linux/errors';
+
+const OWNER = 'flanneld-health-endpoint';
+const CONTENT = `${OWNER}\r\neth0`;
+
+/** False when a pod has the address in one of the stores; then nothing was reserved there. */
+export function reserveAddress(dataDir: string, address: string): boolean {
+  return stores(dataDir).every((store) => reserveIn(path.join(store, address)));
+}
+
+/** Removes what was reserved for any address; resolves nothing of others. */
+export function releaseAddresses(dataDir: string): void {
+  for (const store of stores(dataDir)) {
+    for (const name of list(store)) {
+      const file = path.join(store, name);
+      if (/^[0-9a-f.:]+$/.test(name) && contentOf(file) === CONTENT) rmSync(file, { force: true });
+    }
+  }
+}
+
+function reserveIn(file: string): boolean {
+  try {
+    writeFileSync(file, CONTENT, { flag: 'wx', mode: 0o600 });
+    return true;
+  } catch (error) {
+    if (isErrno(error, 'ENOENT', 'ENOTDIR')) return true; // no store, or none any more
+    if (!isErrno(error, 'EEXIST')) throw error;
+    return contentOf(file) === CONTENT;
+  }
+}
+
+/** One for each CNI network that has had a pod. */
+function stores(dataDir: string): string[] {
+  return list(dataDir).map((name) => path.join(dataDir, name));
+}
+
+function list(directory: string): string[] {
+  try {
+    return readdirSync(directory);
+  } catch (error) {
+    if (isErrno(error, 'ENOENT', 'ENOTDIR')) return [];
+    throw error;
+  }
+}
+
+function contentOf(file: string): string | undefined {
+  try {
+    return readFileSync(file, 'utf8').trim();
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,28 @@
+/** Asks the peers from the address of the overlay's device, and says what the answers mean for this node. */
+import { familyOf } from '@flannel-ts/inet/ip';
+import type { Overlay } from '../../datapath/datapath.ts';
+import type { Readiness } from '../readiness.ts';
+import { judgeReach } from './judge.ts';
+import { createProber, type Prober } from './prober.ts';
+import { EchoSocket } from './socket.ts';
+
+/** Where readiness knows it by. */
+const REACH = 'reach';
+
+export function probeFromHost({ mtu, port, address, address6 }: Overlay, readiness: Readiness): Prober {
+  const addresses = [address, address6].filter((ip) => ip !== undefined);
+  return createProber(
+    {
+      mtu,
+      openSocket: (family) => {
+        const own = addresses.find((candidate) => familyOf(candidate) === family);
+        return own === undefined ? undefined : new EchoSocket(family, own);
+      },
+    },
+    (prober) => {
+      const { trouble, notes } = judgeReach({ peers: prober.report(), mtu, port, graceMs: prober.graceMs() });
+      readiness.report(REACH, trouble);
+      readiness.note(REACH, notes.length > 0 ? notes.join('; ') : undefined);
+    },
+  );
+}
