@@ -158,8 +158,9 @@ async function serve(
     ...parts,
     reportDataPath: (trouble) => readiness.report('engine', trouble),
     onPeers: (peers) => {
-      prober.setPeers(peers);
-      podPath?.setPeers(peers);
+      const all = [...peers];
+      prober.setPeers(all);
+      podPath?.setPeers(all);
     },
   });
   const { dataPath } = view;
