@@ -177,6 +177,8 @@ async function serve(
   const podPath = createPodPath(settings, parts, joined, prober);
   if (podPath === undefined) readiness.report(POD_PATH, undefined);
   const events = startKernelEvents(() => openMonitor({ groups: ['link', 'address', 'route'] }), log);
+  // Subscribed before the reconciler is, whose next pass looks.
+  events.subscribe(() => view.kernelChanged());
   const reconciler = new Reconciler({
     kernel: new Kernel(nl, owner),
     owner,

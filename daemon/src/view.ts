@@ -30,6 +30,9 @@ export interface ViewParts {
   readonly log: Logger;
 }
 
+/** A look-up for each node: 25 ms of the processor for 1,000. */
+const FULL_LOOK_MS = 60_000;
+
 export class View {
   readonly dataPath: DataPath;
   /** What the data path started from. */
@@ -39,6 +42,7 @@ export class View {
   private surroundings: Surroundings;
   private computed: { readonly device: string | undefined; readonly desired: Desired } | undefined;
   private peers: Peers = new Map();
+  private lookedAt = Number.NEGATIVE_INFINITY;
   private reasons: ReadonlySet<string> = new Set();
 
   constructor(
@@ -111,9 +115,16 @@ export class View {
     }
   }
 
-  /** Looks again at what the kernel may have changed. */
+  /** The kernel has changed something: the next look() is a full one. */
+  kernelChanged(): void {
+    this.lookedAt = Number.NEGATIVE_INFINITY;
+  }
+
+  /** Looks again at what the kernel may have changed: after an event, or once a minute, since each node costs a look-up. */
   look(): void {
     const { nl } = this.parts;
+    if (performance.now() - this.lookedAt < FULL_LOOK_MS) return;
+    this.lookedAt = performance.now();
     const addresses = readLocalAddresses(nl);
     const tunnelled = readTunnelled(nl, addressesOf(this.table.values()));
     const before = this.surroundings;
