@@ -157,7 +157,7 @@ export const SECTIONS: readonly Section[] = [
         tests: [
           leases('serves config, lease and peers as they were, and goes on when etcd is back'),
           leases('waits for etcd when the kept lease has ended'),
-          leases(
+          flanneld(
             'a daemon killed and started while etcd is down serves from what it kept, and goes on when etcd is back',
           ),
         ],
