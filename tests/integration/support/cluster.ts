@@ -306,9 +306,16 @@ function parseLine(line: string): { level: number; msg: string } {
   }
 }
 
-/** Waits for a condition; jest's own time limit ends a vain wait. */
+/** A condition that is waited for in vain must not be asked for ever: the files that run after this one share its process. */
+const VAIN_MS = 180_000;
+
+/** Waits for a condition; as a rule jest's own time limit ends a vain wait. */
 export async function until(condition: () => boolean, everyMs = 50): Promise<void> {
-  while (!condition()) await new Promise((resolve) => setTimeout(resolve, everyMs));
+  const end = performance.now() + VAIN_MS;
+  while (!condition()) {
+    if (performance.now() > end) throw new Error(`Waited ${VAIN_MS / 1000} s in vain for ${condition}`);
+    await new Promise((resolve) => setTimeout(resolve, everyMs));
+  }
 }
 
 function inside(netns: string, ...command: string[]): string {
