@@ -201,6 +201,7 @@ async function serve(
     dataPath: dataPath.statistics(),
     reconcile: reconciler.statistics,
     lease,
+    source: manager.statistics?.(),
     leaseEnd: membership.end?.(),
     leases: view.size,
     refused: view.refused,

@@ -10,6 +10,7 @@ import { formatPrefix } from '@flannel-ts/inet/prefix';
 import type { RefusedLease } from '../backend/backend.ts';
 import type { DataPathCounters, DataPathStatistics, PeerCounters } from '../datapath/datapath.ts';
 import type { ReconcileStatistics } from '../state/reconcile.ts';
+import type { SourceStatistics } from '../subnet/manager.ts';
 import type { ExternalInterface } from '../underlay/select.ts';
 import { VERSION } from '../version.ts';
 import { GRACE_MS } from './reach/judge.ts';
@@ -36,6 +37,8 @@ export interface ServingFacts {
   readonly dataPath: DataPathStatistics;
   readonly reconcile: ReconcileStatistics;
   readonly lease: Lease;
+  /** Absent for a source that has nothing to say of itself. */
+  readonly source: SourceStatistics | undefined;
   /** In milliseconds of the epoch. */
   readonly leaseEnd: number | undefined;
   readonly leases: number;
@@ -115,6 +118,18 @@ function reachOf(name: string, help: string, value: (reach: PeerReach) => number
   return { name: `flannel_reach_peer_${name}`, type: 'gauge', help, labels: ['subnet', 'peer'], read };
 }
 
+/** The source of leases, by its name. */
+function source(
+  type: Metric['type'],
+  name: string,
+  help: string,
+  value: (statistics: SourceStatistics) => number,
+): Metric {
+  const read: Metric['read'] = ({ serving }) =>
+    serving?.source === undefined ? [] : [[[serving.source.name], value(serving.source)]];
+  return { name: `flannel_source_${name}`, type, help, labels: ['source'], read };
+}
+
 /** Empty only for a lease of no use. */
 function formatPublicAddress(attributes: LeaseAttributes): string {
   const address = outerFamilyOf(attributes) === 6 ? attributes.publicIpv6 : attributes.publicIp;
@@ -174,6 +189,22 @@ const CONTROL: readonly Metric[] = [
     'When the lease of this node ends if it is not renewed. Absent for a reservation.',
     ({ serving }) => (serving?.leaseEnd === undefined ? undefined : Math.round(serving.leaseEnd / 1000)),
   ),
+  source('gauge', 'silent_seconds', 'Seconds since the leases were last known to be up to date.', ({ silentMs }) => {
+    return Math.round(silentMs) / 1000;
+  }),
+  source(
+    'gauge',
+    'serves_kept',
+    'Whether the leases in force were read from disk, because the source has not answered since the start.',
+    ({ servesKept }) => Number(servesKept),
+  ),
+  source(
+    'counter',
+    'failovers_total',
+    'How often another member of the source was chosen.',
+    (facts) => facts.failovers,
+  ),
+  source('counter', 'resyncs_total', 'Complete lists of the leases after the first one.', (facts) => facts.resyncs),
   single('gauge', 'flannel_leases', 'Leases of the network that this node knows, its own included.', (facts) => {
     return facts.serving?.leases;
   }),

@@ -14,7 +14,12 @@ export function statusOf(version: string, readiness: Readiness, serving: Serving
     ready: readiness.ready,
     troubles: readiness.present.map(({ part, trouble, sinceMs }) => ({ part, trouble, forSeconds: seconds(sinceMs) })),
     details: readiness.details,
-    ...(serving && { node: nodeOf(serving), peers: serving.reach.map(peerOf), refused: refusedOf(serving) }),
+    ...(serving && {
+      node: nodeOf(serving),
+      source: sourceOf(serving),
+      peers: serving.reach.map(peerOf),
+      refused: refusedOf(serving),
+    }),
   };
 }
 
@@ -28,6 +33,13 @@ function nodeOf({ backend, external, lease, leaseEnd, dataPath }: ServingFacts):
     engine: dataPath.engine,
     engineRuns: dataPath.counters !== undefined,
   };
+}
+
+/** Null for a source that has nothing to say of itself. */
+function sourceOf({ source }: ServingFacts): object | null {
+  if (source === undefined) return null;
+  const { name, silentMs, member, failovers, resyncs, servesKept } = source;
+  return { name, member: member ?? null, silentSeconds: seconds(silentMs), failovers, resyncs, servesKept };
 }
 
 function peerOf({ subnet, peer, answered, silentMs, rttMs, pathMtu }: PeerReach): object {
