@@ -3,7 +3,7 @@
  * start from when etcd does not answer. One JSON file beside subnet.env, with mode 0600 and without secrets.
  */
 import { closeSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, rmSync, writeSync } from 'node:fs';
-import { open, rename, rm } from 'node:fs/promises';
+import { open, rm } from 'node:fs/promises';
 import path from 'node:path';
 import type { Logger } from 'pino';
 import { messageOf } from '../../errors.ts';
@@ -96,6 +96,7 @@ export function openKeptState(
   let timer: NodeJS.Timeout | undefined;
   let writing: Promise<void> = Promise.resolve();
   let complained = false;
+  let closed = false;
 
   /** What is not yet on disk. */
   const render = (): { readonly contents: string; readonly text: string } | undefined => {
@@ -125,11 +126,11 @@ export function openKeptState(
     clearTimeout(timer);
     timer = undefined;
     writing = writing.then(async () => {
-      const next = render();
+      const next = closed ? undefined : render();
       if (next === undefined) return;
       try {
-        await writeFileSafely(file, next.text);
-        written = next.contents;
+        // A write that close() has overtaken must not replace what that wrote.
+        if (await writeFileSafely(file, next.text, () => !closed)) written = next.contents;
       } catch (error) {
         failed(error);
       }
@@ -158,6 +159,7 @@ export function openKeptState(
       else writeSoon();
     },
     close() {
+      closed = true;
       clearTimeout(timer);
       try {
         const next = render(); // also what is being written: the process may end before it is
@@ -224,8 +226,8 @@ function presentMoment(): Moment {
 
 const temporaryOf = (file: string): string => path.join(path.dirname(file), `.${path.basename(file)}.${process.pid}`);
 
-/** Nobody ever reads half a file, not even after a power failure. */
-async function writeFileSafely(file: string, text: string): Promise<void> {
+/** Nobody ever reads half a file, not even after a power failure. False when it is no longer wanted. */
+async function writeFileSafely(file: string, text: string, isWanted: () => boolean): Promise<boolean> {
   mkdirSync(path.dirname(file), { recursive: true, mode: 0o755 });
   const temporary = temporaryOf(file);
   try {
@@ -236,7 +238,12 @@ async function writeFileSafely(file: string, text: string): Promise<void> {
     } finally {
       await handle.close();
     }
-    await rename(temporary, file);
+    if (isWanted()) {
+      renameSync(temporary, file);
+      return true;
+    }
+    await rm(temporary, { force: true });
+    return false;
   } catch (error) {
     await rm(temporary, { force: true });
     throw error;
