@@ -62,7 +62,7 @@ test('machines ask for nothing that their roles do not let them have', () => {
 test('daemons run as nobody in particular, with what they need and no more', async () => {
   expect(await confinement(workers[0], 'flanneld')).toEqual({
     user: 'flannel',
-    capabilities: 'cap_net_admin',
+    capabilities: 'cap_net_admin cap_net_raw',
     NoNewPrivs: '1',
     Seccomp: '2',
   });
@@ -217,13 +217,21 @@ async function confinement(machine: Machine, unit: string): Promise<Record<strin
   expect([value('CapEff'), value('CapPrm')]).toEqual([value('CapBnd'), value('CapBnd')]);
   return {
     user: (await machine.exec('id', '-un', value('Uid'))).trim(),
-    capabilities: bits === 0n ? '' : bits === 1n << CAP_NET_ADMIN ? 'cap_net_admin' : bits.toString(16),
+    capabilities: capabilityNames(bits),
     NoNewPrivs: value('NoNewPrivs'),
     Seccomp: value('Seccomp'),
   };
 }
 
-const CAP_NET_ADMIN = 12n; // linux/capability.h
+/** As linux/capability.h numbers them. */
+const CAPABILITIES = { cap_net_admin: 12n, cap_net_raw: 13n };
+
+/** Those that no daemon should have make it a number. */
+function capabilityNames(bits: bigint): string {
+  const present = Object.entries(CAPABILITIES).filter(([, bit]) => (bits & (1n << bit)) !== 0n);
+  const known = present.reduce((sum, [, bit]) => sum | (1n << bit), 0n);
+  return known === bits ? present.map(([name]) => name).join(' ') : bits.toString(16);
+}
 
 function ctl(...args: string[]): Promise<string> {
   return etcd.exec('/opt/etcd/current/flannel-etcd', 'ctl', ...args);

@@ -46,6 +46,9 @@ export function bootstrapTimer(description: string): string {
   });
 }
 
+/** To configure the network, and to ask the other nodes by ICMP whether they can be reached. */
+const FLANNELD_CAPABILITIES = 'CAP_NET_ADMIN CAP_NET_RAW';
+
 /**
  * flanneld as a user of its own that may administrate the network and nothing else. Not ProtectKernelTunables: forwarding
  * and the device's accept_local are sysctls, which belong to who has CAP_NET_ADMIN, while all others stay root's.
@@ -64,8 +67,8 @@ export function flanneldService(unit: Unit): string {
       ['RuntimeDirectory', 'flannel'],
       // While flanneld is away pods start with what it has written.
       ['RuntimeDirectoryPreserve', 'yes'],
-      ['AmbientCapabilities', 'CAP_NET_ADMIN'],
-      ['CapabilityBoundingSet', 'CAP_NET_ADMIN'],
+      ['AmbientCapabilities', FLANNELD_CAPABILITIES],
+      ['CapabilityBoundingSet', FLANNELD_CAPABILITIES],
       ['DevicePolicy', 'closed'],
       ['DeviceAllow', '/dev/net/tun rw'],
       ['RestrictAddressFamilies', 'AF_UNIX AF_INET AF_NETLINK'],

@@ -20,7 +20,13 @@ export function probeFromHost({ mtu, port, address, address6 }: Overlay, readine
       },
     },
     (prober) => {
-      const { trouble, notes } = judgeReach({ peers: prober.report(), mtu, port, graceMs: prober.graceMs() });
+      const { trouble, notes } = judgeReach({
+        peers: prober.report(),
+        mtu,
+        port,
+        graceMs: prober.graceMs(),
+        blocked: prober.blocked(),
+      });
       readiness.report(REACH, trouble);
       readiness.note(REACH, notes.length > 0 ? notes.join('; ') : undefined);
     },

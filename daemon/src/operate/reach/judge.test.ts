@@ -38,6 +38,22 @@ describe('judgeReach()', () => {
     expect(judge(reach(1, { ...fresh, silentMs: 2000 }), reach(2))).toEqual({ notes: [] });
   });
 
+  test('a node that has only just become known does not make up for silent ones', () => {
+    const fresh = reach(1, { answered: false, silentMs: 2000 });
+    const silent = reach(2, { silentMs: 17_000 });
+    expect(judge(fresh, silent).trouble).toContain('has not answered through the overlay for 17 s');
+    expect(judge(reach(1), silent).trouble).toBeUndefined();
+  });
+
+  test('where questions cannot be sent, silence is no trouble, and the missing capability is named', () => {
+    const peers = [reach(1, { answered: false, silentMs: 42_000 })];
+    expect(judgeReach({ peers, mtu: 1472, graceMs: 16_000, blocked: 'socket: EPERM' })).toEqual({
+      notes: [
+        'whether other nodes can be reached is not known: socket: EPERM: give flanneld the capability CAP_NET_RAW',
+      ],
+    });
+  });
+
   test('some silent peers are a note', () => {
     const silent = [2, 3, 4, 5].map((n) => reach(n, { silentMs: 20_000 }));
     expect(judge(reach(1), ...silent)).toEqual({

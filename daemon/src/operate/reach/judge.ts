@@ -17,6 +17,8 @@ export interface ReachFacts {
   readonly port?: number;
   /** Without an answer for longer, a peer counts as silent. */
   readonly graceMs: number;
+  /** Why peers cannot be probed; undefined: they can. */
+  readonly blocked?: string | undefined;
   /** Right after a peer became known; see START_MS. */
   readonly startMs?: number;
 }
@@ -31,10 +33,17 @@ export const GRACE_MS = 16_000;
 
 const MOST_NAMED = 3;
 
-export function judgeReach({ peers, mtu, port, graceMs, startMs = START_MS }: ReachFacts): ReachVerdict {
+export function judgeReach({ peers, mtu, port, graceMs, blocked, startMs = START_MS }: ReachFacts): ReachVerdict {
   if (peers.length === 0) return { notes: [] };
+  if (blocked !== undefined) {
+    return {
+      notes: [`whether other nodes can be reached is not known: ${blocked}: give flanneld the capability CAP_NET_RAW`],
+    };
+  }
   const silent = peers.filter(({ silentMs }) => silentMs > graceMs);
-  if (silent.length === peers.length) return { trouble: nobodyAnswers(silent, port), notes: [] };
+  // A node that is only just known says nothing yet, neither for this one nor against it.
+  const anyAnswers = peers.some(({ answered, silentMs }) => answered && silentMs <= graceMs);
+  if (silent.length > 0 && !anyAnswers) return { trouble: nobodyAnswers(silent, port), notes: [] };
   if (peers.every(({ answered, silentMs }) => !answered && silentMs < startMs)) {
     return { trouble: `waiting for the first answer of ${count(peers.length)} through the overlay`, notes: [] };
   }

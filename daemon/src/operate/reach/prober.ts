@@ -1,7 +1,9 @@
 /** Asks the peers through the overlay, from the address of our device to that of theirs. The kernel of every flannel answers. */
 import { FAMILIES, type Family } from '@flannel-ts/inet/family';
 import { familyOf, type Ip } from '@flannel-ts/inet/ip';
+import { isErrno } from '@flannel-ts/linux/errors';
 import { Bell } from '../../abort.ts';
+import { messageOf } from '../../errors.ts';
 import { encodeRequest } from './echo.ts';
 import { GRACE_MS } from './judge.ts';
 import type { EchoSocket } from './socket.ts';
@@ -22,6 +24,8 @@ export interface Prober {
   report(): readonly PeerReach[];
   /** Without an answer for longer, a peer is silent; more in large networks, where each is asked less often. */
   graceMs(): number;
+  /** Why no question can be sent at all: silence then says nothing about the peers. Undefined: they can. */
+  blocked(): string | undefined;
   /** Opens its sockets again. */
   reopen(): void;
   run(signal: AbortSignal): Promise<void>;
@@ -46,6 +50,7 @@ export function createProber(settings: ProberSettings, onAnswers: (prober: Probe
     },
     report: () => table.report(performance.now()),
     graceMs: () => Math.max(GRACE_MS, 3 * table.interval()),
+    blocked: () => sockets.blocked,
     reopen: () => sockets.close(),
     run: (signal) => run(sockets, table, bell, () => onAnswers(prober), signal),
   };
@@ -90,6 +95,8 @@ async function run(
 class Sockets {
   private readonly open = new Map<Family, EchoSocket>();
   private nextOpen = 0;
+  /** Why this process may not open one. */
+  blocked: string | undefined;
 
   constructor(private readonly openSocket: ProberSettings['openSocket']) {}
 
@@ -128,9 +135,11 @@ class Sockets {
     try {
       const made = this.openSocket(family);
       if (made !== undefined) this.open.set(family, made);
+      this.blocked = undefined;
       return made;
-    } catch {
-      this.nextOpen = now + REOPEN_MS; // the device does not have its address yet
+    } catch (error) {
+      this.nextOpen = now + REOPEN_MS; // the device may not have its address yet
+      this.blocked = isErrno(error, 'EPERM', 'EACCES') ? messageOf(error) : undefined;
       return undefined;
     }
   }
