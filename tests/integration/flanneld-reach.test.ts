@@ -59,6 +59,17 @@ test('two nodes become ready together, and know round trip and path of each othe
   );
 });
 
+test('a node that may not probe says so, and takes no silence for a fault', async () => {
+  a.without = ['net_raw'];
+  await startBoth();
+  // Longer than the silence that would count, were it one: b, which may probe, finds a closed port on its side meanwhile.
+  b.run('nft', ...BLOCK);
+  await until(() => b.probe('readyz').startsWith('503'));
+  await until(() => status(a).peers[0]?.lastAnswerSecondsAgo === null);
+  expect(a.probe('readyz')).toBe('200 flanneld is ready');
+  expect(status(a).details.join()).toContain('give flanneld the capability CAP_NET_RAW');
+});
+
 test('a node that nobody answers is not ready until somebody does, and its process stays', async () => {
   await startBoth();
   a.run('nft', ...BLOCK);

@@ -128,6 +128,8 @@ const ONLY: Daemon = { name: '', etcdPrefix: PREFIX, healthzPort: 8081, bridge: 
 
 export class Node {
   log: { readonly level: number; readonly msg: string }[] = [];
+  /** Capabilities that the program does not get, as setpriv(1) names them. */
+  without: readonly string[] = [];
   private child: ChildProcess | undefined;
   private ended: Promise<Omit<Ended, 'ms'>> = Promise.resolve({ code: null, signal: null });
 
@@ -219,7 +221,9 @@ export class Node {
     const { program } = this;
     const hide = ['unshare', '--mount', 'sh', '-c', 'mount -t tmpfs none "$0" && exec "$@"', ROOT];
     const interpreter = program.endsWith('.cjs') ? [process.execPath] : [];
-    return [...hide, 'nsenter', `--net=/run/netns/${this.netns}`, ...interpreter, program, ...argv];
+    const limits =
+      this.without.length > 0 ? ['setpriv', `--bounding-set=${this.without.map((name) => `-${name}`)}`] : [];
+    return [...hide, 'nsenter', `--net=/run/netns/${this.netns}`, ...limits, ...interpreter, program, ...argv];
   }
 
   async stop(signal: NodeJS.Signals = 'SIGTERM'): Promise<Ended> {
