@@ -56,10 +56,11 @@ test('a node that starts where 1,000 leases exist sends to each peer by its own 
     () => node.get('metrics').includes('flannel_leases 1001\n'),
     () => node.log,
   );
-  // What leaves for whom: the inner destination, for which a mark is the only type that nft has, and the outer one.
+  // What leaves for whom: the inner destination, for which a mark is the only type that nft has, and the outer one. Of UDP (17)
+  // inside alone: flanneld probes its peers by ICMP.
   const rules = `table ip control {
     set sent { type mark . ipv4_addr; size 65535; flags dynamic; }
-    chain out { type filter hook output priority 0; udp dport 8285 meta mark set @th,192,32 add @sent { meta mark . ip daddr }; }
+    chain out { type filter hook output priority 0; udp dport 8285 @th,136,8 17 meta mark set @th,192,32 add @sent { meta mark . ip daddr }; }
   }`;
   runIn(node, ['nft', rules]);
   const sent = (): Set<string> => {
