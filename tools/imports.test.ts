@@ -15,6 +15,7 @@ const KNOWN_CIRCLES: readonly string[] = [];
  */
 const ROOMS: Readonly<Record<string, readonly string[]>> = {
   'abort.ts': [],
+  'atomic-file.ts': [],
   'defined.ts': [],
   'errors.ts': [],
   'log.ts': [],
@@ -29,10 +30,10 @@ const ROOMS: Readonly<Record<string, readonly string[]>> = {
   underlay: ['abort.ts', 'errors.ts', 'defined.ts'],
   // Pure: of the other rooms it knows shapes only (TYPES_ONLY).
   backend: ['errors.ts', 'state/guard.ts', 'state', 'datapath', 'underlay'],
-  subnet: ['abort.ts', 'errors.ts', 'defined.ts', 'tasks.ts'],
+  subnet: ['abort.ts', 'atomic-file.ts', 'errors.ts', 'defined.ts', 'tasks.ts'],
   firewall: ['abort.ts', 'errors.ts', 'tasks.ts'],
   operate: [
-    ...['abort.ts', 'errors.ts', 'defined.ts', 'version.ts', 'tasks.ts'],
+    ...['abort.ts', 'atomic-file.ts', 'errors.ts', 'defined.ts', 'version.ts', 'tasks.ts'],
     ...['datapath', 'state', 'subnet', 'firewall', 'underlay', 'backend'],
   ],
   'flags.ts': ['errors.ts'],

@@ -1,21 +1,12 @@
 /** subnet.env: read for the subnet this node had before, written for the CNI plugin, and kept as it should be. */
-import {
-  closeSync,
-  fchmodSync,
-  fsyncSync,
-  mkdirSync,
-  openSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  writeSync,
-} from 'node:fs';
+import { readFileSync, rmSync } from 'node:fs';
 import path from 'node:path';
 import type { LeaseSubnets } from '@flannel-ts/flannel/lease';
 import { formatSubnetEnv, parseSubnetEnv, type SubnetEnv } from '@flannel-ts/flannel/subnet-env';
 import { interfacePrefix, type Prefix } from '@flannel-ts/inet/prefix';
 import type { Logger } from 'pino';
 import { sleep } from '../abort.ts';
+import { writeFileAtomically } from '../atomic-file.ts';
 import { messageOf } from '../errors.ts';
 
 /** Undefined when there is no file or it is of no use: that only costs the old subnet. */
@@ -61,28 +52,10 @@ function placeOf(text: string, file: string): string | undefined {
   }
 }
 
-/**
- * Nobody ever reads half a file: it is written beside and moved into its place. Mode 0644 whatever the umask, since the
- * plugin may run as another user (flannel: renameio).
- */
+/** Mode 0644, since the plugin may run as another user (flannel: renameio). */
 export function writeSubnetFile(file: string, text: string): void {
-  const directory = path.dirname(file);
-  mkdirSync(directory, { recursive: true, mode: 0o755 });
-  const temporary = path.join(directory, `.${path.basename(file)}.${process.pid}`);
-  try {
-    const fd = openSync(temporary, 'w', 0o644);
-    try {
-      fchmodSync(fd, 0o644);
-      writeSync(fd, text);
-      fsyncSync(fd);
-    } finally {
-      closeSync(fd);
-    }
-    renameSync(temporary, file);
-  } catch (error) {
-    rmSync(temporary, { force: true });
-    throw error;
-  }
+  const temporary = path.join(path.dirname(file), `.${path.basename(file)}.${process.pid}`);
+  writeFileAtomically(file, text, { mode: 0o644, temporary });
 }
 
 /**

@@ -2,10 +2,11 @@
  * What a node keeps on disk of etcd: its own lease, as proof that it is its own, and the config and leases last known, to
  * start from when etcd does not answer. One JSON file beside subnet.env, with mode 0600 and without secrets.
  */
-import { closeSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, rmSync, writeSync } from 'node:fs';
+import { mkdirSync, readFileSync, renameSync } from 'node:fs';
 import { open, rm } from 'node:fs/promises';
 import path from 'node:path';
 import type { Logger } from 'pino';
+import { writeFileAtomically } from '../../atomic-file.ts';
 import { messageOf } from '../../errors.ts';
 import type { EtcdOptions } from './settings.ts';
 
@@ -163,7 +164,9 @@ export function openKeptState(
       clearTimeout(timer);
       try {
         const next = render(); // also what is being written: the process may end before it is
-        if (next !== undefined) writeFileSafelySync(file, next.text);
+        if (next !== undefined) {
+          writeFileAtomically(file, next.text, { mode: 0o600, temporary: `${temporaryOf(file)}.last` });
+        }
       } catch (error) {
         failed(error);
       }
@@ -246,24 +249,6 @@ async function writeFileSafely(file: string, text: string, isWanted: () => boole
     return false;
   } catch (error) {
     await rm(temporary, { force: true });
-    throw error;
-  }
-}
-
-function writeFileSafelySync(file: string, text: string): void {
-  mkdirSync(path.dirname(file), { recursive: true, mode: 0o755 });
-  const temporary = `${temporaryOf(file)}.last`;
-  try {
-    const fd = openSync(temporary, 'w', 0o600);
-    try {
-      writeSync(fd, text);
-      fsyncSync(fd);
-    } finally {
-      closeSync(fd);
-    }
-    renameSync(temporary, file);
-  } catch (error) {
-    rmSync(temporary, { force: true });
     throw error;
   }
 }
