@@ -22,7 +22,7 @@ export function netnsPath(stack: string, part: string): string {
   return `${NETNS_ROOT}/${netnsName(stack, part)}`;
 }
 
-/** Undefined for a namespace that is none of ours. */
+/** Undefined for a namespace that is not ours. */
 export function parseNetnsName(name: string): { stack: string; part: string } | undefined {
   const match = /^flannel\.([a-z][a-z0-9-]*)\.([a-z0-9-]+)$/.exec(name);
   return match ? { stack: match[1]!, part: match[2]! } : undefined;

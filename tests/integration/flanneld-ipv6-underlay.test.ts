@@ -134,7 +134,7 @@ describe.each([
   beforeAll(() => start(DUAL(MODE6), flags, { underlay: 'ipv6' }));
   afterAll(() => cluster.destroy());
 
-  test('the lease has both subnets, and no address of IPv4', () => {
+  test('the lease has both subnets, and no IPv4 address', () => {
     expect(leaseAt(dualName(a))).toBe(`{"PublicIP":"0.0.0.0","PublicIPv6":"${a.address6}",${OUTER}}`);
     expect(readFileSync(a.subnetFile, 'utf8')).toContain('FLANNEL_MTU=1452\n');
   });
@@ -163,7 +163,7 @@ describe('IPv6 alone between nodes of IPv4', () => {
   beforeAll(() => start(ALONE(',"Mode":"ipv4"'), [], { underlay: 'ipv4' }));
   afterAll(() => cluster.destroy());
 
-  test('the lease tells the address of IPv4, and pods reach each other', async () => {
+  test('the lease has the IPv4 address, and pods reach each other', async () => {
     expect(leaseAt(aloneName(a))).toBe(
       `{"PublicIP":"${a.address}","PublicIPv6":null,"BackendV6Data":{"Inner":"IPv6"}}`,
     );
@@ -229,7 +229,7 @@ test('a node waits for its address while the kernel still looks whether another 
   }
 });
 
-test('a node without an address of IPv6 says what it lacks', async () => {
+test('a node without an IPv6 address says what it lacks', async () => {
   cluster = await Cluster.create(program, 1, { underlay: 'ipv4' });
   try {
     cluster.etcd.put(`${PREFIX}/config`, ALONE());

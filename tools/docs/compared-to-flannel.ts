@@ -201,7 +201,7 @@ export const SECTIONS: readonly Section[] = [
         ],
       },
       {
-        situation: 'IPv6 is turned on in a network with leases of IPv4 alone',
+        situation: 'IPv6 is turned on in a network with IPv4-only leases',
         flannel: 'panics on the old leases',
         source: 'k3s #10726; Overlaps of a nil address by its source',
         ours: 'each node keeps its IPv4 subnet and gets one of IPv6',

@@ -161,7 +161,7 @@ describe('udp over IPv6', () => {
     leaseOf('10.5.7.0-24&fd00:0:0:7::-64', `{"PublicIP":"10.0.0.7","PublicIPv6":"2001:db8::1"${OUTER}}`),
   ];
 
-  test('attributes() has the mark, and an address of IPv4 only where the network has it', () => {
+  test('attributes() has the mark, and an IPv4 address only where the network has IPv4', () => {
     const backendV6Data = { Inner: 'IPv6', Outer: 'IPv6' };
     const publicIp = parseIp('10.0.0.1');
     expect(alone.attributes({ ...external, publicIp })).toEqual({ publicIpv6, backendType: '', backendV6Data });
@@ -219,7 +219,7 @@ describe('udp over IPv6', () => {
     ]);
   });
 
-  test('desired() over IPv4 reaches nobody who has no socket of IPv4', () => {
+  test('desired() over IPv4 leaves out nodes without an IPv4 socket', () => {
     const over4 = createBackend(
       parseNetworkConfig(`{"EnableIPv4":false,${IPV6},"Backend":{"Type":"udp","Mode":"ipv4"}}`),
     );

@@ -1,7 +1,7 @@
 /**
  * flannel's udp backend: a TUN device with the route to the whole network, and a table of who has which subnet for the
- * data path (pkg/backend/udp/udp_network_amd64.go). IPv6 is ours, inside and outside: flannel's has none, and a node of flannel's
- * gets none.
+ * data path (pkg/backend/udp/udp_network_amd64.go). flannel's udp has no IPv6; here it is
+ * carried inside and outside, and nodes that run flannel are sent none.
  */
 import { backendOverhead, type UdpConfig } from '@flannel-ts/flannel/backend-config';
 import type { Lease, LeaseAttributes } from '@flannel-ts/flannel/lease';

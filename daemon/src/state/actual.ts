@@ -29,7 +29,7 @@ export interface ActualState {
   readonly routes: readonly ActualRoute[];
 }
 
-/** What the kernel gives a route of IPv6 that is made without a metric (net/ip6_route.h, IP6_RT_PRIO_USER). */
+/** The metric that the kernel gives an IPv6 route created without one (net/ip6_route.h, IP6_RT_PRIO_USER). */
 export const IPV6_DEFAULT_METRIC = 1024;
 
 export function defaultMetric({ family }: Prefix): number {

@@ -95,7 +95,7 @@ describe('selectInterface() over IPv6', () => {
     );
   });
 
-  test('selectInterface() needs no address of IPv4, and tells the one that is there', () => {
+  test('selectInterface() needs no IPv4 address, and uses the one that is there', () => {
     expect(selectInterface(NONE, 6, facts, ALONE)).not.toHaveProperty('publicIp');
     const found = selectInterface({ ...NONE, names: ['eth6'] }, 6, facts, ALONE);
     expect(found).toMatchObject({ address: parseIp('fd00:6::6', 6), publicIp: parseIp('10.6.0.6', 4) });

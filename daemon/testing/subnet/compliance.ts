@@ -211,7 +211,7 @@ function describeIpv6Alone(context: () => Context): void {
   const attributes = (n: number) => ({ publicIpv6: parseIp(`fd99::${n}`), backendType: '' });
   const value = (n: number) => `{"PublicIP":"0.0.0.0","PublicIPv6":"fd99::${n}"}`;
 
-  test('join() writes a lease of IPv6 alone, takes it again, holds it and gives it back', async () => {
+  test('join() writes an IPv6-only lease, takes it again, holds it and gives it back', async () => {
     const { harness, manager, never } = context();
     await harness.putConfig(IPV6_CONFIG);
     await harness.putLease('0.0.0.0-0&fd00:0:0:77::-64', value(2));

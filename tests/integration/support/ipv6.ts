@@ -1,4 +1,4 @@
-/** Pods' addresses of IPv6 on the nodes of a cluster, and traffic between them. */
+/** IPv6 addresses of pods on the nodes of a cluster, and traffic between them. */
 import { readFileSync } from 'node:fs';
 import { type Node, until } from './cluster.ts';
 

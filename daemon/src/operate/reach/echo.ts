@@ -26,7 +26,7 @@ export function encodeRequest(family: Family, { id, sequence }: Echo, packetByte
   return bytes;
 }
 
-/** Undefined for any other message. A raw socket of IPv4 gives the IP header, too. */
+/** Undefined for any other message. A raw IPv4 socket also delivers the IP header. */
 export function decodeReply(family: Family, bytes: Uint8Array): Echo | undefined {
   const start = family === 4 ? ((bytes[0] ?? 0) & 15) * 4 : 0;
   if (bytes.length < start + HEADER_BYTES) return undefined;

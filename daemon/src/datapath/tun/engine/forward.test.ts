@@ -162,7 +162,7 @@ describe('judgeIncoming()', () => {
   });
 });
 
-test('largestPacket() is never below what every link of IPv6 takes', () => {
+test('largestPacket() is never below the MTU that every IPv6 link supports', () => {
   expect([0, 1000, 1400, 9000].map((limit) => largestPacket(limit, 1472, 4))).toEqual([1472, 1000, 1400, 1472]);
   expect([0, 1000, 1400, 9000].map((limit) => largestPacket(limit, 1472, 6))).toEqual([1472, 1280, 1400, 1472]);
 });

@@ -141,7 +141,7 @@ describe('the fast engine with IPv6', () => {
     expect(written).toHaveLength(3);
   });
 
-  test('tells nobody of dropped packets of IPv4 where it is off inside, and goes on with IPv6', () => {
+  test('sends no error for dropped IPv4 packets where IPv4 is off inside, and goes on with IPv6', () => {
     const { tunAddress, ...six } = DUAL;
     const lost = [{ to: '10.9.0.1' }, { to: '10.2.0.1', ttl: 1 }].map((fields) => whole(udpPacket(fields)));
     const expired = udpPacket({ from: '10.2.0.2', to: '10.1.0.2', ttl: 1 });

@@ -20,7 +20,7 @@ import { addIovec, addSegment, hasRoom } from './plan';
 /** The largest IPv4 datagram less its IPv4 and UDP headers. */
 const MAX_PAYLOAD: u32 = 65535 - 20 - 8;
 
-/** RFC 8200 5: what every link of IPv6 takes. */
+/** RFC 8200 5: the MTU that every IPv6 link supports. */
 const MIN_IPV6_MTU: u32 = 1280;
 const SOCKADDR_IN6_BYTES: u32 = 28;
 /** The extension header of a fragment. */
