@@ -1,4 +1,5 @@
 /** flanneld's entry point: arguments, signals, exit codes (0 done, 1 failed, 2 wrong usage). */
+import { hasCapability } from '@flannel-ts/linux/capabilities';
 import { exitNow } from '@flannel-ts/linux/process';
 import type { Logger } from 'pino';
 import { DaemonError, messageOf } from './errors.ts';
@@ -51,6 +52,10 @@ async function run(options: Options, log: Logger, signal: AbortSignal): Promise<
   try {
     if (options.command === 'release') return await release(options, manager, log, signal);
     log.info({ version: VERSION, pid: process.pid }, 'Starting flanneld');
+    // Said before etcd is waited for, which may take long.
+    if (!hasCapability('CAP_NET_ADMIN')) {
+      throw new DaemonError('KERNEL', 'flanneld may not configure the network: run it as root, or with CAP_NET_ADMIN');
+    }
     await runDaemon(options, manager, log, signal);
     log.info('Stopped');
   } finally {

@@ -379,4 +379,13 @@ describe.each(PROGRAMS)('one node with %s', (_, make) => {
     expect(node.command('--version').code).toBe(0);
     expect(node.command('--help').code).toBe(0);
   });
+
+  test('without the right to configure the network it ends with a sentence, and does not wait for etcd first', async () => {
+    cluster = await Cluster.create(await make(), 1, { etcd: false });
+    const [node] = cluster.nodes as [Node];
+    node.without = ['net_admin'];
+    node.start();
+    expect(await node.untilEnded()).toMatchObject({ code: 1 });
+    expect(node.text).toContain('run it as root, or with CAP_NET_ADMIN');
+  });
 });
