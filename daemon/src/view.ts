@@ -111,6 +111,7 @@ export class View {
       return readTunnelled(this.parts.nl, addresses);
     } catch (error) {
       this.parts.log.warn(`Cannot look up the routes to new nodes, trying again: ${messageOf(error)}`);
+      this.kernelChanged(); // so that the next look() asks
       return new Map();
     }
   }
@@ -124,9 +125,9 @@ export class View {
   look(): void {
     const { nl } = this.parts;
     if (performance.now() - this.lookedAt < FULL_LOOK_MS) return;
-    this.lookedAt = performance.now();
     const addresses = readLocalAddresses(nl);
     const tunnelled = readTunnelled(nl, addressesOf(this.table.values()));
+    this.lookedAt = performance.now(); // only now: a look that failed is repeated at the next pass
     const before = this.surroundings;
     if (sameValues(addresses, before.addresses) && sameValues([...tunnelled.keys()], [...before.tunnelled.keys()]))
       return;
