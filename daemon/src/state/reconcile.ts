@@ -30,7 +30,7 @@ export interface ReconcileParts {
   readonly owner: Owner;
   /** Where routes are pods' business. */
   readonly ownSubnets: readonly Prefix[];
-  /** Looks again at what the desired state depends on in the kernel: before passes that an event or the time has caused. */
+  /** Called before each pass, to look again at what the desired state depends on in the kernel. Bounds its own cost. */
   readonly beforePass?: () => void;
   /** Calls back after changes in the kernel, until the function it returns is called. */
   readonly onKernelEvent: (listener: () => void) => () => void;
@@ -61,8 +61,6 @@ export class Reconciler {
   private readonly bell = new Bell();
   private readonly backoff = new Backoff(500, 10_000);
   private lastFailure: string | undefined;
-  private kernelChanged = true;
-  private lookedAt = Number.NEGATIVE_INFINITY;
   private foreign: ReadonlySet<string> = new Set();
 
   constructor(
@@ -81,10 +79,7 @@ export class Reconciler {
 
   /** Until the signal aborts. */
   async run(signal: AbortSignal): Promise<void> {
-    const unsubscribe = this.parts.onKernelEvent(() => {
-      this.kernelChanged = true;
-      this.bell.ring();
-    });
+    const unsubscribe = this.parts.onKernelEvent(() => this.bell.ring());
     try {
       while (!signal.aborted) {
         const failure = await this.pass();
@@ -107,8 +102,8 @@ export class Reconciler {
   }
 
   private async repair(): Promise<string | undefined> {
-    const { kernel, owner, ownSubnets, makeLinks, desired, log } = this.parts;
-    this.look();
+    const { kernel, owner, ownSubnets, beforePass, makeLinks, desired, log } = this.parts;
+    beforePass?.();
     let wanted = desired();
     let actual = kernel.read(wanted);
     const missing = missingLinks(wanted, actual);
@@ -131,15 +126,6 @@ export class Reconciler {
       }
     }
     return failures.length > 0 ? briefly(failures) : undefined;
-  }
-
-  /** Costs a question to the kernel for each peer: not for passes that a change of the desired state alone has asked for. */
-  private look(): void {
-    const now = performance.now();
-    if (!this.kernelChanged && now - this.lookedAt < this.timings.fullMs) return;
-    this.parts.beforePass?.();
-    this.kernelChanged = false;
-    this.lookedAt = now;
   }
 
   /** Each once, as long as it is there. */
