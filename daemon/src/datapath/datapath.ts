@@ -81,9 +81,9 @@ export interface DataPathStatistics {
 
 /** What is known of the path to a peer. 0: nothing. */
 export interface PeerPath {
-  /** As set by setPathLimit(). */
+  /** The largest packet, as set by setPathLimit(). */
   readonly limit: number;
-  /** Packets of this length or more are sent one by one, because the kernel refused to segment them on this path. */
+  /** Packets of this length or more are sent one by one: the kernel refused to segment them on this path. */
   readonly unsegmentedFrom: number;
   /** How often it refused that. */
   readonly fallbacks: number;
@@ -101,27 +101,34 @@ export interface PeerCounters {
 
 /** Bytes are those of inner packets. Exact up to 2^53. */
 export interface DataPathCounters {
-  /** Read from the device, whatever became of them. */
+  /** Read from the device, including those dropped later. */
   readonly tunPackets: number;
   readonly tunBytes: number;
-  /** Read from the socket, whatever became of them. */
+  /** Read from the socket, including those dropped later. */
   readonly socketPackets: number;
   readonly socketBytes: number;
+  /** Sent to peers, not counting the data path's own ICMP errors. */
   readonly sentPackets: number;
   readonly sentBytes: number;
+  /** Written to the device, not counting the data path's own ICMP errors. */
   readonly deliveredPackets: number;
   readonly deliveredBytes: number;
   /** By reason. */
   readonly dropped: Readonly<Record<string, number>>;
+  /** ICMP errors sent, and errors suppressed by the rate limit. */
   readonly icmpSent: number;
   readonly icmpSuppressed: number;
+  /** Times the socket had no room and the packet waited. */
   readonly sendStalls: number;
-  /** Dropped by the kernel before the data path saw them: its socket's buffer was full. */
+  /** Datagrams that the kernel dropped at the socket: its receive buffer was full, or their checksum wrong. */
   readonly socketDrops: number;
+  /** Errors of the socket on receiving that stopped nothing. */
   readonly receiveErrors: number;
+  /** Reads, sends and writes of several packets at once. */
   readonly superPackets: number;
   readonly segmentedSends: number;
   readonly mergedWrites: number;
+  /** Offloads of the device or the socket that the kernel refused and that were turned off. For single paths see PeerPath. */
   readonly offloadFallbacks: number;
   /** errno of the last failed send, write or receive; 0 when there was none. */
   readonly lastErrno: number;

@@ -1,6 +1,6 @@
 import type { Ip } from '@flannel-ts/inet/ip';
+import { ipOfSockaddr, sockaddrOf } from '@flannel-ts/linux/socket';
 import type { Ports } from '../../src/datapath/tun/engine/reference/forwarder.ts';
-import { addressOfName, sockaddrOf } from '../../src/datapath/tun/engine/underlay.ts';
 
 const EAGAIN = -11;
 /** Engines do not look at the port of a sender. */
@@ -43,7 +43,7 @@ export class FakePorts implements Ports {
   send(buffer: Uint8Array, length: number, to: Uint8Array): number {
     const error = this.sendErrors.shift();
     if (error !== undefined) return error;
-    this.sent.push({ peer: addressOfName(to), packet: buffer.slice(0, length) });
+    this.sent.push({ peer: ipOfSockaddr(to), packet: buffer.slice(0, length) });
     return length;
   }
 }

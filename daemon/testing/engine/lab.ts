@@ -10,17 +10,19 @@ import {
   AF_INET6,
   AF_PACKET,
   bind,
+  ipOfSockaddr,
   SOCK_DGRAM,
   SOCK_NONBLOCK,
   sendTo,
   sockaddrInPort,
+  sockaddrOf,
   socket,
   tryRecvFrom,
 } from '@flannel-ts/linux/socket';
 import { writeSysctl } from '@flannel-ts/linux/sysctl';
 import { VNET_HEADER_BYTES } from 'tun-tap/constants';
 import { open } from 'tun-tap/open';
-import { addressOfName, type Family, sockaddrOf } from '../../src/datapath/tun/engine/underlay.ts';
+import type { Family } from '../../src/datapath/tun/engine/underlay.ts';
 
 /** The UDP port of every node here. */
 export const PORT = parsePort(8285);
@@ -200,7 +202,7 @@ export class UdpSocket {
   tryReceive(): Datagram | undefined {
     const length = tryRecvFrom(this.fd, this.#buffer, 0, this.#from);
     if (length < 0) return undefined;
-    const address = addressOfName(this.#from);
+    const address = ipOfSockaddr(this.#from);
     return { bytes: this.#buffer.slice(0, length), address, port: sockaddrInPort(this.#from) };
   }
 

@@ -1,6 +1,9 @@
+import { type Ip, ipFromBytes, ipToBytes, isIpv6 } from '@flannel-ts/inet/ip';
 import { AF_INET, AF_INET6, AF_NETLINK } from './socket-constants.ts';
 
 export const SOCKADDR_IN_BYTES = 16;
+/** Where its address is, in network order. */
+export const SOCKADDR_IN_ADDRESS = 4;
 
 /** `struct sockaddr_in` (16 bytes): the address is a uint32 in host order, as `Ipv4` of @flannel-ts/inet. */
 export function sockaddrIn(ip: number, port: number): Uint8Array {
@@ -33,6 +36,18 @@ export function sockaddrIn6(address: Uint8Array, port: number): Uint8Array {
   sockaddr[3] = port;
   sockaddr.set(address, SOCKADDR_IN6_ADDRESS);
   return sockaddr;
+}
+
+/** The sockaddr of an address of either family; port 0 where there is none. */
+export function sockaddrOf(address: Ip, port: number): Uint8Array {
+  return isIpv6(address) ? sockaddrIn6(ipToBytes(address), port) : sockaddrIn(address, port);
+}
+
+/** The address of a `struct sockaddr_in` or `sockaddr_in6`. */
+export function ipOfSockaddr(sockaddr: Uint8Array): Ip {
+  return sockaddrFamily(sockaddr) === AF_INET6
+    ? ipFromBytes(6, sockaddr, SOCKADDR_IN6_ADDRESS)
+    : ipFromBytes(4, sockaddr, SOCKADDR_IN_ADDRESS);
 }
 
 /** AF_INET or AF_INET6, of any sockaddr. */

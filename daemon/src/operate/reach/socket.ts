@@ -1,6 +1,6 @@
 /** Raw sockets for echo messages, one for each family: opened when the device has its address, read without waiting. */
 import type { Family } from '@flannel-ts/inet/family';
-import { type Ip, ipFromBytes, ipToBytes, isIpv6 } from '@flannel-ts/inet/ip';
+import type { Ip } from '@flannel-ts/inet/ip';
 import { closeFd, type Fd, ioctl } from '@flannel-ts/linux/files';
 import {
   AF_INET,
@@ -15,16 +15,15 @@ import {
   IPPROTO_IP,
   IPPROTO_IPV6,
   IPV6_MTU_DISCOVER,
+  ipOfSockaddr,
   MSG_DONTWAIT,
   SOCK_RAW,
-  SOCKADDR_IN6_ADDRESS,
   SOCKADDR_IN6_BYTES,
   SOL_ICMPV6,
   SOL_RAW,
   sendTo,
   setSocketOption,
-  sockaddrIn,
-  sockaddrIn6,
+  sockaddrOf,
   socket,
   tryRecvFrom,
 } from '@flannel-ts/linux/socket';
@@ -38,7 +37,6 @@ export interface Reply extends Echo {
 
 /** asm-generic/sockios.h, SIOCGSTAMPNS_OLD: a timespec of two words of 64 bits. The first call turns time stamps on. */
 const SIOCGSTAMPNS = 0x8907;
-const SOCKADDR_IN_ADDRESS = 4;
 
 export class EchoSocket {
   private readonly buffer = new Uint8Array(2048);
@@ -57,7 +55,7 @@ export class EchoSocket {
       // Never fragmented, and whatever the kernel remembers of the path's MTU: that is what is asked for.
       if (family === 4) setSocketOption(this.fd, IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_PROBE);
       else setSocketOption(this.fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, IP_PMTUDISC_PROBE);
-      bind(this.fd, sockaddrOf(address));
+      bind(this.fd, sockaddrOf(address, 0));
     } catch (error) {
       closeFd(this.fd);
       throw error;
@@ -66,7 +64,7 @@ export class EchoSocket {
   }
 
   send(target: Ip, message: Uint8Array): void {
-    sendTo(this.fd, message, MSG_DONTWAIT, sockaddrOf(target));
+    sendTo(this.fd, message, MSG_DONTWAIT, sockaddrOf(target, 0));
   }
 
   /** The next reply that has arrived, whoever asked for it; undefined: none has. */
@@ -75,18 +73,12 @@ export class EchoSocket {
       const length = tryRecvFrom(this.fd, this.buffer, MSG_DONTWAIT, this.sender);
       if (length < 0) return undefined; // EAGAIN, or an error that says nothing of a reply
       const echo = decodeReply(this.family, this.buffer.subarray(0, length));
-      if (echo !== undefined) return { ...echo, from: this.senderAddress(), at: this.stamp() };
+      if (echo !== undefined) return { ...echo, from: ipOfSockaddr(this.sender), at: this.stamp() };
     }
   }
 
   close(): void {
     closeFd(this.fd);
-  }
-
-  private senderAddress(): Ip {
-    return this.family === 4
-      ? ipFromBytes(4, this.sender, SOCKADDR_IN_ADDRESS)
-      : ipFromBytes(6, this.sender, SOCKADDR_IN6_ADDRESS);
   }
 
   private stamp(): number | undefined {
@@ -106,8 +98,4 @@ function setOnlyReplies(fd: Fd, family: Family): void {
   const [type, level, name] = family === 4 ? [0, SOL_RAW, ICMP_FILTER] : [129, SOL_ICMPV6, ICMPV6_FILTER];
   filter[type >> 3]! &= ~(1 << (type & 7));
   setSocketOption(fd, level, name, filter);
-}
-
-function sockaddrOf(address: Ip): Uint8Array {
-  return isIpv6(address) ? sockaddrIn6(ipToBytes(address), 0) : sockaddrIn(address, 0);
 }

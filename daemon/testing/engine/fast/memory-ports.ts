@@ -1,9 +1,9 @@
 import type { Ip } from '@flannel-ts/inet/ip';
 import { EAGAIN } from '@flannel-ts/linux/errno';
+import { ipOfSockaddr, sockaddrOf } from '@flannel-ts/linux/socket';
 import * as layout from '../../../src/datapath/tun/engine/fast/assembly/layout.ts';
 import type { Ports } from '../../../src/datapath/tun/engine/fast/ports.ts';
 import type { Wasm } from '../../../src/datapath/tun/engine/fast/wasm.ts';
-import { addressOfName, sockaddrOf } from '../../../src/datapath/tun/engine/underlay.ts';
 
 /** Engines do not look at the port of a sender. */
 const ANY_PORT = 40_000;
@@ -116,7 +116,7 @@ export class MemoryPorts implements Ports {
 
   /** Of a sockaddr. */
   #address(name: number): Ip {
-    return addressOfName(this.wasm.bytes.subarray(name, name + layout.NAME_STRIDE));
+    return ipOfSockaddr(this.wasm.bytes.subarray(name, name + layout.NAME_STRIDE));
   }
 
   #gather(iovecs: number, count: number): Uint8Array {

@@ -3,7 +3,8 @@
 import { DEFAULT_BUSY_POLL_US, type EngineChoice, type EngineName } from '@flannel-ts/flannel/backend-config';
 import { formatIp, type Ip } from '@flannel-ts/inet/ip';
 import { errnoName } from '@flannel-ts/linux/errno';
-import type { Engine, PeerPath, StartEngine } from './engine.ts';
+import type { PeerPath } from '../../datapath.ts';
+import type { Engine, StartEngine } from './engine.ts';
 import { startFastEngine } from './fast/engine.ts';
 import { withQueues } from './queues.ts';
 import { startReferenceEngine } from './reference/engine.ts';

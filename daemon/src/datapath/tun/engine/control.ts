@@ -1,6 +1,7 @@
 import type { Ip } from '@flannel-ts/inet/ip';
 import type { Prefix } from '@flannel-ts/inet/prefix';
-import type { EngineCounters, EngineRoute, PeerCounters, RouteChange } from './engine.ts';
+import type { PeerCounters } from '../../datapath.ts';
+import type { EngineCounters, EngineRoute, RouteChange } from './engine.ts';
 import { EngineError } from './errors.ts';
 import { REASONS, type Reason } from './reasons.ts';
 import {

@@ -3,6 +3,7 @@ import type { Ipv4 } from '@flannel-ts/inet/ipv4';
 import type { Ipv6 } from '@flannel-ts/inet/ipv6';
 import type { Port } from '@flannel-ts/inet/port';
 import type { Prefix } from '@flannel-ts/inet/prefix';
+import type { DataPathCounters } from '../../datapath.ts';
 import type { Reason } from './reasons.ts';
 import type { AbilityName } from './shared.ts';
 
@@ -65,62 +66,10 @@ export interface RouteChange {
   readonly removed: readonly Prefix[];
 }
 
-/** What is known about the path to one peer. 0: nothing. */
-export interface PeerPath {
-  /** The largest packet, as set by setPathLimit(). */
-  readonly limit: number;
-  /** Packets of this length or more are sent one by one: the kernel refused to segment them on this path. */
-  readonly unsegmentedFrom: number;
-  /** How often it refused that. */
-  readonly fallbacks: number;
-  /** errno of the last refused send to this peer. */
-  readonly lastErrno: number;
-}
-
-export interface PeerCounters {
-  readonly sentPackets: number;
-  readonly sentBytes: number;
-  readonly receivedPackets: number;
-  readonly receivedBytes: number;
-  readonly path: PeerPath;
-}
-
-/** Bytes are those of inner packets. Exact up to 2^53. */
-export interface EngineCounters {
-  /** Read from the device, including those dropped later. */
-  readonly tunPackets: number;
-  readonly tunBytes: number;
-  /** Read from the socket, including those dropped later. */
-  readonly socketPackets: number;
-  readonly socketBytes: number;
-  /** Sent to peers, not counting the engine's own ICMP errors. */
-  readonly sentPackets: number;
-  readonly sentBytes: number;
-  /** Written to the device, not counting the engine's own ICMP errors. */
-  readonly deliveredPackets: number;
-  readonly deliveredBytes: number;
+export interface EngineCounters extends DataPathCounters {
   readonly dropped: Readonly<Record<Reason, number>>;
-  /** ICMP errors sent, and errors suppressed by the rate limit. */
-  readonly icmpSent: number;
-  readonly icmpSuppressed: number;
-  /** Times the socket had no room and the packet waited. */
-  readonly sendStalls: number;
-  /** Datagrams that the kernel dropped at the socket: its receive buffer was full, or their checksum wrong. */
-  readonly socketDrops: number;
-  /** Errors of the socket on receiving, which did not stop the engine. */
-  readonly receiveErrors: number;
-  /** Reads, sends and writes of several packets at once; 0 in the reference engine. */
-  readonly superPackets: number;
-  readonly segmentedSends: number;
-  readonly mergedWrites: number;
-  /** Offloads of the device or the socket that the kernel refused and that were turned off. For single paths see PeerPath. */
-  readonly offloadFallbacks: number;
-  /** errno of the last failed send, write or receive; 0 when there was none. */
-  readonly lastErrno: number;
   /** What the engine uses: see ABILITY_NAMES in shared.ts. */
   readonly abilities: Readonly<Record<AbilityName, number>>;
-  /** Current peers only. */
-  readonly peers: ReadonlyMap<Ip, PeerCounters>;
 }
 
 export interface Engine {

@@ -7,11 +7,18 @@
 
 import { parsePort } from '@flannel-ts/inet/port';
 import { closeFd, type Fd } from '@flannel-ts/linux/files';
-import { getSockName, SO_REUSEPORT, SOL_SOCKET, setSocketOption, sockaddrInPort } from '@flannel-ts/linux/socket';
+import {
+  getSockName,
+  ipOfSockaddr,
+  SO_REUSEPORT,
+  SOL_SOCKET,
+  setSocketOption,
+  sockaddrInPort,
+} from '@flannel-ts/linux/socket';
 import { openFurtherQueue } from 'tun-tap/open';
-import type { Engine, EngineConfig, EngineCounters, PeerCounters, StartEngine } from './engine.ts';
+import type { PeerCounters } from '../../datapath.ts';
+import type { Engine, EngineConfig, EngineCounters, StartEngine } from './engine.ts';
 import { openEngineSocket } from './socket.ts';
-import { addressOfName } from './underlay.ts';
 
 /** An engine of `queues` engines; the caller's descriptors are the first queue, the others are opened and closed here. */
 export function withQueues(start: StartEngine, queues: number): StartEngine {
@@ -40,7 +47,7 @@ function furtherQueue(config: EngineConfig, opened: Fd[]): EngineConfig {
   // Required on the first socket, too, before another socket can bind the same port.
   setSocketOption(config.socketFd, SOL_SOCKET, SO_REUSEPORT, 1);
   const port = parsePort(String(sockaddrInPort(name)));
-  const socketFd = openEngineSocket(addressOfName(name), port, { shared: true });
+  const socketFd = openEngineSocket(ipOfSockaddr(name), port, { shared: true });
   opened.push(socketFd);
   const tunFd = openFurtherQueue(config.tunFd).fd;
   opened.push(tunFd);

@@ -75,7 +75,7 @@ export const TOTAL = Object.fromEntries(TOTAL_NAMES.map((name, index) => [name, 
 export const FIRST_DROP = TOTAL_NAMES.length;
 const TOTALS = FIRST_DROP + REASONS.length;
 
-/** Counters of a peer, and what is known about the path to it (PeerPath in engine.ts; 0: nothing). */
+/** Counters of a peer, and what is known about the path to it (PeerPath in datapath.ts; 0: nothing). */
 export const PEER_FIELDS = [
   'sentPackets',
   'sentBytes',

@@ -11,9 +11,9 @@ import {
   SOCK_DGRAM,
   SOL_SOCKET,
   setSocketOption,
+  sockaddrOf,
   socket,
 } from '@flannel-ts/linux/socket';
-import { sockaddrOf } from './underlay.ts';
 
 /** Room for bursts of some thousand packets, as in wireguard-go. The kernel counts its overhead, too. */
 const SOCKET_BUFFER_BYTES = 7 * 1024 * 1024;

@@ -1,9 +1,9 @@
 import { parseIp } from '@flannel-ts/inet/ip';
 import { parsePrefix } from '@flannel-ts/inet/prefix';
-import fc from 'fast-check';
+import { sockaddrOf } from '@flannel-ts/linux/socket';
 import { Control } from './control.ts';
 import { Tables } from './tables.ts';
-import { addressOfName, type Family, sockaddrOf, Underlay } from './underlay.ts';
+import { type Family, Underlay } from './underlay.ts';
 import { wordsOf } from './words.ts';
 
 const ADDRESSES = { 4: ['192.0.2.2', '203.0.113.9'], 6: ['2001:db8::2', 'fd00::ffff:0:1'] } as const;
@@ -42,11 +42,6 @@ describe.each([4, 6] as const)('Underlay of IPv%i', (family) => {
     expect([1, 2, 3, 4].some((peer) => made.has(peer))).toBe(false);
     expect(made.peerAt(sockaddrOf(parseIp(ADDRESSES[family][0]), 1), 0)).toBe(0);
   });
-});
-
-test('addressOfName() reads what sockaddrOf() wrote', () => {
-  const ip = fc.oneof(fc.ipV4(), fc.ipV6()).map(parseIp);
-  fc.assert(fc.property(ip, (address) => expect(addressOfName(sockaddrOf(address, 1))).toBe(address)));
 });
 
 test('Tables.refresh() has no routes to peers that the socket cannot reach', () => {

@@ -1,16 +1,12 @@
-import { type Ip, ipFromBytes, ipToBytes, isIpv6 } from '@flannel-ts/inet/ip';
-import type { Ipv4 } from '@flannel-ts/inet/ipv4';
 import {
   AF_INET,
   AF_INET6,
   getSockName,
+  SOCKADDR_IN_ADDRESS,
   SOCKADDR_IN_BYTES,
   SOCKADDR_IN6_ADDRESS,
   SOCKADDR_IN6_BYTES,
   sockaddrFamily,
-  sockaddrIn,
-  sockaddrIn6,
-  sockaddrInAddress,
 } from '@flannel-ts/linux/socket';
 import { PrefixTable } from './prefix-table.ts';
 import { MAX_PEERS } from './shared.ts';
@@ -20,22 +16,11 @@ import { isMapped, putWordAt, type Words, wordAt } from './words.ts';
 /** Which addresses nodes reach each other by, whatever is inside the datagrams. */
 export type Family = 4 | 6;
 
-const SOCKADDR_IN_ADDRESS = 4;
 const ADDRESS_BITS = 128;
 
 /** The family of a bound socket. */
 export function familyOf(socketFd: number): Family {
   return sockaddrFamily(getSockName(socketFd)) === AF_INET6 ? 6 : 4;
-}
-
-export function sockaddrOf(address: Ip, port: number): Uint8Array {
-  return isIpv6(address) ? sockaddrIn6(ipToBytes(address), port) : sockaddrIn(address, port);
-}
-
-export function addressOfName(name: Uint8Array): Ip {
-  return sockaddrFamily(name) === AF_INET6
-    ? ipFromBytes(6, name, SOCKADDR_IN6_ADDRESS)
-    : (sockaddrInAddress(name) as Ipv4);
 }
 
 /**
