@@ -1,11 +1,13 @@
-import { parseIp } from '@flannel-ts/inet/ip';
+import { ipToBytes, parseIp } from '@flannel-ts/inet/ip';
 import { parsePrefix } from '@flannel-ts/inet/prefix';
 import fc from 'fast-check';
-import { hex, ipv4Packet, type PacketFields } from '../../../../testing/engine/packets.ts';
+import { hex, ipv4Packet, type PacketFields, sealed } from '../../../../testing/engine/packets.ts';
+import { ipv6Packet } from '../../../../testing/engine/packets6.ts';
 import { Control } from './control.ts';
 import { judgeIncoming, judgeOutgoing, largestPacket, MAX_PAYLOAD } from './forward.ts';
-import { HEADER4, headerOf } from './header.ts';
+import { HEADER4, HEADER6, headerOf } from './header.ts';
 import { checkHeader, timeToLive } from './ipv4-header.ts';
+import type { OwnAddresses } from './own-addresses.ts';
 import { reasonOf } from './reasons.ts';
 import { Tables } from './tables.ts';
 import { Underlay } from './underlay.ts';
@@ -21,6 +23,8 @@ control.setRoutes(
     ['10.2.0.0/24', '192.0.2.2'],
     ['10.3.0.0/24', '192.0.2.3'],
     ['10.5.0.0/24', '10.5.0.1'],
+    // Begins with the bytes of the peer 192.0.2.2.
+    ['c000:202::/64', '192.0.2.3'],
   ].map(([subnet, peer]) => ({ subnet: parsePrefix(subnet!), peer: parseIp(peer!) })),
 );
 const tables = new Tables(control.shared, new Underlay(4, 8285));
@@ -100,6 +104,22 @@ describe('judgeOutgoing()', () => {
     expect(outgoing(datagram(8285, { protocol: 6 }))).toBe(INSIDE);
   });
 
+  test('takes for its own datagram only what the packet itself holds', () => {
+    const padded = (total: number): Uint8Array => {
+      const packet = ipv4Packet({ to: '10.5.0.1', payload: Uint8Array.of(0x20, 0x5d, 0x20, 0x5d) });
+      packet[3] = total;
+      return sealed(packet);
+    };
+    expect(outgoing(padded(24))).toBe('encapsulation_loop');
+    expect(outgoing(padded(23))).toBe(INSIDE);
+  });
+
+  test('does not take a packet of the other family for its own datagram', () => {
+    const payload = Uint8Array.of(0x20, 0x5d, 0x20, 0x5d, 0, 8, 0, 0);
+    const packet = ipv6Packet({ to: 'c000:202::1', payload });
+    expect(judgeOutgoing(packet, packet.length, HEADER6, tables, MTU)).toBe(OTHER);
+  });
+
   test('drops an IPv6 packet before it looks for a route', () => {
     const solicitation = hex(`6000 0000 0008 3aff fe80 0000 0000 0000 0000 0000 0000 0001
       ff02 0000 0000 0000 0000 0000 0000 0002 8500 7bb8 0000 0000`);
@@ -142,6 +162,17 @@ describe('judgeIncoming()', () => {
     for (const ttl of [0, 1]) expect(incoming({ ttl })).toBe('ttl_expired');
   });
 
+  test('drops the own IPv6 address as source, and no other one', () => {
+    const own = { tunAddress: undefined, tunAddress6: ipToBytes(parseIp('fd00:0:0:1::')) };
+    const verdict = (from: string, addresses: OwnAddresses = own) => {
+      const packet = ipv6Packet({ from });
+      return reasonOf(judgeIncoming(packet, packet.length, HEADER6, PEER!, tables.routes, addresses, false));
+    };
+    expect(verdict('fd00:0:0:1::')).toBe('spoofed_source');
+    expect(verdict('fd00:0:0:1::1')).toBeUndefined();
+    expect(verdict('fd00:0:0:1::', OWN)).toBeUndefined();
+  });
+
   test('passes a packet above the MTU: the kernel has the next word on it', () => {
     expect(incoming({ payload: new Uint8Array(9000), dontFragment: true })).toBeInstanceOf(Uint8Array);
   });
@@ -165,4 +196,5 @@ describe('judgeIncoming()', () => {
 test('largestPacket() is never below the MTU that every IPv6 link supports', () => {
   expect([0, 1000, 1400, 9000].map((limit) => largestPacket(limit, 1472, 4))).toEqual([1472, 1000, 1400, 1472]);
   expect([0, 1000, 1400, 9000].map((limit) => largestPacket(limit, 1472, 6))).toEqual([1472, 1280, 1400, 1472]);
+  expect(largestPacket(500, 1000, 6)).toBe(1000);
 });
