@@ -2,7 +2,7 @@
 import { rmSync } from 'node:fs';
 import { DEFAULT_BRIDGE } from '@flannel-ts/flannel/defaults';
 import { formatLeaseSubnets } from '@flannel-ts/flannel/lease';
-import type { NetworkConfig } from '@flannel-ts/flannel/network-config';
+import { type NetworkConfig, outerFamilies } from '@flannel-ts/flannel/network-config';
 import { formatSubnetEnv, subnetEnvOf } from '@flannel-ts/flannel/subnet-env';
 import { FAMILIES } from '@flannel-ts/inet/family';
 import { formatIp } from '@flannel-ts/inet/ip';
@@ -44,8 +44,8 @@ import { persistent, runTogether, type Task } from './tasks.ts';
 import { readNode } from './underlay/facts.ts';
 import { checkFamilies, kernelHasIpv6 } from './underlay/families.ts';
 import { findInterface, type InterfaceSearch, type UnderlayParts } from './underlay/find.ts';
-import { addressFile, formatLastAddress, readLastAddress } from './underlay/remember.ts';
-import type { ExternalInterface, InterfaceOptions } from './underlay/select.ts';
+import { addressFile, formatLastAddresses, readLastAddresses } from './underlay/remember.ts';
+import { addressesOf, type ExternalInterface, type InterfaceOptions } from './underlay/select.ts';
 import { View, type ViewOf } from './view.ts';
 
 /** What readiness knows of a network. */
@@ -111,13 +111,13 @@ async function join(settings: NetworkSettings, parts: NetworkParts, signal: Abor
   const previous = readPreviousSubnets(settings.subnetFile, log);
   const search = {
     options: settings.interface,
-    outer: backend.outerFamily,
+    outer: outerFamilies(config),
     networks: networksOf(config),
     subnets: [previous?.subnet, previous?.ipv6Subnet].filter((subnet) => subnet !== undefined),
-    previous: readLastAddress(settings.subnetFile),
+    previous: readLastAddresses(settings.subnetFile),
   };
   const external = await findInterface(search, underlayParts(search, parts), signal);
-  rememberAddress(settings, external, log);
+  rememberAddresses(settings, external, log);
   log.info(
     {
       interface: external.name,
@@ -132,7 +132,7 @@ async function join(settings: NetworkSettings, parts: NetworkParts, signal: Abor
   );
   const attributes = backend.attributes(external);
   const required = await parts.required();
-  const avoid = [external.address, ...required.map(({ address }) => address)];
+  const avoid = [...addressesOf(external), ...required.map(({ address }) => address)];
   const membership = await manager.join({ config, attributes, avoid, ...(previous && { previous }) }, signal);
   const { lease } = membership;
   log.info({ subnet: formatLeaseSubnets(lease) }, 'Acquired a lease');
@@ -193,7 +193,7 @@ async function serve(
   const move = async (to: ExternalInterface): Promise<void> => {
     await view.setExternal(to);
     reconciler.trigger();
-    rememberAddress(settings, to, log);
+    rememberAddresses(settings, to, log);
   };
   parts.onServing(() => ({
     backend: backend.type,
@@ -279,9 +279,9 @@ function networksOf({ pools }: NetworkConfig): Prefix[] {
   return FAMILIES.flatMap((family) => pools[family]?.network ?? []);
 }
 
-function rememberAddress({ subnetFile }: NetworkSettings, { address }: ExternalInterface, log: Logger): void {
+function rememberAddresses({ subnetFile }: NetworkSettings, external: ExternalInterface, log: Logger): void {
   try {
-    writeSubnetFile(addressFile(subnetFile), formatLastAddress(address));
+    writeSubnetFile(addressFile(subnetFile), formatLastAddresses(addressesOf(external)));
   } catch (error) {
     log.warn(`Cannot keep the address for the next start: ${messageOf(error)}`);
   }

@@ -2,6 +2,7 @@ import type { Lease, LeaseAttributes } from '@flannel-ts/flannel/lease';
 import { udpV6Data } from '@flannel-ts/flannel/udp-data';
 import { formatIp, isIpv6, parseIp } from '@flannel-ts/inet/ip';
 import { formatPrefix, type Prefix, parsePrefix } from '@flannel-ts/inet/prefix';
+import { externalAt } from '../../testing/external.ts';
 import type { OwnNode } from './backend.ts';
 import { checkOwnSubnets, describeRefusal, selectPeers, sharesUnderlay } from './peers.ts';
 
@@ -12,17 +13,10 @@ const lease = (subnet: string, publicIp: string, more: Partial<LeaseAttributes> 
   return prefix.family === 4 ? { subnet: prefix, attributes } : { ipv6Subnet: prefix, attributes };
 };
 const nodeAt = (address: string, subnet: string, more: Partial<OwnNode> = {}): OwnNode => {
-  const ip = parseIp(address);
   const prefix = parsePrefix(subnet);
   return {
     ...(prefix.family === 4 ? { subnet: prefix } : { ipv6Subnet: prefix }),
-    external: {
-      name: 'eth0',
-      index: 2,
-      mtu: 1500,
-      address: ip,
-      ...(isIpv6(ip) ? { publicIpv6: ip } : { publicIp: ip }),
-    },
+    external: externalAt([address]),
     addresses: [],
     required: [],
     tunnelled: new Map(),

@@ -4,6 +4,7 @@ import { parseNetworkConfig } from '@flannel-ts/flannel/network-config';
 import { udpV6Data } from '@flannel-ts/flannel/udp-data';
 import { parseIp } from '@flannel-ts/inet/ip';
 import { parsePrefix } from '@flannel-ts/inet/prefix';
+import { externalAt } from '../../testing/external.ts';
 import { guardMetric } from '../state/guard.ts';
 import type { OwnNode, Surroundings } from './backend.ts';
 import { AVAILABLE_BACKENDS, createBackend } from './registry.ts';
@@ -16,7 +17,7 @@ const NETWORK = parsePrefix('10.5.0.0/16');
 const NETWORK6 = parsePrefix('fd00::/48');
 const QUIET: Surroundings = { addresses: [], required: [], tunnelled: new Map() };
 const node: OwnNode = {
-  external: { name: 'eth0', index: 2, mtu: 1500, address: parseIp('10.0.0.1'), publicIp: parseIp('203.0.113.1') },
+  external: externalAt(['10.0.0.1'], { publicIp: parseIp('203.0.113.1') }),
   subnet: parsePrefix('10.5.1.0/24'),
   device: 'flannel0',
   ...QUIET,
@@ -142,7 +143,7 @@ describe('udp over IPv6', () => {
     parseNetworkConfig(`{"Network":"10.5.0.0/16",${IPV6},"Backend":{"Type":"udp","Mode":"ipv6"}}`),
   );
   const publicIpv6 = parseIp('2001:db8::1');
-  const external = { name: 'eth0', index: 2, mtu: 1500, address: publicIpv6, publicIpv6 };
+  const external = externalAt(['2001:db8::1']);
   const ipv6Subnet = parsePrefix('fd00:0:0:1::/64');
   const leaseOf = (key: string, value: string): Lease => ({
     ...parseLeaseKey(key)!,

@@ -11,7 +11,7 @@ import { removeLeftoverDevices, removeLeftoverRoutes } from '../state/leftovers.
 import { stateFileOf } from '../subnet/etcd/kept-state.ts';
 import type { SubnetManager } from '../subnet/manager.ts';
 import { readNode } from '../underlay/facts.ts';
-import { addressFile, readLastAddress } from '../underlay/remember.ts';
+import { addressFile, readLastAddresses } from '../underlay/remember.ts';
 import { type InterfaceOptions, selectInterface } from '../underlay/select.ts';
 import { releaseAddresses } from './endpoint/reserve.ts';
 import { readPreviousNetworks, readPreviousSubnets } from './subnet-file.ts';
@@ -53,12 +53,12 @@ function ownAddresses({ interface: choice, subnetFile }: CommandSettings, log: L
   const context = {
     networks: readPreviousNetworks(subnetFile),
     subnets: [previous?.subnet, previous?.ipv6Subnet].filter((subnet) => subnet !== undefined),
-    previous: readLastAddress(subnetFile),
+    previous: readLastAddresses(subnetFile),
   };
   const failures: unknown[] = [];
   const found = FAMILIES.flatMap((family) => {
     try {
-      return [selectInterface(choice, family, facts, context).address];
+      return [selectInterface(choice, [family], facts, context).address];
     } catch (error) {
       failures.push(error);
       return [];

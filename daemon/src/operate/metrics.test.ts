@@ -3,6 +3,7 @@ import path from 'node:path';
 import { parseLeaseKey, parseLeaseValue } from '@flannel-ts/flannel/lease';
 import { parseIp } from '@flannel-ts/inet/ip';
 import { parsePrefix } from '@flannel-ts/inet/prefix';
+import { externalAt } from '../../testing/external.ts';
 import { Control } from '../datapath/tun/engine/control.ts';
 import { PEER_FIELD, PEER_STRIDE, setAbility, TOTAL } from '../datapath/tun/engine/shared.ts';
 import { slotOf } from '../datapath/tun/engine/slots.ts';
@@ -51,7 +52,7 @@ function serving(): Facts {
     ready: true,
     serving: {
       backend: 'udp',
-      external: { name: 'eth0', index: 2, mtu: 1500, address: parseIp('192.0.2.1') },
+      external: externalAt(['192.0.2.1']),
       refused: [],
       reach: [REACH],
       source: {

@@ -16,7 +16,7 @@ const nodeWith = (...addresses: string[]): NodeFacts => ({
   defaultRoutes: { 4: [], 6: [] },
   reachSource: undefined,
 });
-const search = { options: { names: ['eth0'], patterns: [] }, outer: 4 as const, networks: [], subnets: [] };
+const search = { options: { names: ['eth0'], patterns: [] }, outer: [4] as const, networks: [], subnets: [] };
 
 function run(looks: readonly (NodeFacts | Error)[], limitMs: number) {
   const reports: (string | undefined)[] = [];

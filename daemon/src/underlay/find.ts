@@ -1,5 +1,4 @@
 /** Finding the interface at the start: what the node does not have yet is waited for, and the log says what. */
-import type { Family } from '@flannel-ts/inet/family';
 import type { Logger } from 'pino';
 import { sleep } from '../abort.ts';
 import { DaemonError, messageOf } from '../errors.ts';
@@ -7,13 +6,14 @@ import {
   type ExternalInterface,
   type InterfaceOptions,
   type NodeFacts,
+  type OuterFamilies,
   type SelectionContext,
   selectInterface,
 } from './select.ts';
 
 export interface InterfaceSearch extends SelectionContext {
   readonly options: InterfaceOptions;
-  readonly outer: Family;
+  readonly outer: OuterFamilies;
 }
 
 export interface UnderlayParts {

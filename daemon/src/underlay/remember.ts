@@ -1,23 +1,26 @@
 /**
- * The address that this node used last, kept beside subnet.env: among several that fit, a restart goes on with it. In /run, so
- * that a reboot begins anew.
+ * The addresses that this node used last, kept beside subnet.env, one a line: among several that fit, a restart goes on with them.
+ * In /run, so that a reboot begins anew.
  */
 import { readFileSync } from 'node:fs';
-import { formatIp, type Ip, parseIp } from '@flannel-ts/inet/ip';
+import { formatIp, type Ip, isIpText, parseIp } from '@flannel-ts/inet/ip';
 
 export function addressFile(subnetFile: string): string {
   return `${subnetFile}.address`;
 }
 
-/** Undefined when it is not known: that costs nothing but the preference. */
-export function readLastAddress(subnetFile: string): Ip | undefined {
+/** Empty when they are not known: that costs nothing but the preference. */
+export function readLastAddresses(subnetFile: string): Ip[] {
   try {
-    return parseIp(readFileSync(addressFile(subnetFile), 'utf8').trim());
+    return readFileSync(addressFile(subnetFile), 'utf8')
+      .split('\n')
+      .filter((line) => isIpText(line))
+      .map((line) => parseIp(line));
   } catch {
-    return undefined;
+    return [];
   }
 }
 
-export function formatLastAddress(address: Ip): string {
-  return `${formatIp(address)}\n`;
+export function formatLastAddresses(addresses: readonly Ip[]): string {
+  return addresses.map((address) => `${formatIp(address)}\n`).join('');
 }

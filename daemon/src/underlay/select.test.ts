@@ -40,7 +40,7 @@ const facts: NodeFacts = {
 const NONE: InterfaceOptions = { names: [], patterns: [] };
 const ALONE: SelectionContext = { networks: [], subnets: [] };
 const select = (options: Partial<InterfaceOptions>, more: Partial<NodeFacts> = {}) => {
-  const found = selectInterface({ ...NONE, ...options }, 4, { ...facts, ...more }, ALONE);
+  const found = selectInterface({ ...NONE, ...options }, [4], { ...facts, ...more }, ALONE);
   return `${found.name} ${formatIp(found.address)} ${formatIp(found.publicIp!)}`;
 };
 
@@ -84,7 +84,7 @@ describe('selectInterface()', () => {
 
 describe('selectInterface() over IPv6', () => {
   const select6 = (options: Partial<InterfaceOptions>, more: Partial<NodeFacts> = {}) => {
-    const found = selectInterface({ ...NONE, ...options }, 6, { ...facts, ...more }, ALONE);
+    const found = selectInterface({ ...NONE, ...options }, [6], { ...facts, ...more }, ALONE);
     return `${found.name} ${formatIp(found.address)} ${formatIp(found.publicIpv6!)}`;
   };
 
@@ -96,10 +96,10 @@ describe('selectInterface() over IPv6', () => {
   });
 
   test('selectInterface() needs no IPv4 address, and uses the one that is there', () => {
-    expect(selectInterface(NONE, 6, facts, ALONE)).not.toHaveProperty('publicIp');
-    const found = selectInterface({ ...NONE, names: ['eth6'] }, 6, facts, ALONE);
+    expect(selectInterface(NONE, [6], facts, ALONE)).not.toHaveProperty('publicIp');
+    const found = selectInterface({ ...NONE, names: ['eth6'] }, [6], facts, ALONE);
     expect(found).toMatchObject({ address: parseIp('fd00:6::6', 6), publicIp: parseIp('10.6.0.6', 4) });
-    expect(selectInterface({ ...NONE, names: ['eth6'] }, 4, facts, ALONE)).toMatchObject({
+    expect(selectInterface({ ...NONE, names: ['eth6'] }, [4], facts, ALONE)).toMatchObject({
       address: parseIp('10.6.0.6', 4),
       publicIpv6: parseIp('fd00:6::6', 6),
     });
@@ -139,13 +139,59 @@ describe('selectInterface() over IPv6', () => {
 
   test('selectInterface() has the MTU that a router asks for, for IPv6 alone', () => {
     const links = [{ ...facts.links[5]!, ipv6Mtu: 1400 }];
-    const mtu = (outer: Family) => selectInterface({ ...NONE, names: ['eth6'] }, outer, { ...facts, links }, ALONE).mtu;
+    const mtu = (outer: Family) =>
+      selectInterface({ ...NONE, names: ['eth6'] }, [outer], { ...facts, links }, ALONE).mtu;
     expect([mtu(4), mtu(6)]).toEqual([1500, 1400]);
   });
 
   test('selectInterface() says why an interface is of no use', () => {
     expect(() => select6({ names: ['eth1'] })).toThrow('interface eth1 has no usable IPv6 address');
     expect(() => select6({ names: ['fe80::5'] })).toThrow('fe80::5 is link-local: name an address like fd00::1');
+  });
+});
+
+describe('selectInterface() over both families', () => {
+  const both = (options: Partial<InterfaceOptions>, more: Partial<NodeFacts> = {}, context = ALONE) => {
+    const found = selectInterface({ ...NONE, ...options }, [4, 6], { ...facts, ...more }, context);
+    expect(found.address).toBe(found.addresses[4]);
+    return `${found.name} ${formatIp(found.addresses[4]!)} ${formatIp(found.addresses[6]!)}`;
+  };
+
+  test('selectInterface() needs an address of each on one interface, and says which one is missing', () => {
+    expect(both({ names: ['eth6'] })).toBe('eth6 10.6.0.6 fd00:6::6');
+    expect(both({ names: ['eth1', 'eth6'] })).toBe('eth6 10.6.0.6 fd00:6::6');
+    expect(() => both({ names: ['eth1'] })).toThrow('interface eth1 has no usable IPv6 address');
+    expect(() => both({ names: ['eth5'] })).toThrow('interface eth5 has no usable IPv4 address');
+  });
+
+  test('selectInterface() takes an address of either family for the interface, and keeps to it', () => {
+    expect(both({ names: ['fd00:6::9'] })).toBe('eth6 10.6.0.6 fd00:6::9');
+    expect(both({ names: ['10.6.0.6'] })).toBe('eth6 10.6.0.6 fd00:6::6');
+    expect(both({ publicIpv6: parseIp('fd00:6::9') })).toBe('eth6 10.6.0.6 fd00:6::9');
+    expect(both({ publicIp: parseIp('10.6.0.6') })).toBe('eth6 10.6.0.6 fd00:6::6');
+  });
+
+  test('selectInterface() matches -iface-regex against IPv4, and takes an IPv6 address that matches, too', () => {
+    expect(both({ patterns: [/^(10\.6\.|fd00:6::9)/] })).toBe('eth6 10.6.0.6 fd00:6::9');
+    expect(both({ patterns: [/^10\./] })).toBe('eth6 10.6.0.6 fd00:6::6');
+    expect(both({ patterns: [/^fd00:/] })).toBe('eth6 10.6.0.6 fd00:6::6');
+  });
+
+  test('selectInterface() prefers the interface that has the default routes of both', () => {
+    const eth7 = link('eth7', 7, address('10.7.0.7'), address('fd00:7::7'));
+    const links = [...facts.links, eth7];
+    expect(both({}, { links, defaultRoutes: { 4: [6, 7], 6: [5, 7] } })).toBe('eth7 10.7.0.7 fd00:7::7');
+    expect(both({}, { links, defaultRoutes: { 4: [6, 7], 6: [5] } })).toBe('eth6 10.6.0.6 fd00:6::6');
+  });
+
+  test('selectInterface() keeps the addresses used before', () => {
+    const previous = [parseIp('fd00:6::9', 6)];
+    expect(both({ names: ['eth6'] }, {}, { ...ALONE, previous })).toBe('eth6 10.6.0.6 fd00:6::9');
+  });
+
+  test('selectInterface() has the smaller MTU of both', () => {
+    const links = [{ ...facts.links[5]!, ipv6Mtu: 1400 }];
+    expect(selectInterface({ ...NONE, names: ['eth6'] }, [4, 6], { ...facts, links }, ALONE).mtu).toBe(1400);
   });
 });
 
@@ -156,7 +202,7 @@ describe('selectInterface() beside the overlay', () => {
   const cni0 = link('cni0', 7, address('10.244.5.1'), address('10.7.0.1'));
   const select = (options: Partial<InterfaceOptions>, links: LinkFacts[], context: Partial<SelectionContext> = {}) => {
     const node = { links, defaultRoutes: { 4: [2, 3], 6: [2] }, reachSource: undefined };
-    const found = selectInterface({ ...NONE, ...options }, 4, node, { networks, subnets, ...context });
+    const found = selectInterface({ ...NONE, ...options }, [4], node, { networks, subnets, ...context });
     return `${found.name} ${formatIp(found.address)}`;
   };
 
@@ -201,12 +247,12 @@ describe('selectInterface() beside the overlay', () => {
   test('selectInterface() keeps the address used before among those that the same flag allows', () => {
     const eth1 = link('eth1', 3, address('192.168.9.9'));
     const more = link('eth0', 2, address('172.16.15.9'), ...nic.addresses);
-    const before = { previous: parseIp('172.16.15.10', 4) };
+    const before = { previous: [parseIp('172.16.15.10', 4)] };
     expect(select({}, [more])).toBe('eth0 172.16.15.9');
     expect(select({}, [more], before)).toBe('eth0 172.16.15.10');
     expect(select({ patterns: [/^172/] }, [more], before)).toBe('eth0 172.16.15.10');
-    expect(select({}, [nic, eth1], { previous: parseIp('192.168.9.9', 4) })).toBe('eth1 192.168.9.9');
-    expect(select({ names: ['eth0', 'eth1'] }, [nic, eth1], { previous: parseIp('192.168.9.9', 4) })).toBe(
+    expect(select({}, [nic, eth1], { previous: [parseIp('192.168.9.9', 4)] })).toBe('eth1 192.168.9.9');
+    expect(select({ names: ['eth0', 'eth1'] }, [nic, eth1], { previous: [parseIp('192.168.9.9', 4)] })).toBe(
       'eth0 172.16.15.10',
     );
   });

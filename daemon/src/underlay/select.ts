@@ -25,11 +25,25 @@ export interface InterfaceOptions {
 export interface ExternalInterface extends NodeAddresses {
   readonly name: string;
   readonly index: number;
-  /** For packets of the family by which nodes reach each other. */
+  /** For packets of the families by which nodes reach each other: the smallest. */
   readonly mtu: number;
-  /** An address of the interface: where the tunnel's socket listens. */
+  /** The interface's address of the first of these families: where the socket of the udp backend listens. */
   readonly address: Ip;
+  /** The interface's addresses of all of these families: dual-stack backends of the kernel need both. */
+  readonly addresses: AddressByFamily;
 }
+
+export interface AddressByFamily {
+  readonly 4?: Ipv4;
+  readonly 6?: Ipv6;
+}
+
+export function addressesOf({ addresses }: Pick<ExternalInterface, 'addresses'>): Ip[] {
+  return [addresses[4], addresses[6]].filter((address) => address !== undefined);
+}
+
+/** By which nodes reach each other: the interface needs an address of each. The first one decides where flannel knows one only. */
+export type OuterFamilies = readonly [Family, ...Family[]];
 
 export interface LinkFacts {
   readonly name: string;
@@ -73,13 +87,13 @@ export interface SelectionContext {
   /** This node's subnets of pods, now or before: an address inside one is never the node's. */
   readonly subnets: readonly Prefix[];
   /** Used until now: kept when the same flag allows it, so that addresses that have come since change nothing. */
-  readonly previous?: Ip | undefined;
+  readonly previous?: readonly Ip[];
 }
 
-/** By an address of the family by which nodes reach each other. Throws NO_INTERFACE when nothing matches. */
+/** Throws NO_INTERFACE when nothing matches. */
 export function selectInterface(
   options: InterfaceOptions,
-  outer: Family,
+  outer: OuterFamilies,
   facts: NodeFacts,
   context: SelectionContext,
 ): ExternalInterface {
@@ -91,25 +105,26 @@ export function selectInterface(
       const choices =
         typeof matches === 'string' ? [matches] : matches.map((match) => usable(match, options, outer, context));
       const fit = choices.filter((choice) => typeof choice !== 'string');
-      if (fit.length > 0) return fit.find(({ address }) => address === context.previous) ?? fit[0]!;
+      if (fit.length > 0) return fit.find(({ address }) => context.previous?.includes(address)) ?? fit[0]!;
       if (among === 'likely') reasons.push(`${flag}: ${choices[0]}`);
     }
   }
   throw new DaemonError('NO_INTERFACE', `Found no interface for the traffic between nodes (${reasons.join('; ')})`);
 }
 
-/** The interface that has this address now, whatever the flags say; undefined when no interface has it. */
+/** The interface that has the address now, whatever the flags say; undefined when no interface has it, or not all families. */
 export function describeInterface(
-  address: Ip,
+  { address, addresses }: Pick<ExternalInterface, 'address' | 'addresses'>,
   facts: NodeFacts,
-  search: SelectionContext & { readonly options: InterfaceOptions; readonly outer: Family },
+  search: SelectionContext & { readonly options: InterfaceOptions; readonly outer: OuterFamilies },
 ): { readonly external: ExternalInterface; readonly up: boolean } | undefined {
-  const link = withoutOverlay(facts, search).links.find(({ addresses }) =>
-    addresses.some((entry) => entry.address === address && !entry.duplicate),
-  );
-  const external = link && usable({ link, address }, search.options, search.outer, search);
-  if (link === undefined || typeof external !== 'object') return undefined;
-  return { external, up: link.up };
+  const has = (link: LinkFacts, wanted: Ip) =>
+    link.addresses.some((entry) => entry.address === wanted && !entry.duplicate);
+  const link = withoutOverlay(facts, search).links.find((candidate) => has(candidate, address));
+  if (link === undefined) return undefined;
+  const kept = addressesOf({ addresses }).filter((wanted) => has(link, wanted));
+  const external = usable({ link, addresses: kept }, search.options, search.outer, search);
+  return typeof external === 'object' ? { external, up: link.up } : undefined;
 }
 
 /** flannel0, flannel.1, flannel-wg, flannel.ipip, and the bridge of pods. */
@@ -162,8 +177,8 @@ type Among = 'likely' | 'unlikely';
 
 interface Match {
   readonly link: Candidate;
-  /** Given when it was this address that matched. */
-  readonly address?: Ip;
+  /** Those that matched, one of a family. */
+  readonly addresses?: readonly Ip[];
 }
 
 interface Criterion {
@@ -174,8 +189,8 @@ interface Criterion {
 }
 
 /** The ways to find it, in flannel's order. */
-function criteriaOf(options: InterfaceOptions, outer: Family, candidates: Candidates): Criterion[] {
-  const { names, patterns, canReach, publicIp, publicIpv6 } = options;
+function criteriaOf(options: InterfaceOptions, outer: OuterFamilies, candidates: Candidates): Criterion[] {
+  const { names, patterns, canReach } = options;
   const all: Criterion[] = [];
   for (const name of names) all.push({ flag: `-iface=${name}`, find: () => byName(name, candidates) });
   for (const pattern of patterns) {
@@ -185,11 +200,14 @@ function criteriaOf(options: InterfaceOptions, outer: Family, candidates: Candid
     all.push({ flag: `-iface-can-reach=${formatIp(canReach)}`, find: () => byReach(candidates) });
   }
   if (all.length > 0) return all;
-  const [flag, address] = outer === 4 ? ['-public-ip', publicIp] : ['-public-ipv6', publicIpv6];
-  if (address !== undefined) {
-    return [{ flag: `${flag}=${formatIp(address)}`, find: () => byAddress(address, candidates) }];
+  for (const family of outer) {
+    const [flag, address] =
+      family === 4 ? ['-public-ip', options.publicIp] : (['-public-ipv6', options.publicIpv6] as const);
+    if (address !== undefined) {
+      return [{ flag: `${flag}=${formatIp(address)}`, find: () => byAddress(address, candidates) }];
+    }
   }
-  const route = outer === 4 ? 'default route' : 'IPv6 default route';
+  const route = outer[0] === 4 ? 'default route' : 'IPv6 default route';
   return [{ flag: route, find: () => byDefaultRoute(outer, candidates) }];
 }
 
@@ -205,25 +223,34 @@ function byAddress(address: Ip, { links }: Candidates): Match[] | string {
     if (ofPods !== undefined) return isOfPods(ofPods);
     const found = link.addresses.find((other) => other.address === address);
     if (found?.tentative) return 'the kernel still checks whether another host has it';
-    if (found !== undefined) return [{ link, address }];
+    if (found !== undefined) return [{ link, addresses: [address] }];
   }
   return 'no interface has this address';
 }
 
-/** First the addresses of all interfaces, then their names, then the addresses of the other family. */
-function byPattern(pattern: Pattern, outer: Family, candidates: Candidates, among: Among): Match[] | string {
+/**
+ * First the addresses of all interfaces, then their names, then the addresses of a family that nodes do not use. Of two families,
+ * flannel wants one pattern to match an address of each; here the second one may match, and need not.
+ */
+function byPattern(
+  pattern: Pattern,
+  [first, ...others]: OuterFamilies,
+  candidates: Candidates,
+  among: Among,
+): Match[] | string {
   const links = candidates.links.filter(({ overlayDevice }) => !overlayDevice);
   const isMeant = (unlikely: boolean) => unlikely === (among === 'unlikely');
+  const matching = (link: Candidate, family: Family): Ip[] =>
+    preferred(link, family)
+      .filter(({ address, inNetwork }) => isMeant(link.containerBridge || inNetwork) && pattern.test(formatIp(address)))
+      .map(({ address }) => address);
   const byAddresses = (family: Family): Match[] =>
-    links.flatMap((link) =>
-      preferred(link, family)
-        .filter(
-          ({ address, inNetwork }) => isMeant(link.containerBridge || inNetwork) && pattern.test(formatIp(address)),
-        )
-        .map(({ address }) => ({ link, address })),
-    );
+    links.flatMap((link) => {
+      const more = others.flatMap((other) => matching(link, other).slice(0, 1));
+      return matching(link, family).map((address) => ({ link, addresses: [address, ...more] }));
+    });
   const named = links.filter((link) => isMeant(link.containerBridge) && pattern.test(link.name));
-  const matches = [...byAddresses(outer), ...named.map((link) => ({ link })), ...byAddresses(outer === 4 ? 6 : 4)];
+  const matches = [...byAddresses(first), ...named.map((link) => ({ link })), ...byAddresses(first === 4 ? 6 : 4)];
   return matches.length > 0 ? matches : 'no address or name of an interface matches';
 }
 
@@ -232,46 +259,57 @@ function byReach(candidates: Candidates): Match[] | string {
   return reachSource === undefined ? 'there is no route to it' : byAddress(reachSource, candidates);
 }
 
-function byDefaultRoute(outer: Family, { facts, links }: Candidates): Match[] | string {
-  const indexes = facts.defaultRoutes[outer];
+/** Of two families: first the interfaces that have the default routes of both, the only ones that flannel takes. */
+function byDefaultRoute([first, ...others]: OuterFamilies, { facts, links }: Candidates): Match[] | string {
+  const indexes = facts.defaultRoutes[first];
   if (indexes.length === 0) return 'there is none: name the interface with -iface';
-  const found = indexes.flatMap((index) => links.filter((candidate) => candidate.index === index));
+  const isForAll = (index: number) => others.every((other) => facts.defaultRoutes[other].includes(index));
+  const ordered = [...indexes.filter(isForAll), ...indexes.filter((index) => !isForAll(index))];
+  const found = ordered.flatMap((index) => links.filter((candidate) => candidate.index === index));
   return found.length === 0 ? 'its interface is gone' : found.map((link) => ({ link }));
 }
 
-/** An address of the other family only tells which interface is meant. */
+/** An address of another family only tells which interface is meant. */
 function usable(
-  { link, address }: Match,
+  { link, addresses: matched = [] }: Match,
   options: InterfaceOptions,
-  outer: Family,
-  { previous }: SelectionContext,
+  outer: OuterFamilies,
+  { previous = [] }: SelectionContext,
 ): ExternalInterface | string {
   if (link.overlayDevice) return `${link.name} belongs to the overlay itself`;
-  const ipv4 = preferred(link, 4).map(({ address }) => address as Ipv4);
-  const ipv6 = preferred(link, 6).map(({ address }) => address as Ipv6);
-  const wanted = address !== undefined && familyOf(address) === outer ? address : undefined;
-  const all = outer === 4 ? ipv4 : ipv6;
-  const chosen = wanted ?? all.find((candidate) => candidate === previous) ?? all[0];
-  if (chosen === undefined) return noAddress(link, outer);
-  if (isIpv6(chosen) && isLinkLocal(chosen)) return `${formatIp(chosen)} is link-local: name an address like fd00::1`;
-  const mtu = outer === 4 ? link.mtu : Math.min(link.mtu, link.ipv6Mtu ?? link.mtu);
+  const best = (family: Family): Ip | undefined => {
+    const all = preferred(link, family).map(({ address }) => address);
+    return all.find((address) => previous.includes(address)) ?? all[0];
+  };
+  const chosen: { 4?: Ip; 6?: Ip } = {};
+  for (const family of outer) {
+    const address = matched.find((candidate) => familyOf(candidate) === family) ?? best(family);
+    if (address === undefined) return noAddress(link, family);
+    if (isIpv6(address) && isLinkLocal(address)) {
+      return `${formatIp(address)} is link-local: name an address like fd00::1`;
+    }
+    chosen[family] = address;
+  }
+  const mtu = Math.min(...outer.map((family) => (family === 4 ? link.mtu : (link.ipv6Mtu ?? link.mtu))), link.mtu);
   if (mtu === 0) return `interface ${link.name} has an MTU of 0`;
-  const publicIp = options.publicIp ?? (isIpv6(chosen) ? ipv4[0] : chosen);
-  const publicIpv6 = options.publicIpv6 ?? (isIpv6(chosen) ? chosen : ipv6[0]);
+  const addresses = chosen as AddressByFamily;
+  const publicIp = options.publicIp ?? addresses[4] ?? (best(4) as Ipv4 | undefined);
+  const publicIpv6 = options.publicIpv6 ?? addresses[6] ?? (best(6) as Ipv6 | undefined);
   return {
     name: link.name,
     index: link.index,
     mtu,
-    address: chosen,
+    address: addresses[outer[0]]!,
+    addresses,
     ...(publicIp !== undefined && { publicIp }),
     ...(publicIpv6 !== undefined && { publicIpv6 }),
   };
 }
 
-function noAddress({ name, ofPods }: Candidate, outer: Family): string {
-  const taken = ofPods.find(({ address }) => familyOf(address) === outer);
+function noAddress({ name, ofPods }: Candidate, family: Family): string {
+  const taken = ofPods.find(({ address }) => familyOf(address) === family);
   if (taken !== undefined) return isOfPods(taken);
-  return `interface ${name} has no usable ${familyName(outer)} address`;
+  return `interface ${name} has no usable ${familyName(family)} address`;
 }
 
 function isOfPods({ address, subnet }: Candidate['ofPods'][number]): string {

@@ -1,6 +1,7 @@
 import { formatIp, parseIp } from '@flannel-ts/inet/ip';
 import { parsePrefix } from '@flannel-ts/inet/prefix';
 import { pino } from 'pino';
+import { externalAt } from '../../testing/external.ts';
 import type { ExternalInterface, NodeFacts } from './select.ts';
 import { judge, watchUnderlay } from './watch.ts';
 
@@ -23,12 +24,11 @@ const nodeWith = (addresses: readonly string[], options: NodeOptions = {}): Node
 };
 const search = {
   options: { names: [], patterns: [] },
-  outer: 4 as const,
+  outer: [4] as const,
   networks: [parsePrefix('10.244.0.0/16')],
   subnets: [parsePrefix('10.244.1.0/24')],
 };
-const address = parseIp('10.0.0.1', 4);
-const current: ExternalInterface = { name: 'eth0', index: 2, mtu: 1500, address, publicIp: address };
+const current = externalAt(['10.0.0.1']);
 
 describe('judge()', () => {
   test('judge() keeps the address while the node has it, whatever else has come', () => {
@@ -55,6 +55,32 @@ describe('judge()', () => {
     expect(judge(search, nodeWith(['10.244.1.1']), current)).toEqual({
       trouble: expect.stringMatching(/^the address 10\.0\.0\.1 is gone from this node, and no other one was found: /),
     });
+  });
+});
+
+describe('judge() over both families', () => {
+  const dual = { ...search, outer: [4, 6] as const };
+  const before = externalAt(['10.0.0.1', 'fd00::1']);
+
+  test('judge() keeps both addresses while the node has them', () => {
+    expect(judge(dual, nodeWith(['10.0.0.9', '10.0.0.1', 'fd00::9', 'fd00::1']), before)).toEqual({});
+  });
+
+  test('judge() takes the place of one address alone', () => {
+    expect(judge(dual, nodeWith(['10.0.0.1', 'fd00::2']), before)).toEqual({
+      next: externalAt(['10.0.0.1', 'fd00::2']),
+    });
+    expect(judge(dual, nodeWith(['10.0.0.2', 'fd00::9', 'fd00::1']), before)).toEqual({
+      next: externalAt(['10.0.0.2', 'fd00::1']),
+      trouble: 'the address 10.0.0.1 is gone from this node: changing to 10.0.0.2 of eth0',
+    });
+  });
+
+  test('judge() names what is gone without a successor', () => {
+    expect(judge(dual, nodeWith(['10.0.0.1']), before).trouble).toMatch(
+      /^the address fd00::1 is gone from this node, and no other one was found: .* interface eth0 has no usable IPv6 address/,
+    );
+    expect(judge(dual, nodeWith([]), before).trouble).toMatch(/^the addresses 10\.0\.0\.1 and fd00::1 are gone/);
   });
 });
 

@@ -2,11 +2,11 @@
  * Whether this node still has the address that the others send to, and which one it has instead: DHCP gives another, an
  * administrator renumbers the network, the address moves to a bridge. flannel needs a restart for that (issues 408, 1052).
  */
-import { formatIp } from '@flannel-ts/inet/ip';
+import { formatIp, type Ip } from '@flannel-ts/inet/ip';
 import { Bell, sleep } from '../abort.ts';
 import { messageOf } from '../errors.ts';
 import type { InterfaceSearch, UnderlayParts } from './find.ts';
-import { describeInterface, type ExternalInterface, type NodeFacts, selectInterface } from './select.ts';
+import { addressesOf, describeInterface, type ExternalInterface, type NodeFacts, selectInterface } from './select.ts';
 
 export interface UnderlayWatchTimings {
   /** Without an event of the kernel. */
@@ -86,10 +86,10 @@ function look(search: InterfaceSearch, { read }: UnderlayParts, current: Externa
   return judge(search, facts, current);
 }
 
-/** The present address is kept as long as the node has it, on whatever interface: the socket is bound to the address alone. */
+/** The present addresses are kept as long as the node has them, on whatever interface: sockets are bound to an address alone. */
 export function judge(search: InterfaceSearch, facts: NodeFacts, current: ExternalInterface): Look {
   const { options, outer } = search;
-  const present = describeInterface(current.address, facts, search);
+  const present = describeInterface(current, facts, search);
   if (present !== undefined) {
     const trouble = present.up ? undefined : `the interface ${present.external.name} is down`;
     return {
@@ -97,13 +97,23 @@ export function judge(search: InterfaceSearch, facts: NodeFacts, current: Extern
       ...(!isSame(present.external, current) && { next: present.external }),
     };
   }
-  const gone = `the address ${formatIp(current.address)} is gone from this node`;
+  const before = addressesOf(current);
+  const gone = describeGone(before, facts);
   try {
-    const next = selectInterface(options, outer, facts, { ...search, previous: current.address });
-    return { next, trouble: `${gone}: changing to ${formatIp(next.address)} of ${next.name}` };
+    const next = selectInterface(options, outer, facts, { ...search, previous: before });
+    const to = addressesOf(next).filter((address) => !before.includes(address));
+    return { next, trouble: `${gone}: changing to ${to.map(formatIp).join(' and ')} of ${next.name}` };
   } catch (error) {
     return { trouble: `${gone}, and no other one was found: ${messageOf(error)}` };
   }
+}
+
+function describeGone(addresses: readonly Ip[], { links }: NodeFacts): string {
+  const here = new Set(links.flatMap((link) => link.addresses.map(({ address }) => address)));
+  const gone = addresses.filter((address) => !here.has(address));
+  return gone.length === 2
+    ? `the addresses ${gone.map(formatIp).join(' and ')} are gone from this node`
+    : `the address ${formatIp(gone[0] ?? addresses[0]!)} is gone from this node`;
 }
 
 function isSame(a: ExternalInterface, b: ExternalInterface): boolean {
@@ -111,7 +121,8 @@ function isSame(a: ExternalInterface, b: ExternalInterface): boolean {
     a.name === b.name &&
     a.index === b.index &&
     a.mtu === b.mtu &&
-    a.address === b.address &&
+    a.addresses[4] === b.addresses[4] &&
+    a.addresses[6] === b.addresses[6] &&
     a.publicIp === b.publicIp &&
     a.publicIpv6 === b.publicIpv6
   );

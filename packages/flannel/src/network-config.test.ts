@@ -3,7 +3,13 @@ import { formatIp, type Ip, ipFromNumber } from '@flannel-ts/inet/ip';
 import { formatPrefix, prefixContains, prefixFrom } from '@flannel-ts/inet/prefix';
 import fc from 'fast-check';
 import { FlannelError } from './errors.ts';
-import { formatNetworkConfig, KNOWN_BACKENDS, outerFamily, parseNetworkConfig } from './network-config.ts';
+import {
+  formatNetworkConfig,
+  KNOWN_BACKENDS,
+  outerFamilies,
+  outerFamily,
+  parseNetworkConfig,
+} from './network-config.ts';
 import type { SubnetPool } from './subnet-pool.ts';
 
 const parse = (config: object) => parseNetworkConfig(JSON.stringify(config));
@@ -184,6 +190,16 @@ describe('network config', () => {
     [{ EnableIPv4: false, ...IPV6 }, 'ipv4', 4],
   ])('outerFamily() of %j with Mode %s is %s', (network, Mode, expected) => {
     expect(outerFamily(parse({ ...network, Backend: { Type: 'udp', Mode } }))).toBe(expected);
+  });
+
+  test.each([
+    [{ Network: '10.3.0.0/16', ...IPV6, Backend: { Type: 'udp', Mode: 'ipv6' } }, [6]],
+    [{ Network: '10.3.0.0/16', ...IPV6 }, [4]],
+    [{ Network: '10.3.0.0/16', Backend: { Type: 'vxlan' } }, [4]],
+    [{ Network: '10.3.0.0/16', ...IPV6, Backend: { Type: 'vxlan' } }, [4, 6]],
+    [{ EnableIPv4: false, ...IPV6, Backend: { Type: 'host-gw' } }, [6]],
+  ])('outerFamilies() of %j is %j', (network, expected) => {
+    expect(outerFamilies(parse(network))).toEqual(expected);
   });
 
   test('parseNetworkConfig() refuses IPv4 alone over IPv6, where no lease could say so', () => {

@@ -42,6 +42,15 @@ export function outerFamily({ pools, backend }: Pick<NetworkConfig, 'pools' | 'b
   return asked ?? (pools[4] ? 4 : 6);
 }
 
+/**
+ * Those that an interface must have an address of. The backends of the kernel carry each family inside by the same family outside,
+ * so that dual stack needs both (flannel ipmatch/match.go).
+ */
+export function outerFamilies(config: Pick<NetworkConfig, 'pools' | 'backend'>): readonly [Family, ...Family[]] {
+  if (config.backend.type === 'udp') return [outerFamily(config)];
+  return config.pools[4] && config.pools[6] ? [4, 6] : [config.pools[4] ? 4 : 6];
+}
+
 /** What a shell or a template makes of the JSON before it gets into etcd, in words; undefined when it is something else. */
 function quotingMistake(text: string): string | undefined {
   const trimmed = text.replace(/^\uFEFF/, '').trim();
