@@ -30,6 +30,7 @@ const ROOMS: Readonly<Record<string, readonly string[]>> = {
   underlay: ['abort.ts', 'errors.ts', 'defined.ts'],
   // Pure: of the other rooms it knows shapes only (TYPES_ONLY).
   backend: ['errors.ts', 'state/guard.ts', 'state', 'datapath', 'underlay'],
+  'identity.ts': ['atomic-file.ts', 'errors.ts', 'backend'],
   subnet: ['abort.ts', 'atomic-file.ts', 'errors.ts', 'defined.ts', 'tasks.ts'],
   firewall: ['abort.ts', 'errors.ts', 'tasks.ts'],
   operate: [
@@ -53,7 +54,7 @@ const ROOMS: Readonly<Record<string, readonly string[]>> = {
     ...['backend', 'datapath', 'state', 'subnet', 'firewall', 'underlay', 'operate'],
   ],
   'flanneld.ts': [
-    ...['abort.ts', 'errors.ts', 'tasks.ts', 'version.ts', 'options.ts', 'network.ts'],
+    ...['abort.ts', 'errors.ts', 'tasks.ts', 'version.ts', 'options.ts', 'network.ts', 'identity.ts'],
     ...['datapath', 'datapath/tun', 'subnet', 'operate', 'underlay', 'firewall', 'state'],
   ],
   'main.ts': [

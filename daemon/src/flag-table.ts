@@ -4,6 +4,7 @@ import {
   DEFAULT_ETCD_ENDPOINTS,
   DEFAULT_ETCD_PREFIX,
   DEFAULT_HOST_LOCAL_DATA_DIR,
+  DEFAULT_IDENTITY_FILE,
   DEFAULT_SUBNET_FILE,
 } from '@flannel-ts/flannel/defaults';
 import type { FlagTable } from './flags.ts';
@@ -30,6 +31,10 @@ export const FLAGS = {
   ),
   'iface-can-reach': string('', 'choose the interface by which this address, of IPv4 or IPv6, is reached'),
   'subnet-file': string(DEFAULT_SUBNET_FILE, 'file to write subnet, MTU and masquerading to'),
+  'identity-file': string(
+    '',
+    `file to keep the MAC addresses and the key in that other nodes know this one by; by default ${DEFAULT_IDENTITY_FILE}, and beside the subnet file where -subnet-file is given`,
+  ),
   'public-ip': string('', 'address that other nodes reach this one by'),
   'public-ipv6': string(
     '',

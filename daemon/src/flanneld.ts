@@ -2,9 +2,11 @@
 import { setMaxListeners } from 'node:events';
 import { releaseOwnCode } from '@flannel-ts/linux/own-pages';
 import { openNetlink } from '@flannel-ts/rtnetlink/connection';
+import { getLink } from '@flannel-ts/rtnetlink/link';
 import type { Logger } from 'pino';
 import { tunDataPath } from './datapath/tun/start.ts';
 import { messageOf } from './errors.ts';
+import { openIdentity } from './identity.ts';
 import { NETWORK_PARTS, type NetworkSettings, runNetwork, STARTED_PARTS } from './network.ts';
 import { type HealthServer, startHealth } from './operate/health.ts';
 import { daemonFacts, renderMetrics, type ServingFacts } from './operate/metrics.ts';
@@ -50,7 +52,8 @@ export async function runDaemon(
     const startDataPath = tunDataPath({ engine: options.engine, filterPeers: options.antiSpoofing }, log);
     const required = async () =>
       (await resolveHosts(options.etcd.endpoints)).map((address) => ({ address, what: 'etcd' }));
-    const parts = { manager, startDataPath, nl, required, readiness, onServing, log };
+    const identity = openIdentity(options.identityFile, (device) => getLink(nl, device)?.mac, log);
+    const parts = { manager, startDataPath, identity, nl, required, readiness, onServing, log };
     await runNetwork(networkSettings(options), parts, signal);
   } catch (error) {
     if (!signal.aborted) throw error;

@@ -10,7 +10,7 @@ import { formatPrefix, type Prefix } from '@flannel-ts/inet/prefix';
 import type { Netlink } from '@flannel-ts/rtnetlink/connection';
 import { openMonitor } from '@flannel-ts/rtnetlink/monitor';
 import type { Logger } from 'pino';
-import type { RequiredAddress } from './backend/backend.ts';
+import type { Identity, RequiredAddress } from './backend/backend.ts';
 import { checkOwnSubnets } from './backend/peers.ts';
 import { createBackend } from './backend/registry.ts';
 import type { DataPath, StartDataPath } from './datapath/datapath.ts';
@@ -79,6 +79,7 @@ export interface NetworkSettings {
 export interface NetworkParts {
   readonly manager: SubnetManager;
   readonly startDataPath: StartDataPath;
+  readonly identity: Identity;
   readonly nl: Netlink;
   /** What must stay reachable whatever the network's prefix is. */
   readonly required: () => Promise<readonly RequiredAddress[]>;
@@ -107,7 +108,7 @@ async function join(settings: NetworkSettings, parts: NetworkParts, signal: Abor
   const { manager, log } = parts;
   const config = await firstConfig(manager, signal);
   checkFamilies(config, kernelHasIpv6());
-  const backend = createBackend(config);
+  const backend = createBackend(config, parts.identity);
   const previous = readPreviousSubnets(settings.subnetFile, log);
   const search = {
     options: settings.interface,
@@ -164,13 +165,13 @@ async function serve(
     },
   });
   const { dataPath } = view;
-  const prober = probeFromHost(view.overlay, readiness);
+  const prober = probeFromHost(view.desired().overlay, backend.carriers, readiness);
   const preconditions = watchForwarding(
     {
       ipv4: lease.subnet !== undefined,
       ipv6: lease.ipv6Subnet !== undefined,
       external: external.name,
-      device: () => dataPath.device,
+      devices: () => view.desired().state.links.map(({ name }) => name),
     },
     { nl, readiness, log },
   );
@@ -185,7 +186,7 @@ async function serve(
     ownSubnets: joined.search.subnets,
     beforePass: () => view.look(),
     onKernelEvent: events.subscribe,
-    makeLinks: () => dataPath.remake(),
+    makeLinks: async () => dataPath?.remake(),
     desired: () => view.desired().state,
     onPass: (failure) => readiness.report('kernel', failure),
     log,
@@ -198,7 +199,7 @@ async function serve(
   parts.onServing(() => ({
     backend: backend.type,
     external: view.external,
-    dataPath: dataPath.statistics(),
+    ...(dataPath && { dataPath: dataPath.statistics() }),
     reconcile: reconciler.statistics,
     lease,
     source: manager.statistics?.(),
@@ -226,7 +227,9 @@ async function serve(
         steady('Watching for the silence of the source of leases', (stop) =>
           watchSilence(manager, (trouble) => readiness.report('source', trouble), stop),
         ),
-        steady('Following the network config', (stop) => followConfig(manager, dataPath, stop)),
+        steady('Following the network config', async (stop) => {
+          for await (const config of manager.config(stop)) await dataPath?.setConfig(config);
+        }),
         async (stop) => {
           // Who reads the file starts pods: not before their packets have somewhere to go.
           await readiness.untilWell(['peers', 'kernel', 'engine', 'firewall'], stop);
@@ -234,12 +237,9 @@ async function serve(
           const text = () => formatSubnetEnv(subnetEnv(backend.mtu(view.external)));
           await keepSubnetFile(settings.subnetFile, text, report, log, stop);
         },
-        steady('Keeping the firewall rules', (stop) => keepRules(settings, parts, joined, dataPath, stop)),
+        steady('Keeping the firewall rules', (stop) => keepRules(settings, parts, joined, view, stop)),
         steady('Keeping forwarding on', (stop) => keepPreconditions(preconditions, stop)),
         steady('Probing the other nodes', (stop) => prober.run(stop)),
-        steady('Watching the drops of the device', (stop) =>
-          watchDrops(dataPath, (text) => readiness.note('device', text), stop),
-        ),
         ...(podPath === undefined ? [] : [steady('Asking from the health endpoint', (stop) => podPath.run(stop))]),
         (stop) =>
           followUnderlay(
@@ -248,7 +248,14 @@ async function serve(
             external,
             stop,
           ),
-        (stop) => untilFailed(dataPath, stop),
+        ...(dataPath === undefined
+          ? []
+          : [
+              steady('Watching the drops of the device', (stop: AbortSignal) =>
+                watchDrops(dataPath, (text) => readiness.note('device', text), stop),
+              ),
+              (stop: AbortSignal) => untilFailed(dataPath, stop),
+            ]),
       ],
       signal,
     );
@@ -258,12 +265,8 @@ async function serve(
     throw error;
   } finally {
     events.close();
-    await dataPath.stop();
+    await dataPath?.stop();
   }
-}
-
-async function followConfig(manager: SubnetManager, dataPath: DataPath, signal: AbortSignal): Promise<void> {
-  for await (const config of manager.config(signal)) await dataPath.setConfig(config);
 }
 
 function underlayParts({ options }: InterfaceSearch, { readiness, log }: NetworkParts): UnderlayParts {
@@ -291,7 +294,7 @@ function keepRules(
   { rules, rulesResyncSeconds }: NetworkSettings,
   { readiness, log }: NetworkParts,
   { config, lease, previousNetworks }: Joined,
-  dataPath: DataPath,
+  view: View,
   signal: AbortSignal,
 ): Promise<void> {
   return keepFirewall(
@@ -300,7 +303,7 @@ function keepRules(
       wanted: rules,
       nftablesOnly: config.enableNftables,
       previous: previousNetworks.map(formatPrefix),
-      device: () => dataPath.device,
+      device: (family) => view.desired().devices[family],
       everyMs: rulesResyncSeconds * 1000,
       report: (trouble) => readiness.report('firewall', trouble),
       reportForward: (trouble) => readiness.report('forward rules', trouble),

@@ -6,6 +6,7 @@ import {
   MAX_BUSY_POLL_US,
   MAX_QUEUES,
 } from '@flannel-ts/flannel/backend-config';
+import { DEFAULT_IDENTITY_FILE, DEFAULT_SUBNET_FILE } from '@flannel-ts/flannel/defaults';
 import { defined } from './defined.ts';
 import { messageOf } from './errors.ts';
 import { FLAGS } from './flag-table.ts';
@@ -23,6 +24,7 @@ export interface Options {
   readonly etcd: EtcdOptions;
   readonly interface: InterfaceOptions;
   readonly subnetFile: string;
+  readonly identityFile: string;
   readonly renewMarginMinutes: number;
   readonly ipMasq: boolean;
   readonly ipMasqFullyRandom: boolean;
@@ -65,6 +67,7 @@ function build(command: Command, read: FlagValues, warnings: string[]): Options 
     etcd: etcdOptions(read, warnings),
     interface: interfaceOptions(read),
     subnetFile: read.text('subnet-file'),
+    identityFile: identityFile(read),
     renewMarginMinutes: read.integer('subnet-lease-renew-margin', 1, 24 * 60 - 1),
     ipMasq: read.flag('ip-masq'),
     antiSpoofing: antiSpoofing(read),
@@ -94,6 +97,13 @@ function commandOf(flags: ParsedFlags, read: FlagValues): Command {
   }
   if (read.flag('ip-blackhole-route')) throw usage('The option -ip-blackhole-route is not supported');
   return word ?? 'run';
+}
+
+/** On a disk, so that it is there after a reboot. Daemons of several networks have subnet files of their own. */
+function identityFile(read: FlagValues): string {
+  const subnetFile = read.text('subnet-file');
+  const beside = subnetFile === DEFAULT_SUBNET_FILE ? DEFAULT_IDENTITY_FILE : `${subnetFile}.identity.json`;
+  return read.optional('identity-file') ?? beside;
 }
 
 /** Where masquerading is off, packets from outside the overlay come with their foreign source. */

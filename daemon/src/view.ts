@@ -6,7 +6,7 @@ import type { Netlink } from '@flannel-ts/rtnetlink/connection';
 import type { Logger } from 'pino';
 import type { Backend, Desired, RefusedLease, RequiredAddress, Surroundings } from './backend/backend.ts';
 import { describeRefusal } from './backend/peers.ts';
-import type { DataPath, Overlay, OverlayPeer, StartDataPath } from './datapath/datapath.ts';
+import type { DataPath, OverlayPeer, StartDataPath } from './datapath/datapath.ts';
 import { diffPeers, type Peers, peersOf } from './datapath/peers.ts';
 import { messageOf } from './errors.ts';
 import type { LeaseBatch } from './subnet/manager.ts';
@@ -34,9 +34,8 @@ export interface ViewParts {
 const FULL_LOOK_MS = 60_000;
 
 export class View {
-  readonly dataPath: DataPath;
-  /** What the data path started from. */
-  readonly overlay: Overlay;
+  /** Undefined for a backend that leaves packets to the kernel. */
+  readonly dataPath: DataPath | undefined;
   private readonly table = createLeaseTable();
   private known = false;
   private surroundings: Surroundings;
@@ -50,10 +49,11 @@ export class View {
     private readonly parts: ViewParts,
   ) {
     this.surroundings = { addresses: readLocalAddresses(parts.nl), required: of.required, tunnelled: new Map() };
-    const { overlay } = this.desired();
-    if (overlay === undefined) throw new Error(`The ${of.backend.type} backend has no overlay`); // each has one today
-    this.overlay = overlay;
-    this.dataPath = parts.startDataPath(overlay, of.config, { report: parts.reportDataPath });
+    const { overlay, transport } = this.desired();
+    if (transport === undefined) parts.reportDataPath(undefined);
+    else {
+      this.dataPath = parts.startDataPath({ ...overlay, ...transport }, of.config, { report: parts.reportDataPath });
+    }
   }
 
   get external(): ExternalInterface {
@@ -66,7 +66,8 @@ export class View {
     this.of = { ...before, external };
     this.computed = undefined;
     try {
-      await this.dataPath.setUnderlay(this.desired().overlay!);
+      const { overlay, transport } = this.desired();
+      if (transport !== undefined) await this.dataPath?.setUnderlay({ ...overlay, ...transport });
     } catch (error) {
       this.of = before;
       this.computed = undefined;
@@ -139,11 +140,11 @@ export class View {
     this.computed = undefined;
     const { overlay, refused } = this.desired();
     this.logRefused(refused);
-    const peers = peersOf(overlay?.peers ?? []);
+    const peers = peersOf(overlay.peers);
     const change = diffPeers(this.peers, peers);
     this.peers = peers;
     if (change === undefined) return;
-    this.dataPath.setPeers(change);
+    this.dataPath?.setPeers(change);
     this.parts.onPeers(peers.values());
   }
 

@@ -5,8 +5,10 @@
 import type { Lease, LeaseAttributes, LeaseSubnets } from '@flannel-ts/flannel/lease';
 import type { Family } from '@flannel-ts/inet/family';
 import type { Ip } from '@flannel-ts/inet/ip';
-import type { Overlay } from '../datapath/datapath.ts';
-import type { DesiredState } from '../state/desired.ts';
+import type { Mac } from '@flannel-ts/inet/mac';
+import type { Port } from '@flannel-ts/inet/port';
+import type { Overlay, Transport } from '../datapath/datapath.ts';
+import type { DesiredState, LinkAttributes } from '../state/desired.ts';
 import type { ExternalInterface } from '../underlay/select.ts';
 
 /** With the leased subnets. */
@@ -40,15 +42,33 @@ export interface RefusedLease {
 
 export interface Desired {
   readonly state: DesiredState;
-  /** Absent for a backend that leaves packets to the kernel. */
-  readonly overlay?: Overlay;
+  readonly overlay: Overlay;
+  /** By which packets for other nodes' pods leave, of each family: a device of ours, or the interface to the other nodes. */
+  readonly devices: { readonly [F in Family]?: string };
+  /** For a data path of ours; absent for a backend that leaves packets to the kernel. */
+  readonly transport?: Transport;
   readonly refused: readonly RefusedLease[];
 }
 
+/** What other nodes know this one by, kept over restarts and reboots: made when it is first asked for. */
+export interface Identity {
+  /** Of the VTEP that this device is. */
+  mac(device: string): Mac;
+  /** A private key, in Base64. A secret. */
+  wireguardKey(): string;
+}
+
+/** What packets of pods are wrapped in. */
+export type Carrier = { readonly protocol: 'udp'; readonly port: Port } | { readonly protocol: 'ipip' };
+
 export interface Backend {
   readonly type: string;
-  /** The addresses that nodes reach each other by. */
+  /** The addresses that nodes reach each other by; those of backends with a device for each family are of the first one. */
   readonly outerFamily: Family;
+  /** The kind of its devices (IFLA_INFO_KIND), for which a kernel may have no module; absent where none is needed. */
+  readonly linkKind?: LinkAttributes['kind'];
+  /** What firewalls between the nodes have to let through; empty where packets of pods travel as they are. */
+  readonly carriers: readonly Carrier[];
   /** What the lease of this node says to the others. */
   attributes(external: ExternalInterface): LeaseAttributes;
   /** What fits through the overlay; goes into subnet.env. */

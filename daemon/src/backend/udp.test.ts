@@ -1,12 +1,12 @@
 import { AVAILABLE_BACKENDS as PREVIEWED_BACKENDS } from '@flannel-ts/flannel/backend-config';
 import { type Lease, parseLeaseKey, parseLeaseValue } from '@flannel-ts/flannel/lease';
-import { parseNetworkConfig } from '@flannel-ts/flannel/network-config';
+import { type NetworkConfig, parseNetworkConfig } from '@flannel-ts/flannel/network-config';
 import { udpV6Data } from '@flannel-ts/flannel/udp-data';
 import { parseIp } from '@flannel-ts/inet/ip';
 import { parsePrefix } from '@flannel-ts/inet/prefix';
 import { externalAt } from '../../testing/external.ts';
 import { guardMetric } from '../state/guard.ts';
-import type { OwnNode, Surroundings } from './backend.ts';
+import type { Identity, OwnNode, Surroundings } from './backend.ts';
 import { AVAILABLE_BACKENDS, createBackend } from './registry.ts';
 
 const lease = (subnet: string, publicIp: string, backendType = ''): Lease => ({
@@ -22,6 +22,15 @@ const node: OwnNode = {
   device: 'flannel0',
   ...QUIET,
 };
+const IDENTITY: Identity = {
+  mac: () => {
+    throw new Error('udp has no VTEP');
+  },
+  wireguardKey: () => {
+    throw new Error('udp has no key');
+  },
+};
+const create = (text: NetworkConfig) => createBackend(text, IDENTITY);
 const config = (backend: object) => parseNetworkConfig(JSON.stringify({ Network: '10.5.0.0/16', Backend: backend }));
 
 describe('createBackend()', () => {
@@ -30,14 +39,14 @@ describe('createBackend()', () => {
   });
 
   test.each(['vxlan', 'host-gw'])('createBackend() refuses %s with a sentence that says what to do', (type) => {
-    expect(() => createBackend(config({ Type: type }))).toThrow(
+    expect(() => create(config({ Type: type }))).toThrow(
       `Backend type ${type} is not available in this flanneld: set Backend.Type in the network config to udp`,
     );
   });
 });
 
 describe('udp', () => {
-  const backend = createBackend(config({ Type: 'udp', Port: 9000 }));
+  const backend = create(config({ Type: 'udp', Port: 9000 }));
 
   test('attributes() carries the public address and no type', () => {
     expect(backend.attributes(node.external)).toEqual({ publicIp: parseIp('203.0.113.1'), backendType: '' });
@@ -58,7 +67,9 @@ describe('udp', () => {
         complete: true,
       },
       refused: [],
-      overlay: { mtu: 1472, address: parseIp('10.5.1.0'), listen: parseIp('10.0.0.1'), port: 9000, peers: [] },
+      overlay: { mtu: 1472, address: parseIp('10.5.1.0'), peers: [] },
+      devices: { 4: 'flannel0' },
+      transport: { listen: parseIp('10.0.0.1'), port: 9000 },
     });
   });
 
@@ -68,7 +79,7 @@ describe('udp', () => {
       lease('10.5.1.0/24', '203.0.113.1'),
       lease('10.5.9.0/24', '10.0.0.9', 'vxlan'),
     ];
-    expect(backend.desired(node, leases).overlay?.peers).toEqual([
+    expect(backend.desired(node, leases).overlay.peers).toEqual([
       { subnet: parsePrefix('10.5.2.0/24'), peer: parseIp('10.0.0.2') },
       { subnet: parsePrefix('10.5.9.0/24'), peer: parseIp('10.0.0.9') },
     ]);
@@ -81,13 +92,13 @@ describe('udp', () => {
       lease('10.5.77.0/24', '203.0.113.1'),
       { subnet: parsePrefix('10.5.78.0/24'), attributes: { publicIpv6: parseIp('fd00::78'), backendType: '' } },
     ];
-    expect(backend.desired(node, leases).overlay?.peers).toEqual([]);
+    expect(backend.desired(node, leases).overlay.peers).toEqual([]);
   });
 });
 
 describe('udp with IPv6', () => {
   const text = '{"Network":"10.5.0.0/16","EnableIPv6":true,"IPv6Network":"fd00::/48","Backend":{"Type":"udp"}}';
-  const backend = createBackend(parseNetworkConfig(text));
+  const backend = create(parseNetworkConfig(text));
   const dualNode: OwnNode = { ...node, ipv6Subnet: parsePrefix('fd00:0:0:1::/64') };
   const dualLease = (n: number, ipv6: string, backendV6Data?: object): Lease => ({
     subnet: parsePrefix(`10.5.${n}.0/24`),
@@ -114,7 +125,7 @@ describe('udp with IPv6', () => {
     ]);
     const unicast = state.routes.filter(({ type }) => type === 'unicast');
     expect(unicast.map(({ dst }) => dst)).toEqual([NETWORK, NETWORK6]);
-    expect(overlay?.address6).toBe(parseIp('fd00:0:0:1::'));
+    expect(overlay.address6).toBe(parseIp('fd00:0:0:1::'));
   });
 
   test('desired() sends IPv6 only to those that say they carry it, and to nobody in the own subnet', () => {
@@ -124,7 +135,7 @@ describe('udp with IPv6', () => {
       dualLease(4, 'fd00:0:0:1:8000::/65', udpV6Data(4)),
       lease('10.5.5.0/24', '10.0.0.5'),
     ];
-    const peers = backend.desired(dualNode, leases).overlay!.peers;
+    const peers = backend.desired(dualNode, leases).overlay.peers;
     expect(peers.filter(({ subnet }) => subnet.family === 4)).toHaveLength(4);
     expect(peers.filter(({ subnet }) => subnet.family === 6)).toEqual([
       { subnet: parsePrefix('fd00:0:0:2::/64'), peer: parseIp('10.0.0.2') },
@@ -138,10 +149,8 @@ describe('udp with IPv6', () => {
 
 describe('udp over IPv6', () => {
   const IPV6 = '"EnableIPv6":true,"IPv6Network":"fd00::/48"';
-  const alone = createBackend(parseNetworkConfig(`{"EnableIPv4":false,${IPV6},"Backend":{"Type":"udp"}}`));
-  const dual = createBackend(
-    parseNetworkConfig(`{"Network":"10.5.0.0/16",${IPV6},"Backend":{"Type":"udp","Mode":"ipv6"}}`),
-  );
+  const alone = create(parseNetworkConfig(`{"EnableIPv4":false,${IPV6},"Backend":{"Type":"udp"}}`));
+  const dual = create(parseNetworkConfig(`{"Network":"10.5.0.0/16",${IPV6},"Backend":{"Type":"udp","Mode":"ipv6"}}`));
   const publicIpv6 = parseIp('2001:db8::1');
   const external = externalAt(['2001:db8::1']);
   const ipv6Subnet = parsePrefix('fd00:0:0:1::/64');
@@ -201,19 +210,19 @@ describe('udp over IPv6', () => {
       overlay: {
         mtu: 1452,
         address6: ipv6Subnet.base,
-        listen: publicIpv6,
-        port: 8285,
         peers: [
           { subnet: parsePrefix('fd00:0:0:2::/64'), peer: parseIp('2001:db8::2') },
           { subnet: parsePrefix('fd00:0:0:5::/64'), peer: parseIp('2001:db8::5') },
         ],
       },
+      devices: { 6: 'flannel0' },
+      transport: { listen: publicIpv6, port: 8285 },
     });
   });
 
   test('desired() has routes of both families to those that say they are reached by IPv6, and to nobody else', () => {
     const own = { external, subnet: parsePrefix('10.5.1.0/24'), ipv6Subnet, device: 'flannel0', ...QUIET };
-    expect(dual.desired(own, leases).overlay!.peers).toEqual([
+    expect(dual.desired(own, leases).overlay.peers).toEqual([
       { subnet: parsePrefix('10.5.2.0/24'), peer: parseIp('2001:db8::2') },
       { subnet: parsePrefix('fd00:0:0:2::/64'), peer: parseIp('2001:db8::2') },
       { subnet: parsePrefix('fd00:0:0:5::/64'), peer: parseIp('2001:db8::5') },
@@ -221,12 +230,10 @@ describe('udp over IPv6', () => {
   });
 
   test('desired() over IPv4 leaves out nodes without an IPv4 socket', () => {
-    const over4 = createBackend(
-      parseNetworkConfig(`{"EnableIPv4":false,${IPV6},"Backend":{"Type":"udp","Mode":"ipv4"}}`),
-    );
+    const over4 = create(parseNetworkConfig(`{"EnableIPv4":false,${IPV6},"Backend":{"Type":"udp","Mode":"ipv4"}}`));
     const state = over4.desired({ external: node.external, ipv6Subnet, device: 'flannel0', ...QUIET }, leases);
-    expect(state.overlay).toMatchObject({ mtu: 1472, listen: parseIp('10.0.0.1') });
-    expect(state.overlay!.peers).toEqual([{ subnet: parsePrefix('fd00:0:0:4::/64'), peer: parseIp('10.0.0.4') }]);
+    expect([state.overlay.mtu, state.transport?.listen]).toEqual([1472, parseIp('10.0.0.1')]);
+    expect(state.overlay.peers).toEqual([{ subnet: parsePrefix('fd00:0:0:4::/64'), peer: parseIp('10.0.0.4') }]);
     expect(over4.attributes(node.external)).toEqual({
       publicIp: parseIp('203.0.113.1'),
       backendType: '',
@@ -236,7 +243,7 @@ describe('udp over IPv6', () => {
 });
 
 describe('udp where the network holds addresses of the underlay', () => {
-  const backend = createBackend(parseNetworkConfig('{"Network":"10.0.0.0/8","SubnetLen":24}'));
+  const backend = create(parseNetworkConfig('{"Network":"10.0.0.0/8","SubnetLen":24}'));
   const leases = [lease('10.5.2.0/24', '10.65.0.17')];
 
   test('desired() has a route for each peer instead of one for the network', () => {
@@ -253,6 +260,6 @@ describe('udp where the network holds addresses of the underlay', () => {
 });
 
 test('desired() has no route into the device before the leases are known', () => {
-  const { state } = createBackend(config({ Type: 'udp' })).desired(node, undefined);
+  const { state } = create(config({ Type: 'udp' })).desired(node, undefined);
   expect(state.routes).toEqual([{ type: 'unreachable', dst: NETWORK, metric: guardMetric(NETWORK) }]);
 });

@@ -23,6 +23,8 @@ export function createUdpBackend(config: NetworkConfig, { port }: UdpConfig): Ba
   const outer = outerFamily(config);
   return {
     type: 'udp',
+    linkKind: 'tun',
+    carriers: [{ protocol: 'udp', port }],
     outerFamily: outer,
     attributes: (external) => attributesOf(config, outer, external),
     mtu: (external) => mtuOf(config, outer, external),
@@ -98,10 +100,13 @@ function udpDesired(
       mtu,
       ...(address !== undefined && { address }),
       ...(address6 !== undefined && { address6 }),
-      listen: node.external.address,
-      port,
       peers,
     },
+    devices:
+      device === undefined
+        ? {}
+        : { ...(address !== undefined && { 4: device }), ...(address6 !== undefined && { 6: device }) },
+    transport: { listen: node.external.address, port },
     refused,
   };
 }

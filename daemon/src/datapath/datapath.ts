@@ -12,23 +12,30 @@ import type { Prefix } from '@flannel-ts/inet/prefix';
 export interface OverlayPeer {
   /** The pods behind the peer. */
   readonly subnet: Prefix;
-  /** Where datagrams for them are sent: of the family by which nodes reach each other, whatever is inside. */
+  /** Where packets for them are sent: of the family by which nodes reach each other, whatever is inside. */
   readonly peer: Ip;
 }
 
+/** What every backend makes: who has which pods, and what fits through. */
 export interface Overlay {
   /** Of packets inside. */
   readonly mtu: number;
-  /** Source of ICMP errors; absent where IPv4 is off inside. */
+  /** This node's own inside: the first of its subnet. Source of ICMP errors; absent where IPv4 is off inside. */
   readonly address?: Ipv4;
   /** The same for IPv6. */
   readonly address6?: Ipv6;
-  /** Where datagrams arrive: an address of this node. */
+  readonly peers: readonly OverlayPeer[];
+}
+
+/** Where datagrams arrive, for an overlay that a data path of ours carries. */
+export interface Transport {
+  /** An address of this node. */
   readonly listen: Ip;
   /** Of every node. */
   readonly port: Port;
-  readonly peers: readonly OverlayPeer[];
 }
+
+export type CarriedOverlay = Overlay & Transport;
 
 /** A subnet in `set` replaces its earlier peer. No subnet is in both. */
 export interface PeerChange {
@@ -51,7 +58,7 @@ export interface DataPath {
   /** Takes over what can change while it runs: each data path knows what that is. */
   setConfig(config: NetworkConfig): Promise<void>;
   /** Receives at another address, and has another MTU. Rejects, with all as it was, when it cannot listen there. */
-  setUnderlay(overlay: Pick<Overlay, 'listen' | 'mtu'>): Promise<void>;
+  setUnderlay(overlay: Pick<CarriedOverlay, 'listen' | 'mtu'>): Promise<void>;
   /** Makes the device again, of the same name if it is free. */
   remake(): Promise<void>;
   statistics(): DataPathStatistics;
@@ -65,7 +72,7 @@ export interface DataPathParts {
 }
 
 /** Throws when the overlay cannot be opened on this node. */
-export type StartDataPath = (overlay: Overlay, config: NetworkConfig, parts: DataPathParts) => DataPath;
+export type StartDataPath = (overlay: CarriedOverlay, config: NetworkConfig, parts: DataPathParts) => DataPath;
 
 export interface DataPathStatistics {
   /** What moves the packets, by the name that users choose it by. */

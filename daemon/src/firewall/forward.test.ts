@@ -10,7 +10,7 @@ import { readIptablesSave } from './iptables.ts';
 
 const question: ForwardQuestion = {
   overlay: { 4: { network: '10.5.0.0/16', subnet: '10.5.1.0/24' } },
-  device: 'flannel0',
+  device: () => 'flannel0',
   mayInsert: true,
 };
 const filter = (rules: string, place: Place = 'nft', family: 'ip' | 'ip6' = 'ip') => [

@@ -4,7 +4,7 @@
  * own cannot help, since every table's chains are asked. So flannel's two rules are put where flannel's own would stand, into
  * iptables' filter table, before what drops and after all other rules. Foreign tables are not touched, only reported.
  */
-import { FAMILIES } from '@flannel-ts/inet/family';
+import { FAMILIES, type Family } from '@flannel-ts/inet/family';
 import type { ListedChain, ListedRule, ListedTable } from '@flannel-ts/nft/listing';
 import type { Rule } from '@flannel-ts/nft/ruleset';
 import { type ChainVerdict, type ForwardedPacket, judgeChain, surelyDroppingRule } from './judge.ts';
@@ -39,7 +39,8 @@ export interface ForwardPlan {
 
 export interface ForwardQuestion {
   readonly overlay: Overlay;
-  readonly device: string;
+  /** By which packets of the family reach other nodes' pods; undefined while it is not known. */
+  readonly device: (family: Family) => string | undefined;
   /** May rules be put into iptables' filter table: -iptables-forward-rules, and not EnableNFTables. */
   readonly mayInsert: boolean;
 }
@@ -54,7 +55,7 @@ export function planForward(placed: readonly PlacedTables[], question: ForwardQu
       if (addresses === undefined) continue;
       const { family } = NFT[version];
       for (const [table, chain] of forwardChains(tables, family)) {
-        const packets = packetsOf(family, addresses, question.device);
+        const packets = packetsOf(family, addresses, question.device(version));
         if (question.mayInsert && isIptablesForward(table, chain)) {
           const others = chain.rules.filter((rule) => acceptOf(rule)?.network !== addresses.network);
           if (worstVerdict(table, { ...chain, rules: others }, packets) === undefined) continue;
@@ -139,10 +140,14 @@ function worstVerdict(
 }
 
 /** From a pod of this node to another node's, and back. */
-function packetsOf(family: 'ip' | 'ip6', { network, subnet }: OverlayFamily, device: string): ForwardedPacket[] {
+function packetsOf(
+  family: 'ip' | 'ip6',
+  { network, subnet }: OverlayFamily,
+  device: string | undefined,
+): ForwardedPacket[] {
   return [
-    { family, source: subnet, destination: network, outInterface: device },
-    { family, source: network, destination: subnet, inInterface: device },
+    { family, source: subnet, destination: network, ...(device !== undefined && { outInterface: device }) },
+    { family, source: network, destination: subnet, ...(device !== undefined && { inInterface: device }) },
   ];
 }
 

@@ -2,6 +2,7 @@
  * Keeps our rules while others change the ruleset: a firewall that restarts flushes it, Docker sets a policy. Two loops: our own
  * tables, and what tables of others do to forwarded packets.
  */
+import type { Family } from '@flannel-ts/inet/family';
 import { RulesetGeneration } from '@flannel-ts/nft/generation';
 import type { Logger } from 'pino';
 import { sleep } from '../abort.ts';
@@ -20,8 +21,8 @@ export interface FirewallParts {
   readonly nftablesOnly: boolean;
   /** Networks that this node had before, as text. */
   readonly previous: readonly string[];
-  /** Name of the overlay's device, now. */
-  readonly device: () => string;
+  /** Name of the device by which packets of the family reach other nodes' pods, now; undefined while there is none. */
+  readonly device: (family: Family) => string | undefined;
   readonly everyMs: number;
   /** Of our own tables. */
   readonly report: (trouble: string | undefined) => void;
@@ -91,7 +92,7 @@ async function keepForward(parts: FirewallParts, signal: AbortSignal): Promise<v
       const start = performance.now();
       try {
         before = await ruleset.read(before, (known) => readForeignTables({ signal }, known));
-        const plan = planForward(before, { overlay, device: device(), mayInsert });
+        const plan = planForward(before, { overlay, device, mayInsert });
         if (plan.changes.length > 0) {
           await changeForward(plan.changes, { signal });
           log.info(`Accepted pods' packets in ${describeChanges(plan.changes)}, which would drop them`);

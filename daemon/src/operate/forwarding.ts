@@ -12,8 +12,8 @@ export interface ForwardingSettings {
   readonly ipv6: boolean;
   /** Name of the interface to the other nodes. */
   readonly external: string;
-  /** Name of the overlay's device, now. */
-  readonly device: () => string;
+  /** Names of the overlay's own devices, now. */
+  readonly devices: () => readonly string[];
 }
 
 export interface ForwardingParts {
@@ -24,7 +24,7 @@ export interface ForwardingParts {
 
 /** Pods send through this node; a host that does not forward drops their packets silently. */
 export function watchForwarding(
-  { ipv4, ipv6, external, device }: ForwardingSettings,
+  { ipv4, ipv6, external, devices }: ForwardingSettings,
   { nl, readiness, log }: ForwardingParts,
 ): PreconditionCheck {
   const before = () => keepRouterAdvertisements(nl, external, log);
@@ -32,8 +32,9 @@ export function watchForwarding(
   if (ipv6) before();
   return new PreconditionCheck({
     wanted: () => {
-      const links = [device(), external, DEFAULT_BRIDGE];
-      return forwardingPreconditions({ ipv4, ipv6, links, device: device() }).map((wanted) =>
+      const own = devices();
+      const links = [...own, external, DEFAULT_BRIDGE];
+      return forwardingPreconditions({ ipv4, ipv6, links, own }).map((wanted) =>
         wanted.parameter.startsWith('net/ipv6/') ? { ...wanted, before } : wanted,
       );
     },

@@ -157,7 +157,7 @@ process_cpu_seconds_total 0.25
 
   test('names no more than some peers, adds up the rest, and names none when told so', () => {
     const facts = serving();
-    const { dataPath } = facts.serving!;
+    const dataPath = facts.serving!.dataPath!;
     const counters = { sentPackets: 2, sentBytes: 3, receivedPackets: 4, receivedBytes: 5 };
     const one = [...dataPath.counters!.peers.values()][0]!;
     const address = (n: number) => parseIp(`10.64.${Math.floor(n / 256)}.${n % 256}`);

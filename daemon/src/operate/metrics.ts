@@ -34,7 +34,8 @@ export interface ServingFacts {
   /** Its type. */
   readonly backend: string;
   readonly external: ExternalInterface;
-  readonly dataPath: DataPathStatistics;
+  /** Absent for a backend that leaves packets to the kernel. */
+  readonly dataPath?: DataPathStatistics;
   readonly reconcile: ReconcileStatistics;
   readonly lease: Lease;
   /** Absent for a source that has nothing to say of itself. */
@@ -78,7 +79,7 @@ function single(type: Metric['type'], name: string, help: string, read: Read): M
 }
 
 function total(name: string, help: string, field: keyof DataPathCounters): Metric {
-  const read: Read = ({ serving }) => serving?.dataPath.counters?.[field] as number | undefined;
+  const read: Read = ({ serving }) => serving?.dataPath?.counters?.[field] as number | undefined;
   return single('counter', `flannel_engine_${name}_total`, help, read);
 }
 
@@ -90,7 +91,7 @@ const OTHERS = 'other';
 function peer(name: string, help: string, field: Exclude<keyof PeerCounters, 'path'>): Metric {
   const read: Metric['read'] = ({ serving, perPeer }) => {
     if (!perPeer) return [];
-    const all = [...(serving?.dataPath.counters?.peers ?? [])];
+    const all = [...(serving?.dataPath?.counters?.peers ?? [])];
     const named = all.slice(0, MOST_PEERS).map(([ip, counters]) => [[formatIp(ip)], counters[field]] as const);
     if (all.length <= MOST_PEERS) return named;
     const rest = all.slice(MOST_PEERS).reduce((sum, [, counters]) => sum + counters[field], 0);
@@ -102,7 +103,7 @@ function peer(name: string, help: string, field: Exclude<keyof PeerCounters, 'pa
 /** Only of paths of which there is something to say: on most nodes there are none. */
 function path(name: string, help: string, field: 'limit' | 'unsegmentedFrom'): Metric {
   const read: Metric['read'] = ({ serving, perPeer }) =>
-    (perPeer ? [...(serving?.dataPath.counters?.peers ?? [])] : [])
+    (perPeer ? [...(serving?.dataPath?.counters?.peers ?? [])] : [])
       .filter(([, counters]) => counters.path[field] !== 0)
       .slice(0, MOST_PEERS)
       .map(([ip, counters]) => [[formatIp(ip)], counters.path[field]]);
@@ -269,14 +270,14 @@ const ENGINE: readonly Metric[] = [
     type: 'gauge',
     help: 'Always 1; the name of the engine that is asked for as a label.',
     labels: ['engine'],
-    read: ({ serving }) => (serving === undefined ? [] : [[[serving.dataPath.engine], 1]]),
+    read: ({ serving }) => (serving?.dataPath === undefined ? [] : [[[serving.dataPath.engine], 1]]),
   },
   single('gauge', 'flannel_engine_running', 'Whether an engine runs.', ({ serving }) => {
-    return serving && Number(serving.dataPath.counters !== undefined);
+    return serving?.dataPath && Number(serving.dataPath.counters !== undefined);
   }),
-  single('counter', 'flannel_engine_starts_total', 'Engines started.', ({ serving }) => serving?.dataPath.starts),
+  single('counter', 'flannel_engine_starts_total', 'Engines started.', ({ serving }) => serving?.dataPath?.starts),
   single('counter', 'flannel_engine_failures_total', 'Engines that died, or did not start.', ({ serving }) => {
-    return serving?.dataPath.failures;
+    return serving?.dataPath?.failures;
   }),
   {
     name: 'flannel_engine_offload_in_use',
@@ -284,7 +285,7 @@ const ENGINE: readonly Metric[] = [
     help: 'Whether the engine makes use of an offload.',
     labels: ['offload'],
     read: ({ serving }) => {
-      const abilities = serving?.dataPath.counters?.abilities;
+      const abilities = serving?.dataPath?.counters?.abilities;
       if (abilities === undefined) return [];
       return Object.entries(SWITCHES).map(([name, label]) => [[label], abilities[name]!]);
     },
@@ -294,14 +295,14 @@ const ENGINE: readonly Metric[] = [
     'flannel_engine_busy_poll_microseconds',
     'How long the engine looks for more before it sleeps, while that pays.',
     (facts) => {
-      return facts.serving?.dataPath.counters?.abilities.busyPollUs;
+      return facts.serving?.dataPath?.counters?.abilities.busyPollUs;
     },
   ),
   single(
     'gauge',
     'flannel_engine_self_test',
     'How the test of the offloads at the start of the engine went: 0 there was none, 1 passed, 2 failed.',
-    ({ serving }) => serving?.dataPath.counters?.abilities.selfTest,
+    ({ serving }) => serving?.dataPath?.counters?.abilities.selfTest,
   ),
   total('offload_fallbacks', 'Offloads given up because the kernel refused their use.', 'offloadFallbacks'),
   total('device_packets', 'Packets read from the device, whatever became of them.', 'tunPackets'),
@@ -318,7 +319,7 @@ const ENGINE: readonly Metric[] = [
     help: 'Packets dropped, by reason (daemon/src/datapath/tun/engine/reasons.ts).',
     labels: ['reason'],
     read: ({ serving }) =>
-      Object.entries(serving?.dataPath.counters?.dropped ?? {}).map(([why, count]) => [[why], count]),
+      Object.entries(serving?.dataPath?.counters?.dropped ?? {}).map(([why, count]) => [[why], count]),
   },
   total('icmp_errors_sent', 'ICMP errors that the engine sent about packets it dropped.', 'icmpSent'),
   total('icmp_errors_suppressed', 'ICMP errors not sent, because of the limit of their rate.', 'icmpSuppressed'),
@@ -327,7 +328,7 @@ const ENGINE: readonly Metric[] = [
     'counter',
     'flannel_engine_device_drops_total',
     'Packets that the kernel dropped because the queue of the device was full. They begin anew with the device.',
-    ({ serving }) => serving?.dataPath.deviceDrops,
+    ({ serving }) => serving?.dataPath?.deviceDrops,
   ),
   total('socket_drops', "Datagrams that the kernel dropped because the socket's buffer was full.", 'socketDrops'),
   total('receive_errors', 'Errors that the socket reported on receiving.', 'receiveErrors'),
@@ -335,7 +336,7 @@ const ENGINE: readonly Metric[] = [
   total('segmented_sends', 'Sends of several packets at once.', 'segmentedSends'),
   total('merged_writes', 'Writes of several packets at once.', 'mergedWrites'),
   single('gauge', 'flannel_engine_last_errno', 'errno of the last failed send, write or receive; 0: none.', (facts) => {
-    return facts.serving?.dataPath.counters?.lastErrno;
+    return facts.serving?.dataPath?.counters?.lastErrno;
   }),
   peer('sent_packets', 'Packets sent to a peer. Its counters begin anew when it has left the network.', 'sentPackets'),
   peer('sent_bytes', 'Bytes of these.', 'sentBytes'),

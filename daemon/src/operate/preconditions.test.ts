@@ -1,7 +1,7 @@
 import { pino } from 'pino';
 import { forwardingPreconditions, PreconditionCheck } from './preconditions.ts';
 
-const LINKS = { links: ['flannel0', 'eth0', 'cni0'], device: 'flannel0' };
+const LINKS = { links: ['flannel0', 'eth0', 'cni0'], own: ['flannel0'] };
 
 function setUp(values: Record<string, string>, refuse: readonly string[] = []) {
   const lines: string[] = [];

@@ -18,20 +18,21 @@ export interface Precondition {
 export interface ForwardingFacts {
   readonly ipv4: boolean;
   readonly ipv6: boolean;
-  /** The overlay's device, the interface to other nodes, the bridge of pods; those that do not exist are passed over. */
+  /** The overlay's devices, the interface to other nodes, the bridge of pods; those that do not exist are passed over. */
   readonly links: readonly string[];
-  readonly device: string;
+  /** The overlay's devices. */
+  readonly own: readonly string[];
 }
 
 /** Setting the first of a family sets it on all interfaces, so the others come after it. Pure. */
-export function forwardingPreconditions({ ipv4, ipv6, links, device }: ForwardingFacts): Precondition[] {
+export function forwardingPreconditions({ ipv4, ipv6, links, own }: ForwardingFacts): Precondition[] {
   const on = (parameter: string): Precondition => ({ parameter, value: '1' });
   return [
     ...(ipv4 ? [on('net/ipv4/ip_forward')] : []),
     ...(ipv4 ? links.map((link) => on(`net/ipv4/conf/${link}/forwarding`)) : []),
     // The engine's ICMP errors have this node's own address as source; they would be martians (ip-sysctl.rst).
-    ...(ipv4 ? [on(`net/ipv4/conf/${device}/accept_local`)] : []),
-    ...(ipv6 ? [{ parameter: `net/ipv6/conf/${device}/disable_ipv6`, value: '0' }] : []),
+    ...(ipv4 ? own.map((link) => on(`net/ipv4/conf/${link}/accept_local`)) : []),
+    ...(ipv6 ? own.map((link) => ({ parameter: `net/ipv6/conf/${link}/disable_ipv6`, value: '0' })) : []),
     ...(ipv6 ? [on('net/ipv6/conf/all/forwarding')] : []),
     ...(ipv6 ? links.map((link) => on(`net/ipv6/conf/${link}/forwarding`)) : []),
   ];

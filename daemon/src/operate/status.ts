@@ -30,8 +30,7 @@ function nodeOf({ backend, external, lease, leaseEnd, dataPath }: ServingFacts):
     interface: external.name,
     address: formatIp(external.address),
     leaseEnds: leaseEnd === undefined ? null : new Date(leaseEnd).toISOString(),
-    engine: dataPath.engine,
-    engineRuns: dataPath.counters !== undefined,
+    ...(dataPath && { engine: dataPath.engine, engineRuns: dataPath.counters !== undefined }),
   };
 }
 

@@ -11,14 +11,14 @@ import { writeSysctl } from '@flannel-ts/linux/sysctl';
 import type { Logger } from 'pino';
 import { Backoff, sleep } from '../../abort.ts';
 import { DaemonError, messageOf } from '../../errors.ts';
-import type { Overlay, OverlayPeer, PeerChange } from '../datapath.ts';
+import type { CarriedOverlay, OverlayPeer, PeerChange } from '../datapath.ts';
 import { changePeers, peersOf } from '../peers.ts';
 import type { Engine, EngineCounters, StartEngine } from './engine/engine.ts';
 import { EngineError } from './engine/errors.ts';
 import { openEngineSocket } from './engine/socket.ts';
 
 export interface TunnelSettings {
-  readonly overlay: Overlay;
+  readonly overlay: CarriedOverlay;
   readonly filterPeers: boolean;
 }
 
@@ -53,7 +53,7 @@ export class Tunnel {
   private lastFailure = 0;
   private starts = 0;
   private failures = 0;
-  private overlay: Overlay;
+  private overlay: CarriedOverlay;
   private socketFd: Fd;
   private engine: Engine | undefined;
   private start: StartEngine;
@@ -137,7 +137,7 @@ export class Tunnel {
   }
 
   /** Another socket, unless only the MTU is another one. Rejects, with all as it was, when the address cannot be had. */
-  setUnderlay({ listen, mtu }: Pick<Overlay, 'listen' | 'mtu'>): Promise<void> {
+  setUnderlay({ listen, mtu }: Pick<CarriedOverlay, 'listen' | 'mtu'>): Promise<void> {
     return this.enqueue(async () => {
       const overlay = { ...this.overlay, listen, mtu };
       if (listen === this.overlay.listen && mtu === this.overlay.mtu) return;
@@ -284,7 +284,7 @@ export class Tunnel {
   }
 }
 
-function openSocket({ listen, port }: Overlay): Fd {
+function openSocket({ listen, port }: CarriedOverlay): Fd {
   try {
     return openEngineSocket(listen, port);
   } catch (error) {

@@ -1,5 +1,6 @@
 /** Asks the peers from the address of the overlay's device, and says what the answers mean for this node. */
 import { familyOf } from '@flannel-ts/inet/ip';
+import type { Carrier } from '../../backend/backend.ts';
 import type { Overlay } from '../../datapath/datapath.ts';
 import type { Readiness } from '../readiness.ts';
 import { judgeReach } from './judge.ts';
@@ -9,7 +10,11 @@ import { EchoSocket } from './socket.ts';
 /** Where readiness knows it by. */
 const REACH = 'reach';
 
-export function probeFromHost({ mtu, port, address, address6 }: Overlay, readiness: Readiness): Prober {
+export function probeFromHost(
+  { mtu, address, address6 }: Overlay,
+  carriers: readonly Carrier[],
+  readiness: Readiness,
+): Prober {
   const addresses = [address, address6].filter((ip) => ip !== undefined);
   return createProber(
     {
@@ -23,7 +28,7 @@ export function probeFromHost({ mtu, port, address, address6 }: Overlay, readine
       const { trouble, notes } = judgeReach({
         peers: prober.report(),
         mtu,
-        port,
+        carriers,
         graceMs: prober.graceMs(),
         blocked: prober.blocked(),
       });

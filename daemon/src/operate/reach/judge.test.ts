@@ -1,4 +1,5 @@
 import { parseIp } from '@flannel-ts/inet/ip';
+import { parsePort } from '@flannel-ts/inet/port';
 import { parsePrefix } from '@flannel-ts/inet/prefix';
 import { judgePodPath, judgeReach } from './judge.ts';
 import type { PeerReach } from './table.ts';
@@ -12,7 +13,8 @@ const reach = (n: number, more: Partial<PeerReach> = {}): PeerReach => ({
   pathMtu: 'passes',
   ...more,
 });
-const judge = (...peers: PeerReach[]) => judgeReach({ peers, mtu: 1472, port: 8285, graceMs: 16_000 });
+const judge = (...peers: PeerReach[]) =>
+  judgeReach({ peers, mtu: 1472, carriers: [{ protocol: 'udp', port: parsePort(8285) }], graceMs: 16_000 });
 
 describe('judgeReach()', () => {
   test('a lone node, and one that is answered, are well', () => {
@@ -47,7 +49,7 @@ describe('judgeReach()', () => {
 
   test('where questions cannot be sent, silence is no trouble, and the missing capability is named', () => {
     const peers = [reach(1, { answered: false, silentMs: 42_000 })];
-    expect(judgeReach({ peers, mtu: 1472, graceMs: 16_000, blocked: 'socket: EPERM' })).toEqual({
+    expect(judgeReach({ peers, mtu: 1472, carriers: [], graceMs: 16_000, blocked: 'socket: EPERM' })).toEqual({
       notes: [
         'whether other nodes can be reached is not known: socket: EPERM: give flanneld the capability CAP_NET_RAW',
       ],

@@ -1,6 +1,7 @@
 /** What the answers of the peers say about this node. Pure. */
 import { formatIp } from '@flannel-ts/inet/ip';
 import { formatPrefix } from '@flannel-ts/inet/prefix';
+import type { Carrier } from '../../backend/backend.ts';
 import type { PeerReach } from './table.ts';
 
 export interface ReachVerdict {
@@ -13,8 +14,8 @@ export interface ReachVerdict {
 export interface ReachFacts {
   readonly peers: readonly PeerReach[];
   readonly mtu: number;
-  /** UDP, of all nodes; absent where packets are not in UDP. */
-  readonly port?: number;
+  /** What has to get through between the nodes. */
+  readonly carriers: readonly Carrier[];
   /** Without an answer for longer, a peer counts as silent. */
   readonly graceMs: number;
   /** Why peers cannot be probed; undefined: they can. */
@@ -33,7 +34,7 @@ export const GRACE_MS = 16_000;
 
 const MOST_NAMED = 3;
 
-export function judgeReach({ peers, mtu, port, graceMs, blocked, startMs = START_MS }: ReachFacts): ReachVerdict {
+export function judgeReach({ peers, mtu, carriers, graceMs, blocked, startMs = START_MS }: ReachFacts): ReachVerdict {
   if (peers.length === 0) return { notes: [] };
   if (blocked !== undefined) {
     return {
@@ -43,7 +44,7 @@ export function judgeReach({ peers, mtu, port, graceMs, blocked, startMs = START
   const silent = peers.filter(({ silentMs }) => silentMs > graceMs);
   // A node that is only just known says nothing yet, neither for this one nor against it.
   const anyAnswers = peers.some(({ answered, silentMs }) => answered && silentMs <= graceMs);
-  if (silent.length > 0 && !anyAnswers) return { trouble: nobodyAnswers(silent, port), notes: [] };
+  if (silent.length > 0 && !anyAnswers) return { trouble: nobodyAnswers(silent, carriers), notes: [] };
   if (peers.every(({ answered, silentMs }) => !answered && silentMs < startMs)) {
     return { trouble: `waiting for the first answer of ${count(peers.length)} through the overlay`, notes: [] };
   }
@@ -64,14 +65,20 @@ export function judgeReach({ peers, mtu, port, graceMs, blocked, startMs = START
   };
 }
 
-function nobodyAnswers(silent: readonly PeerReach[], port: number | undefined): string {
+function nobodyAnswers(silent: readonly PeerReach[], carriers: readonly Carrier[]): string {
   const seconds = Math.round(Math.min(...silent.map(({ silentMs }) => silentMs)) / 1000);
   const who =
     silent.length === 1
       ? `the only other node, ${named(silent, false)}, has not answered`
       : `none of ${count(silent.length)} has answered`;
-  const udp = port === undefined ? '' : `UDP port ${port} has to be open between the nodes, `;
-  return `${who} through the overlay for ${seconds} s: ${udp}check firewalls, security groups and the route to ${formatIp(silent[0]!.peer)}`;
+  const open = carriers.length === 0 ? '' : `${describeCarriers(carriers)} has to be open between the nodes, `;
+  return `${who} through the overlay for ${seconds} s: ${open}check firewalls, security groups and the route to ${formatIp(silent[0]!.peer)}`;
+}
+
+function describeCarriers(carriers: readonly Carrier[]): string {
+  return carriers
+    .map((carrier) => (carrier.protocol === 'udp' ? `UDP port ${carrier.port}` : 'IP protocol 4 (IPIP)'))
+    .join(' and ');
 }
 
 function count(peers: number): string {
