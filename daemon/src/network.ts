@@ -165,7 +165,9 @@ async function serve(
     },
   });
   const { dataPath } = view;
-  const prober = probeFromHost(view.desired().overlay, backend.carriers, readiness);
+  const prober = probeFromHost(view.desired().overlay, backend.carriers, readiness, (peer, limit) =>
+    dataPath?.setPathLimit(peer, limit),
+  );
   const preconditions = watchForwarding(
     {
       ipv4: lease.subnet !== undefined,

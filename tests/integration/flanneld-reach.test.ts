@@ -115,6 +115,34 @@ test('a path that loses large packets is found', async () => {
   await until(() => get(a, 'readyz?verbose').includes('packets of 1472 bytes get lost on the way to'));
 });
 
+test('pods learn how narrow a path is that swallows large packets, and send large ones again when it is wide', async () => {
+  await startBoth();
+  await a.stop();
+  const [podA, podB] = cluster.nodes.map(addPod) as [ReturnType<typeof addPod>, ReturnType<typeof addPod>];
+  const limit = () => Number(/flannel_engine_path_limit_bytes\{[^}]*\} (\d+)/.exec(get(a, 'metrics'))?.[1] ?? 0);
+  try {
+    // 1300 with the UDP header: 1292 bytes of the pods.
+    b.run(
+      'nft',
+      'table inet fltest { chain in { type filter hook input priority 0; udp dport 8285 udp length > 1300 drop; }; }',
+    );
+    await a.startReady();
+    await until(() => limit() > 0);
+    expect(limit()).toBeGreaterThan(1292 - 8);
+    expect(limit()).toBeLessThanOrEqual(1292);
+    const ping = () => podA.run('ping', '-n', '-c', '2', '-W', '2', '-M', 'do', '-s', '1400', podB.address);
+    expect(ping).toThrow();
+    expect(podA.run('ip', 'route', 'get', podB.address)).toContain(`mtu ${limit()}`);
+    b.run('nft', 'delete', 'table', 'inet', 'fltest');
+    await until(() => limit() === 0);
+    podA.run('ip', 'route', 'flush', 'cache');
+    expect(ping()).toContain(' 0% packet loss');
+  } finally {
+    podA.destroy();
+    podB.destroy();
+  }
+});
+
 test('nodes of different MTU in one overlay: the one that sends more than the other takes says so', async () => {
   b.ip('link', 'set', 'eth0', 'mtu', '1400');
   await startBoth();

@@ -737,6 +737,18 @@ export const SECTIONS: readonly Section[] = [
         ],
       },
       {
+        situation: 'A path to a peer swallows large packets without an ICMP error',
+        flannel: 'connections of pods hang at their first large packet',
+        source: '#1011, #463, #841',
+        ours: 'the limit is found within about half a minute, pods learn it by ICMP, and it ends when large packets arrive again',
+        tests: [
+          reach(
+            'pods learn how narrow a path is that swallows large packets, and send large ones again when it is wide',
+          ),
+          forward('passes an echo request of the node itself above the limit of a path, but not above the MTU'),
+        ],
+      },
+      {
         situation: 'Nodes of different MTU in one overlay',
         flannel: 'large packets get lost in silence',
         source: '#1011, #463, #841',

@@ -33,6 +33,7 @@ const REACH: PeerReach = {
   answered: true,
   rttMs: 0.25,
   pathMtu: 'passes',
+  pathLimit: undefined,
 };
 
 function serving(): Facts {

@@ -5,6 +5,8 @@ import type { Node } from './cluster.ts';
 export interface Pod {
   readonly netns: string;
   readonly address: string;
+  /** Throws what the program writes when it fails. */
+  run(program: string, ...args: string[]): string;
   canPing(address: string): boolean;
   destroy(): void;
 }
@@ -26,6 +28,7 @@ export function addPod(node: Node): Pod {
   return {
     netns,
     address,
+    run: (program, ...args) => sh('nsenter', `--net=/run/netns/${netns}`, program, ...args),
     canPing: (target) =>
       spawnSync('nsenter', [`--net=/run/netns/${netns}`, 'ping', '-c1', '-W1', '-q', target]).status === 0,
     destroy: () => void sh('ip', 'netns', 'delete', netns),

@@ -4,6 +4,7 @@ import type { Carrier } from '../../backend/backend.ts';
 import type { Overlay } from '../../datapath/datapath.ts';
 import type { Readiness } from '../readiness.ts';
 import { judgeReach } from './judge.ts';
+import { PathLimits, type SetPathLimit } from './limits.ts';
 import { createProber, type Prober } from './prober.ts';
 import { EchoSocket } from './socket.ts';
 
@@ -14,7 +15,9 @@ export function probeFromHost(
   { mtu, address, address6 }: Overlay,
   carriers: readonly Carrier[],
   readiness: Readiness,
+  setPathLimit: SetPathLimit,
 ): Prober {
+  const limits = new PathLimits(setPathLimit);
   const addresses = [address, address6].filter((ip) => ip !== undefined);
   return createProber(
     {
@@ -25,8 +28,10 @@ export function probeFromHost(
       },
     },
     (prober) => {
+      const peers = prober.report();
+      limits.update(peers);
       const { trouble, notes } = judgeReach({
-        peers: prober.report(),
+        peers,
         mtu,
         carriers,
         graceMs: prober.graceMs(),

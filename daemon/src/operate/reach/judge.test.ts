@@ -11,6 +11,7 @@ const reach = (n: number, more: Partial<PeerReach> = {}): PeerReach => ({
   answered: true,
   rttMs: 1,
   pathMtu: 'passes',
+  pathLimit: undefined,
   ...more,
 });
 const judge = (...peers: PeerReach[]) =>

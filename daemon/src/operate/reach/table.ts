@@ -8,6 +8,7 @@
 import { formatIp, type Ip } from '@flannel-ts/inet/ip';
 import { formatPrefix, type Prefix } from '@flannel-ts/inet/prefix';
 import { SMALL_BYTES } from './echo.ts';
+import { PathSearch } from './path-search.ts';
 
 export interface ReachPeer {
   readonly subnet: Prefix;
@@ -39,7 +40,7 @@ export interface Question {
 }
 
 /** `unknown` until a large packet was answered, or two were not. */
-export type PathMtu = 'unknown' | 'passes' | 'lost';
+export type PathMtu = PathSearch['state'];
 
 export interface PeerReach {
   readonly subnet: Prefix;
@@ -49,6 +50,8 @@ export interface PeerReach {
   readonly answered: boolean;
   readonly rttMs: number | undefined;
   readonly pathMtu: PathMtu;
+  /** The largest packet that arrives; undefined: the MTU, or it is not known. */
+  readonly pathLimit: number | undefined;
 }
 
 interface Entry {
@@ -58,20 +61,17 @@ interface Entry {
   nextMtuAt: number;
   lastAnswer: number | undefined;
   rttMs: number | undefined;
-  pathMtu: PathMtu;
-  /** Large packets without an answer, one after the other. */
-  mtuLosses: number;
+  readonly path: PathSearch;
 }
 
 interface Pending {
   readonly entry: Entry;
   readonly sentAt: number;
-  readonly isLarge: boolean;
+  /** Of a question about the path; undefined for a small one. */
+  readonly large: number | undefined;
 }
 
 const SEQUENCES = 0x10000;
-/** Until the path is believed to lose large packets. */
-const MTU_LOSSES = 2;
 
 export class ReachTable {
   private entries = new Map<string, Entry>();
@@ -101,12 +101,12 @@ export class ReachTable {
     this.nextSlot = now + this.settings.gapMs;
     const isLarge = entry.lastAnswer !== undefined && entry.nextMtuAt <= now;
     const { mtuIntervalMs } = this.settings;
-    if (isLarge) entry.nextMtuAt = now + (entry.pathMtu === 'passes' ? mtuIntervalMs : mtuIntervalMs / 4);
+    if (isLarge) entry.nextMtuAt = now + (entry.path.state === 'passes' ? mtuIntervalMs : mtuIntervalMs / 4);
     entry.nextAt = now + (isLarge ? this.settings.gapMs : this.interval());
     this.sequence = (this.sequence + 1) % SEQUENCES;
-    this.pending.set(this.sequence, { entry, sentAt: now, isLarge });
-    const bytes = isLarge ? this.settings.mtu : SMALL_BYTES;
-    return { target: entry.peer.subnet.base, sequence: this.sequence, bytes };
+    const large = isLarge ? entry.path.size : undefined;
+    this.pending.set(this.sequence, { entry, sentAt: now, large });
+    return { target: entry.peer.subnet.base, sequence: this.sequence, bytes: large ?? SMALL_BYTES };
   }
 
   /** True when it is the answer to a question; it arrived `ageMs` ago and is only now read. */
@@ -114,11 +114,11 @@ export class ReachTable {
     const found = this.pending.get(sequence);
     if (found === undefined || found.entry.peer.subnet.base !== from) return false;
     this.pending.delete(sequence);
-    const { entry, isLarge, sentAt } = found;
+    const { entry, large, sentAt } = found;
     entry.lastAnswer = now;
-    if (isLarge) {
-      entry.pathMtu = 'passes';
-      entry.mtuLosses = 0;
+    if (large !== undefined) {
+      entry.path.arrived(large);
+      this.searchOn(entry, now);
     } else {
       const elapsed = now - sentAt;
       // The age comes from another clock, which may have been set meanwhile.
@@ -129,15 +129,23 @@ export class ReachTable {
 
   /** Gives up questions that were not answered in time. */
   expire(now: number): void {
-    for (const [sequence, { entry, sentAt, isLarge }] of this.pending) {
+    for (const [sequence, { entry, sentAt, large }] of this.pending) {
       if (now - sentAt < this.settings.timeoutMs) return; // the later ones are younger
       this.pending.delete(sequence);
-      if (!isLarge) continue;
+      if (large === undefined) continue;
+      const before = entry.path.size;
+      const isSilent = entry.lastAnswer === undefined || entry.lastAnswer < sentAt;
       // A peer that answers nothing says nothing about its path's MTU.
-      if (entry.lastAnswer === undefined || entry.lastAnswer < sentAt) entry.nextMtuAt = now;
-      else if (++entry.mtuLosses >= MTU_LOSSES) entry.pathMtu = 'lost';
-      else entry.nextMtuAt = now;
+      if (!isSilent) entry.path.lost(large);
+      // One loss may be chance.
+      if (entry.path.size === before) entry.nextMtuAt = now;
+      if (!isSilent) this.searchOn(entry, now);
     }
+  }
+
+  /** The next size at once, while large packets get lost and it is not known which. */
+  private searchOn(entry: Entry, now: number): void {
+    if (entry.path.searching) entry.nextAt = entry.nextMtuAt = now;
   }
 
   get waiting(): boolean {
@@ -151,12 +159,13 @@ export class ReachTable {
   }
 
   report(now: number): PeerReach[] {
-    return [...this.entries.values()].map(({ peer, since, lastAnswer, rttMs, pathMtu }) => ({
+    return [...this.entries.values()].map(({ peer, since, lastAnswer, rttMs, path }) => ({
       ...peer,
       silentMs: now - (lastAnswer ?? since),
       answered: lastAnswer !== undefined,
       rttMs,
-      pathMtu,
+      pathMtu: path.state,
+      pathLimit: path.limit,
     }));
   }
 
@@ -176,8 +185,7 @@ export class ReachTable {
       nextMtuAt: now,
       lastAnswer: undefined,
       rttMs: undefined,
-      pathMtu: 'unknown',
-      mtuLosses: 0,
+      path: new PathSearch(this.settings.mtu, SMALL_BYTES),
     };
   }
 

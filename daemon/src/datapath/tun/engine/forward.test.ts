@@ -2,7 +2,7 @@ import { ipToBytes, parseIp } from '@flannel-ts/inet/ip';
 import { parsePrefix } from '@flannel-ts/inet/prefix';
 import fc from 'fast-check';
 import { hex, ipv4Packet, type PacketFields, sealed } from '../../../../testing/engine/packets.ts';
-import { ipv6Packet } from '../../../../testing/engine/packets6.ts';
+import { ipv6Packet, type PacketFields6 } from '../../../../testing/engine/packets6.ts';
 import { Control } from './control.ts';
 import { judgeIncoming, judgeOutgoing, largestPacket, MAX_PAYLOAD } from './forward.ts';
 import { HEADER4, HEADER6, headerOf } from './header.ts';
@@ -32,7 +32,7 @@ tables.refresh();
 const [PEER, OTHER, INSIDE] = ['10.2.0.1', '10.3.0.1', '10.5.0.1'].map((ip) => tables.routes.lookup(parseIp(ip, 4)));
 
 function outgoing(packet: Uint8Array, mtu = MTU) {
-  const verdict = judgeOutgoing(packet, packet.length, headerOf(packet, packet.length, false), tables, mtu);
+  const verdict = judgeOutgoing(packet, packet.length, headerOf(packet, packet.length, false), tables, mtu, OWN);
   return reasonOf(verdict) ?? verdict;
 }
 
@@ -91,6 +91,38 @@ describe('judgeOutgoing()', () => {
     expect(outgoing(ipv4Packet(fields))).toBe(PEER);
   });
 
+  test('passes an echo request of the node itself above the limit of a path, but not above the MTU', () => {
+    const tunAddress6 = ipToBytes(parseIp('fd00:0:0:1::'));
+    const passes = (packet: Uint8Array): boolean => {
+      const header = headerOf(packet, packet.length, true);
+      return judgeOutgoing(packet, packet.length, header, tables, MTU, { tunAddress: ME, tunAddress6 }) > 0;
+    };
+    const message = (type: number, length: number) => Uint8Array.from([type, ...new Uint8Array(length - 1)]);
+    const packet4 = (fields: PacketFields) =>
+      ipv4Packet({ from: '10.1.0.0', protocol: 1, payload: message(8, 1400), dontFragment: true, ...fields });
+    const packet6 = (fields: PacketFields6) =>
+      ipv6Packet({ from: 'fd00:0:0:1::', to: 'c000:202::1', nextHeader: 58, payload: message(128, 1400), ...fields });
+    for (const address of ['192.0.2.2', '192.0.2.3']) control.setPathLimit(parseIp(address), 1000);
+    tables.refresh();
+    expect([packet4({}), packet6({})].map(passes)).toEqual([true, true]);
+    const others4: PacketFields[] = [
+      { from: '10.1.0.1' },
+      { protocol: 17 },
+      { payload: message(0, 1400) },
+      { payload: message(8, 1453) },
+    ];
+    expect(others4.map((fields) => passes(packet4(fields)))).toEqual([false, false, false, false]);
+    const others6: PacketFields6[] = [
+      { from: 'fd00:0:0:1::1' },
+      { nextHeader: 17 },
+      { payload: message(129, 1400) },
+      { payload: message(128, 1433) },
+    ];
+    expect(others6.map((fields) => passes(packet6(fields)))).toEqual([false, false, false, false]);
+    for (const address of ['192.0.2.2', '192.0.2.3']) control.setPathLimit(parseIp(address), undefined);
+    tables.refresh();
+  });
+
   test('drops a datagram to a peer, whole or a fragment, that the kernel routed back to the device', () => {
     const datagram = (port: number, more: PacketFields = {}): Uint8Array =>
       ipv4Packet({ to: '10.5.0.1', payload: Uint8Array.of(0x20, 0x5d, port >> 8, port, 0, 8, 0, 0), ...more });
@@ -117,7 +149,7 @@ describe('judgeOutgoing()', () => {
   test('does not take a packet of the other family for its own datagram', () => {
     const payload = Uint8Array.of(0x20, 0x5d, 0x20, 0x5d, 0, 8, 0, 0);
     const packet = ipv6Packet({ to: 'c000:202::1', payload });
-    expect(judgeOutgoing(packet, packet.length, HEADER6, tables, MTU)).toBe(OTHER);
+    expect(judgeOutgoing(packet, packet.length, HEADER6, tables, MTU, OWN)).toBe(OTHER);
   });
 
   test('drops an IPv6 packet before it looks for a route', () => {

@@ -1,7 +1,7 @@
 import { MIN_IPV6_MTU } from '@flannel-ts/inet/mtu';
 import type { Header } from './header.ts';
-import { source, word } from './ipv4-header.ts';
-import { hasAddress6, IPV6_SOURCE } from './ipv6-header.ts';
+import { PROTOCOL_ICMP, source, word } from './ipv4-header.ts';
+import { hasAddress6, IPV6_SOURCE, NEXT_ICMPV6 } from './ipv6-header.ts';
 import type { OwnAddresses } from './own-addresses.ts';
 import type { PrefixTable } from './prefix-table.ts';
 import {
@@ -21,12 +21,15 @@ import type { Underlay } from './underlay.ts';
 export const MAX_PAYLOAD = 65535 - 20 - 8;
 
 const PROTOCOL_UDP = 17;
+const ICMP_ECHO = 8;
+const ICMPV6_ECHO = 128;
 
 /**
  * Decides on a packet from the device: the number of the peer that it goes to, with its TTL already decremented, or a drop. A
  * dropped packet is left as it came, since an ICMP error quotes it.
  *
- * A packet above the MTU that may be fragmented passes: the kernel fragments the datagram around it.
+ * A packet above the MTU that may be fragmented passes: the kernel fragments the datagram around it. So does a probe above the limit
+ * of its path: it is there to find that the limit is no more.
  */
 export function judgeOutgoing(
   packet: Uint8Array,
@@ -34,6 +37,7 @@ export function judgeOutgoing(
   header: Header,
   tables: Tables,
   mtu: number,
+  own: OwnAddresses,
 ): Verdict {
   const broken = header.check(packet, length);
   if (broken !== PASS) return broken;
@@ -42,7 +46,8 @@ export function judgeOutgoing(
   if (peer === 0) return NO_ROUTE;
   if (header.hopsLeft(packet) <= 1) return TTL_EXPIRED;
   const largest = header.mayFragment(packet) ? MAX_PAYLOAD : largestPacket(tables.pathLimit(peer), mtu, header.family);
-  if (header.totalLength(packet) > largest) return TOO_BIG;
+  const total = header.totalLength(packet);
+  if (total > largest && !(total <= mtu && isProbe(packet, header, own))) return TOO_BIG;
   header.decrementHops(packet);
   return peer;
 }
@@ -68,6 +73,16 @@ function isOwnDatagram(packet: Uint8Array, header: Header, underlay: Underlay): 
     if (offset + 4 > header.totalLength(packet) || word(packet, offset + 2) !== underlay.port) return false;
   }
   return underlay.peerOfAddress(packet, header.destinationOffset) !== 0;
+}
+
+/** An echo request of this node itself, as operate/reach sends them. */
+function isProbe(packet: Uint8Array, header: Header, own: OwnAddresses): boolean {
+  if (!isFromUs(packet, header, own)) return false;
+  const { protocol, offset } = header.transport(packet);
+  if (offset === undefined) return false;
+  return header.family === 4
+    ? protocol === PROTOCOL_ICMP && packet[offset] === ICMP_ECHO
+    : protocol === NEXT_ICMPV6 && packet[offset] === ICMPV6_ECHO;
 }
 
 /**

@@ -4,6 +4,7 @@ import { icmpError } from '../../../../../testing/engine/compliance/bench.ts';
 import { bytes, FLAGS, tcpPacket, udpPacket } from '../../../../../testing/engine/fast/flows.ts';
 import { ALL, Fast, OTHER_PEER, PEER, Reference } from '../../../../../testing/engine/fast/pair.ts';
 import { segment, superPacket } from '../../../../../testing/engine/fast/segment.ts';
+import { ipv4Packet, type PacketFields } from '../../../../../testing/engine/packets.ts';
 import { RETRY_MS } from './paths.ts';
 
 const VNET = new Uint8Array(10);
@@ -219,6 +220,21 @@ describe('egress on errors', () => {
     fast.forwarder.refreshRoutes();
     fast.out(burst.slice());
     expect(fast.counters).toMatchObject({ dropped: { too_big: 5 }, sentPackets: 15 });
+  });
+
+  test('sends an echo request of the node itself above the limit of a path', () => {
+    const fast = new Fast();
+    fast.control.setPathLimit(PEER, 1000);
+    fast.forwarder.refreshRoutes();
+    const probe = (fields: PacketFields, type = 8) =>
+      plain(
+        ipv4Packet({ protocol: 1, dontFragment: true, payload: Uint8Array.from([type, ...bytes(1399)]), ...fields }),
+      );
+    fast.out(probe({ from: '10.1.0.0' }));
+    expect(fast.counters).toMatchObject({ sentPackets: 1, dropped: { too_big: 0 } });
+    fast.out(probe({}), probe({ from: '10.1.0.0', protocol: 17 }), probe({ from: '10.1.0.0' }, 0));
+    fast.out(probe({ from: '10.1.0.0', payload: Uint8Array.from([8, ...bytes(1452)]) }));
+    expect(fast.counters).toMatchObject({ sentPackets: 1, dropped: { too_big: 4 } });
   });
 
   test('answers packets that are too big for the path, and goes on sending together', () => {

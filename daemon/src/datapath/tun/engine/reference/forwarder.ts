@@ -106,7 +106,7 @@ export class Forwarder {
     this.#count('tunPackets', 1);
     this.#count('tunBytes', length);
     const header = this.#headerOf(packet, length);
-    const verdict = judgeOutgoing(packet, length, header, this.#tables, this.config.mtu);
+    const verdict = judgeOutgoing(packet, length, header, this.#tables, this.config.mtu, this.#own);
     if (verdict >= 0) return this.#sendOutgoing(verdict);
     this.#drop(verdict);
     if (verdict === NO_ROUTE) this.#answerDevice(NO_ROUTE_ERROR);

@@ -1,6 +1,6 @@
 /* Judgement and change of an IPv6 header, equal to ipv6-header.ts of the reference engine. */
 import { swap } from './checksum';
-import { MALFORMED, TOO_SHORT } from './layout';
+import { MALFORMED, OWN_ADDRESS6, TOO_SHORT } from './layout';
 
 export function isIpv6(packet: usize, length: u32): bool {
   return length !== 0 && load<u8>(packet) >>> 4 === 6;
@@ -8,6 +8,11 @@ export function isIpv6(packet: usize, length: u32): bool {
 
 export function totalLength6(packet: usize): u32 {
   return 40 + swap(load<u16>(packet, 4));
+}
+
+/** Whether the 16 bytes at `address` are the device's own address. */
+export function isOwnAddress6(address: usize): bool {
+  return load<u64>(address) === load<u64>(OWN_ADDRESS6) && load<u64>(address, 8) === load<u64>(OWN_ADDRESS6, 8);
 }
 
 /** 0, or why the packet is dropped. */

@@ -19,7 +19,7 @@ import {
   verify,
 } from './host';
 import { checkHeader, decrementTimeToLive, pseudoHeader, sealHeader, totalLength } from './ipv4';
-import { checkHeader6, decrementHopLimit, isIpv6, pseudoHeader6, totalLength6 } from './ipv6';
+import { checkHeader6, decrementHopLimit, isIpv6, isOwnAddress6, pseudoHeader6, totalLength6 } from './ipv6';
 import {
   ENTRIES,
   ENTRY_BYTES,
@@ -43,7 +43,6 @@ import {
   MAX_ENTRIES,
   MAX_MERGED,
   NO_VNET,
-  OWN_ADDRESS6,
   SPARE_IOVECS,
   SPOOFED_SOURCE,
   TOO_SHORT,
@@ -116,9 +115,7 @@ function judge(packet: usize, length: u32, sender: u32): i32 {
 function judge6(packet: usize, length: u32, sender: u32): i32 {
   const verdict = checkHeader6(packet, length);
   if (verdict < 0) return verdict;
-  if (load<u64>(packet, 8) === load<u64>(OWN_ADDRESS6) && load<u64>(packet, 16) === load<u64>(OWN_ADDRESS6, 8)) {
-    return SPOOFED_SOURCE;
-  }
+  if (isOwnAddress6(packet + 8)) return SPOOFED_SOURCE;
   if (filterPeers && ownerOf6(packet + 8) !== sender) return SPOOFED_SOURCE;
   return load<u8>(packet, 7) <= 1 ? TTL_EXPIRED : 0;
 }

@@ -1,9 +1,9 @@
 /* Device -> socket: what a read of the device brought becomes packets for the wire. Super-packets are segmented. */
 import { fold, sum, swap } from './checksum';
 import { cutTcp, cutUdp, notZero, TCP, UDP } from './cut';
-import { ipv6, isPeerAddress, limitOf, mtu, nameBytes, ownerOf6, peerOfDestination, port } from './host';
+import { ipv6, isPeerAddress, limitOf, mtu, nameBytes, ownerOf6, peerOfDestination, port, tunAddress } from './host';
 import { checkHeader, decrementTimeToLive, headerLength, totalLength } from './ipv4';
-import { checkHeader6, decrementHopLimit, isIpv6, totalLength6 } from './ipv6';
+import { checkHeader6, decrementHopLimit, isIpv6, isOwnAddress6, totalLength6 } from './ipv6';
 import {
   ENCAPSULATION_LOOP,
   HEADER_STRIDE,
@@ -88,7 +88,16 @@ function judge(packet: usize, six: bool, total: u32, largest: u32): i32 {
   if (target === 0) return NO_ROUTE;
   if (load<u8>(packet + (six ? 7 : 8)) <= 1) return TTL_EXPIRED;
   const mayFragment = !six && (load<u8>(packet, 6) & 0x40) === 0;
-  return largest > (mayFragment ? MAX_PAYLOAD : limitFor(six)) ? TOO_BIG : 0;
+  if (largest <= (mayFragment ? MAX_PAYLOAD : limitFor(six))) return 0;
+  return largest <= mtu && isProbe(packet, six) ? 0 : TOO_BIG;
+}
+
+/** isProbe of forward.ts, of a packet longer than a limit. */
+function isProbe(packet: usize, six: bool): bool {
+  if (six) return load<u8>(packet, 6) === 58 && load<u8>(packet, 40) === 128 && isOwnAddress6(packet + 8);
+  if (load<u8>(packet, 9) !== 1 || (load<u16>(packet, 6) & FRAGMENT_OFFSET) !== 0) return false;
+  if (tunAddress === 0 || bswap<u32>(load<u32>(packet, 12)) !== tunAddress) return false;
+  return load<u8>(packet + headerLength(packet)) === 8;
 }
 
 /** largestPacket of forward.ts, for `target`. */
