@@ -1,10 +1,11 @@
+import { setTimeout as pause } from 'node:timers/promises';
 import { parseIp } from '@flannel-ts/inet/ip';
 import { parseMac } from '@flannel-ts/inet/mac';
 import { parseInterfaceAddress } from '@flannel-ts/inet/prefix';
 import { SystemError } from '@flannel-ts/linux/errors';
 import { addAddress } from '@flannel-ts/rtnetlink/address';
 import { openNetlink } from '@flannel-ts/rtnetlink/connection';
-import { NetlinkError } from '@flannel-ts/rtnetlink/errors';
+import { MissingLinkKindError, NetlinkError } from '@flannel-ts/rtnetlink/errors';
 import {
   deleteLink,
   ensureLinkAbsent,
@@ -14,7 +15,16 @@ import {
   setHairpin,
   setLink,
 } from '@flannel-ts/rtnetlink/link';
-import { addBridge, addDummy, addVeth, addVxlan, ensureBridge } from '@flannel-ts/rtnetlink/link-add';
+import {
+  addBridge,
+  addDummy,
+  addIpip,
+  addVeth,
+  addVxlan,
+  addWireguard,
+  ensureBridge,
+  hasLinkKind,
+} from '@flannel-ts/rtnetlink/link-add';
 import { errorOf, type Lab, openLab } from './rtnetlink-lab.ts';
 
 interface IpLink {
@@ -167,6 +177,8 @@ describe('links', () => {
       l2Miss: false,
       l3Miss: false,
       udpChecksum: true,
+      zeroChecksum6Sent: false,
+      zeroChecksum6Accepted: false,
       gbp: false,
     });
     const info = show('flannel.1').linkinfo!;
@@ -184,6 +196,69 @@ describe('links', () => {
     expect(getLink(lab.nl, 'vx')?.data).toMatchObject({ vni: 0xabcdef, learning: true, gbp: true, udpChecksum: false });
     const data = show('vx').linkinfo!.info_data;
     expect(data).toMatchObject({ id: 0xabcdef, port: 4789, learning: true, udp_csum: false, gbp: true });
+  });
+
+  test('addVxlan() of an IPv6 underlay sets what becomes of UDP checksums', () => {
+    const local = parseIp('fd00:64::16');
+    const spec = {
+      name: 'flannel-v6.1',
+      vni: 1,
+      port: 8472,
+      local,
+      zeroChecksum6Sent: true,
+      zeroChecksum6Accepted: true,
+    };
+    expect(addVxlan(lab.nl, spec).data).toMatchObject({ local, zeroChecksum6Sent: true, zeroChecksum6Accepted: true });
+    expect(show('flannel-v6.1').linkinfo!.info_data).toMatchObject({
+      local6: 'fd00:64::16',
+      udp_zero_csum6_tx: true,
+      udp_zero_csum6_rx: true,
+    });
+  });
+
+  test('a link of addressGeneration none comes up without a link-local address', async () => {
+    const mac = parseMac('02:00:00:00:00:09');
+    const link = addVxlan(lab.nl, { name: 'flannel.1', vni: 1, port: 8472, mac, up: true, addressGeneration: 'none' });
+    expect(link).toMatchObject({ up: true, addressGeneration: 'none' });
+    const witness = addVxlan(lab.nl, { name: 'witness', vni: 2, port: 8472, up: true });
+    expect(witness.addressGeneration).toBe('eui64');
+    const addresses = (name: string) => lab.ip('-6', 'address', 'show', 'dev', name);
+    for (const end = Date.now() + 5000; addresses('witness').length === 0 && Date.now() < end; ) await pause(20);
+    expect(addresses('witness')).toHaveLength(1);
+    expect(addresses('flannel.1')).toEqual([]);
+    setLink(lab.nl, witness.index, { addressGeneration: 'random' });
+    expect(getLink(lab.nl, 'witness')?.addressGeneration).toBe('random');
+  });
+
+  test('addressGeneration is ignored where there is no IPv6', () => {
+    // The kernel gives IPv6 to no link with an MTU below 1280.
+    const link = addBridge(lab.nl, { name: 'd0', mtu: 1200, up: true, addressGeneration: 'none' });
+    expect(link).toMatchObject({ mtu: 1200, up: true, addressGeneration: undefined });
+  });
+
+  test.each([
+    ['ipip', () => addIpip(lab.nl, { name: 'd0', local: parseIp('10.64.0.16'), mtu: 1480 })],
+    ['wireguard', () => addWireguard(lab.nl, { name: 'd0', mtu: 1420 })],
+    ['dummy', () => addDummy(lab.nl, { name: 'd0', mtu: 1300 })],
+  ])('%s links are made, or said to be missing in this kernel', (kind, add) => {
+    let answer: string;
+    try {
+      answer = add().kind ?? '';
+      expect(show('d0')).toMatchObject({ linkinfo: { info_kind: kind } });
+    } catch (error) {
+      expect(error).toBeInstanceOf(MissingLinkKindError);
+      expect(error).toMatchObject({ kind, code: 'EOPNOTSUPP' });
+      answer = (error as Error).message;
+    }
+    const missing = `Cannot add ${kind} d0: this kernel has no ${kind} links, and no module ${kind} at hand: load it (modprobe ${kind}), or use a kernel that has it (EOPNOTSUPP)`;
+    expect(answer).toBe(hasLinkKind(lab.nl, kind) ? kind : missing);
+  });
+
+  test('hasLinkKind() makes no link', () => {
+    const before = listLinks(lab.nl);
+    for (const kind of ['bridge', 'vxlan', 'veth']) expect(hasLinkKind(lab.nl, kind)).toBe(true);
+    expect(hasLinkKind(lab.nl, 'no-such-kind')).toBe(false);
+    expect(listLinks(lab.nl)).toEqual(before);
   });
 
   test('setLink() changes everything it can in one request', () => {
@@ -265,17 +340,6 @@ describe('links', () => {
     expect(errorOf(() => setHairpin(lab.nl, veth.index, true)).message).toBe(
       `Cannot change bridge port ${veth.index} (hairpin true): Operation not supported (EOPNOTSUPP)`,
     );
-  });
-
-  test('addDummy() makes one, or tells that this kernel was built without them', () => {
-    let answer: string;
-    try {
-      answer = addDummy(lab.nl, { name: 'd0', mtu: 1300 }).kind ?? '';
-      expect(show('d0')).toMatchObject({ mtu: 1300, linkinfo: { info_kind: 'dummy' } });
-    } catch (error) {
-      answer = (error as Error).message;
-    }
-    expect(['dummy', 'Cannot add dummy d0: Unknown device type (EOPNOTSUPP)']).toContain(answer);
   });
 
   test('getLink() reads a TUN device, and setLink() configures it', () => {

@@ -18,6 +18,7 @@ export const IPPROTO_IPV6 = 41;
 export const IPPROTO_ICMPV6 = 58;
 export const NETLINK_ROUTE = 0; // linux/netlink.h
 export const NETLINK_NETFILTER = 12;
+export const NETLINK_GENERIC = 16;
 
 export const MSG_PEEK = 0x02;
 export const MSG_TRUNC = 0x20;

@@ -12,7 +12,7 @@ import { addAddress, listAddresses, parseAddress } from './address.ts';
 import { Netlink } from './connection.ts';
 import { parseFdbEntry, replaceFdb } from './fdb.ts';
 import { getLink, setHairpin, setLink } from './link.ts';
-import { addBridge, addVeth, addVxlan } from './link-add.ts';
+import { addBridge, addIpip, addVeth, addVxlan, addWireguard, hasLinkKind } from './link-add.ts';
 import { parseLink } from './link-codec.ts';
 import { parseMessages } from './message.ts';
 import { eventOf } from './monitor.ts';
@@ -61,6 +61,30 @@ describe('requests', () => {
         0e00 0300 666c616e6e656c2e31000000  0a00 0100 0a580a0534000000
         3c00 1280  0a00 0100 76786c616e000000
           2c00 0280  0800 0100 01000000  0800 0300 02000000  0800 0400 0a400010  0500 0700 00000000  0600 0f00 21180000`),
+    );
+  });
+
+  test('addVxlan() says of each UDP checksum whether it is there', () => {
+    const checksums = { udpChecksum: true, zeroChecksum6Sent: false, zeroChecksum6Accepted: true };
+    expect(hexOf((nl) => addVxlan(nl, { name: 'v0', vni: 1, gbp: true, ...checksums }))).toBe(
+      hex(`00000000 00000000 00000000 00000000  0700 0300 76300000
+        4000 1280  0a00 0100 76786c616e000000
+          3000 0280  0800 0100 01000000  0500 0700 00000000
+            0500 1200 01000000  0500 1300 00000000  0500 1400 01000000  0400 1700`),
+    );
+  });
+
+  test('addIpip() turns path MTU discovery off, as flannel does', () => {
+    expect(hexOf((nl) => addIpip(nl, { name: 'flannel.ipip', local: parseIp('10.64.0.16'), device: 2, ttl: 64 }))).toBe(
+      hex(`00000000 00000000 00000000 00000000  1100 0300 666c616e6e656c2e6970697000 000000
+        3400 1280  0900 0100 6970697000000000
+          2400 0280  0800 0100 02000000  0800 0200 0a400010  0500 0400 40000000  0500 0a00 00000000`),
+    );
+  });
+
+  test('setLink() nests the mode of address generation by family', () => {
+    expect(hexOf((nl) => setLink(nl, 4, { addressGeneration: 'none' }))).toBe(
+      hex('00000000 04000000 00000000 00000000  1000 1a80 0c00 0a80 0500 0800 01000000'),
     );
   });
 
@@ -148,6 +172,7 @@ describe('replies', () => {
       txQueueLength: 1000,
       gsoMaxSize: 65536,
       gsoMaxSegments: 65535,
+      addressGeneration: undefined,
       port: { hairpin: true, isolated: false, learning: true, state: 0 },
       data: undefined,
     });
@@ -169,6 +194,56 @@ describe('replies', () => {
       multiQueue: true,
       queues: 2,
     });
+  });
+
+  test('parseLink() reads an ipip tunnel, whose hardware address is its local one', () => {
+    const link = parseLink(
+      payloadOf((nl) => addIpip(nl, { name: 'flannel.ipip', local: parseIp('10.64.0.16'), ttl: 64 })),
+    );
+    expect(link.data).toEqual({
+      kind: 'ipip',
+      device: undefined,
+      local: parseIp('10.64.0.16'),
+      remote: undefined,
+      ttl: 64,
+      pmtuDiscovery: false,
+    });
+    expect(parseLink(fromHex('00000003 05000000 00000000 00000000  0800 0100 0a400010')).mac).toBeUndefined();
+  });
+
+  test('parseLink() reads how link-local addresses come about', () => {
+    const modes = [0, 1, 2, 3, 4].map((mode) =>
+      fromHex(`00000000 05000000 00000000 00000000
+      1000 1a00  0c00 0a00  0500 0800 0${mode}000000`),
+    );
+    expect(modes.map((bytes) => parseLink(bytes).addressGeneration)).toEqual([
+      'eui64',
+      'none',
+      'stable-privacy',
+      'random',
+      undefined,
+    ]);
+  });
+
+  test('a kind of link that the kernel does not know is an error of its own', () => {
+    const refuse = (errno: number, text: string) => {
+      const attribute = Buffer.concat([Buffer.from([text.length + 5, 0, 1, 0]), Buffer.from(`${text}\0`)]);
+      const error = Buffer.alloc(20);
+      error.writeInt32LE(-errno);
+      error.writeUInt32LE(16, 4);
+      const payload = Buffer.concat([error, attribute, Buffer.alloc(-attribute.length & 3)]);
+      return new Netlink(scriptedTransport(() => [[{ type: 2, flags: 0x300, payload: new Uint8Array(payload) }]]));
+    };
+    const unknown = refuse(95, 'Unknown device type');
+    expect(() => addWireguard(unknown, { name: 'wg0' })).toThrow(
+      'Cannot add wireguard wg0: this kernel has no wireguard links, and no module wireguard at hand: load it (modprobe wireguard), or use a kernel that has it (EOPNOTSUPP)',
+    );
+    expect(hasLinkKind(unknown, 'wireguard')).toBe(false);
+    expect(hasLinkKind(refuse(22, 'Invalid name'), 'wireguard')).toBe(true);
+    expect(hasLinkKind(refuse(17, 'File exists'), 'ipip')).toBe(true);
+    const other = refuse(95, 'Not on Sundays');
+    expect(() => addWireguard(other, { name: 'wg0' })).toThrow('Cannot add wireguard wg0: Not on Sundays (EOPNOTSUPP)');
+    expect(() => hasLinkKind(refuse(1, 'No'), 'ipip')).toThrow('Cannot look for ipip links: No (EPERM)');
   });
 
   test('parseRoute() and parseAddress() read what the kernel listed', () => {

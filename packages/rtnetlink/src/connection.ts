@@ -1,5 +1,5 @@
 /**
- * Requests and dumps over one rtnetlink socket, synchronously. The kernel answers a request before send() returns, so
+ * Requests and dumps over one netlink socket, synchronously. The kernel answers a request before send() returns, so
  * nothing here really waits; the timeout is a backstop.
  */
 import { errnoName } from '@flannel-ts/linux/errno';
@@ -35,7 +35,10 @@ export interface NetlinkRequest {
   readonly operation: string;
 }
 
-/** Where to work (`netns`: a path like `/run/netns/NAME`; the caller's own namespace by default) and how long to wait. */
+/**
+ * Where to work (`netns`: a path like `/run/netns/NAME`; the caller's own namespace by default), how long to wait, and the
+ * netlink protocol, rtnetlink by default.
+ */
 export type NetlinkOptions = TransportOptions;
 
 /**

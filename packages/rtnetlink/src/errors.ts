@@ -6,7 +6,7 @@ import { errnoText } from '@flannel-ts/linux/errors';
  * The message reads `Cannot add route 10.1.0.0/16: Nexthop has invalid gateway (ENETUNREACH)`.
  */
 export class NetlinkError extends Error {
-  override readonly name = 'NetlinkError';
+  override readonly name: string = 'NetlinkError';
   /** Positive errno, 0 if `code` has no number. */
   readonly errno: number;
 
@@ -24,6 +24,19 @@ export class NetlinkError extends Error {
   ) {
     super(`Cannot ${operation}: ${extack ?? detail ?? textOf(code)} (${code})`);
     this.errno = ERRNO[code] ?? 0;
+  }
+}
+
+/** Links of a kind that this kernel was built without, or whose module is not loaded and cannot be. */
+export class MissingLinkKindError extends NetlinkError {
+  override readonly name = 'MissingLinkKindError';
+
+  constructor(
+    readonly kind: string,
+    operation: string,
+  ) {
+    const remedy = `load it (modprobe ${kind}), or use a kernel that has it`;
+    super('EOPNOTSUPP', operation, `this kernel has no ${kind} links, and no module ${kind} at hand: ${remedy}`);
   }
 }
 

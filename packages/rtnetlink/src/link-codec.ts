@@ -3,6 +3,8 @@ import type { Ip } from '@flannel-ts/inet/ip';
 import { type Mac, macFromBytes } from '@flannel-ts/inet/mac';
 import {
   type Attributes,
+  attributeNested,
+  attributeU8,
   parseAttributes,
   readBe16,
   readNested,
@@ -23,6 +25,10 @@ export const IFINFOMSG_LENGTH = 16;
 const OPER_STATES = ['unknown', 'not-present', 'down', 'lower-layer-down', 'testing', 'dormant', 'up'] as const;
 export type OperState = (typeof OPER_STATES)[number];
 
+/** How a link gets its IPv6 link-local address, in the order of linux/if_link.h (IN6_ADDR_GEN_MODE_*). */
+const ADDRESS_GENERATIONS = ['eui64', 'none', 'stable-privacy', 'random'] as const;
+export type AddressGeneration = (typeof ADDRESS_GENERATIONS)[number];
+
 export interface BridgeData {
   readonly kind: 'bridge';
   readonly stp: boolean;
@@ -42,8 +48,28 @@ export interface VxlanData {
   readonly learning: boolean;
   readonly l2Miss: boolean;
   readonly l3Miss: boolean;
+  /** Of outer IPv4 packets. */
   readonly udpChecksum: boolean;
+  /** Outer IPv6 packets are sent without a UDP checksum. */
+  readonly zeroChecksum6Sent: boolean;
+  /** Outer IPv6 packets without a UDP checksum are accepted. */
+  readonly zeroChecksum6Accepted: boolean;
   readonly gbp: boolean;
+}
+
+/** An IPv4-in-IPv4 tunnel. */
+export interface IpipData {
+  readonly kind: 'ipip';
+  /** Index of the device that carries the outer packets, if it is bound to one. */
+  readonly device: number | undefined;
+  /** Undefined: any address. */
+  readonly local: Ip | undefined;
+  /** Undefined: any; each packet's next hop says where to send it. */
+  readonly remote: Ip | undefined;
+  /** 0: the inner packet's. */
+  readonly ttl: number;
+  /** Sets DF on every outer packet, instead of copying it from the inner one. */
+  readonly pmtuDiscovery: boolean;
 }
 
 export interface TunData {
@@ -55,7 +81,7 @@ export interface TunData {
   readonly queues: number | undefined;
 }
 
-export type LinkData = BridgeData | VxlanData | TunData;
+export type LinkData = BridgeData | VxlanData | IpipData | TunData;
 
 /** What a link is as a port of a bridge. */
 export interface BridgePort {
@@ -85,6 +111,8 @@ export interface Link {
   readonly txQueueLength: number | undefined;
   readonly gsoMaxSize: number | undefined;
   readonly gsoMaxSegments: number | undefined;
+  /** Undefined where the link has no IPv6. */
+  readonly addressGeneration: AddressGeneration | undefined;
   readonly port: BridgePort | undefined;
   readonly data: LinkData | undefined;
 }
@@ -132,9 +160,21 @@ export function parseLink(payload: Uint8Array): Link {
     txQueueLength: readU32(attributes, c.IFLA_TXQLEN),
     gsoMaxSize: readU32(attributes, c.IFLA_GSO_MAX_SIZE),
     gsoMaxSegments: readU32(attributes, c.IFLA_GSO_MAX_SEGS),
+    addressGeneration: parseAddressGeneration(attributes),
     port: parsePort(info),
     data: parseLinkData(kind, readNested(info, c.IFLA_INFO_DATA)),
   };
+}
+
+/** `ip link set dev DEV addrgenmode MODE` */
+export function encodeAddressGeneration(mode: AddressGeneration): Uint8Array {
+  const inet6 = [attributeU8(c.IFLA_INET6_ADDR_GEN_MODE, ADDRESS_GENERATIONS.indexOf(mode))];
+  return attributeNested(c.IFLA_AF_SPEC, [attributeNested(c.AF_INET6, inet6)]);
+}
+
+function parseAddressGeneration(attributes: Attributes): AddressGeneration | undefined {
+  const mode = readU8(readNested(readNested(attributes, c.IFLA_AF_SPEC), c.AF_INET6), c.IFLA_INET6_ADDR_GEN_MODE);
+  return mode === undefined ? undefined : ADDRESS_GENERATIONS[mode];
 }
 
 function parsePort(info: Attributes): BridgePort | undefined {
@@ -171,7 +211,18 @@ function parseLinkData(kind: string | undefined, data: Attributes): LinkData | u
         l2Miss: isOn(c.IFLA_VXLAN_L2MISS),
         l3Miss: isOn(c.IFLA_VXLAN_L3MISS),
         udpChecksum: isOn(c.IFLA_VXLAN_UDP_CSUM),
+        zeroChecksum6Sent: isOn(c.IFLA_VXLAN_UDP_ZERO_CSUM6_TX),
+        zeroChecksum6Accepted: isOn(c.IFLA_VXLAN_UDP_ZERO_CSUM6_RX),
         gbp: data.has(c.IFLA_VXLAN_GBP),
+      };
+    case 'ipip':
+      return {
+        kind,
+        device: readU32(data, c.IFLA_IPTUN_LINK) || undefined,
+        local: readIp(data, c.IFLA_IPTUN_LOCAL, 4) || undefined,
+        remote: readIp(data, c.IFLA_IPTUN_REMOTE, 4) || undefined,
+        ttl: readU8(data, c.IFLA_IPTUN_TTL) ?? 0,
+        pmtuDiscovery: isOn(c.IFLA_IPTUN_PMTUDISC),
       };
     case 'tun':
       return {

@@ -5,10 +5,26 @@ import { attribute, attributeNested, attributeString, attributeU8, attributeU32 
 import type { Netlink } from './connection.ts';
 import * as c from './constants.ts';
 import { isNetlinkError } from './errors.ts';
-import { encodeLinkHeader, type Link, parseLink } from './link-codec.ts';
+import {
+  type AddressGeneration,
+  encodeAddressGeneration,
+  encodeLinkHeader,
+  type Link,
+  parseLink,
+} from './link-codec.ts';
 import { checkLinkName } from './link-name.ts';
 
-export type { BridgeData, BridgePort, Link, LinkData, OperState, TunData, VxlanData } from './link-codec.ts';
+export type {
+  AddressGeneration,
+  BridgeData,
+  BridgePort,
+  IpipData,
+  Link,
+  LinkData,
+  OperState,
+  TunData,
+  VxlanData,
+} from './link-codec.ts';
 
 export interface LinkChange {
   readonly up?: boolean | undefined;
@@ -23,6 +39,8 @@ export interface LinkChange {
   readonly gsoMaxSize?: number | undefined;
   readonly gsoMaxSegments?: number | undefined;
   readonly promiscuous?: boolean | undefined;
+  /** EAFNOSUPPORT if the link has no IPv6. What addresses there are stay. */
+  readonly addressGeneration?: AddressGeneration | undefined;
 }
 
 export interface BridgePortChange {
@@ -83,6 +101,7 @@ export function setLink(nl: Netlink, index: number, change: LinkChange): void {
   if (change.txQueueLength !== undefined) attributes.push(attributeU32(c.IFLA_TXQLEN, change.txQueueLength));
   if (change.gsoMaxSize !== undefined) attributes.push(attributeU32(c.IFLA_GSO_MAX_SIZE, change.gsoMaxSize));
   if (change.gsoMaxSegments !== undefined) attributes.push(attributeU32(c.IFLA_GSO_MAX_SEGS, change.gsoMaxSegments));
+  if (change.addressGeneration !== undefined) attributes.push(encodeAddressGeneration(change.addressGeneration));
   const flags = (change.up ? c.IFF_UP : 0) | (change.promiscuous ? c.IFF_PROMISC : 0);
   const mask = (change.up !== undefined ? c.IFF_UP : 0) | (change.promiscuous !== undefined ? c.IFF_PROMISC : 0);
   const send = (netnsFd: readonly Uint8Array[]): void => {

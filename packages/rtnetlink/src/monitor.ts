@@ -20,7 +20,7 @@ import { type Link, parseLink } from './link-codec.ts';
 import { type NetlinkMessage, NLMSG_OVERRUN, parseMessages } from './message.ts';
 import { type Neighbour, parseNeighbour } from './neighbour.ts';
 import { parseRoute, type Route } from './route.ts';
-import { openRouteSocket, senderOf } from './transport.ts';
+import { openNetlinkSocket, senderOf } from './transport.ts';
 
 /** A link that leaves its master (bridge) reports that as `deleted` of family AF_BRIDGE, which is left out here. */
 export type MonitorEvent =
@@ -97,7 +97,7 @@ export class Monitor {
 /** `ip monitor link address route neigh` for the given groups. */
 export function openMonitor(options: MonitorOptions): Monitor {
   const size = options.receiveBufferBytes ?? DEFAULT_RECEIVE_BUFFER_BYTES;
-  const fd = openRouteSocket(options.netns, SOCK_NONBLOCK, (socketFd) => {
+  const fd = openNetlinkSocket({ netns: options.netns }, SOCK_NONBLOCK, (socketFd) => {
     setSocketOption(socketFd, SOL_SOCKET, SO_RCVBUFFORCE, size);
     for (const group of options.groups) {
       for (const number of GROUPS[group]) setSocketOption(socketFd, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, number);

@@ -43,15 +43,21 @@ export interface Transport {
 }
 
 export interface TransportOptions {
+  /** NETLINK_ROUTE by default. */
+  readonly protocol?: number | undefined;
   readonly netns?: string | undefined;
   readonly timeoutMs?: number | undefined;
   /** To begin with; it grows to the longest reply. */
   readonly receiveBufferBytes?: number | undefined;
 }
 
-/** A NETLINK_ROUTE socket with a port id of its own, opened in the namespace at `netns` and prepared by `prepare`. */
-export function openRouteSocket(netns: string | undefined, flags: number, prepare: (fd: Fd) => void): Fd {
-  const open = (): Fd => socket(AF_NETLINK, SOCK_RAW | flags, NETLINK_ROUTE);
+/** A netlink socket with a port id of its own, opened in the namespace at `netns` and prepared by `prepare`. */
+export function openNetlinkSocket(
+  { netns, protocol = NETLINK_ROUTE }: Pick<TransportOptions, 'netns' | 'protocol'>,
+  flags: number,
+  prepare: (fd: Fd) => void,
+): Fd {
+  const open = (): Fd => socket(AF_NETLINK, SOCK_RAW | flags, protocol);
   const fd = netns === undefined ? open() : withNetns(netns, open);
   try {
     bind(fd, sockaddrNl());
@@ -64,7 +70,7 @@ export function openRouteSocket(netns: string | undefined, flags: number, prepar
 }
 
 export function openTransport(options: TransportOptions): Transport {
-  const fd = openRouteSocket(options.netns, 0, (socketFd) => {
+  const fd = openNetlinkSocket(options, 0, (socketFd) => {
     setOptionIfKnown(socketFd, NETLINK_EXT_ACK); // Linux 4.12
     // Errors echo the header of the request only, not all of it.
     setOptionIfKnown(socketFd, NETLINK_CAP_ACK); // Linux 4.3
