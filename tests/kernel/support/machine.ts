@@ -17,7 +17,10 @@ export interface MachineOptions {
 }
 
 /** Directories below /lib/modules/<release>/kernel. */
-const MODULES = ['net', 'drivers/net/tun.ko', 'drivers/net/veth.ko', 'lib', 'crypto', 'arch/x86/crypto'];
+const MODULES = [
+  ...['net', 'drivers/net/tun.ko', 'drivers/net/veth.ko', 'drivers/net/vxlan', 'drivers/net/wireguard'],
+  ...['lib', 'crypto', 'arch/x86/crypto'],
+];
 /** busybox's shell would run its own ip instead of the real one. */
 const HOST_PROGRAMS = ['/usr/sbin/nft', '/usr/sbin/ip', '/usr/bin/dash'];
 const MEMORY_MB = 1000;

@@ -1,0 +1,80 @@
+/** WireGuard and ipip devices, which kernels of many machines have no module for, on kernels that have. */
+import { execFileSync } from 'node:child_process';
+import { rmSync } from 'node:fs';
+import path from 'node:path';
+import { built } from '../integration/support/built.ts';
+import { fetchKernel } from './support/kernels.ts';
+import { runOnKernel } from './support/machine.ts';
+
+jest.setTimeout(300_000);
+
+const ROOT = path.resolve(__dirname, '../..');
+
+let directory: string;
+beforeAll(() => {
+  directory = built({ name: 'kernel-wireguard', sources: ['packages', 'tests/kernel/programs'] }, (to) => {
+    const task = {
+      entries: [path.join(ROOT, 'tests/kernel/programs/wireguard.ts')],
+      outfile: path.join(to, 'wireguard'),
+      version: 'test',
+      target: `bun-linux-${process.arch}`,
+    };
+    const bun = path.join(ROOT, 'node_modules/.bin/bun');
+    execFileSync(bun, [path.join(ROOT, 'tools/build/compile.mjs'), JSON.stringify(task)], { cwd: ROOT });
+  });
+});
+afterAll(() => rmSync(directory, { recursive: true, force: true }));
+
+const SCRIPT = `
+ip link add vpc0 type bridge
+ip link set vpc0 up
+for n in 1 2; do
+  ip netns add node$n
+  ip link add eth0 netns node$n type veth peer name p$n
+  ip link set p$n master vpc0 up
+  ip -n node$n link set lo up
+  ip -n node$n link set eth0 up
+  ip -n node$n address add 10.64.0.1$n/24 dev eth0
+  ip -n node$n address add fd00:64::1$n/64 dev eth0 nodad
+  ip -n node$n link add pod type bridge
+  ip -n node$n address add 10.5.$n.1/24 dev pod
+  ip -n node$n address add fd00:5:0:$n::1/64 dev pod nodad
+  ip -n node$n link set pod up
+done
+wireguard setup
+for n in 1 2; do
+  ip -n node$n route add 10.5.0.0/16 dev wg0
+  ip -n node$n route add fd00:5::/48 dev wg0
+done
+ping4() { ip netns exec node1 ping -c 2 -W 5 -I 10.5.1.1 10.5.2.1 | grep received; }
+ping6() { ip netns exec node1 ping -c 2 -W 5 -I fd00:5:0:1::1 fd00:5:0:2::1 | grep received; }
+ping4
+ping6
+wireguard move
+ping4
+wireguard many
+wireguard kinds
+`;
+
+const RECEIVED = '2 packets transmitted, 2 packets received, 0% packet loss';
+const SET = 'port 51820, keepalive 25, 2 allowed IPs, preshared key: true, seen: false';
+
+test.each(['6.1', '6.12'] as const)(
+  'WireGuard peers on Linux %s are set, reached, moved and read back; ipip links, too',
+  async (version) => {
+    const programs = { '/usr/bin/wireguard': path.join(directory, 'wireguard') };
+    expect(await runOnKernel({ kernel: fetchKernel(version), programs, script: SCRIPT })).toEqual([
+      `node1 keeps its key: true ${SET}`,
+      `node2 keeps its key: true ${SET}`,
+      RECEIVED,
+      RECEIVED,
+      'moved: true, same session: true',
+      RECEIVED,
+      '500 peers, 3499 allowed IPs',
+      'false after removal',
+      'ipip: true, wireguard: true, vxlan: true, no-such-kind: false',
+      `{"kind":"ipip","device":null,"local":${0x0a40000b},"remote":null,"ttl":0,"pmtuDiscovery":false} no MAC none`,
+      'Cannot read the WireGuard device N: Operation not supported (EOPNOTSUPP)',
+    ]);
+  },
+);
