@@ -53,6 +53,7 @@ export interface PeerChange {
   readonly remove?: boolean | undefined;
   /** Do nothing if there is no such peer. */
   readonly updateOnly?: boolean | undefined;
+  /** NO_KEY takes it away. */
   readonly presharedKey?: string | undefined;
   readonly endpoint?: Endpoint | undefined;
   /** Seconds, up to 65535; 0: none. */

@@ -9,6 +9,9 @@ const KEY = /^[A-Za-z0-9+/]{42}[AEIMQUYcgkosw048]=$/;
 /** PKCS #8 of an X25519 private key (RFC 8410): all but the key itself. */
 const PKCS8_PREFIX = Buffer.from('302e020100300506032b656e04220420', 'hex');
 
+/** In the place of a preshared key: none. */
+export const NO_KEY = keyFromBytes(new Uint8Array(KEY_BYTES));
+
 export class WireguardKeyError extends Error {
   override readonly name = 'WireguardKeyError';
 }
