@@ -1,6 +1,7 @@
 import type { Family } from '@flannel-ts/inet/family';
 import { type Port, parsePort } from '@flannel-ts/inet/port';
 import {
+  IPIP_OVERHEAD,
   UDP_OVERHEAD,
   UDP_OVERHEAD_IPV6,
   UDP_PORT,
@@ -8,6 +9,9 @@ import {
   VXLAN_OVERHEAD_IPV6,
   VXLAN_PORT,
   VXLAN_VNI,
+  WIREGUARD_OVERHEAD,
+  WIREGUARD_PORT,
+  WIREGUARD_PORT_IPV6,
 } from './defaults.ts';
 import { FlannelError } from './errors.ts';
 import { FieldReader, isJsonObject, shorten } from './go-json.ts';
@@ -60,7 +64,38 @@ export interface HostGwConfig {
   readonly type: 'host-gw';
 }
 
-export type BackendConfig = UdpConfig | VxlanConfig | HostGwConfig;
+/** Leases, routes to the own subnet and nothing else: something else carries the packets. */
+export interface AllocConfig {
+  readonly type: 'alloc';
+}
+
+export interface IpipConfig {
+  readonly type: 'ipip';
+  readonly directRouting: boolean;
+}
+
+/**
+ * `separate`: a tunnel for each address family, between addresses of that family. The others have one tunnel for both: over
+ * IPv4, over IPv6, or as the public addresses of the two nodes allow (flannel: Documentation/backends.md).
+ */
+export const WIREGUARD_MODES = ['separate', 'auto', 'ipv4', 'ipv6'] as const;
+export type WireguardMode = (typeof WIREGUARD_MODES)[number];
+
+export interface WireguardConfig {
+  readonly type: 'wireguard';
+  readonly listenPort: Port;
+  /** Of the tunnel over IPv6 in mode `separate`. */
+  readonly listenPortV6: Port;
+  readonly mode: WireguardMode;
+  /** Seconds; 0: off. */
+  readonly persistentKeepaliveInterval: number;
+  /** Secret: 32 bytes in base64, the same on all nodes. */
+  readonly psk?: string;
+  /** MTU of the underlay; the external interface's when absent. */
+  readonly mtu?: number;
+}
+
+export type BackendConfig = UdpConfig | VxlanConfig | HostGwConfig | AllocConfig | IpipConfig | WireguardConfig;
 export type BackendType = BackendConfig['type'];
 
 /** A VXLAN network identifier has 24 bits (RFC 7348). */
@@ -99,6 +134,28 @@ const CODECS: { readonly [T in BackendType]: Codec<Extract<BackendConfig, { type
     parse: () => ({ type: 'host-gw' }),
     format: () => ({ Type: 'host-gw' }),
   },
+  alloc: {
+    parse: () => ({ type: 'alloc' }),
+    format: () => ({ Type: 'alloc' }),
+  },
+  ipip: {
+    parse: (fields) => ({ type: 'ipip', directRouting: fields.boolean('DirectRouting') ?? false }),
+    format: ({ directRouting }) => ({ Type: 'ipip', ...(directRouting && { DirectRouting: true }) }),
+  },
+  wireguard: {
+    parse: parseWireguard,
+    format: (config) => ({
+      Type: 'wireguard',
+      ListenPort: config.listenPort,
+      ListenPortV6: config.listenPortV6,
+      ...(config.mtu !== undefined && { MTU: config.mtu }),
+      ...(config.psk !== undefined && { PSK: config.psk }),
+      ...(config.persistentKeepaliveInterval !== 0 && {
+        PersistentKeepaliveInterval: config.persistentKeepaliveInterval,
+      }),
+      ...(config.mode !== 'separate' && { Mode: config.mode }),
+    }),
+  },
 };
 
 /** The keys of each backend's object, as written: flannel and we read them in any letter case. */
@@ -106,6 +163,9 @@ export const BACKEND_KEYS: Readonly<Record<BackendType, readonly string[]>> = {
   udp: ['Type', 'Port', 'Mode', 'Engine', 'Offload', 'BusyPollUs', 'Queues'],
   vxlan: ['Type', 'VNI', 'Port', 'GBP', 'Learning', 'DirectRouting', 'MTU'],
   'host-gw': ['Type'],
+  alloc: ['Type'],
+  ipip: ['Type', 'DirectRouting'],
+  wireguard: ['Type', 'ListenPort', 'ListenPortV6', 'MTU', 'PSK', 'PersistentKeepaliveInterval', 'Mode'],
 };
 
 /** Those whose config is understood. */
@@ -118,17 +178,7 @@ export const KNOWN_BACKENDS = Object.keys(CODECS) as readonly BackendType[];
 export const AVAILABLE_BACKENDS: readonly BackendType[] = ['udp'];
 
 /** flannel has or had these and we have not: the message then says so instead of "unknown". */
-const FLANNELS_OTHERS = [
-  'alloc',
-  'ali-vpc',
-  'aws-vpc',
-  'extension',
-  'gce',
-  'ipip',
-  'ipsec',
-  'tencent-vpc',
-  'wireguard',
-];
+const FLANNELS_OTHERS = ['ali-vpc', 'aws-vpc', 'extension', 'gce', 'ipsec', 'tencent-vpc'];
 
 /** The value of `Backend` in the network config. No value means udp, as in flannel's code (its documentation says vxlan). */
 export function parseBackendConfig(value: unknown): BackendConfig {
@@ -161,7 +211,12 @@ export function backendOverhead(type: BackendType, outer: Family = 4): number {
       return outer === 4 ? UDP_OVERHEAD : UDP_OVERHEAD_IPV6;
     case 'vxlan':
       return outer === 4 ? VXLAN_OVERHEAD : VXLAN_OVERHEAD_IPV6;
+    case 'ipip':
+      return IPIP_OVERHEAD;
+    case 'wireguard':
+      return WIREGUARD_OVERHEAD;
     case 'host-gw':
+    case 'alloc':
       return 0;
   }
 }
@@ -222,9 +277,42 @@ function parseVxlan(fields: FieldReader): VxlanConfig {
   };
 }
 
+/** wgtypes.Key: 32 bytes in base64, so that the last digit but one stands for 4 bits. */
+const WIREGUARD_KEY = /^[A-Za-z0-9+/]{42}[AEIMQUYcgkosw048]=$/;
+/** wg(8): in seconds, "between 1 and 65535 inclusive", or off. */
+const MAX_KEEPALIVE = 65_535;
+
+function parseWireguard(fields: FieldReader): WireguardConfig {
+  const mtu = fields.integerWithin('MTU', 0, MAX_MTU);
+  const psk = parsePsk(fields);
+  return {
+    type: 'wireguard',
+    listenPort: port(fields, WIREGUARD_PORT, 'ListenPort'),
+    listenPortV6: port(fields, WIREGUARD_PORT_IPV6, 'ListenPortV6'),
+    mode: fields.parsed('Mode', parseWireguardMode) ?? 'separate',
+    persistentKeepaliveInterval: fields.integerWithin('PersistentKeepaliveInterval', 0, MAX_KEEPALIVE) ?? 0,
+    ...(psk !== undefined && { psk }),
+    ...(mtu && { mtu }),
+  };
+}
+
+/** The value is a secret and in no message. */
+function parsePsk(fields: FieldReader): string | undefined {
+  const value = fields.raw('PSK');
+  if (value === undefined || value === '') return undefined;
+  if (typeof value === 'string' && WIREGUARD_KEY.test(value)) return value;
+  throw invalid('PSK is no WireGuard key: write what "wg genpsk" prints, 32 bytes in base64');
+}
+
+function parseWireguardMode(text: string): WireguardMode {
+  const mode = WIREGUARD_MODES.find((known) => known === text);
+  if (mode !== undefined) return mode;
+  throw new RangeError(`${shorten(text)} is no mode of wireguard, use one of ${WIREGUARD_MODES.join(', ')}`);
+}
+
 /** Port 0 is flannel's way to say "the default". */
-function port(fields: FieldReader, fallback: number): Port {
-  return parsePort(fields.integerWithin('Port', 0, 65_535) || fallback);
+function port(fields: FieldReader, fallback: number, name = 'Port'): Port {
+  return parsePort(fields.integerWithin(name, 0, 65_535) || fallback);
 }
 
 function unknownBackend(type: string): FlannelError {

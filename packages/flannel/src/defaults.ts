@@ -20,6 +20,9 @@ export const UDP_PORT = 8285;
 /** The Linux kernel's default, not IANA's 4789: peers that leave Port out use it (drivers/net/vxlan). */
 export const VXLAN_PORT = 8472;
 export const VXLAN_VNI = 1;
+/** WireGuard's own is 51820; flannel's second tunnel has the next one. */
+export const WIREGUARD_PORT = 51_820;
+export const WIREGUARD_PORT_IPV6 = 51_821;
 
 /** Outer IPv4 header 20, UDP header 8. */
 export const UDP_OVERHEAD = 28;
@@ -29,6 +32,10 @@ export const UDP_OVERHEAD_IPV6 = 48;
 export const VXLAN_OVERHEAD = 50;
 /** The same with an outer IPv6 header of 40. flannel uses 50 here too, and full-size packets get lost. */
 export const VXLAN_OVERHEAD_IPV6 = 70;
+/** Outer IPv4 20 (RFC 2003). */
+export const IPIP_OVERHEAD = 20;
+/** Outer IPv6 40, UDP 8, WireGuard's header and authentication tag 32: flannel's, whichever family is outside. */
+export const WIREGUARD_OVERHEAD = 80;
 
 /** The route protocol of our own routes, by which they are recognized; unused in /etc/iproute2/rt_protos. */
 export const RTPROT_FLANNEL = 241;

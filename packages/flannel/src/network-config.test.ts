@@ -2,6 +2,7 @@ import { addressBits, FAMILIES } from '@flannel-ts/inet/family';
 import { formatIp, type Ip, ipFromNumber } from '@flannel-ts/inet/ip';
 import { formatPrefix, prefixContains, prefixFrom } from '@flannel-ts/inet/prefix';
 import fc from 'fast-check';
+import { formatBackendConfig, parseBackendConfig } from './backend-config.ts';
 import { FlannelError } from './errors.ts';
 import {
   formatNetworkConfig,
@@ -252,13 +253,50 @@ describe('backend config', () => {
     });
   });
 
+  test('parseBackendConfig() fills in the defaults of ipip and wireguard', () => {
+    expect(backend({ Type: 'ipip' })).toEqual({ type: 'ipip', directRouting: false });
+    expect(backend({ Type: 'wireguard', ListenPort: 0, PSK: '' })).toEqual({
+      type: 'wireguard',
+      listenPort: 51820,
+      listenPortV6: 51821,
+      mode: 'separate',
+      persistentKeepaliveInterval: 0,
+    });
+  });
+
+  test.each([
+    { Type: 'vxlan', VNI: 7, Port: 4789, GBP: true, Learning: true, DirectRouting: true, MTU: 9000 },
+    { Type: 'alloc' },
+    { Type: 'ipip', DirectRouting: true },
+    {
+      Type: 'wireguard',
+      ListenPort: 51900,
+      ListenPortV6: 51901,
+      MTU: 1400,
+      PSK: `${'A'.repeat(43)}=`,
+      PersistentKeepaliveInterval: 25,
+      Mode: 'auto',
+    },
+  ])('formatBackendConfig() writes all that parseBackendConfig() reads in %j', (value) => {
+    expect(formatBackendConfig(parseBackendConfig(value))).toEqual(value);
+  });
+
+  test.each([7, 'hunter2', `${'A'.repeat(42)}B=`])(
+    'parseBackendConfig() refuses the PSK %j without showing it',
+    (PSK) => {
+      const refused = () => backend({ Type: 'wireguard', PSK });
+      expect(refused).toThrow('PSK is no WireGuard key: write what "wg genpsk" prints');
+      expect(refused).not.toThrow(String(PSK));
+    },
+  );
+
   test.each([
     [{ Type: 'vxlam' }, 'Unknown backend type: vxlam, use udp'],
     [{}, 'Unknown backend type: none given, use udp'],
     [{ Type: 'constructor' }, 'Unknown backend type: constructor'],
     [{ Type: 'ipsec' }, 'Backend type ipsec of flannel is not available here, use udp'],
   ])('parseBackendConfig() refuses the type in %j', (value, message) => {
-    expect(KNOWN_BACKENDS).toEqual(['udp', 'vxlan', 'host-gw']);
+    expect(KNOWN_BACKENDS).toEqual(['udp', 'vxlan', 'host-gw', 'alloc', 'ipip', 'wireguard']);
     expect(() => backend(value)).toThrow(expect.objectContaining({ code: 'UNKNOWN_BACKEND' }));
     expect(() => backend(value)).toThrow(message);
   });
@@ -276,6 +314,13 @@ describe('backend config', () => {
     [{ Type: 'vxlan', VNI: 0 }, 'VNI is 0'],
     [{ Type: 'vxlan', VNI: 16777216 }, 'VNI is 16777216'],
     [{ Type: 'vxlan', DirectRouting: 1 }, 'DirectRouting is 1'],
+    [{ Type: 'ipip', DirectRouting: 'yes' }, 'DirectRouting is "yes"'],
+    [{ Type: 'wireguard', ListenPortV6: 65536 }, 'ListenPortV6 is 65536'],
+    [{ Type: 'wireguard', PersistentKeepaliveInterval: -1 }, 'PersistentKeepaliveInterval is -1'],
+    [
+      { Type: 'wireguard', Mode: 'both' },
+      'Mode: "both" is no mode of wireguard, use one of separate, auto, ipv4, ipv6',
+    ],
   ])('parseBackendConfig() refuses %j', (value, message) => {
     expect(() => backend(value)).toThrow(`Invalid Backend in the network config: ${message}`);
   });
