@@ -108,8 +108,18 @@ describe('parseSettings() refuses a setting that nobody reads', () => {
       { backend: '{"Type":"udp","Mode":"ipv6"}' },
       'backend.Mode is "ipv6": machines of a stack have IPv4 addresses only',
     ],
+    [{ backend: '{"Type":"alloc"}' }, 'backend is alloc, which carries no packets'],
+    [
+      { backend: '{"Type":"vxlan","MTU":9000}' },
+      "backend.MTU is 9000 and mtu is 1500: packets would be larger than the machines' network carries",
+    ],
+    [{ backend: '{"Type":"wireguard","PSK":"hunter2"}' }, 'backend.PSK is a secret'],
   ])('%j', (changes, sentence) => {
     expect(problems(changes)[0]).toContain(sentence);
+  });
+
+  test('and shows no pre-shared key', () => {
+    expect(problems({ backend: '{"Type":"wireguard","PSK":"hunter2"}' }).join('\n')).not.toContain('hunter2');
   });
 
   test('and lists what there is where nothing is near', () => {

@@ -4,7 +4,7 @@
  */
 
 import { checkAddressing } from '@flannel-ts/flannel/addressing';
-import { BACKEND_KEYS } from '@flannel-ts/flannel/backend-config';
+import { BACKEND_KEYS, type BackendConfig, parseBackendConfig } from '@flannel-ts/flannel/backend-config';
 import type { NetworkConfig } from '@flannel-ts/flannel/network-config';
 import { MAX_JUMBO_MTU, MIN_IPV4_MTU } from '@flannel-ts/inet/mtu';
 import type { Prefix } from '@flannel-ts/inet/prefix';
@@ -116,34 +116,62 @@ function check(read: Reader, stack: string, values: Values): Settings {
       'etcdMembers',
     );
   }
-  checkBackendKeys(read, backend);
+  checkBackend(read, backend, common.mtu);
   if (local) read.attempt(() => planAddresses(vpc, etcdMembers, nodes));
   const addressing = checkAddressing({ ...common, pods, subnetLength, backend, ...(local && { podsPerNode }) });
   if (!addressing.ok) for (const { message } of addressing.problems) read.problem(message);
-  const aws = local ? undefined : readAwsSettings(read, values);
+  const aws = local ? undefined : readAwsSettings(read, { ...values, backend: parsedOrUndefined(backend) });
   read.done();
   const { config: network } = addressing as Extract<typeof addressing, { ok: true }>;
+  const complete = { stack, ...common, network };
   return aws === undefined
-    ? { stack, environment: 'local', ...common, podsPerNode, network }
-    : { stack, environment: 'aws', ...common, network, aws };
+    ? { ...complete, environment: 'local', podsPerNode }
+    : { ...complete, environment: 'aws', aws };
 }
 
-/** flanneld passes over a key it does not know, as flannel does: here it would be a setting without effect. */
-function checkBackendKeys(read: Reader, backend: object): void {
+/** Undefined for one that checkAddressing() refuses. */
+function parsedOrUndefined(backend: object): BackendConfig | undefined {
+  try {
+    return parseBackendConfig(backend);
+  } catch {
+    return undefined;
+  }
+}
+
+/** What flanneld accepts, and what has no effect, or no place, in the settings of a stack. */
+function checkBackend(read: Reader, backend: object, mtu: number): void {
   const entries = Object.entries(backend);
   const type = String(entries.find(([key]) => key.toLowerCase() === 'type')?.[1] ?? '').toLowerCase();
+  if (type === 'alloc') {
+    read.problem(
+      'backend is alloc, which carries no packets: nothing here would connect pods of different nodes',
+      'backend',
+    );
+  }
   const known = Object.hasOwn(BACKEND_KEYS, type) ? BACKEND_KEYS[type as keyof typeof BACKEND_KEYS] : undefined;
   for (const [key, value] of entries) {
-    if (known !== undefined && !known.includes(key)) {
-      read.problem(
-        `There is no setting "backend.${key}" for type ${type}: ${suggestion(key, known)}`,
-        `backend.${key}`,
-      );
-    } else if (key === 'Mode' && value === 'ipv6') {
-      read.problem(
-        'backend.Mode is "ipv6": machines of a stack have IPv4 addresses only; docs/engine.md says how to run flanneld over IPv6',
-        'backend.Mode',
-      );
-    }
+    const problem =
+      known === undefined || known.includes(key)
+        ? backendValueProblem(key, value, mtu)
+        : // flanneld ignores it, as flannel does.
+          `There is no setting "backend.${key}" for type ${type}: ${suggestion(key, known)}`;
+    if (problem !== undefined) read.problem(problem, `backend.${key}`);
+  }
+}
+
+function backendValueProblem(key: string, value: unknown, mtu: number): string | undefined {
+  switch (key) {
+    case 'Mode':
+      return value === 'ipv6'
+        ? 'backend.Mode is "ipv6": machines of a stack have IPv4 addresses only; docs/engine.md says how to run flanneld over IPv6'
+        : undefined;
+    case 'MTU':
+      return typeof value === 'number' && value > mtu
+        ? `backend.MTU is ${value} and mtu is ${mtu}: packets would be larger than the machines' network carries; set it to ${mtu} or less, or leave it out`
+        : undefined;
+    case 'PSK':
+      return 'backend.PSK is a secret, and settings are stored and shown as plain text: leave it out; the keys of the nodes already encrypt their traffic';
+    default:
+      return undefined;
   }
 }

@@ -8,6 +8,7 @@ import * as pulumi from '@pulumi/pulumi';
 import { orRunError, readConfiguredArtifact } from '../configured.ts';
 import { InfraError } from '../errors.ts';
 import type { Artifact } from '../node/artifact.ts';
+import { underlayNeeds } from '../node/underlay.ts';
 import type { EnvironmentOutputs } from '../outputs.ts';
 import type { CloudSettings } from '../settings.ts';
 import { FlannelArtifacts } from './artifacts.ts';
@@ -22,7 +23,6 @@ import { newestImage } from './machine.ts';
 import { FlannelNetwork } from './network.ts';
 import { FixedNodes, NodeGroup, type NodeOutput } from './nodes.ts';
 import { FlannelSecurity } from './security.ts';
-import { needsForeignAddresses } from './settings.ts';
 import { type Placement, placeEtcd, placeNodes, type SubnetRole } from './subnets.ts';
 import { stackTags, type Tags } from './tags.ts';
 
@@ -80,7 +80,7 @@ class AwsEnvironment extends pulumi.ComponentResource {
     super('flannel:aws:Environment', name, {}, options);
     const { settings, artifacts } = args;
     const { stack, aws } = settings;
-    this.changesOwnCheck = needsForeignAddresses(settings.network.backend) && aws.nodeMode === 'group';
+    this.changesOwnCheck = underlayNeeds(settings.network.backend).barePackets && aws.nodeMode === 'group';
     this.key = new StackKey('key', { stack, data: aws.data }, { parent: this });
     this.network = this.makeNetwork();
     this.security = this.makeSecurity();
@@ -186,7 +186,7 @@ class AwsEnvironment extends pulumi.ComponentResource {
     const options = { parent: this, dependsOn: [...this.reachable, ...this.etcd.ready] };
     if (aws.nodeMode === 'instances') {
       const places = this.places('private', placeNodes(aws.subnets, count));
-      const sourceDestCheck = !needsForeignAddresses(network.backend);
+      const sourceDestCheck = !underlayNeeds(network.backend).barePackets;
       return new FixedNodes('nodes', { ...common, places, sourceDestCheck }, options).nodes;
     }
     const subnetIds = this.network.subnetsOf('private').map(({ id }) => id);

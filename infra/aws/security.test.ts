@@ -13,7 +13,15 @@ const BASE: RulePlan = {
   endpoints: false,
 };
 
-const BACKENDS = ['{"Type":"udp"}', '{"Type":"vxlan"}', '{"Type":"vxlan","DirectRouting":true}', '{"Type":"host-gw"}'];
+const BACKENDS = [
+  '{"Type":"udp"}',
+  '{"Type":"vxlan"}',
+  '{"Type":"vxlan","DirectRouting":true}',
+  '{"Type":"host-gw"}',
+  '{"Type":"ipip"}',
+  '{"Type":"ipip","DirectRouting":true}',
+  '{"Type":"wireguard"}',
+];
 const PLANS: RulePlan[] = BACKENDS.flatMap((json) =>
   [true, false].flatMap((internet) =>
     [true, false].map((endpoints) => ({ ...BASE, backend: backend(json), internet, endpoints })),
@@ -41,6 +49,9 @@ describe('planRules()', () => {
     ['{"Type":"udp","Port":9000}', 'udp 9000-9000'],
     ['{"Type":"vxlan"}', 'udp 8472-8472'],
     ['{"Type":"vxlan","Port":4789}', 'udp 4789-4789'],
+    ['{"Type":"wireguard"}', 'udp 51820-51820'],
+    ['{"Type":"wireguard","ListenPort":51900,"Mode":"auto"}', 'udp 51900-51900'],
+    ['{"Type":"ipip"}', '4 (packets of pods in IPv4, ipip backend)'],
   ])('let nodes exchange what %s sends, and nothing else', (json, traffic) => {
     const rules = planRules({ ...BASE, backend: backend(json) });
     const lines = rules
@@ -50,7 +61,7 @@ describe('planRules()', () => {
     for (const each of lines) expect(each).toContain(traffic);
   });
 
-  test.each(['{"Type":"host-gw"}', '{"Type":"vxlan","DirectRouting":true}'])(
+  test.each(['{"Type":"host-gw"}', '{"Type":"vxlan","DirectRouting":true}', '{"Type":"ipip","DirectRouting":true}'])(
     'let packets of pods through by their addresses for %s',
     (json) => {
       const rules = planRules({ ...BASE, backend: backend(json) });

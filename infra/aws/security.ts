@@ -5,6 +5,7 @@ import { SecurityGroup } from '@pulumi/aws/ec2/securityGroup';
 import { SecurityGroupEgressRule } from '@pulumi/aws/vpc/securityGroupEgressRule';
 import { SecurityGroupIngressRule } from '@pulumi/aws/vpc/securityGroupIngressRule';
 import * as pulumi from '@pulumi/pulumi';
+import { type Encapsulation, underlayNeeds } from '../node/underlay.ts';
 import { named } from './tags.ts';
 
 /** Nodes, etcd's members, and the interface endpoints of AWS's services. */
@@ -18,9 +19,9 @@ export type Peer =
   | { readonly service: 's3' };
 
 export interface Traffic {
-  /** As AWS names it; -1 for any. */
-  readonly protocol: 'tcp' | 'udp' | 'icmp' | '-1';
-  /** First and last port; of ICMP, type and code. None for what has no ports. */
+  /** As AWS names it, or its number; -1 for any. */
+  readonly protocol: 'tcp' | 'udp' | 'icmp' | `${number}`;
+  /** First and last port; of ICMP, type and code. Absent where there are no ports. */
   readonly ports?: readonly [number, number];
 }
 
@@ -67,27 +68,24 @@ export function planRules(plan: RulePlan): Rule[] {
 
 /** What nodes exchange of the pods' packets. */
 function overlayRules({ backend, podCidr }: RulePlan): Rule[] {
-  switch (backend.type) {
-    case 'udp':
-      return overlay(`udp-${backend.port}`, udp(backend.port), 'packets of pods in UDP, udp backend');
-    case 'vxlan': {
-      const vxlan = overlay(`vxlan-${backend.port}`, udp(backend.port), 'packets of pods in VXLAN, vxlan backend');
-      return backend.directRouting ? [...vxlan, ...bare(podCidr, 'direct routing of the vxlan backend')] : vxlan;
-    }
-    case 'host-gw':
-      return bare(podCidr, 'host-gw backend');
+  const { encapsulation, barePackets } = underlayNeeds(backend);
+  return [
+    ...(encapsulation === undefined ? [] : encapsulated(backend.type, encapsulation)),
+    ...(barePackets ? bare(podCidr, `${backend.type} backend`) : []),
+  ];
+}
+
+function encapsulated(type: BackendConfig['type'], encapsulation: Encapsulation): Rule[] {
+  if ('udpPort' in encapsulation) {
+    const { udpPort: port } = encapsulation;
+    const traffic: Traffic = { protocol: 'udp', ports: [port, port] };
+    return between(`overlay-${type}-${port}`, 'node', 'node', traffic, `packets of pods in UDP, ${type} backend`);
   }
+  const traffic: Traffic = { protocol: String(encapsulation.ipProtocol) as `${number}` };
+  return between(`overlay-${type}`, 'node', 'node', traffic, `packets of pods in IPv4, ${type} backend`);
 }
 
-function udp(port: number): Traffic {
-  return { protocol: 'udp', ports: [port, port] };
-}
-
-function overlay(id: string, traffic: Traffic, reason: string): Rule[] {
-  return between(`overlay-${id}`, 'node', 'node', traffic, reason);
-}
-
-/** A group stands for the addresses of its interfaces. Packets that come as pods have sent them have others. */
+/** A group stands for the addresses of its interfaces; packets that pods have sent have other ones. */
 function bare(podCidr: string, backend: string): Rule[] {
   const any: Traffic = { protocol: '-1' };
   const peer = { range: podCidr };

@@ -1,6 +1,5 @@
-import { parseNetworkConfig } from '@flannel-ts/flannel/network-config';
 import { type CloudSettings, parseSettings } from '../settings.ts';
-import { instanceArchitecture, needsForeignAddresses } from './settings.ts';
+import { instanceArchitecture } from './settings.ts';
 
 const VALUES: Record<string, string> = {
   environment: 'aws',
@@ -138,6 +137,17 @@ describe('readAwsSettings()', () => {
     expect(found[0]).toMatch(sentence);
   });
 
+  test('refuses host-gw between zones, with what to use instead', () => {
+    const zones = '["eu-central-1a","eu-central-1b"]';
+    const sentence =
+      /^backend is host-gw and there are 2 zones: nodes of different zones are not on one link.*set zones to one, or backend to \{"Type":"vxlan","DirectRouting":true\}/;
+    expect(problems({ zones, backend: '{"Type":"host-gw"}' })).toContainEqual(expect.stringMatching(sentence));
+    const others = [{ zones: '["eu-central-1a"]', backend: '{"Type":"host-gw"}' }, { zones }];
+    for (const changes of others) {
+      expect(problems({ ...changes, nodes: '0' })).not.toContainEqual(expect.stringContaining('on one link'));
+    }
+  });
+
   test('tells all mistakes at once', () => {
     expect(problems({ region: 'x', nat: 'y', ttlHours: 'z', protect: 'q' })).toHaveLength(4);
   });
@@ -156,17 +166,5 @@ describe('instanceArchitecture()', () => {
     ['u7i-12tb.224xlarge', 'amd64'],
   ])('of %s is %s', (type, architecture) => {
     expect(instanceArchitecture(type)).toBe(architecture);
-  });
-});
-
-describe('needsForeignAddresses()', () => {
-  test.each([
-    ['{"Type":"udp"}', false],
-    ['{"Type":"vxlan"}', false],
-    ['{"Type":"vxlan","DirectRouting":true}', true],
-    ['{"Type":"host-gw"}', true],
-  ])('for %s is %s', (backend, needed) => {
-    const config = parseNetworkConfig(`{"Network":"10.244.0.0/16","Backend":${backend}}`);
-    expect(needsForeignAddresses(config.backend)).toBe(needed);
   });
 });

@@ -1,6 +1,7 @@
 /** The settings of a stack in AWS beside those of every stack. Checked with the rest, before anything is made. */
-import type { BackendConfig } from '@flannel-ts/flannel/network-config';
+import type { BackendConfig } from '@flannel-ts/flannel/backend-config';
 import type { Prefix } from '@flannel-ts/inet/prefix';
+import { underlayNeeds } from '../node/underlay.ts';
 import type { Complete, Reader } from '../reader.ts';
 import type { Architecture, DataProtection } from './contract.ts';
 import { checkNodesFit, checkPods, MAX_ZONES, placeEtcd, placeNodes, planSubnets, type SubnetPlan } from './subnets.ts';
@@ -60,6 +61,8 @@ export interface SharedValues {
   readonly nodes: number;
   readonly etcdMembers: number;
   readonly mtu: number;
+  /** Undefined if it is wrong by itself. */
+  readonly backend: BackendConfig | undefined;
 }
 
 /** Of an elastic network interface in a VPC (EC2 user guide, "Jumbo frames"). */
@@ -132,7 +135,7 @@ function readSubnets(
 }
 
 /** What is right by itself, and wrong together. */
-function checkTogether(read: Reader, settings: AwsSettings, { pods, mtu }: SharedValues): void {
+function checkTogether(read: Reader, settings: AwsSettings, { pods, mtu, backend }: SharedValues): void {
   const { nat, vpcEndpoints, ttlHours, architecture } = settings;
   const { protect, forceDestroy } = settings.data;
   read.attempt(() => checkPods(pods));
@@ -146,6 +149,7 @@ function checkTogether(read: Reader, settings: AwsSettings, { pods, mtu }: Share
   if (protect && forceDestroy) {
     read.problem('protect and forceDestroy are both true: set the one that you mean');
   }
+  if (backend !== undefined) checkOneLink(read, backend, settings.subnets.zones);
   for (const key of ['instanceType', 'etcdInstanceType'] as const) {
     const found = instanceArchitecture(settings[key]);
     if (found === architecture) continue;
@@ -155,16 +159,16 @@ function checkTogether(read: Reader, settings: AwsSettings, { pods, mtu }: Share
   }
 }
 
+/** The nodes of each zone have a subnet of their own, with the VPC's router between them. */
+function checkOneLink(read: Reader, backend: BackendConfig, zones: readonly string[]): void {
+  if (zones.length === 1 || !underlayNeeds(backend).oneLink) return;
+  read.problem(
+    `backend is ${backend.type} and there are ${zones.length} zones: nodes of different zones are not on one link, so that ${backend.type} cannot route between them; set zones to one, or backend to {"Type":"vxlan","DirectRouting":true}, which encapsulates only between zones`,
+  );
+}
+
 /** Of AWS's names of instance types: a "g" after the generation stands for Graviton, and a1 was the first. */
 export function instanceArchitecture(instanceType: string): Architecture {
   const [, family, attributes] = /^([a-z]+\d+)([a-z-]*)/.exec(instanceType) ?? [];
   return family === 'a1' || attributes?.includes('g') ? 'arm64' : 'amd64';
-}
-
-/**
- * Whether nodes send and take packets of pods' own addresses, which the check of source and destination drops. Overlays
- * wrap them in packets between nodes, and the check can stay.
- */
-export function needsForeignAddresses(backend: BackendConfig): boolean {
-  return backend.type === 'host-gw' || (backend.type === 'vxlan' && backend.directRouting);
 }
