@@ -21,6 +21,7 @@ const lease = inFile('packages/flannel/src/lease.test.ts');
 const subnetEnv = inFile('packages/flannel/src/subnet-env.test.ts');
 const reference = inFile('daemon/src/datapath/tun/engine/reference/forwarder.test.ts');
 const forward = inFile('daemon/src/datapath/tun/engine/forward.test.ts');
+const fast = inFile('daemon/src/datapath/tun/engine/fast/egress.test.ts');
 const packet = inFile('daemon/src/datapath/tun/engine/ipv4-header.test.ts');
 const engineControl = inFile('daemon/src/datapath/tun/engine/control.test.ts');
 const traffic = inFile('daemon/testing/engine/compliance/traffic.ts');
@@ -740,8 +741,9 @@ export const SECTIONS: readonly Section[] = [
         situation: 'A path to a peer swallows large packets without an ICMP error',
         flannel: 'connections of pods hang at their first large packet',
         source: '#1011, #463, #841',
-        ours: 'the limit is found within about half a minute, pods learn it by ICMP, and it ends when large packets arrive again',
+        ours: 'the limit is found within about half a minute, pods learn it by ICMP, packets that may be fragmented are, and it ends when large packets arrive again',
         tests: [
+          fast('fragments %s above the limit of a path as the reference engine'),
           reach(
             'pods learn how narrow a path is that swallows large packets, and send large ones again when it is wide',
           ),

@@ -95,8 +95,11 @@ class Case {
       { subnet: parsePrefix('10.3.0.0/24'), peer: OTHER_PEER },
       { subnet: parsePrefix('10.2.0.3/32'), peer: OTHER_PEER },
     ].slice(0, this.random.between(0, 3));
+    // A super-packet above the limit is refused as a whole, its last segment may be below it.
+    const limit = this.#supers ? undefined : this.random.pick([undefined, undefined, 5, 577, 1200, 1471]);
     for (const { control, forwarder } of [this.#fast, this.#reference]) {
       control.setRoutes(routes);
+      control.setPathLimit(PEER, limit);
       forwarder.refreshRoutes();
     }
   }

@@ -151,7 +151,7 @@ describe('changeRoutes()', () => {
   });
 });
 
-test('setPathLimit() passes over strangers, and sets no less than every link carries', () => {
+test('setPathLimit() passes over strangers, and sets no less than any path carries', () => {
   const control = new Control();
   const data = dataSide(control);
   control.setPathLimit(parseIp('192.0.2.2'), 1000);
@@ -162,7 +162,7 @@ test('setPathLimit() passes over strangers, and sets no less than every link car
   };
   expect(limit()).toBe(0);
   control.setPathLimit(parseIp('192.0.2.2'), 5);
-  expect(limit()).toBe(68);
+  expect(limit()).toBe(128);
   control.setPathLimit(parseIp('192.0.2.2'), undefined);
   expect(limit()).toBe(0);
 });

@@ -25,8 +25,8 @@ import {
 import { PeerSlots, slotOf } from './slots.ts';
 import { lengthInWords, type Words, wordsOf } from './words.ts';
 
-/** RFC 791 3.2: what every link carries. */
-const MIN_IPV4_MTU = 68;
+/** Two headers of 60 bytes and a fragment's 8 bytes: no path in use carries less. */
+const MIN_PATH_LIMIT = 128;
 
 const NO_WORDS: Words = [0, 0, 0, 0];
 
@@ -76,7 +76,7 @@ export class Control {
     this.flush();
   }
 
-  /** In bytes; less than every link carries counts as that. Undefined: the MTU. */
+  /** In bytes; less than any path carries counts as that. Undefined: the MTU. */
   setPathLimit(peer: Ip, limit: number | undefined): void {
     const number = this.#slots.current.get(peer);
     if (number === undefined) return;
@@ -84,7 +84,7 @@ export class Control {
       code: CHANGE.limitPeer,
       peer: number,
       words: NO_WORDS,
-      value: limit === undefined ? 0 : Math.max(limit, MIN_IPV4_MTU),
+      value: limit === undefined ? 0 : Math.max(limit, MIN_PATH_LIMIT),
     });
     this.flush();
   }

@@ -28,8 +28,8 @@ const ICMPV6_ECHO = 128;
  * Decides on a packet from the device: the number of the peer that it goes to, with its TTL already decremented, or a drop. A
  * dropped packet is left as it came, since an ICMP error quotes it.
  *
- * A packet above the MTU that may be fragmented passes: the kernel fragments the datagram around it. So does a probe above the limit
- * of its path: it is there to find that the limit is no more.
+ * A packet above the MTU that may be fragmented passes: the kernel fragments the datagram around it, or the engine the packet
+ * (largestPart). So does a probe above the limit of its path: it is there to find that the limit is no more.
  */
 export function judgeOutgoing(
   packet: Uint8Array,
@@ -59,6 +59,11 @@ export function judgeOutgoing(
 export function largestPacket(pathLimit: number, mtu: number, family: 4 | 6): number {
   if (pathLimit === 0 || pathLimit >= mtu) return mtu;
   return family === 6 ? Math.min(mtu, Math.max(pathLimit, MIN_IPV6_MTU)) : pathLimit;
+}
+
+/** The longest part that a packet is sent in: what is longer, and may be fragmented, is fragmented to that. */
+export function largestPart(pathLimit: number, mtu: number, mayFragment: boolean): number {
+  return mayFragment && pathLimit !== 0 && pathLimit < mtu ? pathLimit : MAX_PAYLOAD;
 }
 
 /**

@@ -61,6 +61,37 @@ describe('egress', () => {
     expectEqual(both(reads));
   });
 
+  const fragmented: Record<string, Uint8Array[]> = {
+    'a plain packet': [plain(udpPacket({ data: bytes(1400), dontFragment: false }))],
+    'a packet of exactly the limit, and one more byte': [
+      plain(udpPacket({ data: bytes(572), dontFragment: false })),
+      plain(udpPacket({ data: bytes(573), dontFragment: false })),
+    ],
+    'an unfinished checksum': [superPacket(udpPacket({ data: bytes(1400), dontFragment: false }), 0)],
+    'a TCP super-packet': [superPacket(tcpPacket({ data: bytes(60_000), dontFragment: false }), 1420)],
+    'a USO super-packet': [superPacket(udpPacket({ data: bytes(9000), dontFragment: false }), 1200)],
+    'a fragment': [plain(ipv4Packet({ payload: bytes(1400), moreFragments: true, fragmentOffset: 100 }))],
+    'options, of which one is copied': [
+      plain(ipv4Packet({ payload: bytes(1400), options: Uint8Array.of(0x82, 3, 9, 7, 3, 9, 1, 0) })),
+    ],
+  };
+
+  test.each(Object.entries(fragmented))(
+    'fragments %s above the limit of a path as the reference engine',
+    (_, reads) => {
+      const [fast, reference] = [new Fast(), new Reference()];
+      for (const { control, forwarder } of [fast, reference]) {
+        control.setPathLimit(PEER, 600);
+        forwarder.refreshRoutes();
+      }
+      reference.out(...reads.flatMap(segment));
+      fast.out(...reads.map((read) => read.slice()));
+      expectEqual({ fast, reference });
+      expect(Math.max(...fast.ports.sent.map(({ packet }) => packet.length))).toBeLessThanOrEqual(600);
+      expect(fast.ports.sent.length).toBeGreaterThan(reads.length);
+    },
+  );
+
   test('a UDP checksum that comes out as 0 is sent as 0xffff', () => {
     // Two bytes of payload that bring the sum to 0xffff.
     for (let word = 0; word < 65536; word++) {

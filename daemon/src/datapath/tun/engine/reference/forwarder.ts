@@ -1,9 +1,11 @@
 import { EAGAIN, EINTR, EMSGSIZE } from '@flannel-ts/linux/errno';
 import { packetBuffer } from '../device.ts';
 import type { EngineConfig } from '../engine.ts';
-import { judgeIncoming, judgeOutgoing, largestPacket } from '../forward.ts';
+import { judgeIncoming, judgeOutgoing, largestPacket, largestPart } from '../forward.ts';
+import { writeFragment } from '../fragment.ts';
 import { type Header, headerOf } from '../header.ts';
 import { IcmpWriter, MAX_ERROR } from '../icmp.ts';
+import { headerLength } from '../ipv4-header.ts';
 import { isLost, lost } from '../lost.ts';
 import { type OwnAddresses, ownAddresses } from '../own-addresses.ts';
 import {
@@ -46,12 +48,15 @@ export class Forwarder {
   readonly #own: OwnAddresses;
   readonly #outgoing = packetBuffer(BUFFER_BYTES);
   readonly #incoming = packetBuffer(BUFFER_BYTES);
+  readonly #fragment = packetBuffer(BUFFER_BYTES);
   readonly #icmp = packetBuffer(MAX_ERROR);
   readonly #writer: IcmpWriter;
   readonly #from: Uint8Array;
   readonly #to: Uint8Array;
   /** The peer of the packet in #outgoing that waits for room in the socket, 0 when none waits. */
   #waiting = 0;
+  /** Bytes of its payload that were sent in fragments. */
+  #fragmented = 0;
   /** In a row, without a datagram between them. */
   #receiveFailures = 0;
 
@@ -157,9 +162,28 @@ export class Forwarder {
     return largestPacket(this.#tables.pathLimit(peer), this.config.mtu, family);
   }
 
+  /** In fragments where the path takes less. */
   #sendOutgoing(peer: number): boolean {
-    const length = this.#checkedHeader(this.#outgoing).totalLength(this.#outgoing);
-    const result = this.#send(this.#outgoing, length, peer);
+    const packet = this.#outgoing;
+    const header = this.#checkedHeader(packet);
+    const total = header.totalLength(packet);
+    const largest = largestPart(this.#tables.pathLimit(peer), this.config.mtu, header.mayFragment(packet));
+    if (total <= largest && this.#fragmented === 0) return this.#sendPart(packet, total, peer);
+    const length = headerLength(packet);
+    for (;;) {
+      const payload = writeFragment(this.#fragment, packet, this.#fragmented, largest);
+      const moved = this.#sendPart(this.#fragment, length + payload, peer);
+      if (this.stalled) return moved;
+      this.#fragmented += payload;
+      if (length + this.#fragmented < total) continue;
+      this.#fragmented = 0;
+      return true;
+    }
+  }
+
+  /** #outgoing or a fragment of it. */
+  #sendPart(part: Uint8Array, length: number, peer: number): boolean {
+    const result = this.#send(part, length, peer);
     if (result === EAGAIN) {
       if (!this.stalled) this.#count('sendStalls', 1);
       this.#waiting = peer;
@@ -239,7 +263,9 @@ export class Forwarder {
   #rerouteWaiting(): void {
     const packet = this.#outgoing;
     this.#waiting = this.#checkedHeader(packet).destinationPeer(packet, this.#tables.routes);
-    if (!this.stalled) this.#drop(NO_ROUTE);
+    if (this.stalled) return;
+    this.#fragmented = 0;
+    this.#drop(NO_ROUTE);
   }
 
   #count(name: TotalName, by: number): void {

@@ -3,6 +3,7 @@
  * have in common is summed once; each segment adds the fields that change and its payload.
  */
 import { fold, sum, swap } from './checksum';
+import { putFragments } from './fragment';
 import { pseudoHeader } from './ipv4';
 import { pseudoHeader6 } from './ipv6';
 import { HEADER_STRIDE, HEADERS } from './layout';
@@ -13,8 +14,20 @@ export const UDP: u32 = 17;
 const TCP_FIN_PSH: u32 = 0x09;
 const TCP_CWR: u32 = 0x80;
 
-/** `ip` and `header` are the lengths of what is before the transport header, and of all headers; `total` of the whole. */
-export function cutTcp(packet: usize, peer: u32, six: bool, ip: u32, header: u32, total: u32, size: u32): void {
+/**
+ * `ip` and `header` are the lengths of what is before the transport header, and of all headers; `total` of the whole. A segment longer
+ * than `largest` is fragmented.
+ */
+export function cutTcp(
+  packet: usize,
+  peer: u32,
+  six: bool,
+  ip: u32,
+  header: u32,
+  total: u32,
+  size: u32,
+  largest: u32,
+): void {
   const tcp = packet + ip;
   const sequence = bswap<u32>(load<u32>(tcp, 4));
   const flags = load<u8>(tcp, 13) as u32;
@@ -38,13 +51,22 @@ export function cutTcp(packet: usize, peer: u32, six: bool, ip: u32, header: u32
     const own = (swap(header - ip + length) + (ownFlags << 8)) as u64;
     const checksum = ~fold(tcpSum + own + (ownSequence as u64) + sum(packet + at, length));
     store<u16>(to + ip, checksum as u16, 16);
-    put(peer, to, header, packet + at, length);
+    put(peer, to, ip, header, packet + at, length, largest);
     at += length;
     index++;
   } while (at < total);
 }
 
-export function cutUdp(packet: usize, peer: u32, six: bool, ip: u32, header: u32, total: u32, size: u32): void {
+export function cutUdp(
+  packet: usize,
+  peer: u32,
+  six: bool,
+  ip: u32,
+  header: u32,
+  total: u32,
+  size: u32,
+  largest: u32,
+): void {
   const id = six ? 0 : swap(load<u16>(packet, 4));
   const ipSum = six ? 0 : sumSameFields(packet, ip);
   const ports = load<u32>(packet + ip) as u64;
@@ -60,7 +82,7 @@ export function cutUdp(packet: usize, peer: u32, six: bool, ip: u32, header: u32
     // The length is in the pseudo header and in the header.
     const checksum = ~fold(udpSum + ((own + own) as u64) + sum(packet + at, length));
     store<u16>(to + ip, notZero(checksum), 6);
-    put(peer, to, header, packet + at, length);
+    put(peer, to, ip, header, packet + at, length, largest);
     at += length;
     index++;
   } while (at < total);
@@ -98,7 +120,11 @@ function stamp6(packet: usize, header: u32, payload: u32): usize {
   return to;
 }
 
-function put(peer: u32, to: usize, header: u32, payload: usize, length: u32): void {
+function put(peer: u32, to: usize, ip: u32, header: u32, payload: usize, length: u32, largest: u32): void {
+  if (header + length > largest) {
+    putFragments(peer, to, ip, header, payload, length, largest);
+    return;
+  }
   addIovec(to, header);
   if (length !== 0) addIovec(payload, length);
   addSegment(peer, header + length, length !== 0 ? 2 : 1);

@@ -1,12 +1,14 @@
 /* Device -> socket: what a read of the device brought becomes packets for the wire. Super-packets are segmented. */
 import { fold, sum, swap } from './checksum';
 import { cutTcp, cutUdp, notZero, TCP, UDP } from './cut';
+import { fragmentsOf, putFragments } from './fragment';
 import { ipv6, isPeerAddress, limitOf, mtu, nameBytes, ownerOf6, peerOfDestination, port, tunAddress } from './host';
 import { checkHeader, decrementTimeToLive, headerLength, totalLength } from './ipv4';
 import { checkHeader6, decrementHopLimit, isIpv6, isOwnAddress6, totalLength6 } from './ipv6';
 import {
   ENCAPSULATION_LOOP,
   HEADER_STRIDE,
+  HEADERS,
   MALFORMED,
   MAX_SEGMENTS,
   NO_ROUTE,
@@ -15,7 +17,7 @@ import {
   TTL_EXPIRED,
   VNET_BYTES,
 } from './layout';
-import { addIovec, addSegment, hasRoom } from './plan';
+import { addIovec, addSegment, hasRoom, segmentCount } from './plan';
 
 /** The largest IPv4 datagram less its IPv4 and UDP headers. */
 const MAX_PAYLOAD: u32 = 65535 - 20 - 8;
@@ -75,10 +77,26 @@ export function outgoing(packet: usize, length: u32, vnet: bool): i32 {
     // The field holds the folded sum of the pseudo header. For TCP both forms of zero are right.
     store<u16>(packet + field, notZero(~fold(sum(packet + start, total - start))));
   }
+  const largest = largestPart(packet, six);
+  if (total > largest) {
+    const ip = headerLength(packet);
+    if (!hasRoom(fragmentsOf(ip, total, largest))) return PLAN_FULL;
+    age(packet, six);
+    const to: usize = HEADERS + segmentCount() * HEADER_STRIDE;
+    memory.copy(to, packet, ip);
+    putFragments(target, to, ip, ip, packet + ip, total - ip, largest);
+    return 0;
+  }
   age(packet, six);
   addIovec(packet, total);
   addSegment(target, total, 1);
   return 0;
+}
+
+/** largestPart of forward.ts, for `target`. */
+function largestPart(packet: usize, six: bool): u32 {
+  const limit = limitOf(target);
+  return !six && limit < mtu && (load<u8>(packet, 6) & 0x40) === 0 ? limit : MAX_PAYLOAD;
 }
 
 /** judgeOutgoing of forward.ts, behind the check of the header. `largest` is the longest packet to be sent. */
@@ -160,9 +178,16 @@ function outgoingSuper(packet: usize, six: bool, type: u32, total: u32): i32 {
 
   const verdict = judge(packet, six, total, header + min(size, payload));
   if (verdict < 0) return verdict;
+  const largest = largestPart(packet, six);
+  const longest = header + min(size, payload);
+  if (longest > largest) {
+    const most = (count as u32) * fragmentsOf(ip, longest, largest);
+    if (most > (MAX_SEGMENTS as u32)) return MALFORMED;
+    if (!hasRoom(most)) return PLAN_FULL;
+  }
   age(packet, six);
-  if (isTcp) cutTcp(packet, target, six, ip, header, total, size);
-  else cutUdp(packet, target, six, ip, header, total, size);
+  if (isTcp) cutTcp(packet, target, six, ip, header, total, size, largest);
+  else cutUdp(packet, target, six, ip, header, total, size, largest);
   return 0;
 }
 
