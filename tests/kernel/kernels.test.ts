@@ -60,6 +60,28 @@ ip netns exec node2 nft list tables
 grep -hE '"level":(50|60)' /run/node*.log
 `;
 
+/** Loss, duplicates, reordering and delay between the nodes, both ways; then none again. */
+const DEGRADED = `
+modprobe sch_netem
+for n in 1 2; do
+  ip netns exec node$n tc qdisc add dev eth0 root netem limit 2000 delay 20ms 5ms loss 7% duplicate 3% reorder 10%
+done
+received=$(ip netns exec node1 ping -q -c 100 -i 0.05 -I $pod1 $pod2 | sed -n 's/.*transmitted, \\([0-9]*\\) packets.*/\\1/p')
+[ $received -gt 60 ] && [ $received -lt 100 ] && echo "most pings come back" || echo "$received of 100 pings come back"
+head -c 200000 /dev/urandom >/run/file
+mkfifo /run/silence # nc ends when its input does
+exec 3<>/run/silence
+ip netns exec node2 nc -l -p 8000 <&3 >/run/copy &
+i=0
+until ip netns exec node1 timeout 60 nc $pod2 8000 </run/file || [ $i -ge 10 ]; do sleep 1; i=$((i + 1)); done
+wait $!
+cmp /run/file /run/copy && echo "a TCP stream is whole"
+for n in 1 2; do ip netns exec node$n tc qdisc del dev eth0 root; done
+ip netns exec node1 ping -c 10 -i 0.1 -I $pod1 $pod2 | grep received
+for n in 1 2; do ready $n && echo "node$n is ready"; done
+grep -hE '"level":(40|50|60)' /run/node*.log
+`;
+
 function run(
   version: KernelVersion,
   config: string,
@@ -84,8 +106,16 @@ const SERVED = [
   'table ip flannel-ipv4-10.5.0.0-16',
 ];
 
-test('two nodes on Linux 6.12 serve, and their pods reach each other', async () => {
-  expect(await run('6.12', IPV4, PODS)).toEqual([expect.stringMatching(/^6\.12\./), ...SERVED]);
+test('two nodes on Linux 6.12 serve, and their pods reach each other, over a degraded link as well', async () => {
+  expect(await run('6.12', IPV4, `${PODS}\n${DEGRADED}`)).toEqual([
+    expect.stringMatching(/^6\.12\./),
+    ...SERVED,
+    'most pings come back',
+    'a TCP stream is whole',
+    '10 packets transmitted, 10 packets received, 0% packet loss',
+    'node1 is ready',
+    'node2 is ready',
+  ]);
 });
 
 test('two nodes on Linux 6.1 without IPv6 serve IPv4, and refuse a network of both families in one sentence', async () => {

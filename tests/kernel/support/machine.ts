@@ -22,7 +22,7 @@ const MODULES = [
   ...['lib', 'crypto', 'arch/x86/crypto'],
 ];
 /** busybox's shell would run its own ip instead of the real one. */
-const HOST_PROGRAMS = ['/usr/sbin/nft', '/usr/sbin/ip', '/usr/bin/dash'];
+const HOST_PROGRAMS = ['/usr/sbin/nft', '/usr/sbin/ip', '/usr/sbin/tc', '/usr/bin/dash'];
 const MEMORY_MB = 1000;
 const BEGIN = '---- begin ----';
 const END = '---- end ----';
