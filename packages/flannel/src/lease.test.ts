@@ -1,6 +1,7 @@
 import { parseIp } from '@flannel-ts/inet/ip';
 import type { Ipv4 } from '@flannel-ts/inet/ipv4';
 import type { Ipv6 } from '@flannel-ts/inet/ipv6';
+import { parsePort } from '@flannel-ts/inet/port';
 import { formatPrefix, parsePrefix, prefixFrom } from '@flannel-ts/inet/prefix';
 import fc from 'fast-check';
 import { FlannelError } from './errors.ts';
@@ -14,6 +15,7 @@ import {
   parseLeaseValue,
 } from './lease.ts';
 import { formatVxlanData, parseVxlanData } from './vxlan-data.ts';
+import { formatWireguardData, parseWireguardData } from './wireguard-data.ts';
 
 const anyIpv4 = fc.integer({ min: 1, max: 0xffff_ffff }).map((n) => n as Ipv4);
 const anyIpv6 = fc.bigInt({ min: 1n << 100n, max: (1n << 128n) - 1n }).map((n) => n as Ipv6);
@@ -90,6 +92,7 @@ describe('lease key', () => {
 
 describe('lease value', () => {
   const mac = 'c6:d2:32:6f:8f:44';
+  const publicKey = 'hSDwCYkwp1R0i33ctD73Wg2/Og0mOBr066SpjqqbTmo=';
   const golden: readonly [string, LeaseAttributes][] = [
     ['{"PublicIP":"1.2.3.4","PublicIPv6":null}', { publicIp: parseIp('1.2.3.4'), backendType: '' }],
     [
@@ -108,6 +111,14 @@ describe('lease value', () => {
         backendType: 'vxlan',
         backendData: { VNI: 1, VtepMAC: mac },
         backendV6Data: { VNI: 1, VtepMAC: mac },
+      },
+    ],
+    [
+      `{"PublicIP":"10.0.0.1","PublicIPv6":null,"BackendType":"wireguard","BackendData":{"PublicKey":"${publicKey}","Port":51820}}`,
+      {
+        publicIp: parseIp('10.0.0.1'),
+        backendType: 'wireguard',
+        backendData: formatWireguardData({ publicKey, port: parsePort(51_820) }),
       },
     ],
     [
@@ -201,4 +212,29 @@ describe('vxlan data', () => {
       expect(() => parseVxlanData(value)).toThrow(/^Invalid vxlan data in a lease: /);
     },
   );
+});
+
+describe('wireguard data', () => {
+  const publicKey = 'hSDwCYkwp1R0i33ctD73Wg2/Og0mOBr066SpjqqbTmo=';
+
+  test('parseWireguardData() reads what formatWireguardData() writes, and old leases without Port', () => {
+    const data = { publicKey, port: parsePort(51_821) };
+    expect(parseWireguardData(formatWireguardData(data))).toEqual(data);
+    expect(parseWireguardData({ publickey: publicKey })).toEqual({ publicKey });
+    expect(parseWireguardData({ PublicKey: publicKey, Port: 0 })).toEqual({ publicKey });
+  });
+
+  test.each([
+    [undefined],
+    [null],
+    ['x'],
+    [{}],
+    [{ Port: 51820 }],
+    [{ PublicKey: 5 }],
+    [{ PublicKey: publicKey.slice(0, -1) }],
+    [{ PublicKey: `${publicKey.slice(0, -2)}p=` }],
+    [{ PublicKey: publicKey, Port: 65_536 }],
+  ])('parseWireguardData() refuses %j', (value) => {
+    expect(() => parseWireguardData(value)).toThrow(/^Invalid wireguard data in a lease: /);
+  });
 });
