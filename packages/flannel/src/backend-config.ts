@@ -177,8 +177,18 @@ export const KNOWN_BACKENDS = Object.keys(CODECS) as readonly BackendType[];
  */
 export const AVAILABLE_BACKENDS: readonly BackendType[] = ['udp'];
 
-/** flannel has or had these and we have not: the message then says so instead of "unknown". */
-const FLANNELS_OTHERS = ['ali-vpc', 'aws-vpc', 'extension', 'gce', 'ipsec', 'tencent-vpc'];
+const REMOVED = 'flannel itself has removed it in v0.20';
+
+/** flannel has or had these, and they are not made here: the message says why instead of "unknown". */
+const REFUSED: Readonly<Record<string, string>> = {
+  // GHSA-vchx-5pr6-ffx2.
+  extension: 'it runs commands of the network config as root on every node, for whoever can write to etcd',
+  ipsec: 'it needs the daemon of strongSwan, where wireguard encrypts in the kernel',
+  'tencent-vpc': 'it needs keys of a cloud account on every node',
+  'ali-vpc': REMOVED,
+  'aws-vpc': REMOVED,
+  gce: REMOVED,
+};
 
 /** The value of `Backend` in the network config. No value means udp, as in flannel's code (its documentation says vxlan). */
 export function parseBackendConfig(value: unknown): BackendConfig {
@@ -316,7 +326,9 @@ function port(fields: FieldReader, fallback: number, name = 'Port'): Port {
 }
 
 function unknownBackend(type: string): FlannelError {
-  if (FLANNELS_OTHERS.includes(type)) return unavailable(type);
+  if (Object.hasOwn(REFUSED, type)) {
+    return new FlannelError('UNKNOWN_BACKEND', `Backend type ${type} is refused: ${REFUSED[type]}; ${advice()}`);
+  }
   const name = type === '' ? 'none given' : /^[\w.-]{1,40}$/.test(type) ? type : shorten(type);
   // flannel's text is "unknown backend type: foo".
   return new FlannelError('UNKNOWN_BACKEND', `Unknown backend type: ${name}, ${advice()}`);

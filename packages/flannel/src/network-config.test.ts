@@ -2,7 +2,7 @@ import { addressBits, FAMILIES } from '@flannel-ts/inet/family';
 import { formatIp, type Ip, ipFromNumber } from '@flannel-ts/inet/ip';
 import { formatPrefix, prefixContains, prefixFrom } from '@flannel-ts/inet/prefix';
 import fc from 'fast-check';
-import { formatBackendConfig, parseBackendConfig } from './backend-config.ts';
+import { backendOverhead, formatBackendConfig, parseBackendConfig } from './backend-config.ts';
 import { FlannelError } from './errors.ts';
 import {
   formatNetworkConfig,
@@ -281,7 +281,7 @@ describe('backend config', () => {
     expect(formatBackendConfig(parseBackendConfig(value))).toEqual(value);
   });
 
-  test.each([7, 'hunter2', `${'A'.repeat(42)}B=`])(
+  test.each([7, 'hunter2', ['secret'], `${'A'.repeat(42)}B=`])(
     'parseBackendConfig() refuses the PSK %j without showing it',
     (PSK) => {
       const refused = () => backend({ Type: 'wireguard', PSK });
@@ -294,7 +294,13 @@ describe('backend config', () => {
     [{ Type: 'vxlam' }, 'Unknown backend type: vxlam, use udp'],
     [{}, 'Unknown backend type: none given, use udp'],
     [{ Type: 'constructor' }, 'Unknown backend type: constructor'],
-    [{ Type: 'ipsec' }, 'Backend type ipsec of flannel is not available here, use udp'],
+    [{ Type: 'extension' }, 'Backend type extension is refused: it runs commands of the network config as root'],
+    [{ Type: 'IPsec' }, 'Backend type ipsec is refused: it needs the daemon of strongSwan'],
+    [
+      { Type: 'tencent-vpc' },
+      'Backend type tencent-vpc is refused: it needs keys of a cloud account on every node; use ',
+    ],
+    [{ Type: 'gce' }, 'Backend type gce is refused: flannel itself has removed it in v0.20; use '],
   ])('parseBackendConfig() refuses the type in %j', (value, message) => {
     expect(KNOWN_BACKENDS).toEqual(['udp', 'vxlan', 'host-gw', 'alloc', 'ipip', 'wireguard']);
     expect(() => backend(value)).toThrow(expect.objectContaining({ code: 'UNKNOWN_BACKEND' }));
@@ -314,6 +320,10 @@ describe('backend config', () => {
     [{ Type: 'vxlan', VNI: 0 }, 'VNI is 0'],
     [{ Type: 'vxlan', VNI: 16777216 }, 'VNI is 16777216'],
     [{ Type: 'vxlan', DirectRouting: 1 }, 'DirectRouting is 1'],
+    [{ Type: 'vxlan', Port: -1 }, 'Port is -1: write a whole number from 0 to 65535'],
+    [{ Type: 'vxlan', GBP: 'yes' }, 'GBP is "yes": write true or false'],
+    [{ Type: 'vxlan', Learning: 0 }, 'Learning is 0: write true or false'],
+    [{ Type: 'vxlan', MTU: '1400' }, 'MTU is "1400": write a whole number'],
     [{ Type: 'ipip', DirectRouting: 'yes' }, 'DirectRouting is "yes"'],
     [{ Type: 'wireguard', ListenPortV6: 65536 }, 'ListenPortV6 is 65536'],
     [{ Type: 'wireguard', PersistentKeepaliveInterval: -1 }, 'PersistentKeepaliveInterval is -1'],
@@ -324,6 +334,71 @@ describe('backend config', () => {
   ])('parseBackendConfig() refuses %j', (value, message) => {
     expect(() => backend(value)).toThrow(`Invalid Backend in the network config: ${message}`);
   });
+});
+
+describe("config of flannel's other backends", () => {
+  const PSK = 'AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=';
+  const backend = (value: object, network: object = {}) =>
+    parse({ Network: '10.3.0.0/16', ...network, Backend: value });
+  const IPV6 = { EnableIPv6: true, IPv6Network: 'fc00::/48' };
+
+  test.each([
+    [{ Type: 'ipip' }, IPV6, 'the ipip backend carries IPv4 only: set EnableIPv6 to false'],
+    [{ Type: 'wireguard', ListenPortV6: 51820 }, IPV6, 'ListenPort and ListenPortV6 are both 51820'],
+    [{ Type: 'wireguard', Mode: 'ipv6' }, {}, 'Mode "ipv6" of the wireguard backend needs EnableIPv6'],
+    [
+      { Type: 'vxlan', MTU: 600 },
+      {},
+      'MTU 600 of the vxlan backend leaves 550 bytes for packets of pods: set it to 626 or more',
+    ],
+    [{ Type: 'vxlan', MTU: 1340 }, IPV6, 'leaves 1270 bytes for packets of pods: set it to 1350 or more'],
+    [{ Type: 'wireguard', MTU: 600 }, {}, 'leaves 520 bytes for packets of pods: set it to 656 or more'],
+  ])('parseNetworkConfig() refuses %j with %j: %s', (value, network, message) => {
+    expect(() => backend(value, network)).toThrow(message);
+  });
+
+  test.each([
+    [{ Type: 'wireguard', ListenPortV6: 51820 }, {}, [4]],
+    [{ Type: 'wireguard' }, IPV6, [4, 6]],
+    [{ Type: 'wireguard', Mode: 'auto' }, IPV6, [4, 6]],
+    [{ Type: 'wireguard', Mode: 'ipv4' }, IPV6, [4]],
+    [{ Type: 'wireguard', Mode: 'ipv6' }, IPV6, [6]],
+    [{ Type: 'alloc' }, IPV6, [4, 6]],
+    [{ Type: 'ipip' }, {}, [4]],
+  ])('outerFamilies() with %j and %j is %j, with outerFamily() first', (value, network, expected) => {
+    const config = backend(value, network);
+    expect(outerFamilies(config)).toEqual(expected);
+    expect(outerFamily(config)).toBe(expected[0]);
+    expect(parseNetworkConfig(formatNetworkConfig(config))).toEqual(config);
+  });
+
+  test('formatNetworkConfig() and parseNetworkConfig() are inverse for options of wireguard and ipip', () => {
+    const wireguard = { Type: 'wireguard', MTU: 1400, PSK, PersistentKeepaliveInterval: 25, Mode: 'ipv4' };
+    for (const value of [wireguard, { Type: 'ipip', DirectRouting: true }]) {
+      const config = backend(value);
+      expect(parseNetworkConfig(formatNetworkConfig(config))).toEqual(config);
+    }
+  });
+
+  test.each([
+    ['vxlan', 4, 50],
+    ['vxlan', 6, 70],
+    ['udp', 4, 28],
+    ['udp', 6, 48],
+    ['ipip', 4, 20],
+    ['wireguard', 4, 80],
+    ['wireguard', 6, 80],
+    ['host-gw', 6, 0],
+    ['alloc', 4, 0],
+  ] as const)('backendOverhead() of %s by IPv%d is %d bytes', (type, outer, bytes) => {
+    expect(backendOverhead(type, outer)).toBe(bytes);
+  });
+});
+
+test('parseNetworkConfig() shows no part of a text that is no JSON and may hold a key', () => {
+  const attempt = () => parseNetworkConfig('{"Backend":{"PSK":secretsecret}}');
+  expect(attempt).toThrow('Invalid network config: the text is not valid JSON');
+  expect(attempt).toThrow(expect.objectContaining({ message: expect.not.stringContaining('secret') }));
 });
 
 test.each([

@@ -1,5 +1,12 @@
 import type { Family } from '@flannel-ts/inet/family';
-import { type BackendConfig, formatBackendConfig, KNOWN_BACKENDS, parseBackendConfig } from './backend-config.ts';
+import { MIN_IPV4_MTU, MIN_IPV6_MTU } from '@flannel-ts/inet/mtu';
+import {
+  type BackendConfig,
+  backendOverhead,
+  formatBackendConfig,
+  KNOWN_BACKENDS,
+  parseBackendConfig,
+} from './backend-config.ts';
 import { invalidNetworkConfig as invalid } from './errors.ts';
 import { FieldReader, goStringify, parseJsonObject } from './go-json.ts';
 import { formatSubnetPool, parseSubnetPool, type SubnetPools } from './subnet-pool.ts';
@@ -17,7 +24,9 @@ export interface NetworkConfig {
 /** Checks all that flannel's ParseConfig and CheckNetworkConfig check (subnet/config.go), with their defaults. */
 export function parseNetworkConfig(json: string): NetworkConfig {
   const fields = new FieldReader(
-    parseJsonObject(json.replace(/^\uFEFF/, ''), (reason) => invalid(quotingMistake(json) ?? `the text is ${reason}`)),
+    parseJsonObject(json.replace(/^\uFEFF/, ''), (reason) =>
+      invalid(quotingMistake(json) ?? `the text is ${/PSK/i.test(json) ? 'not valid JSON' : reason}`),
+    ),
     invalid,
   );
   const enableIpv4 = fields.boolean('EnableIPv4') ?? true;
@@ -33,13 +42,16 @@ export function parseNetworkConfig(json: string): NetworkConfig {
     backend: parseBackendConfig(fields.raw('Backend')),
   };
   checkOuterFamily(config);
+  checkBackendFits(config);
   return config;
 }
 
 /** The addresses that nodes reach each other by: what the backend's Mode says, else IPv4 unless the network has none. */
 export function outerFamily({ pools, backend }: Pick<NetworkConfig, 'pools' | 'backend'>): Family {
-  const asked = backend.type === 'udp' ? backend.outer : undefined;
-  return asked ?? (pools[4] ? 4 : 6);
+  if (backend.type === 'udp' && backend.outer !== undefined) return backend.outer;
+  if (backend.type === 'wireguard' && backend.mode === 'ipv6') return 6;
+  if (backend.type === 'wireguard' && backend.mode === 'ipv4') return 4;
+  return pools[4] ? 4 : 6;
 }
 
 /**
@@ -47,8 +59,12 @@ export function outerFamily({ pools, backend }: Pick<NetworkConfig, 'pools' | 'b
  * so that dual stack needs both (flannel ipmatch/match.go).
  */
 export function outerFamilies(config: Pick<NetworkConfig, 'pools' | 'backend'>): readonly [Family, ...Family[]] {
-  if (config.backend.type === 'udp') return [outerFamily(config)];
-  return config.pools[4] && config.pools[6] ? [4, 6] : [config.pools[4] ? 4 : 6];
+  const { pools, backend } = config;
+  if (backend.type === 'udp') return [outerFamily(config)];
+  const families = pools[4] && pools[6] ? ([4, 6] as const) : ([pools[4] ? 4 : 6] as const);
+  // One tunnel for both families runs between addresses of one, which flannel does not make use of.
+  if (backend.type !== 'wireguard' || backend.mode === 'separate' || backend.mode === 'auto') return families;
+  return [backend.mode === 'ipv4' ? 4 : 6];
 }
 
 /** What a shell or a template makes of the JSON before it gets into etcd, in words; undefined when it is something else. */
@@ -77,6 +93,32 @@ export function formatNetworkConfig({ pools, enableNftables, backend }: NetworkC
 function checkOuterFamily(config: NetworkConfig): void {
   if (config.pools[6] || outerFamily(config) === 4) return;
   throw invalid(
-    'Mode "ipv6" of the udp backend needs EnableIPv6: set EnableIPv6 to true with an IPv6Network, or Mode to "ipv4"',
+    `Mode "ipv6" of the ${config.backend.type} backend needs EnableIPv6: set EnableIPv6 to true with an IPv6Network, or Mode to "ipv4"`,
   );
+}
+
+/** What flannel finds out when it runs, or never. */
+function checkBackendFits({ pools, backend }: NetworkConfig): void {
+  if (backend.type === 'ipip' && pools[6]) {
+    throw invalid(
+      'the ipip backend carries IPv4 only: set EnableIPv6 to false, or Backend.Type to one that carries IPv6, like vxlan',
+    );
+  }
+  if (backend.type === 'wireguard' && backend.mode === 'separate' && pools[4] && pools[6]) {
+    if (backend.listenPort === backend.listenPortV6) {
+      throw invalid(
+        `ListenPort and ListenPortV6 are both ${backend.listenPort}: two tunnels cannot have one port, set another ListenPortV6`,
+      );
+    }
+  }
+  if ((backend.type === 'vxlan' || backend.type === 'wireguard') && backend.mtu !== undefined) {
+    const overhead = backendOverhead(backend.type, pools[6] ? 6 : 4);
+    const least = (pools[6] ? MIN_IPV6_MTU : MIN_IPV4_MTU) + overhead;
+    if (backend.mtu < least) {
+      throw invalid(
+        `MTU ${backend.mtu} of the ${backend.type} backend leaves ${backend.mtu - overhead} bytes for packets of pods: ` +
+          `set it to ${least} or more, or leave it out`,
+      );
+    }
+  }
 }
