@@ -39,7 +39,8 @@ const ROOMS: Readonly<Record<string, readonly string[]>> = {
   ],
   'flags.ts': ['errors.ts'],
   'flag-table.ts': ['flags.ts'],
-  'flag-help.ts': ['flag-table.ts', 'flags.ts'],
+  'flag-parity.ts': ['flag-table.ts'],
+  'flag-help.ts': ['flag-table.ts', 'flag-parity.ts', 'flags.ts'],
   'flag-values.ts': ['flag-table.ts', 'flags.ts', 'errors.ts', 'defined.ts'],
   'options.ts': [
     ...['flags.ts', 'flag-table.ts', 'flag-values.ts', 'defined.ts', 'errors.ts'],

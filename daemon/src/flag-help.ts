@@ -1,5 +1,6 @@
 /** What the flags are, for people: -help, and docs/flags.md. */
-import { FLAGS } from './flag-table.ts';
+import { describeParity, ENVIRONMENT_PARITY, FLAG_PARITY } from './flag-parity.ts';
+import { FLAGS, type FlagName } from './flag-table.ts';
 import { environmentName } from './flags.ts';
 
 const COMMANDS = [
@@ -34,13 +35,19 @@ export function flagsPage(): string {
     "The flags are flannel's, with its defaults, and some of our own. Each may be written with one dash or two, and as",
     '`-flag value` or `-flag=value`; a boolean flag needs no value. The environment counts where the command line says nothing.',
     '',
-    '| flag | environment | default | meaning |',
-    '|---|---|---|---|',
+    '| flag | environment | default | meaning | beside flannel v0.28 |',
+    '|---|---|---|---|---|',
     ...Object.entries(FLAGS).map(([name, { kind, fallback, help }]) => {
       const value = fallback === '' ? '' : `\`${fallback}\``;
       const often = kind === 'list' ? ' (may be repeated)' : '';
-      return `| \`-${name}\`${often} | \`${environmentName(name)}\` | ${cell(value)} | ${cell(help)} |`;
+      return `| \`-${name}\`${often} | \`${environmentName(name)}\` | ${cell(value)} | ${cell(help)} | ${cell(describeParity(FLAG_PARITY[name as FlagName]))} |`;
     }),
+    '',
+    'Other variables of the environment that flannel reads:',
+    '',
+    '| environment | beside flannel v0.28 |',
+    '|---|---|',
+    ...Object.entries(ENVIRONMENT_PARITY).map(([name, parity]) => `| \`${name}\` | ${cell(describeParity(parity))} |`),
     '',
     '| command | what it does |',
     '|---|---|',

@@ -51,7 +51,7 @@ export const FLAGS = {
   'kube-api-url': string('', 'Kubernetes API server'),
   'kubeconfig-file': string('', 'kubeconfig file'),
   'kube-annotation-prefix': string('flannel.alpha.coreos.com', 'prefix of node annotations'),
-  'net-config-path': string('/etc/kube-flannel/net-conf.json', 'network config file for the Kubernetes subnet manager'),
+  'net-config-path': string('/etc/kube-flannel/net-conf.json', 'network config file; read with -kube-subnet-mgr only'),
   'set-node-network-unavailable': boolean(true, 'set the node condition NetworkUnavailable'),
   'healthz-ip': string('0.0.0.0', 'address for /healthz, /readyz, /status and /metrics'),
   'healthz-port': integer(0, 'port for /healthz, /readyz, /status and /metrics; 0 turns them off'),
@@ -66,7 +66,10 @@ export const FLAGS = {
   'metrics-per-peer': boolean(true, 'metrics of each other node, up to 200 of them'),
   'iptables-resync': integer(5, 'seconds between checks of the firewall rules'),
   'iptables-forward-rules': boolean(true, 'accept forwarded traffic of the overlay network'),
-  'ip-blackhole-route': boolean(false, 'blackhole route for addresses of the own subnet that no pod has'),
+  'ip-blackhole-route': boolean(
+    false,
+    'drop packets for addresses of the own subnet that no pod has, by a blackhole route: for hosts with a route for each pod and no bridge (Canal)',
+  ),
   engine: string(
     '',
     'what forwards packets of the udp backend: fast, or reference (one packet per system call). This and the next three win over Engine, Offload, BusyPollUs and Queues of Backend in the network config',

@@ -65,12 +65,13 @@ export async function runDaemon(
 }
 
 function networkSettings(options: Options): NetworkSettings {
-  const { subnetFile, ipMasq, forwardRules, ipMasqFullyRandom, rulesResyncSeconds } = options;
+  const { subnetFile, ipMasq, forwardRules, ipMasqFullyRandom, rulesResyncSeconds, blackholeRoute } = options;
   return {
     interface: options.interface,
     subnetFile,
     rules: { masquerade: ipMasq, forward: forwardRules, fullyRandom: ipMasqFullyRandom },
     rulesResyncSeconds,
+    blackholeRoute,
     healthEndpointDir: options.healthEndpoint ? options.hostLocalDir : undefined,
   };
 }

@@ -34,6 +34,8 @@ import {
   removeStaleSubnetFile,
   writeSubnetFile,
 } from './operate/subnet-file.ts';
+import { blackholeRoute } from './state/blackhole.ts';
+import type { DesiredRoute, DesiredState } from './state/desired.ts';
 import { startKernelEvents } from './state/events.ts';
 import { Kernel } from './state/kernel.ts';
 import { removeLeftoverDevices } from './state/leftovers.ts';
@@ -72,6 +74,8 @@ export interface NetworkSettings {
   readonly subnetFile: string;
   readonly rules: WantedRules;
   readonly rulesResyncSeconds: number;
+  /** -ip-blackhole-route. */
+  readonly blackholeRoute: boolean;
   /** host-local's directory, where an address is reserved for the health endpoint; undefined: there is none. */
   readonly healthEndpointDir: string | undefined;
 }
@@ -182,6 +186,7 @@ async function serve(
   const events = startKernelEvents(() => openMonitor({ groups: ['link', 'address', 'route'] }), log);
   // Subscribed before the reconciler is, whose next pass looks.
   events.subscribe(() => view.kernelChanged());
+  const ownRoutes = settings.blackholeRoute ? joined.search.subnets.map(blackholeRoute) : [];
   const reconciler = new Reconciler({
     kernel: new Kernel(nl, owner),
     owner,
@@ -189,7 +194,7 @@ async function serve(
     beforePass: () => view.look(),
     onKernelEvent: events.subscribe,
     makeLinks: async () => dataPath?.remake(),
-    desired: () => view.desired().state,
+    desired: () => withRoutes(view.desired().state, ownRoutes),
     onPass: (failure) => readiness.report('kernel', failure),
     log,
   });
@@ -277,6 +282,10 @@ function underlayParts({ options }: InterfaceSearch, { readiness, log }: Network
     report: (trouble) => readiness.report('underlay', trouble),
     log,
   };
+}
+
+function withRoutes(state: DesiredState, routes: readonly DesiredRoute[]): DesiredState {
+  return { ...state, routes: [...state.routes, ...routes] };
 }
 
 /** What the overlay takes from the addresses there are. */

@@ -33,6 +33,7 @@ describe('parseOptions()', () => {
   test('parseOptions() does not take the next word as the value of a boolean', () => {
     expect(parse(['-ip-masq', 'release'])).toMatchObject({ ipMasq: true, command: 'release' });
     expect(parse(['-ip-masq=F']).ipMasq).toBe(false);
+    expect(parse(['-ip-blackhole-route']).blackholeRoute).toBe(true);
   });
 
   test('parseOptions() collects repeated -iface in order', () => {

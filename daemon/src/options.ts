@@ -32,6 +32,8 @@ export interface Options {
   readonly antiSpoofing: boolean;
   readonly forwardRules: boolean;
   readonly rulesResyncSeconds: number;
+  /** A route that drops packets to addresses of the own subnet that no pod has. */
+  readonly blackholeRoute: boolean;
   readonly healthzIp: string;
   readonly healthzPort: number;
   readonly metricsPerPeer: boolean;
@@ -74,6 +76,7 @@ function build(command: Command, read: FlagValues, warnings: string[]): Options 
     ipMasqFullyRandom: !read.flag('ip-masq-fully-random-disable'),
     forwardRules: read.flag('iptables-forward-rules'),
     rulesResyncSeconds: read.integer('iptables-resync', 1, 86_400),
+    blackholeRoute: read.flag('ip-blackhole-route'),
     healthzIp: read.text('healthz-ip'),
     healthzPort: read.integer('healthz-port', 0, 65_535),
     metricsPerPeer: read.flag('metrics-per-peer'),
@@ -95,7 +98,6 @@ function commandOf(flags: ParsedFlags, read: FlagValues): Command {
   if (read.flag('kube-subnet-mgr')) {
     throw usage('The Kubernetes subnet manager (-kube-subnet-mgr) is not supported: use etcd (-etcd-endpoints)');
   }
-  if (read.flag('ip-blackhole-route')) throw usage('The option -ip-blackhole-route is not supported');
   return word ?? 'run';
 }
 

@@ -112,6 +112,31 @@ describe('a restart', () => {
   });
 });
 
+test('-ip-blackhole-route drops packets for addresses that no pod has, behind the routes of pods, and is put back', async () => {
+  cluster = await Cluster.create(program, 1);
+  cluster.etcd.put(`${PREFIX}/config`, CONFIG);
+  const [node] = cluster.nodes as [Node];
+  await node.startReady(['-ip-blackhole-route']);
+  const subnet = node.subnet.replace('.1/24', '.0/24');
+  const [pod, nobody] = [subnet.replace('.0/24', '.7'), subnet.replace('.0/24', '.8')];
+  const blackholes = () => node.ip('route', 'show', 'type', 'blackhole', subnet);
+  // As Canal does: a route for each pod, and none for the subnet.
+  node.ip('link', 'add', 'cali0', 'type', 'bridge');
+  node.ip('link', 'set', 'cali0', 'up');
+  node.ip('route', 'add', `${pod}/32`, 'dev', 'cali0');
+  expect(node.ip('route', 'get', pod)).toContain('dev cali0');
+  expect(() => node.ip('route', 'get', nobody)).toThrow(/Invalid argument/);
+  node.ip('route', 'delete', 'blackhole', subnet);
+  await until(() => blackholes() !== '');
+  // The bridge of pods has the better metric.
+  node.addPodAddress();
+  expect(node.ip('route', 'get', nobody)).not.toContain('flannel0');
+  await node.stop();
+  expect(blackholes()).not.toBe('');
+  await node.startReady();
+  await until(() => blackholes() === '');
+});
+
 test("flannel's documented network, which holds the addresses of nodes and etcd, takes neither of them away", async () => {
   const documented =
     '{"Network":"10.0.0.0/8","SubnetLen":20,"SubnetMin":"10.10.0.0","SubnetMax":"10.99.0.0","Backend":{"Type":"udp"}}';

@@ -473,6 +473,43 @@ export const SECTIONS: readonly Section[] = [
         tests: [flanneld('exit codes: 2 for wrong usage, 0 for --help and --version')],
       },
       {
+        situation: 'A flag of flannel',
+        flannel: 'is documented by its usage',
+        source: '`flanneld -help` of v0.28',
+        ours: 'is the same, better, or refused with the reason; a test compares names, kinds and defaults with what flannel prints',
+        tests: [
+          inFile('tests/interop/flags.test.ts')(
+            'every flag of flannel has the same name, kind and default here, and a row that says how it relates',
+          ),
+        ],
+      },
+      {
+        situation: '`-ip-blackhole-route`, and somebody deletes the route',
+        flannel: 'adds it 5 s after the start, and again every 5 s',
+        source: 'main.go by its source',
+        ours: 'is there before pods are started and put back at once, behind the route of a bridge of pods; gone after a start without the flag',
+        tests: [
+          safety(
+            '-ip-blackhole-route drops packets for addresses that no pod has, behind the routes of pods, and is put back',
+          ),
+        ],
+      },
+      {
+        situation:
+          'The config has options that cannot work: two WireGuard tunnels at one port, IPv6 over ipip, an MTU that leaves nothing',
+        flannel: 'fails when it makes the device, or panics on the first lease',
+        source: 'pkg/backend/wireguard and pkg/backend/route_network.go by their source',
+        ours: 'is refused with the config, in one sentence',
+        tests: [config('parseNetworkConfig() refuses %j with %j: %s')],
+      },
+      {
+        situation: 'A pre-shared key of wireguard is mistyped',
+        flannel: "the library's error",
+        source: 'pkg/backend/wireguard/device.go by its source',
+        ours: 'is refused without being shown',
+        tests: [config('parseBackendConfig() refuses the PSK %j without showing it')],
+      },
+      {
         situation: 'An etcd endpoint is written without its scheme or port, or with quotes',
         flannel: 'the error of the client library, again and again',
         source: 'pkg/subnet/etcd/registry.go by its source',

@@ -13,8 +13,8 @@ export interface ActualLink {
 /** A route in the main table, whoever made it. */
 export interface ActualRoute {
   readonly dst: Prefix;
-  /** `other`: what we never make, like a blackhole or several next hops. */
-  readonly type: 'unicast' | 'unreachable' | 'other';
+  /** `other`: what we never make, like several next hops. */
+  readonly type: 'unicast' | 'unreachable' | 'blackhole' | 'other';
   readonly link?: string;
   readonly gateway?: Ip;
   /** As the kernel compares it. */

@@ -94,7 +94,7 @@ export type DesiredRoute = {
       /** `global` when absent. IPv6 has no scopes. */
       readonly scope?: 'global' | 'link';
     }
-  | { readonly type: 'unreachable' }
+  | { readonly type: 'unreachable' | 'blackhole' }
 );
 
 /** A route that another flannel made and that does the same as one of ours: it may be taken away. */

@@ -3,6 +3,7 @@ import { parseIp } from '@flannel-ts/inet/ip';
 import { parseInterfaceAddress, parsePrefix } from '@flannel-ts/inet/prefix';
 import { RTPROT_BOOT, RTPROT_KERNEL, RTPROT_STATIC } from '@flannel-ts/rtnetlink/constants';
 import type { ActualRoute, ActualState } from './actual.ts';
+import { blackholeRoute } from './blackhole.ts';
 import type { DesiredState } from './desired.ts';
 import { describeChange, describeRoute, diffState, foreignRoutes, missingLinks } from './diff.ts';
 import { guardMetric } from './guard.ts';
@@ -66,6 +67,19 @@ describe('diffState()', () => {
   test('diffState() sets what alone is wrong with a device: its MTU, or that it is down', () => {
     expect(changes({ links: [{ ...link, mtu: 1300 }] })).toEqual(['link set flannel0 mtu 1472']);
     expect(changes({ links: [{ ...link, up: false }] })).toEqual(['link set flannel0 up']);
+  });
+
+  test('diffState() keeps a blackhole route beside the route of a bridge to the same subnet, and removes it when it is not wanted', () => {
+    const own = parsePrefix('10.5.1.0/24');
+    const wanted: DesiredState = { ...desired, routes: [...desired.routes, blackholeRoute(own)] };
+    const bridge = via('10.5.1.0/24', { link: 'cni0', protocol: RTPROT_KERNEL });
+    const there: ActualRoute = { ...guard, type: 'blackhole', dst: own, metric: guardMetric(own) };
+    const line = `blackhole 10.5.1.0/24 metric ${guardMetric(own)}`;
+    expect(changes({ routes: [guard, route, bridge] }, wanted)).toEqual([`route add ${line}`]);
+    expect(changes({ routes: [guard, route, bridge, there] }, wanted)).toEqual([]);
+    expect(changes({ routes: [guard, route, bridge, there] })).toEqual([`route delete ${line}`]);
+    const others = { ...there, protocol: RTPROT_STATIC };
+    expect(changes({ routes: [guard, route, others] })).toEqual([]);
   });
 
   test('diffState() waits with the routes of a device that is missing, but not with the unreachable one', () => {

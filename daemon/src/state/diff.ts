@@ -164,7 +164,7 @@ export function foreignRoutes(
 }
 
 function isSameRoute(wanted: DesiredRoute, there: ActualRoute): boolean {
-  if (wanted.type === 'unreachable' || there.type !== 'unicast') return wanted.type === there.type;
+  if (wanted.type !== 'unicast' || there.type !== 'unicast') return wanted.type === there.type;
   return wanted.link === there.link && wanted.gateway === there.gateway;
 }
 

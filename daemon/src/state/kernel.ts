@@ -4,7 +4,13 @@ import { isIpv6, isLinkLocal } from '@flannel-ts/inet/ip';
 import { type Prefix, prefixCovers } from '@flannel-ts/inet/prefix';
 import { addAddress, deleteAddress, listAddresses } from '@flannel-ts/rtnetlink/address';
 import type { Netlink } from '@flannel-ts/rtnetlink/connection';
-import { RT_SCOPE_LINK, RT_SCOPE_UNIVERSE, RTN_UNICAST, RTN_UNREACHABLE } from '@flannel-ts/rtnetlink/constants';
+import {
+  RT_SCOPE_LINK,
+  RT_SCOPE_UNIVERSE,
+  RTN_BLACKHOLE,
+  RTN_UNICAST,
+  RTN_UNREACHABLE,
+} from '@flannel-ts/rtnetlink/constants';
 import { isNetlinkError } from '@flannel-ts/rtnetlink/errors';
 import { getLink, setLink } from '@flannel-ts/rtnetlink/link';
 import {
@@ -20,6 +26,8 @@ import { type ActualLink, type ActualRoute, type ActualState, defaultMetric } fr
 import type { DesiredLink, DesiredRoute, DesiredState } from './desired.ts';
 import { type Change, describeRoute } from './diff.ts';
 import type { Owner } from './owner.ts';
+
+const KERNEL_TYPES = { unicast: RTN_UNICAST, unreachable: RTN_UNREACHABLE, blackhole: RTN_BLACKHOLE } as const;
 
 export class Kernel {
   constructor(
@@ -71,7 +79,7 @@ export class Kernel {
 
   private specOf(route: DesiredRoute): RouteSpec {
     const common = { dst: route.dst, priority: route.metric, protocol: RTPROT_FLANNEL } as const;
-    if (route.type === 'unreachable') return { ...common, type: RTN_UNREACHABLE };
+    if (route.type !== 'unicast') return { ...common, type: KERNEL_TYPES[route.type] };
     const { gateway, onlink, link } = route;
     // flannel's udp backend adds its route with scope global, other than ip(8) would (udp_network_amd64.go).
     const scope = route.scope === 'link' ? RT_SCOPE_LINK : RT_SCOPE_UNIVERSE;
@@ -112,7 +120,7 @@ export function readRoutes(nl: Netlink, { networks }: Owner): ActualRoute[] {
 /** Exactly this route; no other one of the same destination. */
 export function removeRoute(nl: Netlink, { dst, type, link, gateway, metric, protocol }: ActualRoute): boolean {
   const outIndex = type === 'unicast' && link !== undefined ? getLink(nl, link)?.index : undefined;
-  const kernelType = { unicast: RTN_UNICAST, unreachable: RTN_UNREACHABLE, other: undefined }[type];
+  const kernelType = type === 'other' ? undefined : KERNEL_TYPES[type];
   // For IPv4 a metric of 0 means any, and there is no other word for it.
   const spec = { dst, gateway, outIndex, priority: metric || undefined, protocol, type: kernelType };
   return tolerating(['ESRCH'], () => deleteRoute(nl, spec));
@@ -124,7 +132,13 @@ function actualRoute(route: Route, dst: Prefix, nameOf: (index: number) => strin
   const link = unicast ? nameOf(outIndex) : undefined;
   return {
     dst,
-    type: type === RTN_UNREACHABLE ? 'unreachable' : unicast ? 'unicast' : 'other',
+    type: unicast
+      ? 'unicast'
+      : type === RTN_UNREACHABLE
+        ? 'unreachable'
+        : type === RTN_BLACKHOLE
+          ? 'blackhole'
+          : 'other',
     metric: priority ?? defaultMetric(dst),
     protocol,
     ...(link !== undefined && { link }),

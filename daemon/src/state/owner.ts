@@ -17,6 +17,7 @@ export function owns({ networks }: Owner, route: ActualRoute, links: ReadonlySet
   if (route.protocol !== RTPROT_FLANNEL) return false;
   const around = networks.filter((network) => prefixCovers(network, route.dst));
   if (route.type === 'unreachable') return around.some((network) => guardMetric(network) === route.metric);
+  if (route.type === 'blackhole') return around.length > 0 && route.metric === guardMetric(route.dst);
   // By a device of the name but not ours: that of another flanneld on this host.
   return around.length > 0 && (route.link === undefined || links.has(route.link) || !isFlannelDevice(route.link));
 }
