@@ -119,6 +119,47 @@ describe('an address that changes', () => {
     expect(cluster.etcd.get(ownKey())).toContain(NEW);
   });
 
+  test('of its interface, by another name or another MAC address, changes nothing', async () => {
+    const before = [node.pid, node.subnet, leases()];
+    node.ip('link', 'set', 'eth0', 'down');
+    node.ip('link', 'set', 'eth0', 'name', 'lan0', 'address', '02:00:00:00:77:01');
+    node.ip('link', 'set', 'lan0', 'up');
+    node.ip('route', 'replace', 'default', 'via', GATEWAY);
+    await until(() => node.logged('The underlay has changed') === 1);
+    await until(() => node.probe('readyz').startsWith('200'));
+    await talk();
+    expect([node.pid, node.subnet, leases()]).toEqual(before);
+  });
+
+  test('by virtual addresses that come and go changes nothing', async () => {
+    const before = [node.pid, node.subnet, leases()];
+    const virtual = ['10.64.0.100/32', '10.64.0.9/24'];
+    const followed = async (mtu: number) => {
+      // What is followed shows that the addresses were looked at.
+      node.ip('link', 'set', 'eth0', 'mtu', String(mtu));
+      await until(() => readFileSync(node.subnetFile, 'utf8').includes(`FLANNEL_MTU=${mtu - 28}`));
+      await talk();
+      expect([node.pid, node.subnet, leases()]).toEqual(before);
+      expect(node.run('ss', '-Hnlu', 'sport', '=', ':8285')).toContain(`${node.address}:8285`);
+    };
+    for (const address of virtual) node.ip('address', 'add', address, 'dev', 'eth0');
+    await followed(1400);
+    for (const address of virtual) node.ip('address', 'delete', address, 'dev', 'eth0');
+    await followed(1450);
+  });
+
+  test('by being removed is reported, and used again when it returns', async () => {
+    const before = [node.pid, node.subnet, leases()];
+    node.ip('address', 'flush', 'dev', 'eth0');
+    const gone = `underlay: the address ${node.address} is gone from this node, and no other one was found`;
+    await until(() => node.probe('readyz').includes(gone));
+    node.ip('address', 'add', `${node.address}/24`, 'dev', 'eth0');
+    node.ip('route', 'add', 'default', 'via', GATEWAY);
+    await talk();
+    await until(() => node.probe('readyz').startsWith('200'));
+    expect([node.pid, node.subnet, leases()]).toEqual(before);
+  });
+
   test('to a smaller MTU makes the overlay smaller', async () => {
     node.ip('link', 'set', 'eth0', 'mtu', '1400');
     await until(() => node.ip('link', 'show', 'flannel0').includes('mtu 1372'));

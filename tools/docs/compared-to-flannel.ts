@@ -473,6 +473,17 @@ export const SECTIONS: readonly Section[] = [
         tests: [flanneld('exit codes: 2 for wrong usage, 0 for --help and --version')],
       },
       {
+        situation: 'The interface gets another name or MAC address, or a virtual address comes and goes',
+        flannel: 'is not looked at after the start',
+        source: 'main.go by its source',
+        ours: 'is followed: the same lease and address, and traffic goes on',
+        tests: [
+          underlay('of its interface, by another name or another MAC address, changes nothing'),
+          underlay('by virtual addresses that come and go changes nothing'),
+          underlay('by being removed is reported, and used again when it returns'),
+        ],
+      },
+      {
         situation: 'A flag of flannel',
         flannel: 'is documented by its usage',
         source: '`flanneld -help` of v0.28',
