@@ -18,6 +18,7 @@
  * @property {readonly string[]} words what is no flag
  * @property {number} [nodes]
  * @property {number} [pods] on each node
+ * @property {string} [backend] type
  * @property {Readonly<Record<string, string>>} config
  * @property {readonly string[]} unset settings to go back to their defaults
  * @property {boolean} verbose

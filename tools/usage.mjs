@@ -40,6 +40,11 @@ export const COMMANDS = {
       '--stack': stack,
       '--nodes': { value: 'N', help: 'how many nodes', apply: (_, text) => ({ nodes: count('--nodes', text, 1) }) },
       '--pods': { value: 'N', help: 'how many pods on each', apply: (_, text) => ({ pods: count('--pods', text, 0) }) },
+      '--backend': {
+        value: 'TYPE',
+        help: "how pods' packets reach other nodes: flannel's backend type, like udp or vxlan",
+        apply: (_, type) => ({ backend: type.toLowerCase() }),
+      },
       '--config': config,
       '--unset': {
         value: 'KEY',

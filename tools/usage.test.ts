@@ -17,6 +17,10 @@ test('parseArguments() takes the default stack, and collects settings', () => {
   });
 });
 
+test('parseArguments() takes the type of the backend in any letter case', () => {
+  expect(parseArguments('up', ['--backend', 'VXLAN'])).toMatchObject({ backend: 'vxlan' });
+});
+
 test('parseArguments() leaves all that follows a pod to the command there', () => {
   const { stack, words } = parseArguments('shell', ['--stack', 'a', 'pod-0-0', 'ping', '--stack', 'b', '-c', '1']);
   expect([stack, words]).toEqual(['a', ['pod-0-0', 'ping', '--stack', 'b', '-c', '1']]);

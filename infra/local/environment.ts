@@ -19,7 +19,13 @@ export function createLocalEnvironment(settings: LocalSettings, artifact: Artifa
   const { stack, network } = settings;
   const plan = planAddresses(settings.vpc, settings.etcdMembers, settings.nodes);
   const pki = new Pki('pki', { stack });
-  const vpc = new Vpc('vpc', { stack, cidr: settings.vpc, gateway: plan.gateway, mtu: settings.mtu });
+  const vpc = new Vpc('vpc', {
+    stack,
+    cidr: settings.vpc,
+    gateway: plan.gateway,
+    mtu: settings.mtu,
+    backend: network.backend,
+  });
   const etcd = new Etcd('etcd', { stack, vpc, pki, addresses: plan.etcd, network });
   const stored = storeArtifact(stack, artifact);
   const revision = pulumi.interpolate`${formatNetworkConfig(network)} mtu ${settings.mtu} etcd ${etcd.ready.generation}`;

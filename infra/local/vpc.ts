@@ -1,4 +1,5 @@
 /** The network that all machines of a stack are connected to, and the machines. */
+import { type BackendConfig, formatBackendConfig } from '@flannel-ts/flannel/backend-config';
 import { formatIp } from '@flannel-ts/inet/ip';
 import type { Ipv4 } from '@flannel-ts/inet/ipv4';
 import { formatPrefix, type Prefix } from '@flannel-ts/inet/prefix';
@@ -10,6 +11,7 @@ export interface VpcArgs {
   readonly cidr: Prefix<4>;
   readonly gateway: Ipv4;
   readonly mtu: number;
+  readonly backend: BackendConfig;
 }
 
 export class Vpc extends pulumi.ComponentResource {
@@ -21,10 +23,10 @@ export class Vpc extends pulumi.ComponentResource {
     options?: pulumi.ComponentResourceOptions,
   ) {
     super('flannel:local:Vpc', name, {}, options);
-    const { stack, cidr, gateway, mtu } = args;
+    const { stack, cidr, gateway, mtu, backend } = args;
     this.network = new VpcNetwork(
       name,
-      { stack, cidr: formatPrefix(cidr), gateway: formatIp(gateway), mtu },
+      { stack, cidr: formatPrefix(cidr), gateway: formatIp(gateway), mtu, backend: formatBackendConfig(backend) },
       { parent: this },
     );
     this.registerOutputs();

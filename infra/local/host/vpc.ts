@@ -1,6 +1,7 @@
 /** The VPC: a namespace with a bridge, to which every machine is connected, and the gateway's address on it. */
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
+import { parseBackendConfig } from '@flannel-ts/flannel/backend-config';
 import { parseIp } from '@flannel-ts/inet/ip';
 import type { Ipv4 } from '@flannel-ts/inet/ipv4';
 import { formatInterfaceAddress, parsePrefix } from '@flannel-ts/inet/prefix';
@@ -20,6 +21,8 @@ export interface VpcInputs {
   readonly cidr: string;
   readonly gateway: string;
   readonly mtu: number;
+  /** flannel's Backend object: what the kernel must be able to do for it is checked before anything is created. */
+  readonly backend: object;
 }
 
 export interface VpcOutputs {
@@ -29,7 +32,8 @@ export interface VpcOutputs {
 export const vpc = handler<VpcInputs, VpcOutputs>({
   id: ({ stack, cidr }) => `${netnsName(stack, VPC)}@${cidr}`,
   identity: ['stack', 'cidr', 'gateway'],
-  check: () => machineProblems(),
+  ignored: ['backend'],
+  check: ({ backend }) => machineProblems(parseBackendConfig(backend)),
   async ensure(inputs) {
     withStackLock(inputs.stack, () => ensureVpc(inputs));
     return { netns: netnsName(inputs.stack, VPC) };

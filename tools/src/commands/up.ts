@@ -1,5 +1,7 @@
+import { parseBackendConfig } from '@flannel-ts/flannel/backend-config';
+import { kernelProblem } from '@flannel-ts/infra/local/host/requirements';
 import { build } from '../../build/build.mjs';
-import { UsageError } from '../../setup/errors.mjs';
+import { ToolError, UsageError } from '../../setup/errors.mjs';
 import { say } from '../../setup/progress.mjs';
 import { confirm } from '../confirm.ts';
 import type { Context, Options } from '../context.ts';
@@ -33,6 +35,7 @@ export async function up(context: Context, options: Options): Promise<number> {
   const deployed = exists ? describeDeployed(await readResources(pulumi, stack)) : undefined;
   const changes = await settle(context, options, deployed);
   const checked = checkSettings(context.root, stack, changes);
+  if (isLocal(checked)) checkKernel(checked);
   if (!exists) await createStack(pulumi, stack);
   await storeSettings(pulumi, stack, checked, changes);
   const local = isLocal(checked);
@@ -105,6 +108,12 @@ async function settle(context: Context, options: Options, deployed: Deployed | u
   return restored;
 }
 
+/** Before the settings are stored: what this kernel cannot run is no setting to keep. */
+function checkKernel({ effective }: Checked): void {
+  const problem = kernelProblem(parseBackendConfig(JSON.parse(effective.get('backend')!)));
+  if (problem !== undefined) throw new ToolError('KERNEL', problem);
+}
+
 export function isLocal({ effective }: Pick<Checked, 'effective'>): boolean {
   return effective.get('environment') === 'local';
 }
@@ -118,8 +127,17 @@ export function confirmation(local: boolean, { yes }: Pick<Options, 'yes'>): str
   return yes ? ['--yes'] : [];
 }
 
-function changesOf({ nodes, pods, config, unset }: Pick<Options, 'nodes' | 'pods' | 'config' | 'unset'>): Changes {
+type ChangeOptions = Pick<Options, 'nodes' | 'pods' | 'backend' | 'config' | 'unset'>;
+
+/** The type of the backend comes first: it decides what its other settings mean. */
+export function changesOf({ nodes, pods, backend, config, unset }: ChangeOptions): Changes {
+  if (backend !== undefined && config.backend !== undefined) {
+    throw new UsageError(
+      '--backend and --config backend= are both given: use one of them, and --config backend.KEY=VALUE for more',
+    );
+  }
   const set = {
+    ...(backend === undefined ? {} : { 'backend.Type': backend }),
     ...config,
     ...(nodes === undefined ? {} : { nodes: String(nodes) }),
     ...(pods === undefined ? {} : { podsPerNode: String(pods) }),

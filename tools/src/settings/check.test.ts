@@ -2,6 +2,7 @@ import { cpSync, readFileSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { removeScratch, scratch, write } from '../../testing/setup.ts';
 import { checkSettings } from './check.ts';
+import { applyChanges } from './effective.ts';
 
 const ROOT = join(__dirname, '..', '..', '..');
 const NONE = { set: {}, unset: [] };
@@ -72,6 +73,22 @@ test('a part of an object keeps the rest of it, that of the default as well', ()
   const stored = checkout('config:\n  flannel:backend:\n    Type: udp\n    Queues: 2\n');
   expect(checkSettings(stored, 'mine', { ...NONE, set }).own.get('backend')).toBe(
     '{"Type":"udp","Queues":2,"Port":8299}',
+  );
+});
+
+test('another type of backend drops the keys of the one before, and the same type keeps them', () => {
+  const stored = checkout('config:\n  flannel:backend:\n    Type: udp\n    Queues: 2\n');
+  const backendWith = (set: Record<string, string>) =>
+    checkSettings(stored, 'mine', { ...NONE, set }).own.get('backend');
+  expect(backendWith({ 'backend.Type': 'udp' })).toBe('{"Type":"udp","Queues":2}');
+  const other = refusal('config:\n  flannel:backend:\n    Type: udp\n    Queues: 2\n', {
+    set: { 'backend.UDPEncap': 'true', 'backend.Type': 'ipsec' },
+  });
+  expect(other.message).toContain('ipsec');
+  expect(other.message).not.toContain('Queues');
+  const set = { 'backend.Port': '4789', 'backend.Type': 'vxlan' };
+  expect(applyChanges(new Map(), new Map([['backend', '{"Type":"udp"}']]), { set, unset: [] }).get('backend')).toBe(
+    '{"Type":"vxlan","Port":4789}',
   );
 });
 

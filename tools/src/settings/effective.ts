@@ -24,6 +24,9 @@ export interface Stored {
   readonly foreign: readonly string[];
 }
 
+/** Another type of backend is another backend: the keys of the one before mean nothing to it. */
+const TYPES: readonly string[] = ['backend.Type'];
+
 /** Whose settings the other namespaces are. */
 const OTHER_NAMESPACES = ['pulumi', 'aws', 'tls'];
 
@@ -59,7 +62,9 @@ export function ownKey(key: string): string | undefined {
 export function applyChanges(defaults: Settings, stored: Settings, { set, unset }: Changes): Settings {
   const result = new Map(stored);
   for (const key of unset) removeKey(result, ownKey(key) ?? key);
-  for (const [key, value] of Object.entries(set)) {
+  // A type first, whatever the order on the command line: it decides which other keys are kept.
+  const isType = ([key]: [string, string]): number => Number(TYPES.includes(ownKey(key) ?? key));
+  for (const [key, value] of Object.entries(set).sort((a, b) => isType(b) - isType(a))) {
     const name = ownKey(key);
     if (name === undefined) {
       assertKnownNamespace(key);
@@ -103,7 +108,9 @@ function withPart(head: string, text: string | undefined, path: readonly string[
     parent[key] = inner;
     parent = inner;
   }
-  parent[path.at(-1)!] = scalarOf(value);
+  const last = path.at(-1)!;
+  if (TYPES.includes([head, ...path].join('.')) && parent[last] !== value) return JSON.stringify({ [last]: value });
+  parent[last] = scalarOf(value);
   return JSON.stringify(object);
 }
 
