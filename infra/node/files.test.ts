@@ -9,6 +9,14 @@ describe('nodeBoot()', () => {
     expect(nodeBoot(node)).toMatchSnapshot();
   });
 
+  test('has a health endpoint where that is asked for, with the addresses of the same store as the pods', () => {
+    const { files } = nodeBoot({ ...node, healthEndpoint: true });
+    const [environment, conflist] = files.map(({ content }) => content);
+    const directory = `${ROOT}/var/lib/cni/networks`;
+    expect(environment).toContain(`FLANNELD_HEALTH_ENDPOINT=true\nFLANNELD_HOST_LOCAL_DIR=${directory}\n`);
+    expect(JSON.parse(conflist!).plugins[0].ipam.dataDir).toBe(directory);
+  });
+
   test('has the paths of a machine of its own when the root is empty', () => {
     const { files, unit } = nodeBoot({ ...node, root: '' });
     expect(files.map(({ path }) => path)).toEqual(['/etc/flannel/flanneld.env', '/etc/cni/net.d/10-flannel.conflist']);

@@ -40,6 +40,8 @@ export interface NodeBoot {
   readonly etcdEndpoints: readonly string[];
   /** For traffic between nodes; without it that of the default route. */
   readonly interface?: string;
+  /** Whether flanneld asks other nodes as a pod would, too. It then creates a network namespace, for which it has to be root. */
+  readonly healthEndpoint?: boolean;
 }
 
 export interface KeyPair {
@@ -48,7 +50,7 @@ export interface KeyPair {
 }
 
 /** A node: flanneld, and the network configuration a container runtime reads. */
-export function nodeBoot({ root, etcdEndpoints, interface: link }: NodeBoot): BootPlan {
+export function nodeBoot({ root, etcdEndpoints, interface: link, healthEndpoint = false }: NodeBoot): BootPlan {
   const installed = `${root}/opt/flannel/current`;
   const environment = `${root}/etc/flannel/flanneld.env`;
   return {
@@ -67,6 +69,10 @@ export function nodeBoot({ root, etcdEndpoints, interface: link }: NodeBoot): Bo
           FLANNELD_IP_MASQ: 'true',
           FLANNELD_HEALTHZ_IP: '127.0.0.1',
           FLANNELD_HEALTHZ_PORT: String(HEALTH_PORT),
+          ...(healthEndpoint && {
+            FLANNELD_HEALTH_ENDPOINT: 'true',
+            FLANNELD_HOST_LOCAL_DIR: hostLocalDirectory(root),
+          }),
         }),
       },
       { path: conflistFile(root), mode: '0644', content: conflist(root) },
@@ -92,6 +98,11 @@ export function subnetFile(root: string): string {
 
 export function conflistFile(root: string): string {
   return `${root}/etc/cni/net.d/10-flannel.conflist`;
+}
+
+/** Where addresses of pods are kept. */
+function hostLocalDirectory(root: string): string {
+  return `${root}/var/lib/cni/networks`;
 }
 
 /** Where the runtime finds the plugins that the conflist names. */
@@ -223,7 +234,7 @@ function conflist(root: string): string {
         type: 'flannel',
         subnetFile: subnetFile(root),
         dataDir: `${root}/var/lib/cni/flannel`,
-        ipam: { dataDir: `${root}/var/lib/cni/networks` },
+        ipam: { dataDir: hostLocalDirectory(root) },
         delegate: { hairpinMode: true, isDefaultGateway: true },
       },
     ],

@@ -76,6 +76,15 @@ test('up gives three nodes with a subnet each and six pods in them', () => {
 
 test('every pod reaches every other by ping, TCP and UDP', expectAllReachable);
 
+test('each node has a health endpoint, which pods of other nodes reach', async () => {
+  for (const { name, podSubnet } of current.nodes) {
+    const endpoint = podSubnet.replace(/\.0\/24$/, '.254');
+    const from = current.pods.find(({ node }) => node !== name)!.netns;
+    const answers = async () => (await inside(from, 'ping', '-c', '1', '-W', '1', endpoint)).code === 0;
+    await until(`the health endpoint of ${name} answers`, answers);
+  }
+});
+
 test('packets between nodes go through flannel0 and cross the VPC as raw IPv4 in UDP 8285', async () => {
   const [from, to] = [podOn('node-0'), podOn('node-1')];
   const capture = start([
