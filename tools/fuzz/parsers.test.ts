@@ -33,18 +33,44 @@ function expectOnly(allowed: ErrorClass | undefined, run: () => unknown): void {
   }
 }
 
-/** A part is replaced: by other text, by nothing, by another part. */
+const TOKEN = /"[^"]*"|\d+|true|false|null|[[{][^[\]{}]*[\]}]|[a-z]+/g;
+const TOKENS = [
+  '0',
+  '-1',
+  '9',
+  '99',
+  '256',
+  '4294967296',
+  '1.5',
+  '""',
+  '"x"',
+  'null',
+  'true',
+  '[]',
+  '{}',
+  '{"a":1}',
+  '["a"]',
+  'x',
+];
+
+/** A value is replaced by another one, or any part by any text. */
 function broken(good: readonly string[]): fc.Arbitrary<string> {
   const insertion = fc.oneof(
     fc.string(),
-    fc.constantFrom('', '"', '{', '}', ',', '=', '/', '\n', '\0', 'null', '-1', '1e999', '__proto__', '\uD800'),
+    fc.constantFrom('', '"', '{', '}', ',', '=', '/', '\n', '\0', '0', '9', '1e999', '__proto__', '\uD800'),
   );
-  return fc
+  const anywhere = fc
     .tuple(fc.constantFrom(...good), fc.nat(), fc.nat({ max: 12 }), insertion)
     .map(([text, at, length, more]) => {
       const start = at % (text.length + 1);
       return text.slice(0, start) + more + text.slice(start + length);
     });
+  const token = fc.tuple(fc.constantFrom(...good), fc.nat(), fc.constantFrom(...TOKENS)).map(([text, at, other]) => {
+    const found = [...text.matchAll(TOKEN)];
+    const { index, 0: old } = found[at % found.length]!;
+    return text.slice(0, index) + other + text.slice(index + old.length);
+  });
+  return fc.oneof(anywhere, token);
 }
 
 const LISTING = JSON.stringify({
