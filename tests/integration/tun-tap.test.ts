@@ -4,7 +4,7 @@ import { rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { parseIp } from '@flannel-ts/inet/ip';
-import { transmitDrops } from '@flannel-ts/linux/device-drops';
+import { transmitDrops } from '@flannel-ts/linux/device-counters';
 import { closeFd, ioctl, tryRead } from '@flannel-ts/linux/files';
 import { addressOf } from '@flannel-ts/linux/memory';
 import { createNetns, deleteNetns, withNetns } from '@flannel-ts/linux/netns';

@@ -4,7 +4,7 @@
  * thread uses it any more).
  */
 import { formatIp, type Ip, isIpv6 } from '@flannel-ts/inet/ip';
-import { transmitDrops } from '@flannel-ts/linux/device-drops';
+import { transmitDrops } from '@flannel-ts/linux/device-counters';
 import { isErrno } from '@flannel-ts/linux/errors';
 import { closeFd, type Fd } from '@flannel-ts/linux/files';
 import { writeSysctl } from '@flannel-ts/linux/sysctl';
