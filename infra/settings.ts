@@ -6,12 +6,12 @@
 import { checkAddressing } from '@flannel-ts/flannel/addressing';
 import { BACKEND_KEYS, type BackendConfig, parseBackendConfig } from '@flannel-ts/flannel/backend-config';
 import type { NetworkConfig } from '@flannel-ts/flannel/network-config';
+import { suggestion } from '@flannel-ts/flannel/suggest';
 import { MAX_JUMBO_MTU, MIN_IPV4_MTU } from '@flannel-ts/inet/mtu';
 import type { Prefix } from '@flannel-ts/inet/prefix';
 import { AWS_KEYS, type AwsSettings, readAwsSettings } from './aws/settings.ts';
 import { planAddresses } from './local/plan.ts';
 import { type Complete, type Lookup, Reader } from './reader.ts';
-import { suggestion } from './suggest.ts';
 
 export const ENVIRONMENTS = ['local', 'aws'] as const;
 export type EnvironmentName = (typeof ENVIRONMENTS)[number];

@@ -1,7 +1,8 @@
 /** Checks a stack's settings with the program's own validator, before Pulumi starts and before anything is stored. */
+
+import { suggestion } from '@flannel-ts/flannel/suggest';
 import { type Problem, SettingsError } from '@flannel-ts/infra/reader';
 import { parseSettings, SETTING_KEYS } from '@flannel-ts/infra/settings';
-import { suggestion } from '@flannel-ts/infra/suggest';
 import { ToolError, UsageError } from '../../setup/errors.mjs';
 import { flag } from '../pulumi/names.ts';
 import {
