@@ -1,29 +1,35 @@
 /** What the flags are, for people: -help, and docs/flags.md. */
+import { COMMANDS } from './command-table.ts';
 import { describeParity, ENVIRONMENT_PARITY, FLAG_PARITY } from './flag-parity.ts';
 import { FLAGS, type FlagName } from './flag-table.ts';
-import { environmentName } from './flags.ts';
-
-const COMMANDS = [
-  ['', 'run the daemon'],
-  ['release', 'give back the lease of this node, when it is taken out of service'],
-  ['cleanup', 'remove the devices, routes, rules and files that flanneld made on this node'],
-] as const;
+import { environmentName, type FlagTable } from './flags.ts';
 
 export function helpText(): string {
-  const commands = COMMANDS.map(
-    ([command, what]) => `flanneld ${command === '' ? '' : `${command} `}[OPTION]...`.padEnd(32) + what,
+  const commands = Object.entries(COMMANDS).map(
+    ([name, { help }]) => `flanneld ${wordOf(name)}[OPTION]...`.padEnd(32) + help,
   );
-  const flags = Object.entries(FLAGS).map(([name, { fallback, help }]) => {
-    return `  -${name}\n        ${help}${fallback === '' ? '' : ` (default ${fallback})`}`;
-  });
   return [
     ...commands.map((line, index) => `${index === 0 ? 'Usage: ' : '       '}${line}`),
     '',
     'Every option may also come from the environment: -etcd-endpoints from FLANNELD_ETCD_ENDPOINTS.',
     '',
-    ...flags,
+    ...flagLines(FLAGS),
     '',
+    ...Object.entries(COMMANDS).flatMap(([name, { flags }]) =>
+      Object.keys(flags).length === 0 ? [] : [`Options of flanneld ${name} only:`, '', ...flagLines(flags), ''],
+    ),
   ].join('\n');
+}
+
+/** The daemon itself has no word. */
+function wordOf(command: string): string {
+  return command === 'run' ? '' : `${command} `;
+}
+
+function flagLines(flags: FlagTable): string[] {
+  return Object.entries(flags).map(([name, { fallback, help }]) => {
+    return `  -${name}\n        ${help}${fallback === '' ? '' : ` (default ${fallback})`}`;
+  });
 }
 
 /** docs/flags.md. */
@@ -51,7 +57,15 @@ export function flagsPage(): string {
     '',
     '| command | what it does |',
     '|---|---|',
-    ...COMMANDS.map(([command, what]) => `| \`${`flanneld ${command}`.trim()}\` | ${what} |`),
+    ...Object.entries(COMMANDS).map(([name, { help }]) => `| \`${`flanneld ${wordOf(name)}`.trim()}\` | ${help} |`),
+    '',
+    '| flag of a command | default | meaning |',
+    '|---|---|---|',
+    ...Object.entries(COMMANDS).flatMap(([command, { flags }]) =>
+      Object.entries(flags as FlagTable).map(
+        ([name, { fallback, help }]) => `| \`flanneld ${command} -${name}\` | \`${fallback}\` | ${cell(help)} |`,
+      ),
+    ),
     '',
   ].join('\n');
 }

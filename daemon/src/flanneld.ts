@@ -1,5 +1,6 @@
 /** The daemon: wires networks to what they share on this node (netlink, health server, systemd). */
 import { setMaxListeners } from 'node:events';
+import { deviceCounters } from '@flannel-ts/linux/device-counters';
 import { releaseOwnCode } from '@flannel-ts/linux/own-pages';
 import { openNetlink } from '@flannel-ts/rtnetlink/connection';
 import { getLink } from '@flannel-ts/rtnetlink/link';
@@ -12,7 +13,8 @@ import { type HealthServer, startHealth } from './operate/health.ts';
 import { daemonFacts, renderMetrics, type ServingFacts } from './operate/metrics.ts';
 import { notifySystemd } from './operate/notify.ts';
 import { Readiness } from './operate/readiness.ts';
-import { statusOf } from './operate/status.ts';
+import { type StatusSocket, serveSocket, socketOf } from './operate/socket.ts';
+import { type DeviceStatus, type Status, statusOf } from './operate/status.ts';
 import type { Options } from './options.ts';
 import type { SubnetManager } from './subnet/manager.ts';
 import { resolveHosts } from './underlay/resolve.ts';
@@ -31,14 +33,26 @@ export async function runDaemon(
   setMaxListeners(0, signal); // a listener for every part that waits
   const readiness = new Readiness(NETWORK_PARTS, log);
   let health: HealthServer | undefined;
+  let socket: StatusSocket | undefined;
   let servingFacts: (() => ServingFacts) | undefined;
   const nl = openNetlink();
   try {
     const metrics = (): string => renderMetrics(daemonFacts(readiness, servingFacts?.(), options.metricsPerPeer));
-    const status = (): object => statusOf(VERSION, readiness, servingFacts?.());
-    if (options.healthzPort !== 0) {
-      health = await startHealth(options.healthzIp, options.healthzPort, { readiness, metrics, status });
-    }
+    const status = (): Status => {
+      const serving = servingFacts?.();
+      return statusOf({
+        version: VERSION,
+        pid: process.pid,
+        upSeconds: process.uptime(),
+        readiness,
+        source: manager.statistics?.(),
+        serving,
+        devices: (serving?.devices ?? []).flatMap((name) => deviceStatus(name) ?? []),
+      });
+    };
+    const sources = { readiness, metrics, status };
+    if (options.healthzPort !== 0) health = await startHealth(options.healthzIp, options.healthzPort, sources);
+    socket = await serveSocket(socketOf(options.subnetFile), sources, log);
     signal.addEventListener('abort', () => readiness.stop(), { once: true });
     void readiness.untilWell(STARTED_PARTS, signal).then(() => {
       if (signal.aborted) return;
@@ -60,8 +74,17 @@ export async function runDaemon(
   } finally {
     reportToSystemd('STOPPING=1', log);
     health?.close();
+    socket?.close();
     nl.close();
   }
+}
+
+/** What the host sends into a device of the overlay goes to other nodes. */
+function deviceStatus(name: string): DeviceStatus | undefined {
+  const counters = deviceCounters(name);
+  if (counters === undefined) return undefined;
+  const { sendDropped, ...traffic } = counters;
+  return { name, ...traffic, dropped: sendDropped };
 }
 
 function networkSettings(options: Options): NetworkSettings {

@@ -7,11 +7,15 @@ import { helpText } from './flag-help.ts';
 import { runDaemon } from './flanneld.ts';
 import { createLogger } from './log.ts';
 import { cleanup, release } from './operate/commands.ts';
+import { runStatus } from './operate/status-command.ts';
 import { type Options, type OptionsResult, parseOptions } from './options.ts';
 import { stateFileOf } from './subnet/etcd/kept-state.ts';
 import { EtcdSubnetManager } from './subnet/etcd/manager.ts';
 import { machineIdentity } from './subnet/machine.ts';
 import { VERSION } from './version.ts';
+
+/** Of output that is no terminal. */
+const DEFAULT_WIDTH = 80;
 
 /** A supervisor that sent SIGTERM may send SIGKILL soon; what has not ended by now is stuck. */
 const STOP_LIMIT_MS = 800;
@@ -29,6 +33,8 @@ function main(): void {
   if (options.command === 'help') return void process.stderr.write(helpText());
   if (options.command === 'version') return void process.stderr.write(`${VERSION}\n`);
 
+  if (options.command === 'status') return void showStatus(options);
+
   const log = createLogger(options.verbosity, process.stderr.isTTY === true);
   for (const warning of warnings) log.warn(warning);
   const stop = new AbortController();
@@ -41,6 +47,15 @@ function main(): void {
       leave(error instanceof DaemonError && error.code === 'USAGE' ? 2 : 1);
     },
   );
+}
+
+/** Its output is for people or scripts, and not a log. */
+async function showStatus({ subnetFile, status }: Options): Promise<void> {
+  const width = process.stdout.columns ?? DEFAULT_WIDTH;
+  const { exit, output, sentence } = await runStatus({ subnetFile, ...status, width }, new AbortController().signal);
+  process.stdout.write(output);
+  if (sentence !== undefined) process.stderr.write(`flanneld: ${sentence}\n`);
+  process.exitCode = exit;
 }
 
 async function run(options: Options, log: Logger, signal: AbortSignal): Promise<void> {

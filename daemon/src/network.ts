@@ -206,6 +206,7 @@ async function serve(
   parts.onServing(() => ({
     backend: backend.type,
     external: view.external,
+    devices: view.desired().state.links.map(({ name }) => name),
     ...(dataPath && { dataPath: dataPath.statistics() }),
     reconcile: reconciler.statistics,
     lease,

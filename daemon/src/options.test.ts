@@ -137,4 +137,14 @@ describe('parseOptions()', () => {
   ])('parseOptions() with %j has anti-spoofing %s', (argv, expected) => {
     expect(parse(argv).antiSpoofing).toBe(expected);
   });
+
+  test('parseOptions() has the flags of a command for that command only', () => {
+    expect(parse(['status', '-json', '-wait', '-timeout=5', '-subnet-file=/run/a.env'])).toMatchObject({
+      command: 'status',
+      status: { json: true, waitMs: 5000, isChosen: true },
+    });
+    expect(parse(['status']).status).toEqual({ json: false, waitMs: undefined, isChosen: false });
+    expect(() => parse(['-json'])).toThrow('Flag -json is for "flanneld status"');
+    expect(() => parse(['status', '-timeout=0'])).toThrow('must be from 1 to 86400');
+  });
 });

@@ -7,20 +7,31 @@ import {
   MAX_QUEUES,
 } from '@flannel-ts/flannel/backend-config';
 import { DEFAULT_IDENTITY_FILE, DEFAULT_SUBNET_FILE } from '@flannel-ts/flannel/defaults';
+import { COMMAND_FLAGS, COMMAND_NAMES, COMMANDS, type CommandName } from './command-table.ts';
 import { defined } from './defined.ts';
 import { messageOf } from './errors.ts';
 import { FLAGS } from './flag-table.ts';
 import { FlagValues, valuesOf } from './flag-values.ts';
-import { type ParsedFlags, parseFlags, usage } from './flags.ts';
+import { booleanValue, type ParsedFlags, parseFlags, usage } from './flags.ts';
 import { type Endpoints, parseEndpoints } from './subnet/etcd/endpoints.ts';
 import type { EtcdOptions } from './subnet/etcd/settings.ts';
 import { parseGoRegExp } from './underlay/go-regexp.ts';
 import type { InterfaceOptions } from './underlay/select.ts';
 
-export type Command = 'run' | 'release' | 'cleanup' | 'help' | 'version';
+export type Command = CommandName | 'help' | 'version';
+
+/** Of `flanneld status`. */
+export interface StatusOptions {
+  readonly json: boolean;
+  /** Until the node is ready; undefined: do not wait. */
+  readonly waitMs: number | undefined;
+  /** A subnet file was given, by the command line or the environment. */
+  readonly isChosen: boolean;
+}
 
 export interface Options {
   readonly command: Command;
+  readonly status: StatusOptions;
   readonly etcd: EtcdOptions;
   readonly interface: InterfaceOptions;
   readonly subnetFile: string;
@@ -56,14 +67,16 @@ export function parseOptions(
   argv: readonly string[],
   environment: Readonly<Record<string, string | undefined>>,
 ): OptionsResult {
-  const flags = parseFlags(FLAGS, argv);
+  const flags = parseFlags({ ...FLAGS, ...COMMAND_FLAGS }, argv);
   const warnings: string[] = [];
   const values = valuesOf(flags, environment, warnings);
   const read = new FlagValues(values);
-  return { options: build(commandOf(flags, read), read, warnings), warnings };
+  const command = commandOf(flags, read);
+  checkCommandFlags(command, flags);
+  return { options: { ...build(command, read, warnings), status: statusOptions(flags, read) }, warnings };
 }
 
-function build(command: Command, read: FlagValues, warnings: string[]): Options {
+function build(command: Command, read: FlagValues, warnings: string[]): Omit<Options, 'status'> {
   return {
     command,
     etcd: etcdOptions(read, warnings),
@@ -92,13 +105,36 @@ function commandOf(flags: ParsedFlags, read: FlagValues): Command {
   if (read.flag('version')) return 'version';
   const [word, ...rest] = flags.positional;
   if (rest.length > 0) throw usage(`Unexpected argument ${JSON.stringify(rest[0])}`);
-  if (word !== undefined && word !== 'release' && word !== 'cleanup') {
-    throw usage(`Unknown command ${JSON.stringify(word)}: flanneld knows release and cleanup`);
+  const command = word === undefined ? 'run' : COMMAND_NAMES.find((name) => name === word);
+  if (command === undefined) {
+    throw usage(`Unknown command ${JSON.stringify(word)}: flanneld knows ${COMMAND_NAMES.join(', ')}`);
   }
   if (read.flag('kube-subnet-mgr')) {
     throw usage('The Kubernetes subnet manager (-kube-subnet-mgr) is not supported: use etcd (-etcd-endpoints)');
   }
-  return word ?? 'run';
+  return command;
+}
+
+/** A flag of a command means nothing to another one. */
+function checkCommandFlags(command: Command, { given }: ParsedFlags): void {
+  const own: object = command === 'help' || command === 'version' ? COMMAND_FLAGS : COMMANDS[command].flags;
+  const foreign = [...given.keys()].find((name) => Object.hasOwn(COMMAND_FLAGS, name) && !Object.hasOwn(own, name));
+  if (foreign === undefined) return;
+  const users = COMMAND_NAMES.filter((name) => Object.hasOwn(COMMANDS[name].flags, foreign));
+  throw usage(`Flag -${foreign} is for "flanneld ${users.join('", "flanneld ')}"`);
+}
+
+function statusOptions({ given }: ParsedFlags, read: FlagValues): StatusOptions {
+  const last = (name: string): string => given.get(name)?.at(-1) ?? COMMAND_FLAGS[name]!.fallback;
+  const seconds = Number(last('timeout'));
+  if (seconds < 1 || seconds > 86_400) {
+    throw usage(`Invalid value ${seconds} for flag -timeout: must be from 1 to 86400`);
+  }
+  return {
+    json: booleanValue(last('json')),
+    waitMs: booleanValue(last('wait')) ? seconds * 1000 : undefined,
+    isChosen: read.isGiven('subnet-file'),
+  };
 }
 
 /** On a disk, so that it is there after a reboot. Daemons of several networks have subnet files of their own. */

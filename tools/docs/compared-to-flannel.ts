@@ -30,6 +30,7 @@ const wire = inFile('daemon/testing/engine/compliance/wire.ts');
 const paths = inFile('daemon/testing/engine/compliance/paths.ts');
 const firewall = inFile('tests/integration/flanneld-firewall.test.ts');
 const reach = inFile('tests/integration/flanneld-reach.test.ts');
+const status = inFile('tests/integration/flanneld-status.test.ts');
 const underlay = inFile('tests/integration/flanneld-underlay.test.ts');
 const operate = (file: string) => inFile(`daemon/src/operate/${file}.test.ts`);
 const underlayUnit = (file: string) => inFile(`daemon/src/underlay/${file}.test.ts`);
@@ -465,6 +466,17 @@ export const SECTIONS: readonly Section[] = [
   {
     title: 'Start, health and end',
     rows: [
+      {
+        situation: 'Somebody wants to know which nodes are reached, and what is not well',
+        flannel: 'has no command for it: its log, ip(8), nft(8) and etcdctl have to be put together by hand',
+        source: 'main.go of v0.28',
+        ours: 'flanneld status shows the lease, each other node with its last answer, and what is not well with a remedy',
+        tests: [
+          status('shows the lease and the other nodes, without a port and without a flag, to root alone'),
+          status('a node that nobody answers exits with 1, and says since when and what to do'),
+          status('a stopped daemon is named with the command that continues it'),
+        ],
+      },
       {
         situation: 'A flag is misspelt',
         flannel: 'prints its usage and exits with 0',

@@ -17,11 +17,18 @@ export interface HealthSources {
   readonly status: () => object;
 }
 
-export async function startHealth(
-  ip: string,
-  port: number,
-  { readiness, metrics, status }: HealthSources,
-): Promise<HealthServer> {
+export async function startHealth(ip: string, port: number, sources: HealthSources): Promise<HealthServer> {
+  const server = createPages(sources);
+  await listen(server, ip, port);
+  const address = server.address();
+  return {
+    port: typeof address === 'object' && address !== null ? address.port : port,
+    close: () => endServer(server),
+  };
+}
+
+/** The pages, not yet listening. */
+export function createPages({ readiness, metrics, status }: HealthSources): Server {
   const server = createServer((request, response) => {
     const [path, query] = (request.url ?? '').split('?');
     if (request.method !== 'GET' && request.method !== 'HEAD') answer(response, 405, 'method not allowed');
@@ -33,15 +40,12 @@ export async function startHealth(
   });
   // A probe that stays connected must not keep the process from ending.
   server.keepAliveTimeout = 1000;
-  await listen(server, ip, port);
-  const address = server.address();
-  return {
-    port: typeof address === 'object' && address !== null ? address.port : port,
-    close: () => {
-      server.close();
-      server.closeAllConnections();
-    },
-  };
+  return server;
+}
+
+export function endServer(server: Server): void {
+  server.close();
+  server.closeAllConnections();
 }
 
 function answerReady(response: ServerResponse, readiness: Readiness, isVerbose: boolean): void {

@@ -53,6 +53,7 @@ function serving(): Facts {
     ready: true,
     serving: {
       backend: 'udp',
+      devices: ['flannel0'],
       external: externalAt(['192.0.2.1']),
       refused: [],
       reach: [REACH],

@@ -34,6 +34,8 @@ export interface ServingFacts {
   /** Its type. */
   readonly backend: string;
   readonly external: ExternalInterface;
+  /** Names of the overlay's own; none where packets leave as they are. */
+  readonly devices: readonly string[];
   /** Absent for a backend that leaves packets to the kernel. */
   readonly dataPath?: DataPathStatistics;
   readonly reconcile: ReconcileStatistics;

@@ -3,27 +3,128 @@ import { formatLeaseSubnets } from '@flannel-ts/flannel/lease';
 import { formatIp } from '@flannel-ts/inet/ip';
 import { formatPrefix } from '@flannel-ts/inet/prefix';
 import type { RefusedLease } from '../backend/backend.ts';
+import type { PeerCounters } from '../datapath/datapath.ts';
+import type { SourceStatistics } from '../subnet/manager.ts';
 import type { ServingFacts } from './metrics.ts';
-import type { PeerReach } from './reach/table.ts';
+import type { PathMtu, PeerReach } from './reach/table.ts';
 import type { Readiness } from './readiness.ts';
+import { remedyOf } from './remedies.ts';
 
-/** Times in seconds, with a fraction where that says something. */
-export function statusOf(version: string, readiness: Readiness, serving: ServingFacts | undefined): object {
+/** Times in seconds, with a fraction where that says something. Fields are added over time; none changes its meaning. */
+export interface Status {
+  readonly version: string;
+  readonly pid: number;
+  readonly upSeconds: number;
+  readonly ready: boolean;
+  readonly troubles: readonly TroubleStatus[];
+  /** Worth knowing, and no reason not to be ready. */
+  readonly details: readonly string[];
+  /** Where the leases come from; null for a source that has nothing to say of itself. */
+  readonly source: SourceStatus | null;
+  /** From when the node has its lease. */
+  readonly node?: NodeStatus;
+  readonly peers?: readonly PeerStatus[];
+  /** Leases that are not used, and why. */
+  readonly refused?: readonly { readonly subnets: string; readonly reason: string }[];
+}
+
+export interface TroubleStatus {
+  readonly part: string;
+  readonly trouble: string;
+  /** The command or setting that mends it, or tells more. */
+  readonly remedy: string;
+  readonly forSeconds: number;
+}
+
+export interface NodeStatus {
+  readonly subnets: string;
+  readonly backend: string;
+  readonly interface: string;
+  readonly address: string;
+  /** ISO 8601; null for a reservation. */
+  readonly leaseEnds: string | null;
+  /** Absent where the kernel alone forwards. */
+  readonly engine?: string;
+  readonly engineRuns?: boolean;
+  /** Of the overlay's devices, as the kernel counts. */
+  readonly devices: readonly DeviceStatus[];
+}
+
+export interface DeviceStatus extends Traffic {
+  readonly name: string;
+  /** Dropped because the queue of the device was full. */
+  readonly dropped: number;
+}
+
+/** Sent to other nodes, received from them. */
+export interface Traffic {
+  readonly sentPackets: number;
+  readonly sentBytes: number;
+  readonly receivedPackets: number;
+  readonly receivedBytes: number;
+}
+
+export interface SourceStatus {
+  readonly name: string;
+  readonly member: string | null;
+  readonly silentSeconds: number;
+  readonly failovers: number;
+  readonly resyncs: number;
+  readonly servesKept: boolean;
+}
+
+export interface PeerStatus {
+  readonly subnet: string;
+  readonly address: string;
+  /** Null: never since it is known, or not asked. */
+  readonly lastAnswerSecondsAgo: number | null;
+  readonly roundTripMs: number | null;
+  readonly largePackets: PathMtu;
+  /** Of all subnets behind this address; null where nobody counts by peer. */
+  readonly traffic: Traffic | null;
+}
+
+export interface StatusFacts {
+  readonly version: string;
+  readonly pid: number;
+  readonly upSeconds: number;
+  readonly readiness: Pick<Readiness, 'ready' | 'present' | 'details'>;
+  readonly source: SourceStatistics | undefined;
+  readonly serving: ServingFacts | undefined;
+  readonly devices: readonly DeviceStatus[];
+}
+
+export function statusOf({ version, pid, upSeconds, readiness, source, serving, devices }: StatusFacts): Status {
+  const context = {
+    interface: serving?.external.name,
+    member: source?.member,
+    peer: serving?.reach[0] && formatIp(serving.reach[0].peer),
+  };
   return {
     version,
+    pid,
+    upSeconds: Math.round(upSeconds),
     ready: readiness.ready,
-    troubles: readiness.present.map(({ part, trouble, sinceMs }) => ({ part, trouble, forSeconds: seconds(sinceMs) })),
+    troubles: readiness.present.map(({ part, trouble, sinceMs }) => ({
+      part,
+      trouble,
+      remedy: remedyOf(part, context),
+      forSeconds: seconds(sinceMs),
+    })),
     details: readiness.details,
+    source: source === undefined ? null : sourceOf(source),
     ...(serving && {
-      node: nodeOf(serving),
-      source: sourceOf(serving),
-      peers: serving.reach.map(peerOf),
+      node: nodeOf(serving, devices),
+      peers: serving.reach.map((reach) => peerOf(reach, serving.dataPath?.counters?.peers.get(reach.peer))),
       refused: refusedOf(serving),
     }),
   };
 }
 
-function nodeOf({ backend, external, lease, leaseEnd, dataPath }: ServingFacts): object {
+function nodeOf(
+  { backend, external, lease, leaseEnd, dataPath }: ServingFacts,
+  devices: readonly DeviceStatus[],
+): NodeStatus {
   return {
     subnets: formatLeaseSubnets(lease),
     backend,
@@ -31,27 +132,33 @@ function nodeOf({ backend, external, lease, leaseEnd, dataPath }: ServingFacts):
     address: formatIp(external.address),
     leaseEnds: leaseEnd === undefined ? null : new Date(leaseEnd).toISOString(),
     ...(dataPath && { engine: dataPath.engine, engineRuns: dataPath.counters !== undefined }),
+    devices,
   };
 }
 
-/** Null for a source that has nothing to say of itself. */
-function sourceOf({ source }: ServingFacts): object | null {
-  if (source === undefined) return null;
-  const { name, silentMs, member, failovers, resyncs, servesKept } = source;
+function sourceOf({ name, silentMs, member, failovers, resyncs, servesKept }: SourceStatistics): SourceStatus {
   return { name, member: member ?? null, silentSeconds: seconds(silentMs), failovers, resyncs, servesKept };
 }
 
-function peerOf({ subnet, peer, answered, silentMs, rttMs, pathMtu }: PeerReach): object {
+function peerOf(
+  { subnet, peer, answered, silentMs, rttMs, pathMtu }: PeerReach,
+  counters: PeerCounters | undefined,
+): PeerStatus {
   return {
     subnet: formatPrefix(subnet),
     address: formatIp(peer),
     lastAnswerSecondsAgo: answered ? seconds(silentMs) : null,
     roundTripMs: rttMs === undefined ? null : Math.round(rttMs * 1000) / 1000,
     largePackets: pathMtu,
+    traffic: counters === undefined ? null : trafficOf(counters),
   };
 }
 
-function refusedOf({ refused }: ServingFacts): object[] {
+function trafficOf({ sentPackets, sentBytes, receivedPackets, receivedBytes }: PeerCounters): Traffic {
+  return { sentPackets, sentBytes, receivedPackets, receivedBytes };
+}
+
+function refusedOf({ refused }: ServingFacts): NonNullable<Status['refused']> {
   return refused.map(({ lease, reason }) => ({ subnets: formatLeaseSubnets(lease), reason }));
 }
 
