@@ -65,6 +65,7 @@ test('another port of the backend opens before it closes, tells etcd, and leaves
   const opened = work.of('create', 'SecurityGroupIngressRule');
   expect(work.notBefore(opened, work.of('delete', 'SecurityGroupIngressRule'))).toEqual([]);
   expect(work.notBefore(work.of('create', 'Association'), work.of('update', 'Group'))).toEqual([]);
+  expect(work.notBefore(work.of('update', 'Group'), work.of('delete', 'SecurityGroupIngressRule'))).toEqual([]);
   expect(touched(work)).toEqual([]);
 });
 

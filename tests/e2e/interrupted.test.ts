@@ -4,6 +4,8 @@ import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, wr
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import {
+  changedArtifact,
+  cli,
   cliOk,
   finish,
   leftovers,
@@ -134,6 +136,27 @@ describe('a stack of two nodes', () => {
     await expectAllReachable(stack);
   });
 
+  test('goes back to the artifact before by a targeted up, with a deletion of that artifact pending', async () => {
+    const before = (await outputs(stack)).artifact.sha256;
+    const { directory } = changedArtifact("printf '#!/bin/sh\\nexit 1\\n' >flanneld");
+    try {
+      const failed = await cli('up', '--stack', stack, '--config', `artifact=${directory}`);
+      expect([failed.code, failed.stderr]).toEqual([1, expect.stringContaining('flanneld on node-0 does not come up')]);
+      const { deployment } = JSON.parse((await pulumi('stack', 'export')).stdout) as {
+        deployment: { resources: { delete?: boolean; outputs?: { sha256?: string } }[] };
+      };
+      const doomed = deployment.resources.filter((resource) => resource.delete);
+      expect(doomed.map(({ outputs: made }) => made?.sha256)).toEqual([before]);
+      await pulumi('config', 'rm', 'artifact');
+      await pulumi('up', '--target', '**artifact', '--target-dependents', '--yes', '--skip-preview');
+    } finally {
+      rmSync(directory, { recursive: true, force: true });
+    }
+    expect((await cliOk('up', '--stack', stack)).stderr).toMatch(/^\d+ unchanged/m);
+    expect((await outputs(stack)).artifact.sha256).toBe(before);
+    await expectAllReachable(stack);
+  });
+
   test('is completed after a down that was killed and a refresh', async () => {
     await killDown(stack, 'NodeSoftware node-1-software deleted');
     await cliOk('down', '--help'); // and nothing in between that would mend the state
@@ -159,7 +182,10 @@ describe('a stack of two nodes', () => {
     await expectAllReachable(stack);
     const { nodes: after, pods } = await outputs(stack);
     expect(after.map(({ podSubnet }) => podSubnet)).toEqual(before);
-    const taken = readdirSync(join(nodes, 'node-0/var/lib/cni/networks/flannel')).filter((name) => /^\d/.test(name));
+    const store = join(nodes, 'node-0/var/lib/cni/networks/flannel');
+    const isOfPod = (name: string) =>
+      /^\d/.test(name) && !readFileSync(join(store, name), 'utf8').startsWith('flanneld-health-endpoint');
+    const taken = readdirSync(store).filter(isOfPod);
     expect(taken).toEqual(pods.filter(({ node }) => node === 'node-0').map(({ address }) => address));
   });
 

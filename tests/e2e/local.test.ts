@@ -1,11 +1,9 @@
 /** One stack through its life: up, talk, up again, break and heal, scale, roll, an etcd outage, down. */
 import { spawnSync } from 'node:child_process';
-import { createHash } from 'node:crypto';
-import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { rmSync } from 'node:fs';
 import { printJourneys, startNumbered } from '../integration/support/numbered.ts';
 import {
+  changedArtifact,
   cli,
   cliOk,
   finish,
@@ -17,7 +15,6 @@ import {
   type Outputs,
   outputs,
   processesIn,
-  REPOSITORY,
   servePods,
   stackName,
   start,
@@ -210,18 +207,8 @@ test('scaling 4 -> 5 -> 2 loses no packet between the pods that stay', async () 
 });
 
 test('a changed artifact rolls the nodes', async () => {
-  const directory = mkdtempSync(join(tmpdir(), 'flannel-e2e-'));
+  const { directory, sha256 } = changedArtifact('echo changed > CHANGED');
   try {
-    const manifest = JSON.parse(readFileSync(join(REPOSITORY, 'dist', 'manifest.json'), 'utf8'));
-    const archive = join(directory, manifest.artifact.file);
-    cpSync(join(REPOSITORY, 'dist', manifest.artifact.file), archive);
-    const unpacked = join(directory, 'unpacked');
-    spawnSync('sh', [
-      '-c',
-      `mkdir ${unpacked} && tar -xzf ${archive} -C ${unpacked} && echo changed > ${unpacked}/CHANGED && tar -czf ${archive} -C ${unpacked} .`,
-    ]);
-    manifest.artifact.sha256 = createHash('sha256').update(readFileSync(archive)).digest('hex');
-    writeFileSync(join(directory, 'manifest.json'), JSON.stringify(manifest));
     const old = ['node-0', 'node-1'].map((node) => flanneld(node)[0]!.pid);
     const stopNumbered = await startNumbered(podOn('node-0'), podOn('node-1'));
     await cliOk('up', '--stack', stack, '--config', `artifact=${directory}`);
@@ -233,7 +220,7 @@ test('a changed artifact rolls the nodes', async () => {
       expect(lost.length).toBeLessThan(sent / 2);
     }
     current = await outputs(stack);
-    expect(current.artifact.sha256).toBe(manifest.artifact.sha256);
+    expect(current.artifact.sha256).toBe(sha256);
     for (const [index, node] of ['node-0', 'node-1'].entries()) {
       expect(flanneld(node)).toHaveLength(1);
       expect(flanneld(node)[0]!.pid).not.toBe(old[index]);

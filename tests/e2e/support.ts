@@ -1,6 +1,8 @@
 /** What the end-to-end tests share: the commands of the README, the pods of a stack, and what a stack may leave behind. */
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
-import { existsSync, readdirSync, readFileSync, readlinkSync, statSync } from 'node:fs';
+import { createHash } from 'node:crypto';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, statSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 export const REPOSITORY = join(__dirname, '..', '..');
@@ -78,6 +80,22 @@ export async function cliOk(command: string, ...args: string[]): Promise<Result>
 
 export async function outputs(stack: string): Promise<Outputs> {
   return JSON.parse((await cliOk('status', '--stack', stack, '--json')).stdout) as Outputs;
+}
+
+/** The built artifact after a shell command in its directory; the caller removes the directory. */
+export function changedArtifact(command: string): { readonly directory: string; readonly sha256: string } {
+  const directory = mkdtempSync(join(tmpdir(), 'flannel-e2e-'));
+  const manifest = JSON.parse(readFileSync(join(REPOSITORY, 'dist', 'manifest.json'), 'utf8'));
+  const archive = join(directory, manifest.artifact.file);
+  const built = join(REPOSITORY, 'dist', manifest.artifact.file);
+  const unpacked = join(directory, 'unpacked');
+  const script = `mkdir ${unpacked} && tar -xzf ${built} -C ${unpacked} && (cd ${unpacked} && ${command}) && tar -czf ${archive} -C ${unpacked} .`;
+  const { status, stderr } = spawnSync('sh', ['-c', script], { encoding: 'utf8' });
+  if (status !== 0) throw new Error(`Cannot change the artifact: ${stderr}`);
+  const sha256 = createHash('sha256').update(readFileSync(archive)).digest('hex');
+  manifest.artifact.sha256 = sha256;
+  writeFileSync(join(directory, 'manifest.json'), JSON.stringify(manifest));
+  return { directory, sha256 };
 }
 
 export function netns(stack: string, name: string): string {

@@ -719,6 +719,7 @@ export const SECTIONS: readonly Section[] = [
         tests: [
           interrupted('is followed by an up that completes the stack, and a down that leaves nothing'),
           interrupted("is completed after a targeted destroy of a node's software"),
+          interrupted('goes back to the artifact before by a targeted up, with a deletion of that artifact pending'),
         ],
       },
       {
