@@ -231,6 +231,18 @@ test('a changed artifact rolls the nodes', async () => {
   }
 });
 
+test('up changes the backend of a running stack, node by node', async () => {
+  const old = ['node-0', 'node-1'].map((node) => flanneld(node)[0]!.pid);
+  await cliOk('up', '--stack', stack, '--backend', 'udp', '--config', 'backend.Port=8299');
+  current = await outputs(stack);
+  expect(current.network.backend).toEqual({ Type: 'udp', Port: 8299 });
+  for (const [index, node] of ['node-0', 'node-1'].entries()) {
+    expect(flanneld(node)[0]!.pid).not.toBe(old[index]);
+    expect(await insideOk(netns(stack, node), 'ss', '-Hlun')).toContain(':8299');
+  }
+  await expectAllReachable();
+});
+
 test('shell and logs reach a node and a pod', async () => {
   expect((await cliOk('shell', '--stack', stack, 'node-0', 'ip', '-br', 'link')).stdout).toContain('flannel0');
   expect((await cli('shell', '--stack', stack, current.pods[0]!.name, 'sh', '-c', 'exit 7')).code).toBe(7);

@@ -16,7 +16,12 @@ export interface Result {
 }
 
 export interface Outputs {
-  readonly network: { readonly vpcCidr: string; readonly podCidr: string; readonly subnetLength: number };
+  readonly network: {
+    readonly vpcCidr: string;
+    readonly podCidr: string;
+    readonly subnetLength: number;
+    readonly backend: object;
+  };
   readonly nodes: readonly { readonly name: string; readonly address: string; readonly podSubnet: string }[];
   readonly pods: readonly {
     readonly name: string;
