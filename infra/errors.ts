@@ -14,7 +14,7 @@ export type InfraErrorCode =
   | 'STILL_RUNNING'
   | 'USER_DATA_TOO_LARGE';
 
-/** Something that stops the infrastructure from being what the configuration asks for. */
+/** Why the infrastructure cannot be what its settings ask for. */
 export class InfraError extends Error {
   override readonly name = 'InfraError';
 

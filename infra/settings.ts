@@ -1,6 +1,6 @@
 /**
- * Everything that can be set on a stack, read and checked here and nowhere else: by the program before it registers the
- * first resource, and by `npm run up` before it starts Pulumi. All mistakes are reported at once, one sentence each.
+ * All settings of a stack are read and checked here and nowhere else: by the program before it registers the first resource, and
+ * by `npm run up` before it starts Pulumi. All mistakes are reported at once, one sentence each.
  */
 
 import { checkAddressing } from '@flannel-ts/flannel/addressing';
@@ -62,12 +62,12 @@ const COMMON_KEYS = [
   'artifact',
 ] as const;
 
-/** Every setting that there is, in whatever environment. */
+/** The settings of all environments. */
 export const SETTING_KEYS: readonly string[] = [...COMMON_KEYS, ...AWS_KEYS];
 
 export interface SettingsSource {
   readonly get: Lookup;
-  /** All that are set: one that nobody reads is a mistake. */
+  /** The keys that are set: one that nothing reads is a mistake. */
   readonly keys: readonly string[];
 }
 
@@ -105,7 +105,7 @@ interface Values extends Omit<CommonSettings, 'stack' | 'network'> {
   readonly backend: object;
 }
 
-/** Checks the values together. */
+/** Checks that need several values. */
 function check(read: Reader, stack: string, values: Values): Settings {
   const { environment, podsPerNode, pods, subnetLength, backend, ...common } = values;
   const { vpc, nodes, etcdMembers } = common;
@@ -129,7 +129,7 @@ function check(read: Reader, stack: string, values: Values): Settings {
     : { ...complete, environment: 'aws', aws };
 }
 
-/** Undefined for one that checkAddressing() refuses. */
+/** Undefined for a backend that checkAddressing() refuses with the reason. */
 function parsedOrUndefined(backend: object): BackendConfig | undefined {
   try {
     return parseBackendConfig(backend);
@@ -138,7 +138,7 @@ function parsedOrUndefined(backend: object): BackendConfig | undefined {
   }
 }
 
-/** What flanneld accepts, and what has no effect, or no place, in the settings of a stack. */
+/** Refuses what flanneld would accept, but what has no effect or no place in the settings of a stack. */
 function checkBackend(read: Reader, backend: object, mtu: number): void {
   const entries = Object.entries(backend);
   const type = String(entries.find(([key]) => key.toLowerCase() === 'type')?.[1] ?? '').toLowerCase();

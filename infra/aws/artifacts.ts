@@ -22,7 +22,7 @@ export class FlannelArtifacts extends pulumi.ComponentResource {
     options?: pulumi.ComponentResourceOptions,
   ) {
     super('flannel:aws:Artifacts', name, {}, options);
-    // A build can be made again: what is in here is no reason to keep a stack that is to go.
+    // Builds are reproducible: the bucket's content must not keep a stack from being destroyed.
     const store = new PrivateBucket(name, { keyArn, protect, forceDestroy: !protect }, { parent: this });
     this.bucketArn = store.arn;
     const put = (role: Role): StoredObject => {
@@ -36,7 +36,7 @@ export class FlannelArtifacts extends pulumi.ComponentResource {
           sourceHash: sha256,
           checksumAlgorithm: 'SHA256',
         },
-        // The one before stays: machines of a refresh that is still rolling fetch it, and a way back needs no upload.
+        // The previous one stays: machines of a running instance refresh may fetch it, and a rollback needs no upload.
         { parent: this, dependsOn: [...store.guards], retainOnDelete: true },
       );
       return { bucket: object.bucket, key: objectKey(role, sha256, file), sha256 };

@@ -1,4 +1,4 @@
-/** AWS's services at addresses of the VPC: machines reach them without a way to the internet. */
+/** Interface endpoints: machines reach AWS's services without internet access. */
 import { VpcEndpoint } from '@pulumi/aws/ec2/vpcEndpoint';
 import * as pulumi from '@pulumi/pulumi';
 import { named } from './tags.ts';
@@ -26,7 +26,7 @@ export class FlannelEndpoints extends pulumi.ComponentResource {
           vpcEndpointType: 'Interface',
           subnetIds: [...args.subnetIds],
           securityGroupIds: [args.securityGroupId],
-          // The services' own names lead to the endpoint, so that no program on the machines has to know of it.
+          // The services' names resolve to the endpoint, so that programs on the machines need no configuration.
           privateDnsEnabled: true,
           tags: named(service),
         },

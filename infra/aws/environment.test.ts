@@ -139,8 +139,8 @@ describe('createAwsEnvironment()', () => {
     ['{"Type":"udp","Port":9000}', true, 'false'],
   ])('leaves the source and destination check on for %s', async (backend, check, inUserData) => {
     const fixed = (await run('ci', { backend })).resources;
-    const cards = fixed.filter((each) => kind(each) === 'NetworkInterface' && each.name.startsWith('node'));
-    expect(cards.map(({ inputs }) => inputs.sourceDestCheck)).toEqual([check, check]);
+    const interfaces = fixed.filter((each) => kind(each) === 'NetworkInterface' && each.name.startsWith('node'));
+    expect(interfaces.map(({ inputs }) => inputs.sourceDestCheck)).toEqual([check, check]);
     const { inputs } = only((await run('dev', { backend })).resources, 'LaunchTemplate');
     expect(decode(inputs.userData)).toContain(`DISABLE_SOURCE_DEST_CHECK=${inUserData}`);
   });

@@ -1,4 +1,4 @@
-/** The AWS environment: a VPC, etcd, and nodes that boot from the stack's bucket. What `local` is on one machine, in an account. */
+/** The AWS environment: a VPC, etcd, and nodes that boot from the stack's bucket. The counterpart of `local`, in an account. */
 import { podPool } from '@flannel-ts/flannel/addressing';
 import { formatNetworkConfig } from '@flannel-ts/flannel/network-config';
 import { formatIp } from '@flannel-ts/inet/ip';
@@ -33,7 +33,7 @@ export function createAwsEnvironment(settings: CloudSettings, artifact: Artifact
   };
   for (const each of Object.values(artifacts)) orRunError(() => checkArchitecture(each, settings.aws.architecture));
   const tags = stackTags(settings.stack, settings.aws.ttlHours);
-  // The only one: nothing of AWS is made with the credentials and the region that happen to be around.
+  // The only provider: no resource uses the region that happens to be in the environment.
   const provider = new Provider('aws', { region: settings.aws.region, defaultTags: { tags } });
   const made = new AwsEnvironment(settings.stack, { settings, artifacts, tags }, { providers: [provider] });
   const { network, vpc } = settings;
@@ -57,7 +57,7 @@ interface AwsEnvironmentArgs {
   readonly tags: Tags;
 }
 
-/** The parent of all others, which take the provider from it. */
+/** The parent of all other resources, which inherit its provider. */
 class AwsEnvironment extends pulumi.ComponentResource {
   readonly etcd: EtcdOutputs;
   readonly nodes: readonly NodeOutput[];
@@ -67,9 +67,9 @@ class AwsEnvironment extends pulumi.ComponentResource {
   private readonly key: StackKey;
   private readonly artifacts: FlannelArtifacts;
   private readonly imageId: pulumi.Input<string>;
-  /** A machine that boots before them would not reach what it boots from, and one that goes after them cannot end well. */
+  /** Machines need these to boot and to shut down in order: created before them, deleted after them. */
   private readonly reachable: readonly pulumi.Resource[];
-  /** Whether nodes of a group switch off the check of their interfaces' addresses by themselves. */
+  /** Whether each node of a group switches off the source/destination check of its own interface. */
   private readonly changesOwnCheck: boolean;
 
   constructor(
@@ -229,7 +229,7 @@ class AwsEnvironment extends pulumi.ComponentResource {
   }
 }
 
-/** A machine would boot, and not be able to run what it fetches. Archives say in their names what they are for. */
+/** Otherwise a machine would boot and could not run what it fetches. The archive's name has its architecture. */
 function checkArchitecture({ file, source }: Artifact, architecture: Architecture): void {
   const [, found] = /-linux-(\w+)\.tar\.gz$/.exec(file) ?? [];
   if (found === undefined || found === architecture) return;

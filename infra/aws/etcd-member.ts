@@ -1,4 +1,4 @@
-/** One member of etcd: a card with a fixed address, a data volume, and the instance that can be replaced between them. */
+/** One member of etcd: a network interface with a fixed address, a data volume, and the instance that can be replaced between them. */
 import { Volume } from '@pulumi/aws/ebs/volume';
 import { Instance } from '@pulumi/aws/ec2/instance';
 import { NetworkInterface } from '@pulumi/aws/ec2/networkInterface';
@@ -40,7 +40,7 @@ export class EtcdMember extends pulumi.ComponentResource {
     super('flannel:aws:EtcdMember', name, {}, options);
     const { place, keyArn, data, machines } = args;
     const { protect, retainData: retainOnDelete } = data;
-    const card = new NetworkInterface(
+    const networkInterface = new NetworkInterface(
       name,
       {
         subnetId: place.subnetId,
@@ -63,7 +63,7 @@ export class EtcdMember extends pulumi.ComponentResource {
       },
       { parent: this, protect, retainOnDelete },
     );
-    const instance = this.instance(name, args, card, volume);
+    const instance = this.instance(name, args, networkInterface, volume);
     const attached = new VolumeAttachment(
       `${name}-data`,
       {
@@ -82,7 +82,7 @@ export class EtcdMember extends pulumi.ComponentResource {
     this.registerOutputs({ instanceId: instance.id });
   }
 
-  private instance(name: string, args: EtcdMemberArgs, card: NetworkInterface, volume: Volume): Instance {
+  private instance(name: string, args: EtcdMemberArgs, networkInterface: NetworkInterface, volume: Volume): Instance {
     const { machines, tags } = args;
     const own = { ...tags, ...named(name, 'etcd') };
     return new Instance(
@@ -91,7 +91,7 @@ export class EtcdMember extends pulumi.ComponentResource {
         ami: machines.imageId,
         instanceType: machines.instanceType,
         iamInstanceProfile: machines.instanceProfile,
-        primaryNetworkInterface: { networkInterfaceId: card.id },
+        primaryNetworkInterface: { networkInterfaceId: networkInterface.id },
         userDataBase64: userData(args, volume.id).apply((text) => Buffer.from(text).toString('base64')),
         userDataReplaceOnChange: true,
         metadataOptions: METADATA_OPTIONS,

@@ -86,11 +86,11 @@ describe('FlannelEtcd', () => {
     ofStandard = registered;
   });
 
-  test('has a card with its fixed address, a volume and an instance for each member', async () => {
+  test('has a network interface with its fixed address, a volume and an instance for each member', async () => {
     const { endpoints } = standard;
     expect(endpoints).toEqual([27, 28, 29].map((i) => `https://10.64.${i}.10:2379`));
-    const cards = all('aws:ec2/networkInterface:NetworkInterface');
-    expect(cards.map(({ inputs }) => inputs.privateIps)).toEqual([27, 28, 29].map((i) => [`10.64.${i}.10`]));
+    const interfaces = all('aws:ec2/networkInterface:NetworkInterface');
+    expect(interfaces.map(({ inputs }) => inputs.privateIps)).toEqual([27, 28, 29].map((i) => [`10.64.${i}.10`]));
     const volumes = all('aws:ebs/volume:Volume');
     expect(volumes.map(({ inputs }) => [inputs.availabilityZone, inputs.encrypted, inputs.type])).toEqual(
       ['a', 'b', 'c'].map((zone) => [`eu-central-1${zone}`, true, 'gp3']),

@@ -1,4 +1,4 @@
-/** What machines may do: a role for each kind of them, with what it needs and no more. */
+/** Instance roles: one for each kind of machine, with the permissions it needs and no others. */
 import { InstanceProfile } from '@pulumi/aws/iam/instanceProfile';
 import { Role as IamRole } from '@pulumi/aws/iam/role';
 import { RolePolicy } from '@pulumi/aws/iam/rolePolicy';
@@ -8,7 +8,7 @@ import { parameterPath, type Role } from './contract.ts';
 import { allow, policy, type Statement, trust } from './policy.ts';
 import { named, STACK_TAG } from './tags.ts';
 
-/** Roles and profiles are below it, so that whoever makes them need not be allowed to make others. */
+/** Path of all roles and profiles, so that the deployer's permissions can be limited to it. */
 export const IAM_PATH = '/flannel/';
 
 export interface Grants {
@@ -26,7 +26,7 @@ export interface Grants {
   readonly changesOwnCheck: boolean;
 }
 
-/** As values, so that what a machine may do can be read and tested in one place. */
+/** The permissions of a role as values, to be read and tested in one place. */
 export function statements(grants: Grants): Statement[] {
   const { snapshots, changesOwnCheck, role } = grants;
   return [

@@ -157,7 +157,7 @@ export class FixedNodes extends pulumi.ComponentResource {
 
   private node(place: MachinePlace, args: FixedNodesArgs, previous: pulumi.Resource | undefined): Instance {
     const { machines, userData, tags, sourceDestCheck } = args;
-    const card = new NetworkInterface(
+    const networkInterface = new NetworkInterface(
       place.name,
       {
         subnetId: place.subnetId,
@@ -175,7 +175,7 @@ export class FixedNodes extends pulumi.ComponentResource {
         ami: machines.imageId,
         instanceType: machines.instanceType,
         iamInstanceProfile: machines.instanceProfile,
-        primaryNetworkInterface: { networkInterfaceId: card.id },
+        primaryNetworkInterface: { networkInterfaceId: networkInterface.id },
         userDataBase64: base64(userData),
         userDataReplaceOnChange: true,
         ebsOptimized: true,

@@ -2,12 +2,12 @@
 import { Association } from '@pulumi/aws/ssm/association';
 import type * as pulumi from '@pulumi/pulumi';
 
-/** A machine boots, installs and joins in a minute or two; with retries it may be some more. */
+/** Booting, installing and joining take a minute or two, with retries a few more. */
 const WAIT_SECONDS = 1200;
 
 /**
- * Made when the commands have ended well on the instance. Another instance or another command is another run; the commands
- * must bear to be run again, and not be secret.
+ * Created when the commands have succeeded on the instance. Another instance or another command is a new run; the commands must
+ * be idempotent and hold no secrets.
  */
 export function runOn(
   name: string,

@@ -1,4 +1,4 @@
-/** The settings of a stack in AWS beside those of every stack. Checked with the rest, before anything is made. */
+/** The settings that only stacks in AWS have. Checked with the others, before anything is created. */
 import type { BackendConfig } from '@flannel-ts/flannel/backend-config';
 import type { Prefix } from '@flannel-ts/inet/prefix';
 import { underlayNeeds } from '../node/underlay.ts';
@@ -10,7 +10,7 @@ import { checkNodesFit, checkPods, MAX_ZONES, placeEtcd, placeNodes, planSubnets
 export const NAT_MODES = ['one', 'zone', 'none'] as const;
 export type NatMode = (typeof NAT_MODES)[number];
 
-/** Nodes by an Auto Scaling group, or each by itself with an address that stays. */
+/** Nodes in an Auto Scaling group, or single instances with fixed addresses. */
 export const NODE_MODES = ['group', 'instances'] as const;
 export type NodeMode = (typeof NODE_MODES)[number];
 
@@ -37,7 +37,7 @@ export const AWS_KEYS = [
 export interface AwsSettings {
   readonly region: string;
   readonly nat: NatMode;
-  /** Interface endpoints, so that Session Manager and parameters need no way out. They cost by the hour. */
+  /** Interface endpoints, so that Session Manager and parameters need no internet access. They are charged by the hour. */
   readonly vpcEndpoints: boolean;
   readonly flowLogs: boolean;
   readonly architecture: Architecture;
@@ -46,7 +46,7 @@ export interface AwsSettings {
   /** The newest Amazon Linux 2023 if absent. */
   readonly imageId?: string;
   readonly nodeMode: NodeMode;
-  /** 0 for a stack that stays. */
+  /** 0: no expiry. */
   readonly ttlHours: number;
   readonly data: DataProtection;
   /** The directory of etcd's binaries, with their manifest.json; relative to the project. */
@@ -54,28 +54,28 @@ export interface AwsSettings {
   readonly subnets: SubnetPlan;
 }
 
-/** Of the settings of every environment, what is checked against these. */
+/** The settings of all environments that are checked together with these. */
 export interface SharedValues {
   readonly vpc: Prefix<4>;
   readonly pods: Prefix<4>;
   readonly nodes: number;
   readonly etcdMembers: number;
   readonly mtu: number;
-  /** Undefined if it is wrong by itself. */
+  /** Undefined if it is invalid. */
   readonly backend: BackendConfig | undefined;
 }
 
 /** Of an elastic network interface in a VPC (EC2 user guide, "Jumbo frames"). */
 const MAX_MTU = 9001;
 const MAX_TTL_HOURS = 24 * 31;
-/** What is enough to run the nodes and to try the network; the cheapest that are no previous generation. */
+/** Enough to run nodes and try the network: the cheapest types of the current generations. */
 const SMALL: Readonly<Record<Architecture, string>> = { arm64: 't4g.small', amd64: 't3.small' };
 
 const REGION = /^[a-z]{2}(-[a-z]+)+-\d$/;
 const INSTANCE_TYPE = /^[a-z]+\d[a-z0-9-]*\.(nano|micro|small|medium|large|\d*xlarge|metal(-\d+xl)?)$/;
 const IMAGE = /^ami-[0-9a-f]{8}([0-9a-f]{9})?$/;
 
-/** Undefined when there was something wrong; the reader then knows what. */
+/** Undefined if something is wrong; the reader has recorded it. */
 export function readAwsSettings(read: Reader, shared: SharedValues): AwsSettings | undefined {
   const architecture = read.choice('architecture', ARCHITECTURES, 'amd64');
   const small = SMALL[architecture ?? 'amd64'];
@@ -134,7 +134,7 @@ function readSubnets(
   });
 }
 
-/** What is right by itself, and wrong together. */
+/** Values that are valid on their own and contradict each other. */
 function checkTogether(read: Reader, settings: AwsSettings, { pods, mtu, backend }: SharedValues): void {
   const { nat, vpcEndpoints, ttlHours, architecture } = settings;
   const { protect, forceDestroy } = settings.data;
@@ -167,7 +167,7 @@ function checkOneLink(read: Reader, backend: BackendConfig, zones: readonly stri
   );
 }
 
-/** Of AWS's names of instance types: a "g" after the generation stands for Graviton, and a1 was the first. */
+/** From the name of an instance type: a "g" after the generation stands for Graviton; a1 was the first of these. */
 export function instanceArchitecture(instanceType: string): Architecture {
   const [, family, attributes] = /^([a-z]+\d+)([a-z-]*)/.exec(instanceType) ?? [];
   return family === 'a1' || attributes?.includes('g') ? 'arm64' : 'amd64';

@@ -15,9 +15,9 @@ export interface NodeArgs {
   readonly address: Ipv4;
   readonly etcdEndpoints: readonly string[];
   readonly artifact: StoredArtifact;
-  /** What flanneld finds when it starts, in etcd and at its interface: another text restarts it. */
+  /** What flanneld reads from etcd and its interface at its start: a change restarts it. */
   readonly revision: pulumi.Input<string>;
-  /** What must be there first: the configuration in etcd, and the node before this one. */
+  /** Created first: the network config in etcd, and the previous node. */
   readonly after: readonly pulumi.Resource[];
 }
 

@@ -1,4 +1,4 @@
-/** The artifact that nodes run: which one it is, and the scripts that put it on a machine. */
+/** The artifact that nodes run: its manifest, and the scripts that install it on a machine. */
 import { readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { InfraError } from '../errors.ts';
@@ -13,7 +13,7 @@ export interface Artifact {
   readonly source: string;
 }
 
-/** Reads what `make` says it made in `directory`. */
+/** Reads the manifest in `directory`; `make` is the command that creates it, for messages. */
 export function readArtifact(directory: string, make = 'npm run build'): Artifact {
   const path = join(directory, 'manifest.json');
   const artifact = parseManifest(readText(path, make), path, make);
@@ -48,9 +48,9 @@ export interface Install {
   readonly root: string;
   readonly url: string;
   readonly sha256: string;
-  /** The command for sh that brings `$url` to the file `$archive`; curl unless another one is given. */
+  /** Shell command that downloads `$url` into the file `$archive`. Default: curl. */
   readonly fetch?: string;
-  /** The directory below /opt that the versions are kept in; flannel's unless another one is given. */
+  /** Directory below /opt that holds the versions. Default: flannel. */
   readonly product?: string;
 }
 
@@ -58,7 +58,7 @@ const CURL = 'curl --fail --silent --show-error --location --retry 5 --output "$
 
 /**
  * The script that brings an artifact to a machine: fetched by URL, verified, unpacked beside the one that runs. Nothing of
- * what runs is touched, so it can be done on all machines before the first one changes over.
+ * what runs is touched, so all machines can be staged before the first one is switched.
  */
 export function stageScript({ root, url, sha256, fetch = CURL, product }: Install): string {
   return `${head(root, sha256, product)}
@@ -82,7 +82,7 @@ fi
 
 /**
  * The script that makes a staged artifact the current one, by one rename: there is no moment without a whole installation.
- * Only the one before it is kept.
+ * Of the earlier ones, only the last is kept.
  */
 export function activateScript({ root, sha256, product }: Omit<Install, 'url' | 'fetch'>): string {
   return `${head(root, sha256, product)}
@@ -111,7 +111,7 @@ opt=${quote(`${root}/opt/${product}`)}
 sha256=${sha256}`;
 }
 
-/** One word for sh, whatever it holds. */
+/** Quotes a text as one word of a shell command. */
 export function quote(word: string): string {
   return /^[\w./:@%+=-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`;
 }

@@ -12,21 +12,21 @@ export interface BootFile {
   readonly content: string;
 }
 
-/** A service, of which a systemd unit or a supervisor's descriptor can be made. */
+/** A service, to be rendered as a systemd unit or as a supervisor's descriptor. */
 export interface Unit {
   readonly name: string;
   readonly description: string;
   readonly command: readonly string[];
   /** `NAME=value` lines. One that does not exist is skipped. */
   readonly environmentFiles: readonly string[];
-  /** Made before the first start. */
+  /** Created before the first start. */
   readonly directories: readonly string[];
-  /** Answers 200 when the service does its work. Loopback, in the machine's own network. */
+  /** Answers 200 when the service is ready. On loopback, in the machine's own network. */
   readonly readyUrl: string;
   readonly log: string;
   /** How long it may take to end after SIGTERM. */
   readonly stopSeconds: number;
-  /** Run when the machine is given up for good, with the service's environment. */
+  /** Run with the service's environment before the machine is removed for good. */
   readonly decommission?: readonly string[];
 }
 
@@ -38,9 +38,9 @@ export interface BootPlan {
 export interface NodeBoot {
   readonly root: string;
   readonly etcdEndpoints: readonly string[];
-  /** For traffic between nodes; without it that of the default route. */
+  /** The interface to the other nodes; that of the default route if absent. */
   readonly interface?: string;
-  /** Whether flanneld asks other nodes as a pod would, too. It then creates a network namespace, for which it has to be root. */
+  /** Whether flanneld also probes other nodes from a pod's place. This creates a network namespace, for which it has to be root. */
   readonly healthEndpoint?: boolean;
 }
 
@@ -100,7 +100,7 @@ export function conflistFile(root: string): string {
   return `${root}/etc/cni/net.d/10-flannel.conflist`;
 }
 
-/** Where addresses of pods are kept. */
+/** host-local's allocations. */
 function hostLocalDirectory(root: string): string {
   return `${root}/var/lib/cni/networks`;
 }
@@ -110,7 +110,7 @@ export function pluginDirectory(root: string): string {
   return `${root}/opt/flannel/current/cni`;
 }
 
-/** The node's way into etcd. Apart from the other files, because they hold a key. */
+/** The node's credentials for etcd. Separate from the other files, because one is a private key. */
 export function nodeSecrets(root: string, ca: string, client: KeyPair): BootFile[] {
   return tlsFiles(`${root}/etc/flannel/tls`, ca, { client });
 }
@@ -127,8 +127,8 @@ export interface EtcdBoot {
 }
 
 /**
- * An etcd member. Which other members there are is asked of the cluster itself when the member starts for the first time,
- * so none of them changes when another comes or goes.
+ * An etcd member. It asks the cluster for the other members when it starts for the first time, so that its files do not change
+ * when members are added or removed.
  */
 export function etcdBoot(boot: EtcdBoot): BootPlan {
   const { root, name, address, dataDirectory = `${boot.root}/var/lib/etcd`, peerCa = 'ca.crt' } = boot;

@@ -3,14 +3,14 @@ import { etcdBoot, type Unit } from '../../node/files.ts';
 import { LIBRARY } from './scripts.ts';
 import { daemonUnit, renderUnit, SANDBOX, type UnitFile } from './systemd.ts';
 
-/** Comes with etcd's binaries, for it would not fit into user-data. */
+/** Part of etcd's artifact, because it would not fit into user-data. */
 const COMMAND = '/opt/etcd/current/flannel-etcd';
 export const DATA_VOLUME = '/var/lib/etcd';
 const BINARY = '/opt/etcd/current/etcd';
-/** Made anew at every boot, for it says how to begin where there is no data. */
+/** Written at every boot: how to start without data. */
 const INITIAL = '/run/flannel/etcd-initial.env';
 
-/** etcd as everywhere, with a data volume of its own and an authority for peers apart from that for clients. */
+/** etcd as in every environment, with a data volume and separate authorities for peers and clients. */
 export function cloudEtcdBoot(name: string, address: string): ReturnType<typeof etcdBoot> {
   const { files, unit } = etcdBoot({
     root: '',
@@ -24,7 +24,7 @@ export function cloudEtcdBoot(name: string, address: string): ReturnType<typeof 
   return { files, unit: { ...unit, command: [BINARY], environmentFiles: [environment!, INITIAL] } };
 }
 
-/** What the small units share: all whose names begin with flannel-. */
+/** Drop-in for all units whose names begin with flannel-. */
 export function sandboxDropIn(): string {
   return renderUnit({
     Service: [
@@ -39,7 +39,7 @@ export function sandboxDropIn(): string {
   });
 }
 
-/** Fetches, mounts, decides how to join, and starts etcd; again and again until it worked. */
+/** Fetches, mounts, decides how to join, and starts etcd; retried until it succeeds. */
 export function etcdBootstrapService(): string {
   return oneshot("etcd's volume, binaries and certificates", {
     Unit: [

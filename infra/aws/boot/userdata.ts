@@ -1,6 +1,6 @@
 /**
- * What a machine of the AWS environment boots with. No secret is in it, for whoever may describe the instance can read it:
- * it names parameters and an artifact, and the machine fetches both by the role of its instance.
+ * User-data of the machines in AWS. It holds no secret, because everyone who may describe the instance can read it: it names
+ * parameters and an artifact, which the machine fetches with the role of its instance.
  */
 import { DEFAULT_ETCD_PREFIX } from '@flannel-ts/flannel/defaults';
 import { activateScript, quote, stageScript } from '../../node/artifact.ts';
@@ -26,7 +26,7 @@ export interface StoredFile {
   readonly sha256: string;
 }
 
-/** URLs where AWS's services are asked instead of their own: for private clouds and stand-ins. */
+/** URLs to use instead of AWS's own, for private clouds and tests. */
 export interface ServiceEndpoints {
   readonly s3?: string;
   readonly ssm?: string;
@@ -40,9 +40,9 @@ export interface NodeUserData {
   readonly etcdEndpoints: readonly string[];
   /** Names of SSM parameters. */
   readonly parameters: { readonly ca: string; readonly certificate: string; readonly key: string };
-  /** Whether the node asks EC2 to let packets of pods pass as they are, which its group's launch template cannot say. */
+  /** Whether the node switches off its source/destination check, which a launch template cannot do. */
   readonly disableSourceDestCheck: boolean;
-  /** What flanneld reads elsewhere when it starts: with another text the node is another one, and nodes are replaced. */
+  /** What flanneld reads from etcd at its start: a change replaces the nodes. */
   readonly revision?: string;
   readonly endpoints?: ServiceEndpoints;
 }
@@ -73,7 +73,7 @@ export function nodeUserData(node: NodeUserData): string {
   });
 }
 
-/** What an etcd member is given, by the file that it becomes: names of SSM parameters. */
+/** The SSM parameters of an etcd member, by the file that each becomes. */
 export type EtcdParameter = 'clientCa' | 'peerCa' | 'server' | 'serverKey' | 'peer' | 'peerKey' | 'admin' | 'adminKey';
 
 export interface EtcdUserData {
@@ -81,12 +81,12 @@ export interface EtcdUserData {
   readonly region: string;
   readonly name: string;
   readonly address: string;
-  /** All that there are to be, this one among them. The first one looks after users and the network configuration. */
+  /** All planned members, including this one. The first one sets up users and the network config. */
   readonly members: readonly { readonly name: string; readonly address: string }[];
   /** etcd's binaries. */
   readonly artifact: StoredFile;
   readonly parameters: Readonly<Record<EtcdParameter, string>>;
-  /** flannel's network configuration as JSON, or the parameter that holds it: then the machine outlives a change of it. */
+  /** flannel's network config as JSON, or the name of the parameter that holds it: then a change does not replace the machine. */
   readonly networkConfig: string | { readonly parameter: string };
   /** As it was attached, /dev/sdf; where it is an NVMe device it is found by `volumeId`. */
   readonly dataDevice: string;

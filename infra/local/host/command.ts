@@ -1,4 +1,4 @@
-/** Programs of this machine, run in the network of another. Arguments are never a place for secrets. */
+/** Runs programs of this machine in the network namespace of another. Secrets must not be arguments. */
 import { spawn } from 'node:child_process';
 import { InfraError } from '../../errors.ts';
 
@@ -19,7 +19,7 @@ export interface CommandResult {
 
 const PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
 
-/** An environment with nothing of ours in it but the search path. */
+/** An environment with the search path only. */
 export function cleanEnvironment(variables: Readonly<Record<string, string>> = {}): Record<string, string> {
   return { PATH, ...variables };
 }
@@ -29,7 +29,7 @@ export function inNetns(netns: string | undefined, command: readonly string[]): 
   return netns === undefined ? [...command] : ['nsenter', `--net=${netns}`, '--', ...command];
 }
 
-/** Runs to the end and tells how it went. */
+/** Resolves when the program has ended. */
 export function runCommand(command: readonly string[], options: CommandOptions = {}): Promise<CommandResult> {
   const [program, ...args] = inNetns(options.netns, command);
   return new Promise((resolve) => {
@@ -54,7 +54,7 @@ export function runCommand(command: readonly string[], options: CommandOptions =
   });
 }
 
-/** Runs and returns what it printed; anything but exit code 0 is an error, told as `Cannot ATTEMPT: ...`. */
+/** Standard output of the program; any exit code but 0 is an error, `Cannot ATTEMPT: ...`. */
 export async function mustRun(
   command: readonly string[],
   attempt: string,

@@ -69,14 +69,14 @@ export interface NodeInputs {
   /** Files that hold keys. */
   readonly secretFiles: readonly BootFile[];
   readonly unit: Unit;
-  /** What the service reads elsewhere at its start: another value means a restart. */
+  /** What the service reads from etcd and its interface at its start: a change restarts it. */
   readonly revision: string;
 }
 
 export interface NodeOutputs {
   /** The node's part of the pod network. */
   readonly podSubnet: string;
-  /** What a packet of a pod may measure there. */
+  /** MTU of the pods' interfaces. */
   readonly podMtu: number;
 }
 
@@ -142,7 +142,7 @@ function serviceOf(inputs: NodeInputs): ServiceSpec {
   };
 }
 
-/** Gives the node's lease back, so that its subnet is free at once and not in a day. A failure must not keep the node. */
+/** Releases the node's lease, so that its subnet is free at once instead of in a day. A failure does not prevent the removal. */
 async function decommission({ stack, machine, unit }: NodeInputs): Promise<void> {
   const netns = netnsPath(stack, machine);
   if (unit.decommission === undefined || !netnsExists(netns) || !existsSync(unit.decommission[0]!)) return;
@@ -173,7 +173,7 @@ function bridgeProblem({ stack, machine }: Pick<NodeInputs, 'stack' | 'machine'>
   });
 }
 
-/** Its pods are made anew by what depends on the node's subnet. */
+/** The pods, which depend on the node's subnet, are then recreated. */
 function removePodBridge({ stack, machine }: Pick<NodeInputs, 'stack' | 'machine'>): void {
   const netns = netnsPath(stack, machine);
   if (netnsExists(netns)) withNetlink({ netns }, (nl) => ensureLinkAbsent(nl, DEFAULT_BRIDGE));

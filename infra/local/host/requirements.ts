@@ -1,4 +1,4 @@
-/** What this machine must offer to stand for a cloud. */
+/** What the local environment requires of this machine. */
 import { accessSync, constants } from 'node:fs';
 import { join } from 'node:path';
 import type { BackendConfig } from '@flannel-ts/flannel/backend-config';
@@ -10,7 +10,7 @@ import type { CheckFailure } from './resource.ts';
 const PROGRAMS = ['etcd', 'etcdctl', 'nsenter', 'curl', 'tar', 'sha256sum', 'nft'];
 const DIRECTORIES = ['/usr/local/sbin', '/usr/local/bin', '/usr/sbin', '/usr/bin', '/sbin', '/bin'];
 
-/** What this machine lacks to be a cloud with such a backend, reported at preview. */
+/** What this machine lacks to run a stack with this backend; reported at preview. */
 export function machineProblems(backend: BackendConfig): CheckFailure[] {
   const failures: CheckFailure[] = [];
   const fail = (reason: string) => failures.push({ property: 'stack', reason });

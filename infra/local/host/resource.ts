@@ -17,19 +17,19 @@ export interface CheckFailure {
 export interface ResourceKind<I extends object, O extends object> {
   /** The id in the state; from the inputs alone, so that it is known even if the making fails. */
   id(inputs: I): string;
-  /** Inputs that a thing cannot change in its life: another value means another thing. */
+  /** Inputs whose change replaces the resource. */
   readonly identity: readonly (keyof I & string)[];
-  /** Inputs that only say how to get there. */
+  /** Inputs whose change is no difference. */
   readonly ignored?: readonly (keyof I & string)[];
-  /** Reasons not to try at all, found before anything is made. */
+  /** Reasons to refuse the inputs, found before anything is created. */
   check?(inputs: I): CheckFailure[];
-  /** Whether a thing in good order has to be renewed. */
+  /** Whether a resource without drift has to be renewed. */
   stale?(outputs: I & O): boolean;
-  /** Makes the thing as the inputs say, whatever is there already. `old` is what the state says was there. */
+  /** Brings the resource into the state of the inputs, whatever exists already. `old`: its last known properties. */
   ensure(inputs: I, old: (I & O) | undefined): Promise<O>;
-  /** What is there now. */
+  /** The actual state. */
   observe(outputs: I & O): Promise<Observation<O>>;
-  /** Removes the thing; one that is not there is no error. */
+  /** Removes the resource; a missing one is no error. */
   remove(outputs: I & O): Promise<void>;
 }
 

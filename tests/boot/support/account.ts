@@ -85,13 +85,13 @@ export class Account {
       iamInstanceProfile: string;
       primaryNetworkInterface: { networkInterfaceId: string };
     };
-    const card = this.byId('NetworkInterface', primaryNetworkInterface.networkInterfaceId);
+    const networkInterface = this.byId('NetworkInterface', primaryNetworkInterface.networkInterfaceId);
     const profile = this.byId('InstanceProfile', iamInstanceProfile);
     const role = String(profile.inputs!.role);
     return this.lab.instance({
       name: nameOf(instance),
-      address: (card.inputs!.privateIps as string[])[0]!,
-      zone: zoneOf(this.byId('Subnet', String(card.inputs!.subnetId)).outputs!),
+      address: (networkInterface.inputs!.privateIps as string[])[0]!,
+      zone: zoneOf(this.byId('Subnet', String(networkInterface.inputs!.subnetId)).outputs!),
       role,
       credentials: this.credentials.get(role)!,
       userData: withEndpoints(userDataOf(instance.inputs!)),
