@@ -2,9 +2,10 @@
  * What other nodes know this one by, kept on disk: peers keep sending to the MAC address and the key that they know, and learn of
  * another one only when the lease says so.
  */
-import { generateKeyPairSync, randomBytes } from 'node:crypto';
+import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { type Mac, parseMac, randomLocalMac } from '@flannel-ts/inet/mac';
+import { generatePrivateKey, isKey } from '@flannel-ts/wireguard/key';
 import type { Logger } from 'pino';
 import { writeFileAtomically } from './atomic-file.ts';
 import type { Identity } from './backend/backend.ts';
@@ -15,9 +16,6 @@ interface Kept {
   readonly macs: Readonly<Record<string, Mac>>;
   readonly wireguardKey?: string;
 }
-
-/** In Base64. */
-const WIREGUARD_KEY = /^[A-Za-z0-9+/]{43}=$/;
 
 /**
  * `existingMac`: of a device that is there, made by an earlier flanneld or by flannel. A file that cannot be written is told once;
@@ -44,7 +42,7 @@ export function openIdentity(file: string, existingMac: (device: string) => Mac 
     },
     wireguardKey() {
       if (kept.wireguardKey !== undefined) return kept.wireguardKey;
-      const wireguardKey = createWireguardKey();
+      const wireguardKey = generatePrivateKey();
       keep({ ...kept, wireguardKey });
       return wireguardKey;
     },
@@ -57,7 +55,7 @@ function readKept(file: string, log: Logger): Kept {
     const { macs, wireguardKey } = JSON.parse(readFileSync(file, 'utf8'));
     return {
       macs: Object.fromEntries(Object.entries(macs ?? {}).map(([device, mac]) => [device, parseMac(String(mac))])),
-      ...(WIREGUARD_KEY.test(wireguardKey) && { wireguardKey }),
+      ...(isKey(wireguardKey) && { wireguardKey }),
     };
   } catch (error) {
     const isMissing = (error as NodeJS.ErrnoException).code === 'ENOENT';
@@ -65,9 +63,4 @@ function readKept(file: string, log: Logger): Kept {
     if (!isMissing) log.warn(`Cannot read this node's identity in ${file}: making a new one`);
     return { macs: {} };
   }
-}
-
-function createWireguardKey(): string {
-  const { d } = generateKeyPairSync('x25519').privateKey.export({ format: 'jwk' });
-  return Buffer.from(d!, 'base64url').toString('base64');
 }

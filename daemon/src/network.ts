@@ -177,7 +177,7 @@ async function serve(
       ipv4: lease.subnet !== undefined,
       ipv6: lease.ipv6Subnet !== undefined,
       external: external.name,
-      devices: () => view.desired().state.links.map(({ name }) => name),
+      devices: () => view.devices,
     },
     { nl, readiness, log },
   );
@@ -206,7 +206,7 @@ async function serve(
   parts.onServing(() => ({
     backend: backend.type,
     external: view.external,
-    devices: view.desired().state.links.map(({ name }) => name),
+    devices: view.devices,
     ...(dataPath && { dataPath: dataPath.statistics() }),
     reconcile: reconciler.statistics,
     lease,

@@ -76,6 +76,11 @@ export class View {
     this.update({ ...this.surroundings, addresses: readLocalAddresses(this.parts.nl) });
   }
 
+  /** Names of the overlay's own devices. */
+  get devices(): string[] {
+    return this.desired().state.links.map(({ name }) => name);
+  }
+
   get size(): number {
     return this.table.size;
   }

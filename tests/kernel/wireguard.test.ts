@@ -1,29 +1,17 @@
 /** WireGuard and ipip devices, which kernels of many machines have no module for, on kernels that have. */
-import { execFileSync } from 'node:child_process';
 import { rmSync } from 'node:fs';
 import path from 'node:path';
-import { built } from '../integration/support/built.ts';
+import { compileProgram } from '../integration/support/flanneld-bundle.ts';
 import { fetchKernel } from './support/kernels.ts';
 import { runOnKernel } from './support/machine.ts';
 
 jest.setTimeout(300_000);
 
-const ROOT = path.resolve(__dirname, '../..');
-
-let directory: string;
+let program: string;
 beforeAll(() => {
-  directory = built({ name: 'kernel-wireguard', sources: ['packages', 'tests/kernel/programs'] }, (to) => {
-    const task = {
-      entries: [path.join(ROOT, 'tests/kernel/programs/wireguard.ts')],
-      outfile: path.join(to, 'wireguard'),
-      version: 'test',
-      target: `bun-linux-${process.arch}`,
-    };
-    const bun = path.join(ROOT, 'node_modules/.bin/bun');
-    execFileSync(bun, [path.join(ROOT, 'tools/build/compile.mjs'), JSON.stringify(task)], { cwd: ROOT });
-  });
+  program = compileProgram('wireguard', 'tests/kernel/programs/wireguard.ts', ['packages', 'tests/kernel/programs']);
 });
-afterAll(() => rmSync(directory, { recursive: true, force: true }));
+afterAll(() => rmSync(path.dirname(program), { recursive: true, force: true }));
 
 const SCRIPT = `
 ip link add vpc0 type bridge
@@ -62,7 +50,7 @@ const SET = 'port 51820, keepalive 25, 2 allowed IPs, preshared key: true, seen:
 test.each(['6.1', '6.12'] as const)(
   'WireGuard peers on Linux %s are set, reached, moved and read back; ipip links, too',
   async (version) => {
-    const programs = { '/usr/bin/wireguard': path.join(directory, 'wireguard') };
+    const programs = { '/usr/bin/wireguard': program };
     expect(await runOnKernel({ kernel: fetchKernel(version), programs, script: SCRIPT })).toEqual([
       `node1 keeps its key: true ${SET}`,
       `node2 keeps its key: true ${SET}`,

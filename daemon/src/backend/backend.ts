@@ -8,7 +8,7 @@ import type { Ip } from '@flannel-ts/inet/ip';
 import type { Mac } from '@flannel-ts/inet/mac';
 import type { Port } from '@flannel-ts/inet/port';
 import type { Overlay, Transport } from '../datapath/datapath.ts';
-import type { DesiredState, LinkAttributes } from '../state/desired.ts';
+import type { DesiredState } from '../state/desired.ts';
 import type { ExternalInterface } from '../underlay/select.ts';
 
 /** With the leased subnets. */
@@ -63,10 +63,6 @@ export type Carrier = { readonly protocol: 'udp'; readonly port: Port } | { read
 
 export interface Backend {
   readonly type: string;
-  /** The addresses that nodes reach each other by; those of backends with a device for each family are of the first one. */
-  readonly outerFamily: Family;
-  /** The kind of its devices (IFLA_INFO_KIND), for which a kernel may have no module; absent where none is needed. */
-  readonly linkKind?: LinkAttributes['kind'];
   /** What firewalls between the nodes have to let through; empty where packets of pods travel as they are. */
   readonly carriers: readonly Carrier[];
   /** What the lease of this node says to the others. */

@@ -23,9 +23,7 @@ export function createUdpBackend(config: NetworkConfig, { port }: UdpConfig): Ba
   const outer = outerFamily(config);
   return {
     type: 'udp',
-    linkKind: 'tun',
     carriers: [{ protocol: 'udp', port }],
-    outerFamily: outer,
     attributes: (external) => attributesOf(config, outer, external),
     mtu: (external) => mtuOf(config, outer, external),
     desired: (node, leases) => udpDesired(config, outer, port, node, leases),

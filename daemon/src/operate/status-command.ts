@@ -58,9 +58,8 @@ export async function runStatus(asked: StatusRequest, signal: AbortSignal): Prom
   return { exit: STATUS_EXITS.notReady, output, ...(waited && { sentence: `Still not ready${waited}` }) };
 }
 
-/** The page `name` of the daemon that is meant, for those that want more than the status. */
-export async function askPage(subnetFile: string, name: string): Promise<Answer> {
-  return askDaemon(socketOf(subnetFile), `/${name}`, ANSWER_MS);
+function askStatus(subnetFile: string): Promise<Answer> {
+  return askDaemon(socketOf(subnetFile), '/status', ANSWER_MS);
 }
 
 function isReady(found: Found): boolean {
@@ -68,12 +67,12 @@ function isReady(found: Found): boolean {
 }
 
 async function look(asked: StatusRequest): Promise<Found> {
-  const first = await askPage(asked.subnetFile, 'status');
+  const first = await askStatus(asked.subnetFile);
   if (first.kind !== 'absent') return read(first, asked.subnetFile);
   const daemons = findDaemons();
   const other = asked.isChosen ? undefined : onlyOther(daemons);
   if (other === undefined) return absent(asked, daemons);
-  const second = await askPage(other, 'status');
+  const second = await askStatus(other);
   return second.kind === 'absent' ? absent({ ...asked, subnetFile: other }, daemons) : read(second, other);
 }
 
@@ -118,7 +117,7 @@ function absent({ subnetFile }: Pick<StatusRequest, 'subnetFile'>, daemons: read
   return none(STATUS_EXITS.noDaemon, `No flanneld runs here with the subnet file ${subnetFile}: ${choice}`);
 }
 
-export function fileOf({ subnetFile = DEFAULT_SUBNET_FILE }: RunningDaemon): string {
+function fileOf({ subnetFile = DEFAULT_SUBNET_FILE }: RunningDaemon): string {
   return subnetFile;
 }
 

@@ -128,22 +128,28 @@ export function removeRoute(nl: Netlink, { dst, type, link, gateway, metric, pro
 
 function actualRoute(route: Route, dst: Prefix, nameOf: (index: number) => string | undefined): ActualRoute {
   const { gateway, outIndex, type, protocol, priority } = route;
-  const unicast = type === RTN_UNICAST && outIndex !== undefined;
-  const link = unicast ? nameOf(outIndex) : undefined;
+  const link = type === RTN_UNICAST && outIndex !== undefined ? nameOf(outIndex) : undefined;
   return {
     dst,
-    type: unicast
-      ? 'unicast'
-      : type === RTN_UNREACHABLE
-        ? 'unreachable'
-        : type === RTN_BLACKHOLE
-          ? 'blackhole'
-          : 'other',
+    type: typeOf(route),
     metric: priority ?? defaultMetric(dst),
     protocol,
     ...(link !== undefined && { link }),
     ...(gateway !== undefined && { gateway }),
   };
+}
+
+function typeOf({ type, outIndex }: Route): ActualRoute['type'] {
+  switch (type) {
+    case RTN_UNICAST:
+      return outIndex === undefined ? 'other' : 'unicast'; // without a device: several next hops
+    case RTN_UNREACHABLE:
+      return 'unreachable';
+    case RTN_BLACKHOLE:
+      return 'blackhole';
+    default:
+      return 'other';
+  }
 }
 
 /** False when somebody else was as fast: what was wanted is so. */

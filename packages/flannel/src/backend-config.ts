@@ -15,6 +15,7 @@ import {
 } from './defaults.ts';
 import { FlannelError } from './errors.ts';
 import { FieldReader, isJsonObject, shorten } from './go-json.ts';
+import { WIREGUARD_KEY } from './wireguard-data.ts';
 
 /** What moves the packets of the udp backend. */
 export const ENGINE_NAMES = ['fast', 'reference'] as const;
@@ -287,8 +288,6 @@ function parseVxlan(fields: FieldReader): VxlanConfig {
   };
 }
 
-/** wgtypes.Key: 32 bytes in base64, so that the last digit but one stands for 4 bits. */
-const WIREGUARD_KEY = /^[A-Za-z0-9+/]{42}[AEIMQUYcgkosw048]=$/;
 /** wg(8): in seconds, "between 1 and 65535 inclusive", or off. */
 const MAX_KEEPALIVE = 65_535;
 

@@ -60,11 +60,10 @@ export function outerFamily({ pools, backend }: Pick<NetworkConfig, 'pools' | 'b
  */
 export function outerFamilies(config: Pick<NetworkConfig, 'pools' | 'backend'>): readonly [Family, ...Family[]] {
   const { pools, backend } = config;
-  if (backend.type === 'udp') return [outerFamily(config)];
-  const families = pools[4] && pools[6] ? ([4, 6] as const) : ([pools[4] ? 4 : 6] as const);
   // One tunnel for both families runs between addresses of one, which flannel does not make use of.
-  if (backend.type !== 'wireguard' || backend.mode === 'separate' || backend.mode === 'auto') return families;
-  return [backend.mode === 'ipv4' ? 4 : 6];
+  const isOneTunnel =
+    backend.type === 'udp' || (backend.type === 'wireguard' && (backend.mode === 'ipv4' || backend.mode === 'ipv6'));
+  return pools[4] && pools[6] && !isOneTunnel ? [4, 6] : [outerFamily(config)];
 }
 
 /** What a shell or a template makes of the JSON before it gets into etcd, in words; undefined when it is something else. */

@@ -10,7 +10,8 @@ export interface WireguardData {
   readonly port?: Port;
 }
 
-const KEY = /^[A-Za-z0-9+/]{42}[AEIMQUYcgkosw048]=$/;
+/** wgtypes.Key: 32 bytes in Base64, so that the last digit stands for 4 bits. */
+export const WIREGUARD_KEY = /^[A-Za-z0-9+/]{42}[AEIMQUYcgkosw048]=$/;
 
 /** The value for `backendData` or `backendV6Data`, with flannel's keys in flannel's order. */
 export function formatWireguardData({ publicKey, port }: Required<WireguardData>): object {
@@ -21,7 +22,8 @@ export function parseWireguardData(value: unknown): WireguardData {
   if (!isJsonObject(value)) throw invalid(`it is ${shorten(value)}`);
   const fields = new FieldReader(value, invalid);
   const publicKey = fields.string('PublicKey');
-  if (publicKey === undefined || !KEY.test(publicKey)) throw invalid('it has no PublicKey of 32 bytes in Base64');
+  if (publicKey === undefined || !WIREGUARD_KEY.test(publicKey))
+    throw invalid('it has no PublicKey of 32 bytes in Base64');
   const port = fields.integerWithin('Port', 0, 65_535);
   return { publicKey, ...(port && { port: parsePort(port) }) };
 }

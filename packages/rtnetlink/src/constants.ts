@@ -55,10 +55,8 @@ export const IFLA_LINK_NETNSID = 37;
 export const IFLA_GSO_MAX_SEGS = 40;
 export const IFLA_GSO_MAX_SIZE = 41;
 
-// linux/if_link.h: IFLA_INET6_* in IFLA_AF_SPEC, and enum in6_addr_gen_mode
+// linux/if_link.h: IFLA_INET6_* in IFLA_AF_SPEC
 export const IFLA_INET6_ADDR_GEN_MODE = 8;
-export const IN6_ADDR_GEN_MODE_EUI64 = 0;
-export const IN6_ADDR_GEN_MODE_NONE = 1;
 
 // linux/if_link.h: IFLA_INFO_*
 export const IFLA_INFO_KIND = 1;

@@ -16,9 +16,14 @@ export class WireguardKeyError extends Error {
   override readonly name = 'WireguardKeyError';
 }
 
+/** Whether the text is a key, as `wg` takes it. */
+export function isKey(text: string): boolean {
+  return KEY.test(text);
+}
+
 /** @param what for the error: `PSK`, `public key of 10.5.52.0/24` */
 export function keyToBytes(key: string, what: string): Uint8Array {
-  if (!KEY.test(key)) {
+  if (!isKey(key)) {
     throw new WireguardKeyError(`The ${what} is no WireGuard key: write 32 bytes in Base64, as wg genkey prints them`);
   }
   return new Uint8Array(Buffer.from(key, 'base64'));

@@ -48,14 +48,19 @@ async function bundle(directory: string, { engine }: BundleOptions): Promise<voi
   copyKoffi(directory);
 }
 
-/** The executable that nodes get, compiled by Bun as `npm run build` does. The caller removes its directory. */
+/** The executable that nodes get. The caller removes its directory. */
 export function compileFlanneld(): string {
-  const directory = built({ name: 'flanneld', sources: SOURCES }, (to) => {
-    const entries = [path.join(ROOT, 'daemon/src/main.ts')];
-    const outfile = path.join(to, 'flanneld');
+  return compileProgram('flanneld', 'daemon/src/main.ts', SOURCES);
+}
+
+/** An executable of this name, compiled by Bun as `npm run build` does. Paths are relative to the checkout. */
+export function compileProgram(program: string, entry: string, sources: readonly string[]): string {
+  const directory = built({ name: program, sources }, (to) => {
+    const entries = [path.join(ROOT, entry)];
+    const outfile = path.join(to, program);
     const task = { entries, outfile, version: 'test', target: `bun-linux-${process.arch}` };
     const bun = path.join(ROOT, 'node_modules/.bin/bun');
     execFileSync(bun, [path.join(ROOT, 'tools/build/compile.mjs'), JSON.stringify(task)], { cwd: ROOT });
   });
-  return path.join(directory, 'flanneld');
+  return path.join(directory, program);
 }

@@ -96,7 +96,11 @@ export function outgoing(packet: usize, length: u32, vnet: bool): i32 {
 /** largestPart of forward.ts, for `target`. */
 function largestPart(packet: usize, six: bool): u32 {
   const limit = limitOf(target);
-  return !six && limit < mtu && (load<u8>(packet, 6) & 0x40) === 0 ? limit : MAX_PAYLOAD;
+  return limit < mtu && mayFragment(packet, six) ? limit : MAX_PAYLOAD;
+}
+
+function mayFragment(packet: usize, six: bool): bool {
+  return !six && (load<u8>(packet, 6) & 0x40) === 0;
 }
 
 /** judgeOutgoing of forward.ts, behind the check of the header. `largest` is the longest packet to be sent. */
@@ -105,8 +109,7 @@ function judge(packet: usize, six: bool, total: u32, largest: u32): i32 {
   target = six ? ownerOf6(packet + 24) : peerOfDestination(bswap<u32>(load<u32>(packet, 16)));
   if (target === 0) return NO_ROUTE;
   if (load<u8>(packet + (six ? 7 : 8)) <= 1) return TTL_EXPIRED;
-  const mayFragment = !six && (load<u8>(packet, 6) & 0x40) === 0;
-  if (largest <= (mayFragment ? MAX_PAYLOAD : limitFor(six))) return 0;
+  if (largest <= (mayFragment(packet, six) ? MAX_PAYLOAD : limitFor(six))) return 0;
   return largest <= mtu && isProbe(packet, six) ? 0 : TOO_BIG;
 }
 
@@ -176,10 +179,10 @@ function outgoingSuper(packet: usize, six: bool, type: u32, total: u32): i32 {
   wireBytes = total + (count - 1) * header;
   if (!hasRoom(count)) return PLAN_FULL;
 
-  const verdict = judge(packet, six, total, header + min(size, payload));
+  const longest = header + min(size, payload);
+  const verdict = judge(packet, six, total, longest);
   if (verdict < 0) return verdict;
   const largest = largestPart(packet, six);
-  const longest = header + min(size, payload);
   if (longest > largest) {
     const most = (count as u32) * fragmentsOf(ip, longest, largest);
     if (most > (MAX_SEGMENTS as u32)) return MALFORMED;
