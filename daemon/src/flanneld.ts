@@ -20,7 +20,7 @@ import type { SubnetManager } from './subnet/manager.ts';
 import { resolveHosts } from './underlay/resolve.ts';
 import { VERSION } from './version.ts';
 
-/** After the first ready: the start is over. */
+/** So long after the start is over, what only it needed is no longer in use. */
 const SETTLED_MS = 3000;
 
 /** Resolves when the signal aborted and everything is at rest; rejects with what makes it impossible to go on. */
@@ -58,8 +58,8 @@ export async function runDaemon(
       if (signal.aborted) return;
       // systemd ends a service that is not ready in time; one that only its peers do not answer has to stay.
       reportToSystemd('READY=1', log);
+      setTimeout(freeStartUpMemory, SETTLED_MS).unref();
     });
-    readiness.whenReady(() => setTimeout(freeStartUpMemory, SETTLED_MS).unref());
     const onServing = (facts: () => ServingFacts): void => {
       servingFacts = facts;
     };

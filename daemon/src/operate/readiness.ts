@@ -25,7 +25,6 @@ export class Readiness {
   private readonly notes = new Map<string, string>();
   private wasReady = false;
   private stopping = false;
-  private onReady: (() => void) | undefined;
   private waiting: { readonly parts: readonly string[]; readonly resolve: () => void }[] = [];
   private lines: number[] = [];
   private unlogged = 0;
@@ -67,12 +66,6 @@ export class Readiness {
     });
   }
 
-  /** Called once, when everything is well for the first time. */
-  whenReady(run: () => void): void {
-    this.onReady = run;
-    if (this.wasReady) this.runOnce();
-  }
-
   get ready(): boolean {
     return this.troubles.size === 0;
   }
@@ -103,7 +96,6 @@ export class Readiness {
     if (this.ready === this.wasReady || this.stopping) return;
     this.wasReady = this.ready;
     this.logChange();
-    if (this.ready) this.runOnce();
   }
 
   private logChange(): void {
@@ -128,11 +120,5 @@ export class Readiness {
     const released = this.waiting.filter(isWell);
     this.waiting = this.waiting.filter((entry) => !released.includes(entry));
     for (const { resolve } of released) resolve();
-  }
-
-  private runOnce(): void {
-    const run = this.onReady;
-    this.onReady = undefined;
-    run?.();
   }
 }
