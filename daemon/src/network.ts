@@ -225,7 +225,7 @@ async function serve(
         steady('Keeping devices and routes', (stop) => reconciler.run(stop)),
         steady('Following the leases', async (stop) => {
           for await (const batch of manager.peers(stop)) {
-            view.apply(batch);
+            if (!view.apply(batch)) continue;
             reconciler.trigger();
             readiness.report('peers', undefined);
             readiness.note('peers', describeRefused(view.refused));

@@ -100,15 +100,16 @@ export class View {
     return desired;
   }
 
-  /** One change, however many leases it has. */
-  apply(batch: LeaseBatch): void {
+  /** One change, however many leases it has. False when it changes nothing, as a renewal does. */
+  apply(batch: LeaseBatch): boolean {
     const { added, changed, removed } = this.table.apply(batch);
-    if (this.known && added.length + changed.length + removed.length === 0) return;
+    if (this.known && added.length + changed.length + removed.length === 0) return false;
     this.known = true;
     // Before they are peers: a packet to one of them might come back.
     const fresh = this.tunnelledOf(addressesOf([...added, ...changed.map(({ after }) => after)]));
     const tunnelled = new Map([...this.surroundings.tunnelled, ...fresh]);
     this.update({ ...this.surroundings, tunnelled });
+    return true;
   }
 
   /** None when the kernel does not say: look() asks again soon, and an error here must not end what forwards packets. */

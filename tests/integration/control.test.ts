@@ -81,3 +81,32 @@ test('a node that starts where 1,000 leases exist sends to each peer by its own 
   );
   expect(found).toEqual(wanted);
 });
+
+test('renewals cause no pass of the reconciler, and a change causes one at once', async () => {
+  lab = await ControlLab.create(LARGE_NETWORK);
+  const peers = Array.from({ length: 100 }, (_, i) => phantom(i));
+  await lab.etcd.put(peers.map(leaseOf));
+  const node = lab.addNode(program);
+  node.start();
+  await untilTrue(
+    () => node.subnet !== undefined || !node.isRunning,
+    () => node.log,
+  );
+  const passes = () => Number(/^flannel_reconcile_passes_total (\d+)$/m.exec(node.get('metrics'))![1]);
+  const before = passes();
+  // A put of its own for each, as renewals are.
+  for (const peer of peers) await lab.etcd.put([leaseOf(peer)]);
+  const added = phantom(peers.length);
+  await lab.etcd.put([leaseOf(added)]);
+  const leases = `flannel_leases ${peers.length + 2}\n`;
+  await untilTrue(
+    () => node.get('metrics').includes(leases),
+    () => node.get('metrics'),
+  );
+  await untilTrue(
+    () => passes() > before,
+    () => 'a pass',
+  );
+  // A few for the events of the start, and by the timer; not one for each renewal.
+  expect(passes() - before).toBeLessThan(10);
+});

@@ -93,6 +93,7 @@ export function openKeptState(
   let { config } = previous;
   let lease = (): KeptLease | undefined => previous.lease;
   let leases = (): KeptContents['leases'] => previous.leases;
+  let hasLeases = previous.leases !== undefined;
   let written = JSON.stringify(previous);
   let timer: NodeJS.Timeout | undefined;
   let writing: Promise<void> = Promise.resolve();
@@ -154,7 +155,8 @@ export function openKeptState(
       else writeSoon();
     },
     setLeases(next) {
-      const isFirst = leases() === undefined;
+      const isFirst = !hasLeases;
+      hasLeases = true;
       leases = next;
       if (isFirst) write();
       else writeSoon();

@@ -16,10 +16,11 @@ import { EtcdClient } from './client.ts';
 import type { EtcdContext, Held } from './context.ts';
 import { withFallback } from './fallback.ts';
 import { type KeptStateSettings, NO_KEPT_STATE, openKeptState } from './kept-state.ts';
+import { KnownValues } from './known-values.ts';
 import { EtcdMembership } from './membership.ts';
 import { Layout, RecordReader } from './records.ts';
 import type { EtcdOptions } from './settings.ts';
-import { type RangeEvent, WATCH_TIMINGS, WatchStatistics, type WatchTimings, watchRange } from './watch.ts';
+import { WATCH_TIMINGS, WatchStatistics, type WatchTimings, watchRange } from './watch.ts';
 
 export interface EtcdManagerSettings {
   readonly renewMarginSeconds?: number;
@@ -183,12 +184,13 @@ export class EtcdSubnetManager implements SubnetManager {
 
   private async *livePeers(signal: AbortSignal): AsyncGenerator<LeaseBatch> {
     const options = { log: this.log, timings: this.timings, statistics: this.peersWatch };
-    const known = new Map<string, string>();
+    const known = new KnownValues();
     for await (const events of watchRange(this.client, this.context.layout.subnets, options, signal)) {
-      remember(known, events);
-      this.context.kept.setLeases(() => Object.fromEntries(known));
       this.servesKept = false;
-      yield* leaseBatches(this.context, events);
+      const news = known.newsIn(events);
+      if (news.length === 0) continue;
+      this.context.kept.setLeases(() => known.toObject());
+      yield* leaseBatches(this.context, news);
     }
   }
 
@@ -235,14 +237,4 @@ export class EtcdSubnetManager implements SubnetManager {
 
 function termOf(remainingMs: number, ttlSeconds: number): NonNullable<Held['term']> {
   return { endsAt: monotonicNow() + remainingMs, lifetimeMs: ttlSeconds * 1000 };
-}
-
-function remember(known: Map<string, string>, events: readonly RangeEvent[]): void {
-  for (const event of events) {
-    if (event.type === 'snapshot') {
-      known.clear();
-      for (const { key, value } of event.keyValues) known.set(key, value);
-    } else if (event.type === 'put') known.set(event.keyValue.key, event.keyValue.value);
-    else known.delete(event.key);
-  }
 }
