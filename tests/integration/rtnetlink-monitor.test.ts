@@ -5,6 +5,7 @@ import { ensureAddressAbsent } from '@flannel-ts/rtnetlink/address';
 import { deleteLink, getLink, setLink } from '@flannel-ts/rtnetlink/link';
 import { addBridge, addVxlan } from '@flannel-ts/rtnetlink/link-add';
 import { type Monitor, type MonitorEvent, openMonitor } from '@flannel-ts/rtnetlink/monitor';
+import { replaceNeighbour } from '@flannel-ts/rtnetlink/neighbour';
 import { addRoute, deleteRoute } from '@flannel-ts/rtnetlink/route';
 import { errorOf, type Lab, openLab } from './rtnetlink-lab.ts';
 
@@ -40,6 +41,24 @@ describe('openMonitor()', () => {
     expect(events.some((event) => event.link.mtu === 1400)).toBe(true);
     expect(events.at(-1)).toMatchObject({ action: 'deleted', link: { index, name: 'br0' } });
     expect(monitor.drain()).toEqual([]);
+  });
+
+  test('leaves out routes and neighbours of the connection that it is told, and no others', () => {
+    const { index } = addBridge(lab.nl, { name: 'br0', up: true });
+    lab.run('ip', 'address', 'add', '10.5.72.1/24', 'dev', 'br0');
+    monitor = openMonitor({ netns: lab.netns, groups: ['route', 'neighbour'], exceptOf: lab.nl.portId });
+    const mac = parseMac('0a:58:0a:05:34:00');
+    addRoute(lab.nl, { dst: parsePrefix('10.9.0.0/16'), gateway: parseIp('10.5.72.9'), protocol: 241 });
+    replaceNeighbour(lab.nl, { index, address: parseIp('10.5.72.9'), mac });
+    lab.run('ip', 'route', 'add', '10.10.0.0/16', 'via', '10.5.72.9');
+    lab.run('ip', 'neighbour', 'add', '10.5.72.8', 'lladdr', mac, 'dev', 'br0');
+    const events = monitor.drain();
+    expect(of(events, 'route').map(({ route }) => route.dst)).toEqual([parsePrefix('10.10.0.0/16')]);
+    const neighbours = of(events, 'neighbour').map(({ neighbour }) => neighbour.address);
+    expect(neighbours).toContain(parseIp('10.5.72.8'));
+    expect(neighbours).not.toContain(parseIp('10.5.72.9'));
+    lab.run('ip', 'route', 'delete', '10.9.0.0/16');
+    expect(of(monitor.drain(), 'route')).toMatchObject([{ action: 'deleted' }]);
   });
 
   test('tells of addresses and routes of both families', async () => {

@@ -6,6 +6,7 @@ import { deleteLink } from '@flannel-ts/rtnetlink/link';
 import { addBridge } from '@flannel-ts/rtnetlink/link-add';
 import {
   addRoute,
+  addRouteRequest,
   deleteRoute,
   ensureRouteAbsent,
   formatDestination,
@@ -227,6 +228,18 @@ describe('routes', () => {
     expect(routes).toHaveLength(5000);
     expect(new Set(routes.map((route) => route.dst?.base)).size).toBe(5000);
     expect(routes[0]?.dst && formatPrefix(routes[0].dst)).toBe('10.128.0.0/24');
+  });
+
+  test('requestAll() adds 5000 routes, and says which the kernel refused', () => {
+    const dsts = Array.from({ length: 5000 }, (_, n) => parsePrefix(`10.${128 + (n >> 8)}.${n & 255}.0/24`));
+    const taken = [0, 63, 64, 4999];
+    for (const n of taken) addRoute(lab.nl, { dst: dsts[n]!, outIndex: index, protocol: OURS });
+    const refusals = lab.nl.requestAll(dsts.map((dst) => addRouteRequest({ dst, outIndex: index, protocol: OURS })));
+    expect(refusals.flatMap((error, n) => (error === undefined ? [] : [n]))).toEqual(taken);
+    expect(refusals[64]?.message).toBe(`Cannot add route 10.128.64.0/24 on link ${index}: File exists (EEXIST)`);
+    expect(listRoutes(lab.nl, { protocol: OURS })).toHaveLength(5000);
+    const again = lab.nl.requestAll(dsts.map((dst) => addRouteRequest({ dst, outIndex: index, protocol: OURS })));
+    expect(again.map((error) => error?.code)).toEqual(dsts.map(() => 'EEXIST'));
   });
 
   test('IPv6 routes are added, replaced, listed, looked up and deleted', () => {

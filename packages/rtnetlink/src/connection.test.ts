@@ -79,6 +79,44 @@ describe('Netlink.request()', () => {
   });
 });
 
+describe('Netlink.requestAll()', () => {
+  const requests = (count: number) => Array.from({ length: count }, (_, n) => ({ ...REQUEST, operation: `add ${n}` }));
+
+  test('asks for an acknowledgement of the last one only, and has every refusal in its place', () => {
+    const { nl, transport } = connect(({ seq, flags }) => {
+      if (seq === 2) return [[refusal(17)]];
+      return (flags & NLM_F_ACK) === 0 ? [] : [[SUCCESS]];
+    });
+    const refusals = nl.requestAll(requests(4));
+    expect(refusals.map((error) => error?.message)).toEqual([
+      undefined,
+      'Cannot add 1: File exists (EEXIST)',
+      undefined,
+      undefined,
+    ]);
+    expect(transport.requests.map(({ flags }) => (flags & NLM_F_ACK) !== 0)).toEqual([false, false, false, true]);
+  });
+
+  test('ends with a refusal of the last one, and reads nothing for no requests', () => {
+    const { nl } = connect(({ seq }) => (seq === 2 ? [[refusal(19)]] : []));
+    expect(nl.requestAll(requests(2)).map((error) => error?.code)).toEqual([undefined, 'ENODEV']);
+    expect(nl.requestAll([])).toEqual([]);
+  });
+
+  test('sends no more at once than the replies to them fit into a buffer', () => {
+    const { nl, transport } = connect(({ flags }) => ((flags & NLM_F_ACK) === 0 ? [] : [[SUCCESS]]));
+    const sent: number[] = [];
+    const send = transport.send;
+    transport.send = (bytes) => {
+      const before = transport.requests.length;
+      send(bytes);
+      sent.push(transport.requests.length - before);
+    };
+    expect(nl.requestAll(requests(130))).toHaveLength(130);
+    expect(sent).toEqual([64, 64, 2]);
+  });
+});
+
 describe('Netlink.dump()', () => {
   test('collects several datagrams up to the end', () => {
     const { nl, transport } = connect(() => [[ITEM, ITEM], [ITEM], [DONE]]);

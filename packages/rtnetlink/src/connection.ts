@@ -24,6 +24,8 @@ import { openTransport, type Transport, type TransportOptions } from './transpor
 /** kube-router's bound for interrupted dumps is 30 tries as well (internal/nlretry). */
 const DUMP_TRIES = 30;
 const MAX_PAUSE_MS = 50;
+/** Refusals of all of them still fit into a receive buffer of the kernel's default size. */
+const REQUESTS_PER_DATAGRAM = 64;
 
 export interface NetlinkRequest {
   readonly type: number;
@@ -54,12 +56,17 @@ export class Netlink {
     private readonly pause: (ms: number) => void = sleepSync,
   ) {}
 
+  /** By which the kernel knows this connection, and says in notifications who has made a change. */
+  get portId(): number {
+    return this.transport.portId;
+  }
+
   /** Sends one request and returns the replies that come before its acknowledgement: none, or the object of a GET. */
   request(request: NetlinkRequest): NetlinkMessage[] {
     const replies: NetlinkMessage[] = [];
     const seq = this.#send(request, NLM_F_ACK);
     for (;;) {
-      for (const message of this.#receive(seq, request.operation)) {
+      for (const message of this.#receive((answer) => answer.seq === seq, request.operation)) {
         if (message.type === NLMSG_ERROR) {
           throwIfRefused(message, request.operation);
           return replies;
@@ -67,6 +74,18 @@ export class Netlink {
         replies.push(message);
       }
     }
+  }
+
+  /**
+   * Sends requests that have no replies, many in one datagram. The kernel carries out or refuses each by itself, in this order: for
+   * each the refusal, or undefined.
+   */
+  requestAll(requests: readonly NetlinkRequest[]): (NetlinkError | undefined)[] {
+    const refusals: (NetlinkError | undefined)[] = [];
+    for (let first = 0; first < requests.length; first += REQUESTS_PER_DATAGRAM) {
+      refusals.push(...this.#requestTogether(requests.slice(first, first + REQUESTS_PER_DATAGRAM)));
+    }
+    return refusals;
   }
 
   /**
@@ -96,13 +115,29 @@ export class Netlink {
     this.close();
   }
 
+  /** The kernel reports every refusal; success is acknowledged of the last request only. */
+  #requestTogether(requests: readonly NetlinkRequest[]): (NetlinkError | undefined)[] {
+    const refusals: (NetlinkError | undefined)[] = requests.map(() => undefined);
+    const messages = requests.map((request, at) => this.#encode(request, at === requests.length - 1 ? NLM_F_ACK : 0));
+    const places = new Map(messages.map(({ seq }, at) => [seq, at]));
+    this.transport.send(concatBytes(messages.map(({ bytes }) => bytes)));
+    for (;;) {
+      for (const message of this.#receive(({ seq }) => places.has(seq), requests.at(-1)!.operation)) {
+        if (message.type !== NLMSG_ERROR) continue;
+        const at = places.get(message.seq)!;
+        refusals[at] = refusalIn(message, requests[at]!.operation);
+        if (at === requests.length - 1) return refusals;
+      }
+    }
+  }
+
   /** Undefined if the dump was interrupted. Reads to the end even then: the next dump would get EBUSY otherwise. */
   #dumpOnce(request: NetlinkRequest): NetlinkMessage[] | undefined {
     const messages: NetlinkMessage[] = [];
     let interrupted = false;
     const seq = this.#send(request, NLM_F_DUMP);
     for (;;) {
-      for (const message of this.#receive(seq, request.operation)) {
+      for (const message of this.#receive((answer) => answer.seq === seq, request.operation)) {
         interrupted ||= (message.flags & NLM_F_DUMP_INTR) !== 0;
         if (message.type === NLMSG_DONE || message.type === NLMSG_ERROR) {
           throwIfRefused(message, request.operation);
@@ -114,28 +149,28 @@ export class Netlink {
   }
 
   #send(request: NetlinkRequest, flags: number): number {
+    const { bytes, seq } = this.#encode(request, flags);
+    this.transport.send(bytes);
+    return seq;
+  }
+
+  #encode(request: NetlinkRequest, flags: number): { bytes: Uint8Array; seq: number } {
     if (this.#closed) throw new NetlinkError('EBADF', request.operation, 'the netlink connection is closed');
     // 0 is the sequence number of notifications.
     this.#seq = this.#seq === 0xffffffff ? 1 : this.#seq + 1;
-    this.transport.send(
-      encodeMessage({
-        type: request.type,
-        flags: NLM_F_REQUEST | flags | (request.flags ?? 0),
-        seq: this.#seq,
-        pid: 0,
-        payload: concatBytes(request.parts),
-      }),
-    );
-    return this.#seq;
+    const seq = this.#seq;
+    const allFlags = NLM_F_REQUEST | flags | (request.flags ?? 0);
+    const payload = concatBytes(request.parts);
+    return { bytes: encodeMessage({ type: request.type, flags: allFlags, seq, pid: 0, payload }), seq };
   }
 
-  /** The messages of one datagram that answer request `seq`. Leftovers of an earlier request that failed are dropped. */
-  #receive(seq: number, operation: string): NetlinkMessage[] {
+  /** The messages of one datagram that are an answer. Leftovers of an earlier request that failed are dropped. */
+  #receive(isAnswer: (message: NetlinkMessage) => boolean, operation: string): NetlinkMessage[] {
     const datagram = this.transport.receive(operation);
     // Any process may send to our port id; only the kernel sends from port id 0.
     if (datagram.sender !== 0) return [];
     const messages = parseMessages(datagram.bytes).filter(
-      (message) => message.seq === seq && message.type !== NLMSG_NOOP,
+      (message) => isAnswer(message) && message.type !== NLMSG_NOOP,
     );
     if (messages.some((message) => message.type === NLMSG_OVERRUN)) {
       throw new NetlinkError('ENOBUFS', operation, 'the kernel lost a part of the reply');
@@ -160,10 +195,15 @@ export function withNetlink<T>(options: NetlinkOptions, use: (nl: Netlink) => T)
 }
 
 function throwIfRefused(message: NetlinkMessage, operation: string): void {
+  const refusal = refusalIn(message, operation);
+  if (refusal !== undefined) throw refusal;
+}
+
+function refusalIn(message: NetlinkMessage, operation: string): NetlinkError | undefined {
   const { errno, text, missingType } = parseAcknowledgement(message);
-  if (errno === 0) return;
+  if (errno === 0) return undefined;
   const missing = missingType === undefined ? undefined : `attribute ${missingType} is missing in the request`;
-  throw new NetlinkError(errnoName(errno), operation, missing, text);
+  return new NetlinkError(errnoName(errno), operation, missing, text);
 }
 
 function sleepSync(ms: number): void {

@@ -2,7 +2,7 @@
 import { type Ip, ipToBytes } from '@flannel-ts/inet/ip';
 import { type Mac, macFromBytes, macToBytes } from '@flannel-ts/inet/mac';
 import { attribute, attributeU16, parseAttributes, readU16, readU32 } from './attributes.ts';
-import type { Netlink } from './connection.ts';
+import type { Netlink, NetlinkRequest } from './connection.ts';
 import * as c from './constants.ts';
 import { isNetlinkError } from './errors.ts';
 import { readIp } from './family.ts';
@@ -49,21 +49,31 @@ export function listFdb(nl: Netlink, filter: { readonly index?: number | undefin
 
 /** `bridge fdb replace MAC dev DEV` [`dst IP`] `self permanent` */
 export function replaceFdb(nl: Netlink, entry: FdbSpec): void {
-  nl.request({
+  nl.request(replaceFdbRequest(entry));
+}
+
+/** For Netlink.requestAll(). */
+export function replaceFdbRequest(entry: FdbSpec): NetlinkRequest {
+  return {
     type: c.RTM_NEWNEIGH,
     flags: NLM_F_CREATE | NLM_F_REPLACE,
     parts: fdbParts(entry, entry.state ?? c.NUD_PERMANENT),
     operation: `replace FDB entry ${entry.mac} on link ${entry.index}`,
-  });
+  };
 }
 
 /** `bridge fdb del MAC dev DEV` [`dst IP`] `self`. ENOENT if there is none. */
 export function deleteFdb(nl: Netlink, entry: FdbKey): void {
-  nl.request({
+  nl.request(deleteFdbRequest(entry));
+}
+
+/** For Netlink.requestAll(). */
+export function deleteFdbRequest(entry: FdbKey): NetlinkRequest {
+  return {
     type: c.RTM_DELNEIGH,
     parts: fdbParts(entry, c.NUD_PERMANENT),
     operation: `delete FDB entry ${entry.mac} on link ${entry.index}`,
-  });
+  };
 }
 
 /** Deletes the entry if there is one. False if there was none, or no such link any more. */

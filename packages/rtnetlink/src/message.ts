@@ -45,7 +45,7 @@ export interface NetlinkMessage {
   readonly type: number;
   readonly flags: number;
   readonly seq: number;
-  /** Port id: of the socket that asked, in requests and in replies; 0 in notifications of the kernel. */
+  /** Port id of the socket that asked, in replies and in notifications of what a request has changed; 0: the kernel by itself. */
   readonly pid: number;
   readonly payload: Uint8Array;
 }

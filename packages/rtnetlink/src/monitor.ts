@@ -51,6 +51,11 @@ export interface MonitorOptions {
   readonly netns?: string | undefined;
   /** Room for what comes between two drains. */
   readonly receiveBufferBytes?: number | undefined;
+  /**
+   * Port id of a connection whose changes are left out, as far as the kernel names who made them: of routes, ARP and NDP entries and
+   * IPv4 addresses it does, of FDB entries it does not.
+   */
+  readonly exceptOf?: number | undefined;
 }
 
 /** Notifications are small (a link of some hundred virtual functions: 20 KB); longer ones count as lost. */
@@ -63,7 +68,10 @@ export class Monitor {
   #closed = false;
 
   /** @param fd for poll(2): readable when there is something to drain */
-  constructor(readonly fd: Fd) {}
+  constructor(
+    readonly fd: Fd,
+    private readonly exceptOf: number | undefined,
+  ) {}
 
   /**
    * Everything that has come since the last call, without waiting; at most `limit` datagrams, so that a storm of changes
@@ -78,7 +86,7 @@ export class Monitor {
       if (length === EINTR) continue;
       if (length === ENOBUFS || length > this.#buffer.length) events.push({ type: 'lost' });
       else if (length < 0) throw new NetlinkError(errnoName(-length), 'read network events');
-      else if (senderOf(this.#source) === 0) appendEvents(events, this.#buffer.subarray(0, length));
+      else if (senderOf(this.#source) === 0) this.#append(events, length);
     }
     return events;
   }
@@ -87,6 +95,14 @@ export class Monitor {
     if (this.#closed) return;
     this.#closed = true;
     closeFd(this.fd);
+  }
+
+  #append(events: MonitorEvent[], length: number): void {
+    for (const message of parseMessages(this.#buffer.subarray(0, length))) {
+      if (message.pid !== 0 && message.pid === this.exceptOf) continue;
+      const event = eventOf(message);
+      if (event) events.push(event);
+    }
   }
 
   [Symbol.dispose](): void {
@@ -103,14 +119,7 @@ export function openMonitor(options: MonitorOptions): Monitor {
       for (const number of GROUPS[group]) setSocketOption(socketFd, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, number);
     }
   });
-  return new Monitor(fd);
-}
-
-function appendEvents(events: MonitorEvent[], datagram: Uint8Array): void {
-  for (const message of parseMessages(datagram)) {
-    const event = eventOf(message);
-    if (event) events.push(event);
-  }
+  return new Monitor(fd, options.exceptOf);
 }
 
 /** The event in one notification; undefined for messages that are no such event. Pure. */

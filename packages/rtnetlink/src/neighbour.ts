@@ -3,7 +3,7 @@ import type { Family } from '@flannel-ts/inet/family';
 import { familyOf, formatIp, type Ip, ipToBytes } from '@flannel-ts/inet/ip';
 import { type Mac, macFromBytes, macToBytes } from '@flannel-ts/inet/mac';
 import { attribute, attributeU32, parseAttributes } from './attributes.ts';
-import type { Netlink } from './connection.ts';
+import type { Netlink, NetlinkRequest } from './connection.ts';
 import * as c from './constants.ts';
 import { isNetlinkError } from './errors.ts';
 import { addressFamily, familiesOf, familyFrom, ofFamily, readIp } from './family.ts';
@@ -54,7 +54,12 @@ function listFamily(nl: Netlink, family: Family, index: number | undefined): Nei
 
 /** `ip neighbour replace IP lladdr MAC dev DEV nud permanent` */
 export function replaceNeighbour(nl: Netlink, neighbour: NeighbourSpec): void {
-  nl.request({
+  nl.request(replaceNeighbourRequest(neighbour));
+}
+
+/** For Netlink.requestAll(). */
+export function replaceNeighbourRequest(neighbour: NeighbourSpec): NetlinkRequest {
+  return {
     type: c.RTM_NEWNEIGH,
     flags: NLM_F_CREATE | NLM_F_REPLACE,
     parts: [
@@ -67,20 +72,24 @@ export function replaceNeighbour(nl: Netlink, neighbour: NeighbourSpec): void {
       attribute(c.NDA_LLADDR, macToBytes(neighbour.mac)),
     ],
     operation: `replace neighbour ${formatIp(neighbour.address)} on link ${neighbour.index}`,
-  });
+  };
 }
 
 /** `ip neighbour del IP dev DEV`. ENOENT if there is none. */
 export function deleteNeighbour(nl: Netlink, neighbour: Pick<NeighbourSpec, 'index' | 'address'>): void {
-  const { index, address } = neighbour;
-  nl.request({
+  nl.request(deleteNeighbourRequest(neighbour));
+}
+
+/** For Netlink.requestAll(). */
+export function deleteNeighbourRequest({ index, address }: Pick<NeighbourSpec, 'index' | 'address'>): NetlinkRequest {
+  return {
     type: c.RTM_DELNEIGH,
     parts: [
       encodeNeighbourHeader({ family: addressFamily(familyOf(address)), index }),
       attribute(c.NDA_DST, ipToBytes(address)),
     ],
     operation: `delete neighbour ${formatIp(address)} on link ${index}`,
-  });
+  };
 }
 
 /** Deletes the neighbour if there is one. False if there was none, or no such link any more. */

@@ -15,7 +15,7 @@ import {
   readU32,
   viewOf,
 } from './attributes.ts';
-import type { Netlink } from './connection.ts';
+import type { Netlink, NetlinkRequest } from './connection.ts';
 import * as c from './constants.ts';
 import { checkLength, isNetlinkError, NetlinkError } from './errors.ts';
 import { addressFamily, familiesOf, familyFrom, ofFamily, readIp } from './family.ts';
@@ -110,7 +110,12 @@ function listFamily(nl: Netlink, family: Family, filter: RouteFilter): Route[] {
 
 /** `ip route add 10.5.52.0/24` [`via GATEWAY`] `dev DEV` [`onlink`] [`src IP`] [`proto P`]. EEXIST if there is one. */
 export function addRoute(nl: Netlink, route: RouteSpec): void {
-  nl.request({ ...routeRequest(route, 'add'), type: c.RTM_NEWROUTE, flags: NLM_F_CREATE | NLM_F_EXCL });
+  nl.request(addRouteRequest(route));
+}
+
+/** For Netlink.requestAll(). */
+export function addRouteRequest(route: RouteSpec): NetlinkRequest {
+  return { ...routeRequest(route, 'add'), type: c.RTM_NEWROUTE, flags: NLM_F_CREATE | NLM_F_EXCL };
 }
 
 /**
@@ -118,14 +123,24 @@ export function addRoute(nl: Netlink, route: RouteSpec): void {
  * the first route of the same destination, priority and table, whoever made it; check listRoutes() first if that matters.
  */
 export function replaceRoute(nl: Netlink, route: RouteSpec): void {
-  nl.request({ ...routeRequest(route, 'replace'), type: c.RTM_NEWROUTE, flags: NLM_F_CREATE | NLM_F_REPLACE });
+  nl.request(replaceRouteRequest(route));
+}
+
+/** For Netlink.requestAll(). */
+export function replaceRouteRequest(route: RouteSpec): NetlinkRequest {
+  return { ...routeRequest(route, 'replace'), type: c.RTM_NEWROUTE, flags: NLM_F_CREATE | NLM_F_REPLACE };
 }
 
 /** `ip route del 10.5.52.0/24 ...`: the first route that has every given property. ESRCH if none has. */
 export function deleteRoute(nl: Netlink, route: RouteSpec): void {
+  nl.request(deleteRouteRequest(route));
+}
+
+/** For Netlink.requestAll(). */
+export function deleteRouteRequest(route: RouteSpec): NetlinkRequest {
   // As ip(8) deletes: what is not given is a wildcard, and RT_SCOPE_NOWHERE is the wildcard of scopes.
   const wild = { protocol: route.protocol ?? 0, type: route.type ?? 0, scope: route.scope ?? c.RT_SCOPE_NOWHERE };
-  nl.request({ ...routeRequest({ ...route, ...wild }, 'delete'), type: c.RTM_DELROUTE });
+  return { ...routeRequest({ ...route, ...wild }, 'delete'), type: c.RTM_DELROUTE };
 }
 
 /** Deletes the route if there is one. False if there was none. */

@@ -6,6 +6,7 @@ import { closeFd, type Fd } from '@flannel-ts/linux/files';
 import {
   AF_NETLINK,
   bind,
+  getSockName,
   MSG_PEEK,
   MSG_TRUNC,
   NETLINK_CAP_ACK,
@@ -40,6 +41,8 @@ export interface Transport {
   /** Blocks for the next datagram. `bytes` belongs to the caller. `operation` is what it answers, for the error. */
   receive(operation: string): Datagram;
   close(): void;
+  /** By which the kernel knows this socket. */
+  readonly portId: number;
 }
 
 export interface TransportOptions {
@@ -98,11 +101,13 @@ export function senderOf(sockaddr: Uint8Array): number {
 class SocketTransport implements Transport {
   #buffer: Uint8Array;
   readonly #source = sockaddrNl();
+  readonly portId: number;
 
   constructor(
     private readonly fd: Fd,
     bufferBytes: number,
   ) {
+    this.portId = senderOf(getSockName(fd));
     this.#buffer = new Uint8Array(bufferBytes);
   }
 

@@ -21,17 +21,19 @@ export function scriptedTransport(script: Script = () => [[SUCCESS]]): ScriptedT
   const injected: Datagram[] = [];
   const transport: ScriptedTransport = {
     requests: [],
+    portId: 77,
     closed: false,
     inject: (datagram) => void injected.push(datagram),
     send: (bytes) => {
-      const [request] = parseMessages(bytes);
-      transport.requests.push(request!);
-      queue.push(...injected.splice(0));
-      for (const messages of script(request!, transport.requests.length)) {
-        const parts = messages.map((m) =>
-          encodeMessage({ type: 0, flags: 0, seq: request!.seq, pid: 77, payload: new Uint8Array(0), ...m }),
-        );
-        queue.push({ bytes: Uint8Array.from(parts.flatMap((part) => [...part])), sender: 0 });
+      for (const request of parseMessages(bytes)) {
+        transport.requests.push(request);
+        queue.push(...injected.splice(0));
+        for (const messages of script(request, transport.requests.length)) {
+          const parts = messages.map((m) =>
+            encodeMessage({ type: 0, flags: 0, seq: request.seq, pid: 77, payload: new Uint8Array(0), ...m }),
+          );
+          queue.push({ bytes: Uint8Array.from(parts.flatMap((part) => [...part])), sender: 0 });
+        }
       }
     },
     receive: () => {
