@@ -1,5 +1,6 @@
 /** One joined network, from its config to packets that flow: each part is a task that ends with the signal. */
 import { rmSync } from 'node:fs';
+import { backendNeeds } from '@flannel-ts/flannel/backend-needs';
 import { DEFAULT_BRIDGE } from '@flannel-ts/flannel/defaults';
 import { formatLeaseSubnets } from '@flannel-ts/flannel/lease';
 import { type NetworkConfig, outerFamilies } from '@flannel-ts/flannel/network-config';
@@ -169,7 +170,8 @@ async function serve(
     },
   });
   const { dataPath } = view;
-  const prober = probeFromHost(view.desired().overlay, backend.carriers, readiness, (peer, limit) =>
+  const { carriers } = backendNeeds(config.backend, outerFamilies(config));
+  const prober = probeFromHost(view.desired().overlay, carriers, readiness, (peer, limit) =>
     dataPath?.setPathLimit(peer, limit),
   );
   const preconditions = watchForwarding(

@@ -1,11 +1,12 @@
 /** The security groups, and the rules in them: planned as values, so that what is open can be read and tested in one place. */
+import { type Carrier, IPIP_PROTOCOL } from '@flannel-ts/flannel/backend-needs';
 import { ETCD_CLIENT_PORT, ETCD_PEER_PORT } from '@flannel-ts/flannel/defaults';
 import type { BackendConfig } from '@flannel-ts/flannel/network-config';
 import { SecurityGroup } from '@pulumi/aws/ec2/securityGroup';
 import { SecurityGroupEgressRule } from '@pulumi/aws/vpc/securityGroupEgressRule';
 import { SecurityGroupIngressRule } from '@pulumi/aws/vpc/securityGroupIngressRule';
 import * as pulumi from '@pulumi/pulumi';
-import { type Encapsulation, underlayNeeds } from '../node/underlay.ts';
+import { underlayNeeds } from '../node/underlay.ts';
 import { named } from './tags.ts';
 
 /** Nodes, etcd's members, and the interface endpoints of AWS's services. */
@@ -68,20 +69,20 @@ export function planRules(plan: RulePlan): Rule[] {
 
 /** What nodes exchange of the pods' packets. */
 function overlayRules({ backend, podCidr }: RulePlan): Rule[] {
-  const { encapsulation, barePackets } = underlayNeeds(backend);
+  const { carriers, barePackets } = underlayNeeds(backend);
   return [
-    ...(encapsulation === undefined ? [] : encapsulated(backend.type, encapsulation)),
+    ...carriers.flatMap((carrier) => encapsulated(backend.type, carrier)),
     ...(barePackets ? bare(podCidr, `${backend.type} backend`) : []),
   ];
 }
 
-function encapsulated(type: BackendConfig['type'], encapsulation: Encapsulation): Rule[] {
-  if ('udpPort' in encapsulation) {
-    const { udpPort: port } = encapsulation;
+function encapsulated(type: BackendConfig['type'], carrier: Carrier): Rule[] {
+  if (carrier.protocol === 'udp') {
+    const { port } = carrier;
     const traffic: Traffic = { protocol: 'udp', ports: [port, port] };
     return between(`overlay-${type}-${port}`, 'node', 'node', traffic, `packets of pods in UDP, ${type} backend`);
   }
-  const traffic: Traffic = { protocol: String(encapsulation.ipProtocol) as `${number}` };
+  const traffic: Traffic = { protocol: `${IPIP_PROTOCOL}` };
   return between(`overlay-${type}`, 'node', 'node', traffic, `packets of pods in IPv4, ${type} backend`);
 }
 

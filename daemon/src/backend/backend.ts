@@ -6,7 +6,6 @@ import type { Lease, LeaseAttributes, LeaseSubnets } from '@flannel-ts/flannel/l
 import type { Family } from '@flannel-ts/inet/family';
 import type { Ip } from '@flannel-ts/inet/ip';
 import type { Mac } from '@flannel-ts/inet/mac';
-import type { Port } from '@flannel-ts/inet/port';
 import type { Overlay, Transport } from '../datapath/datapath.ts';
 import type { DesiredState } from '../state/desired.ts';
 import type { ExternalInterface } from '../underlay/select.ts';
@@ -58,13 +57,8 @@ export interface Identity {
   wireguardKey(): string;
 }
 
-/** What packets of pods are wrapped in. */
-export type Carrier = { readonly protocol: 'udp'; readonly port: Port } | { readonly protocol: 'ipip' };
-
 export interface Backend {
   readonly type: string;
-  /** What firewalls between the nodes have to let through; empty where packets of pods travel as they are. */
-  readonly carriers: readonly Carrier[];
   /** What the lease of this node says to the others. */
   attributes(external: ExternalInterface): LeaseAttributes;
   /** What fits through the overlay; goes into subnet.env. */

@@ -3,7 +3,8 @@
  * data path (pkg/backend/udp/udp_network_amd64.go). flannel's udp has no IPv6; here it is
  * carried inside and outside, and nodes that run flannel are sent none.
  */
-import { backendOverhead, type UdpConfig } from '@flannel-ts/flannel/backend-config';
+import type { UdpConfig } from '@flannel-ts/flannel/backend-config';
+import { backendOverhead } from '@flannel-ts/flannel/backend-needs';
 import type { Lease, LeaseAttributes } from '@flannel-ts/flannel/lease';
 import { type NetworkConfig, outerFamily } from '@flannel-ts/flannel/network-config';
 import { udpV6Data } from '@flannel-ts/flannel/udp-data';
@@ -23,7 +24,6 @@ export function createUdpBackend(config: NetworkConfig, { port }: UdpConfig): Ba
   const outer = outerFamily(config);
   return {
     type: 'udp',
-    carriers: [{ protocol: 'udp', port }],
     attributes: (external) => attributesOf(config, outer, external),
     mtu: (external) => mtuOf(config, outer, external),
     desired: (node, leases) => udpDesired(config, outer, port, node, leases),

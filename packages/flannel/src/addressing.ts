@@ -4,7 +4,8 @@
  */
 import { MIN_IPV4_MTU } from '@flannel-ts/inet/mtu';
 import { formatPrefix, type Prefix, parsePrefix, prefixesOverlap, subnetCount } from '@flannel-ts/inet/prefix';
-import { backendOverhead, checkBackendAvailable, parseBackendConfig } from './backend-config.ts';
+import { checkBackendAvailable, parseBackendConfig } from './backend-config.ts';
+import { backendOverhead } from './backend-needs.ts';
 import { FlannelError } from './errors.ts';
 import { goStringify } from './go-json.ts';
 import { type BackendConfig, type NetworkConfig, parseNetworkConfig } from './network-config.ts';
@@ -128,7 +129,7 @@ export function checkPodsFit(subnetLength: number, podsPerNode: number): void {
 }
 
 export function checkMtu(backend: BackendConfig, mtu: number): void {
-  const overhead = backendOverhead(backend.type);
+  const overhead = backendOverhead(backend.type, 4);
   if (mtu - overhead >= MIN_IPV4_MTU) return;
   throw invalid(
     `MTU ${mtu} leaves ${mtu - overhead} bytes inside the ${backend.type} backend, IPv4 needs ${MIN_IPV4_MTU}: ` +

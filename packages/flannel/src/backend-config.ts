@@ -1,18 +1,6 @@
 import type { Family } from '@flannel-ts/inet/family';
 import { type Port, parsePort } from '@flannel-ts/inet/port';
-import {
-  IPIP_OVERHEAD,
-  UDP_OVERHEAD,
-  UDP_OVERHEAD_IPV6,
-  UDP_PORT,
-  VXLAN_OVERHEAD,
-  VXLAN_OVERHEAD_IPV6,
-  VXLAN_PORT,
-  VXLAN_VNI,
-  WIREGUARD_OVERHEAD,
-  WIREGUARD_PORT,
-  WIREGUARD_PORT_IPV6,
-} from './defaults.ts';
+import { UDP_PORT, VXLAN_PORT, VXLAN_VNI, WIREGUARD_PORT, WIREGUARD_PORT_IPV6 } from './defaults.ts';
 import { FlannelError } from './errors.ts';
 import { FieldReader, isJsonObject, shorten } from './go-json.ts';
 import { WIREGUARD_KEY } from './wireguard-data.ts';
@@ -213,23 +201,6 @@ export function isBackendType(type: string): type is BackendType {
 /** Throws for a backend that flannel has, whose config is understood, and that this version cannot run. */
 export function checkBackendAvailable({ type }: BackendConfig): void {
   if (!AVAILABLE_BACKENDS.includes(type)) throw unavailable(type);
-}
-
-/** How many bytes the backend adds to each packet. */
-export function backendOverhead(type: BackendType, outer: Family = 4): number {
-  switch (type) {
-    case 'udp':
-      return outer === 4 ? UDP_OVERHEAD : UDP_OVERHEAD_IPV6;
-    case 'vxlan':
-      return outer === 4 ? VXLAN_OVERHEAD : VXLAN_OVERHEAD_IPV6;
-    case 'ipip':
-      return IPIP_OVERHEAD;
-    case 'wireguard':
-      return WIREGUARD_OVERHEAD;
-    case 'host-gw':
-    case 'alloc':
-      return 0;
-  }
 }
 
 function parseUdp(fields: FieldReader): UdpConfig {

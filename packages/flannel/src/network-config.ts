@@ -1,12 +1,7 @@
 import type { Family } from '@flannel-ts/inet/family';
 import { MIN_IPV4_MTU, MIN_IPV6_MTU } from '@flannel-ts/inet/mtu';
-import {
-  type BackendConfig,
-  backendOverhead,
-  formatBackendConfig,
-  KNOWN_BACKENDS,
-  parseBackendConfig,
-} from './backend-config.ts';
+import { type BackendConfig, formatBackendConfig, KNOWN_BACKENDS, parseBackendConfig } from './backend-config.ts';
+import { backendOverhead } from './backend-needs.ts';
 import { invalidNetworkConfig as invalid } from './errors.ts';
 import { FieldReader, goStringify, parseJsonObject } from './go-json.ts';
 import { formatSubnetPool, parseSubnetPool, type SubnetPools } from './subnet-pool.ts';

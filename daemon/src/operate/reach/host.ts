@@ -1,6 +1,6 @@
 /** Asks the peers from the address of the overlay's device, and says what the answers mean for this node. */
+import type { Carrier } from '@flannel-ts/flannel/backend-needs';
 import { familyOf } from '@flannel-ts/inet/ip';
-import type { Carrier } from '../../backend/backend.ts';
 import type { Overlay } from '../../datapath/datapath.ts';
 import type { Readiness } from '../readiness.ts';
 import { judgeReach } from './judge.ts';

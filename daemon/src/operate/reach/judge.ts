@@ -1,7 +1,7 @@
 /** What the answers of the peers say about this node. Pure. */
+import { type Carrier, describeCarriers } from '@flannel-ts/flannel/backend-needs';
 import { formatIp } from '@flannel-ts/inet/ip';
 import { formatPrefix } from '@flannel-ts/inet/prefix';
-import type { Carrier } from '../../backend/backend.ts';
 import type { PeerReach } from './table.ts';
 
 export interface ReachVerdict {
@@ -73,12 +73,6 @@ function nobodyAnswers(silent: readonly PeerReach[], carriers: readonly Carrier[
       : `none of ${count(silent.length)} has answered`;
   const open = carriers.length === 0 ? '' : `${describeCarriers(carriers)} has to be open between the nodes, `;
   return `${who} through the overlay for ${seconds} s: ${open}check firewalls, security groups and the route to ${formatIp(silent[0]!.peer)}`;
-}
-
-function describeCarriers(carriers: readonly Carrier[]): string {
-  return carriers
-    .map((carrier) => (carrier.protocol === 'udp' ? `UDP port ${carrier.port}` : 'IP protocol 4 (IPIP)'))
-    .join(' and ');
 }
 
 function count(peers: number): string {
