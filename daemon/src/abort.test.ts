@@ -1,3 +1,4 @@
+import { getEventListeners } from 'node:events';
 import { Backoff, Bell, childSignal, sleep } from './abort.ts';
 
 test('sleep() ends at once when the signal aborts', async () => {
@@ -29,6 +30,17 @@ test('Bell.wait() ends with the signal', async () => {
   const waiting = new Bell().wait(3_600_000, controller.signal);
   controller.abort();
   await waiting;
+});
+
+test('Bell.wait() ends after its time, and leaves nothing behind at the signal', async () => {
+  const { signal } = new AbortController();
+  const bell = new Bell();
+  await bell.wait(1, signal);
+  const waiting = bell.wait(3_600_000, signal);
+  expect(getEventListeners(signal, 'abort')).toHaveLength(1);
+  bell.ring();
+  await waiting;
+  expect(getEventListeners(signal, 'abort')).toEqual([]);
 });
 
 test('Backoff.take() doubles up to the limit, and starts again after reset()', () => {

@@ -26,16 +26,20 @@ export class Bell {
     this.wake?.();
   }
 
-  /** Ends at a ring, after `ms`, or with the signal. */
+  /** Ends at a ring, after `ms`, or with the signal. For one who waits at a time. */
   async wait(ms: number, signal: AbortSignal): Promise<void> {
     if (!this.rung && !signal.aborted) {
-      const waiting = new AbortController();
-      const stop = () => waiting.abort();
-      this.wake = stop;
-      signal.addEventListener('abort', stop, { once: true });
-      await sleep(ms, waiting.signal);
-      signal.removeEventListener('abort', stop);
-      this.wake = undefined;
+      await new Promise<void>((resolve) => {
+        const done = () => {
+          clearTimeout(timer);
+          signal.removeEventListener('abort', done);
+          this.wake = undefined;
+          resolve();
+        };
+        const timer = setTimeout(done, ms);
+        signal.addEventListener('abort', done, { once: true });
+        this.wake = done;
+      });
     }
     this.rung = false;
   }
