@@ -42,6 +42,7 @@ export const SIGNATURES = {
   poll: { args: ['view', 'usize', 'i32'], returns: 'i32' },
   pollAt: { symbol: 'poll', args: ['address', 'usize', 'i32'], returns: 'i32' },
   eventfd: { args: ['u32', 'i32'], returns: 'i32' },
+  clock_gettime: { args: ['i32', 'view'], returns: 'i32' },
 
   // sockets
   socket: { args: ['i32', 'i32', 'i32'], returns: 'i32' },
