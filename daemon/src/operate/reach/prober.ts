@@ -33,7 +33,6 @@ export interface Prober {
 
 /** Judged so often; asking goes on by itself. */
 const JUDGE_MS = 1000;
-const MAX_POLL_MS = 250;
 const REOPEN_MS = 1000;
 
 /** `onAnswers` is called when there may be something new to judge. */
@@ -66,26 +65,22 @@ async function run(
 ): Promise<void> {
   const id = Math.floor(Math.random() * 0x10000);
   let judged = 0;
-  let poll = 1;
   try {
     while (!signal.aborted) {
       const now = performance.now();
-      if (sockets.receive(id, table)) judged = 0; // the first answer makes a node ready
+      sockets.receive(id, table);
       table.expire(now);
       const question = table.ask(now);
       if (question !== undefined) {
         const { target, sequence, bytes } = question;
         sockets.send(target, encodeRequest(familyOf(target), { id, sequence }, bytes), now);
-        poll = 1;
       }
-      if (now - judged >= JUDGE_MS) {
+      // The first answer makes a node ready.
+      if (table.takeUrgentAnswer() || now - judged >= JUDGE_MS) {
         judge();
         judged = now;
       }
-      // An answer cannot be waited for, so it is looked for, at growing intervals after each question.
-      const wait = Math.min(table.nextAt() - now, JUDGE_MS, table.waiting ? poll : JUDGE_MS);
-      poll = Math.min(poll * 2, MAX_POLL_MS);
-      await bell.wait(Math.max(wait, 1), signal);
+      await bell.wait(Math.max(Math.min(table.nextAt(now) - now, JUDGE_MS), 1), signal);
     }
   } finally {
     sockets.close();
@@ -110,18 +105,13 @@ class Sockets {
     }
   }
 
-  receive(id: number, table: ReachTable): boolean {
-    let any = false;
+  receive(id: number, table: ReachTable): void {
     for (const family of FAMILIES) {
       const socket = this.open.get(family);
       for (let reply = socket?.receive(); reply !== undefined; reply = socket?.receive()) {
-        if (reply.id !== id) continue;
-        const now = performance.now();
-        const age = reply.at === undefined ? 0 : performance.timeOrigin + now - reply.at;
-        any = table.answered(reply.sequence, reply.from, now, age) || any;
+        if (reply.id === id) table.answered(reply.sequence, reply.from, performance.now(), reply.ageMs);
       }
     }
-    return any;
   }
 
   close(): void {

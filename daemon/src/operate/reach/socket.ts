@@ -1,6 +1,7 @@
 /** Raw sockets for echo messages, one for each family: opened when the device has its address, read without waiting. */
 import type { Family } from '@flannel-ts/inet/family';
 import type { Ip } from '@flannel-ts/inet/ip';
+import { milliseconds, realTime } from '@flannel-ts/linux/clock';
 import { closeFd, type Fd, ioctl } from '@flannel-ts/linux/files';
 import {
   AF_INET,
@@ -31,8 +32,8 @@ import { decodeReply, type Echo } from './echo.ts';
 
 export interface Reply extends Echo {
   readonly from: Ip;
-  /** When the kernel got it, as Date.now() with fractions; undefined where it does not say. */
-  readonly at: number | undefined;
+  /** How long ago the kernel received it. */
+  readonly ageMs: number;
 }
 
 /** asm-generic/sockios.h, SIOCGSTAMPNS_OLD: a timespec of two words of 64 bits. The first call turns time stamps on. */
@@ -60,7 +61,7 @@ export class EchoSocket {
       closeFd(this.fd);
       throw error;
     }
-    this.stamp();
+    this.age();
   }
 
   send(target: Ip, message: Uint8Array): void {
@@ -73,7 +74,7 @@ export class EchoSocket {
       const length = tryRecvFrom(this.fd, this.buffer, MSG_DONTWAIT, this.sender);
       if (length < 0) return undefined; // EAGAIN, or an error that says nothing of a reply
       const echo = decodeReply(this.family, this.buffer.subarray(0, length));
-      if (echo !== undefined) return { ...echo, from: ipOfSockaddr(this.sender), at: this.stamp() };
+      if (echo !== undefined) return { ...echo, from: ipOfSockaddr(this.sender), ageMs: this.age() };
     }
   }
 
@@ -81,13 +82,13 @@ export class EchoSocket {
     closeFd(this.fd);
   }
 
-  private stamp(): number | undefined {
+  /** Of the message that was read last; 0 where the kernel does not say. */
+  private age(): number {
     try {
       ioctl(this.fd, SIOCGSTAMPNS, this.timespec);
-      const view = new DataView(this.timespec.buffer);
-      return Number(view.getBigInt64(0, true)) * 1000 + Number(view.getBigInt64(8, true)) / 1e6;
+      return realTime() - milliseconds(this.timespec);
     } catch {
-      return undefined; // ENOENT: nothing has arrived yet
+      return 0; // ENOENT: nothing has arrived yet
     }
   }
 }

@@ -1,4 +1,4 @@
-import { parseIp } from '@flannel-ts/inet/ip';
+import { type Ip, parseIp } from '@flannel-ts/inet/ip';
 import { parsePrefix } from '@flannel-ts/inet/prefix';
 import { SMALL_BYTES } from './echo.ts';
 import { REACH_SETTINGS, ReachTable } from './table.ts';
@@ -15,10 +15,10 @@ describe('ReachTable', () => {
   test('asks a new peer at once, and again after its interval', () => {
     const table = make();
     table.setPeers([peer(1)], 1000);
-    expect(table.nextAt()).toBe(1000);
+    expect(table.nextAt(0)).toBe(1000);
     expect(table.ask(1000)).toEqual({ target: target(1), sequence: 1, bytes: SMALL_BYTES });
     expect(table.ask(1000)).toBeUndefined();
-    expect(table.nextAt()).toBe(6000);
+    expect(table.nextAt(4000)).toBe(6000);
     expect(table.ask(6000)).toMatchObject({ sequence: 2 });
   });
 
@@ -28,7 +28,7 @@ describe('ReachTable', () => {
     expect(table.report(700)).toMatchObject([{ silentMs: 700, answered: false, rttMs: undefined }]);
     const { sequence } = table.ask(700)!;
     expect(table.answered(sequence, target(1), 708, 5)).toBe(true);
-    expect(table.report(3708)).toMatchObject([{ silentMs: 3000, answered: true, rttMs: 3 }]);
+    expect(table.report(3703)).toMatchObject([{ silentMs: 3000, answered: true, rttMs: 3 }]);
     // A clock that was set meanwhile gives an age that cannot be.
     const again = table.ask(6000)!;
     table.answered(again.sequence, target(1), 6004, 50_000);
@@ -63,6 +63,52 @@ describe('ReachTable', () => {
     }
     expect(total).toBeLessThanOrEqual(seconds * 10);
     expect(asked.size).toBe(Math.min(count, 256));
+  });
+
+  /** Wakes in the second minute, as the prober does, when answers take a millisecond. */
+  const wakesInAMinute = (table: ReachTable, answers: boolean): number => {
+    let wakes = 0;
+    let arriving: { sequence: number; from: Ip; at: number }[] = [];
+    for (let now = 0; now < 120_000; now = Math.max(table.nextAt(now), now + 1)) {
+      for (const { sequence, from, at } of arriving.filter(({ at }) => at <= now)) {
+        table.answered(sequence, from, now, now - at);
+      }
+      arriving = arriving.filter(({ at }) => at > now);
+      table.expire(now);
+      const question = table.ask(now);
+      if (question && answers) arriving.push({ sequence: question.sequence, from: question.target, at: now + 1 });
+      if (now >= 60_000) wakes++;
+    }
+    return wakes;
+  };
+
+  test.each([
+    [1, true, 15],
+    [10, true, 150],
+    [1000, true, 600],
+    [1, false, 15],
+    [1000, false, 600],
+  ])('%d peers that answer (%p) cause no more wake-ups in a minute than questions', (count, answers, most) => {
+    const table = make();
+    table.setPeers(
+      Array.from({ length: count }, (_, n) => peer(n)),
+      0,
+    );
+    expect(wakesInAMinute(table, answers)).toBeLessThanOrEqual(most);
+    if (answers) expect(table.report(120_000).filter(({ rttMs }) => rttMs === 1).length).toBe(count);
+  });
+
+  test('looks soon for the first answer of a new peer, and says that it came', () => {
+    const table = make();
+    table.setPeers([peer(1)], 0);
+    const { sequence } = table.ask(0)!;
+    expect([0, 5, 20, 80].map((now) => table.nextAt(now))).toEqual([5, 20, 80, 320]);
+    expect(table.takeUrgentAnswer()).toBe(false);
+    table.answered(sequence, target(1), 81);
+    expect([table.takeUrgentAnswer(), table.takeUrgentAnswer()]).toEqual([true, false]);
+    const second = table.ask(5000)!;
+    table.answered(second.sequence, target(1), 5001);
+    expect(table.takeUrgentAnswer()).toBe(false);
   });
 
   test('sends a large packet after the first answer, and finds a path that loses them', () => {
@@ -106,7 +152,7 @@ describe('ReachTable', () => {
     table.setPeers([peer(1), peer(3)], 5);
     expect(table.report(5).map(({ answered }) => answered)).toEqual([true, false]);
     table.setPeers([], 6);
-    expect([table.report(6), table.nextAt(), table.ask(1e6)]).toEqual([[], Number.POSITIVE_INFINITY, undefined]);
+    expect([table.report(6), table.nextAt(6), table.ask(1e6)]).toEqual([[], Number.POSITIVE_INFINITY, undefined]);
     // The same subnet at another address is another node.
     table.setPeers([{ ...peer(1), peer: parseIp('10.64.9.9') }], 7);
     expect(table.report(7)[0]).toMatchObject({ answered: false });

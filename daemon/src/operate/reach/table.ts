@@ -5,8 +5,9 @@
  * longer. Small packets say whether a peer is reached. At a slower pace one as large as the overlay's MTU, which may not be
  * fragmented, says whether the path carries what pods send: a path that swallows large packets looks well to everything else.
  */
-import { formatIp, type Ip } from '@flannel-ts/inet/ip';
-import { formatPrefix, type Prefix } from '@flannel-ts/inet/prefix';
+import type { Ip } from '@flannel-ts/inet/ip';
+import type { Prefix } from '@flannel-ts/inet/prefix';
+import { Agenda } from './agenda.ts';
 import { SMALL_BYTES } from './echo.ts';
 import { PathSearch } from './path-search.ts';
 
@@ -57,6 +58,7 @@ export interface PeerReach {
 interface Entry {
   readonly peer: ReachPeer;
   readonly since: number;
+  /** Infinity for a peer that left. What the agenda has for another time is of an earlier decision, and passed over. */
   nextAt: number;
   nextMtuAt: number;
   lastAnswer: number | undefined;
@@ -69,15 +71,29 @@ interface Pending {
   readonly sentAt: number;
   /** Of a question about the path; undefined for a small one. */
   readonly large: number | undefined;
+  /** Somebody waits for the answer. */
+  readonly urgent: boolean;
 }
 
 const SEQUENCES = 0x10000;
 
+/**
+ * Node cannot wait for a raw socket, so answers are looked for. Most are read before the next question, since the kernel says when they
+ * arrived; urgent ones also at these times after theirs.
+ */
+const LOOK_AFTER_MS = [5, 20, 80, 320] as const;
+/** So long after a peer became known its first answer is urgent: a node that starts waits for it. */
+const NEW_MS = 3000;
+
 export class ReachTable {
   private entries = new Map<string, Entry>();
+  private readonly agenda = new Agenda<Entry>();
   private readonly pending = new Map<number, Pending>();
   private sequence = 0;
   private nextSlot = 0;
+  /** When to look for the answer to the last urgent question. */
+  private looks: number[] = [];
+  private urgentAnswer = false;
 
   constructor(private readonly settings: ReachSettings) {}
 
@@ -86,11 +102,13 @@ export class ReachTable {
     const before = this.entries;
     this.entries = new Map();
     for (const peer of peers) {
-      const key = `${formatPrefix(peer.subnet)} ${formatIp(peer.peer)}`;
+      const key = keyOf(peer);
+      if (this.entries.has(key)) continue;
       this.entries.set(key, before.get(key) ?? this.newEntry(peer, now));
+      before.delete(key);
     }
-    const kept = new Set(this.entries.values());
-    for (const [sequence, { entry }] of this.pending) if (!kept.has(entry)) this.pending.delete(sequence);
+    for (const gone of before.values()) gone.nextAt = Number.POSITIVE_INFINITY;
+    for (const [sequence, { entry }] of this.pending) if (isGone(entry)) this.pending.delete(sequence);
   }
 
   /** The next question that is due; it counts as asked. */
@@ -102,10 +120,12 @@ export class ReachTable {
     const isLarge = entry.lastAnswer !== undefined && entry.nextMtuAt <= now;
     const { mtuIntervalMs } = this.settings;
     if (isLarge) entry.nextMtuAt = now + (entry.path.state === 'passes' ? mtuIntervalMs : mtuIntervalMs / 4);
-    entry.nextAt = now + (isLarge ? this.settings.gapMs : this.interval());
+    this.askAt(entry, now + (isLarge ? this.settings.gapMs : this.interval()));
     this.sequence = (this.sequence + 1) % SEQUENCES;
     const large = isLarge ? entry.path.size : undefined;
-    this.pending.set(this.sequence, { entry, sentAt: now, large });
+    const urgent = (entry.lastAnswer === undefined && now - entry.since < NEW_MS) || (isLarge && entry.path.searching);
+    if (urgent) this.looks = [...LOOK_AFTER_MS, this.settings.timeoutMs].map((ms) => now + ms);
+    this.pending.set(this.sequence, { entry, sentAt: now, large, urgent });
     return { target: entry.peer.subnet.base, sequence: this.sequence, bytes: large ?? SMALL_BYTES };
   }
 
@@ -114,15 +134,16 @@ export class ReachTable {
     const found = this.pending.get(sequence);
     if (found === undefined || found.entry.peer.subnet.base !== from) return false;
     this.pending.delete(sequence);
-    const { entry, large, sentAt } = found;
-    entry.lastAnswer = now;
-    if (large !== undefined) {
+    const { entry, large, sentAt, urgent } = found;
+    if (urgent) this.urgentAnswer = true;
+    const elapsed = now - sentAt;
+    // The age comes from another clock, which may have been set meanwhile.
+    const age = ageMs > 0 && ageMs < elapsed ? ageMs : 0;
+    entry.lastAnswer = now - age;
+    if (large === undefined) entry.rttMs = elapsed - age;
+    else {
       entry.path.arrived(large);
       this.searchOn(entry, now);
-    } else {
-      const elapsed = now - sentAt;
-      // The age comes from another clock, which may have been set meanwhile.
-      entry.rttMs = ageMs > 0 && ageMs < elapsed ? elapsed - ageMs : elapsed;
     }
     return true;
   }
@@ -145,17 +166,25 @@ export class ReachTable {
 
   /** The next size at once, while large packets get lost and it is not known which. */
   private searchOn(entry: Entry, now: number): void {
-    if (entry.path.searching) entry.nextAt = entry.nextMtuAt = now;
+    if (!entry.path.searching) return;
+    entry.nextMtuAt = now;
+    this.askAt(entry, now);
   }
 
-  get waiting(): boolean {
-    return this.pending.size > 0;
+  /** Whether an answer came since the last call that should be judged at once. */
+  takeUrgentAnswer(): boolean {
+    const { urgentAnswer } = this;
+    this.urgentAnswer = false;
+    return urgentAnswer;
   }
 
-  /** When ask() may have something to say; Infinity without peers. */
-  nextAt(): number {
-    const entry = this.earliest();
-    return entry === undefined ? Number.POSITIVE_INFINITY : Math.max(entry.nextAt, this.nextSlot);
+  /** When there is a question to ask or an urgent answer to look for; Infinity without peers. */
+  nextAt(now: number): number {
+    while (this.looks.length > 0 && this.looks[0]! <= now) this.looks.shift();
+    const question = this.earliest()?.nextAt;
+    return question === undefined
+      ? Number.POSITIVE_INFINITY
+      : Math.min(Math.max(question, this.nextSlot), this.looks[0] ?? Number.POSITIVE_INFINITY);
   }
 
   report(now: number): PeerReach[] {
@@ -178,7 +207,7 @@ export class ReachTable {
   }
 
   private newEntry(peer: ReachPeer, now: number): Entry {
-    return {
+    const entry: Entry = {
       peer,
       since: now,
       nextAt: now,
@@ -187,11 +216,28 @@ export class ReachTable {
       rttMs: undefined,
       path: new PathSearch(this.settings.mtu, SMALL_BYTES),
     };
+    this.askAt(entry, now);
+    return entry;
+  }
+
+  private askAt(entry: Entry, at: number): void {
+    entry.nextAt = at;
+    this.agenda.add(at, entry);
   }
 
   private earliest(): Entry | undefined {
-    let found: Entry | undefined;
-    for (const entry of this.entries.values()) if (found === undefined || entry.nextAt < found.nextAt) found = entry;
-    return found;
+    for (;;) {
+      const { first } = this.agenda;
+      if (first === undefined || first.at === first.item.nextAt) return first?.item;
+      this.agenda.take();
+    }
   }
+}
+
+function keyOf({ subnet: { family, base, length }, peer }: ReachPeer): string {
+  return `${family} ${base}/${length} ${peer}`;
+}
+
+function isGone({ nextAt }: Entry): boolean {
+  return nextAt === Number.POSITIVE_INFINITY;
 }
