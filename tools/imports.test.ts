@@ -20,7 +20,9 @@ const ROOMS: Readonly<Record<string, readonly string[]>> = {
   'errors.ts': [],
   'log.ts': [],
   'version.ts': [],
-  'tasks.ts': ['abort.ts', 'errors.ts'],
+  'tasks.ts': ['abort.ts', 'errors.ts', 'repeats.ts'],
+  'units.ts': [],
+  'repeats.ts': ['units.ts'],
   'state/guard.ts': [],
   state: ['state/guard.ts', 'abort.ts', 'errors.ts'],
   // What every data path is; tun/ is one of them.
@@ -31,10 +33,10 @@ const ROOMS: Readonly<Record<string, readonly string[]>> = {
   // Pure: of the other rooms it knows shapes only (TYPES_ONLY).
   backend: ['errors.ts', 'state/guard.ts', 'state', 'datapath', 'underlay'],
   'identity.ts': ['atomic-file.ts', 'errors.ts', 'backend'],
-  subnet: ['abort.ts', 'atomic-file.ts', 'errors.ts', 'defined.ts', 'tasks.ts'],
+  subnet: ['abort.ts', 'atomic-file.ts', 'errors.ts', 'defined.ts', 'repeats.ts', 'tasks.ts'],
   firewall: ['abort.ts', 'errors.ts', 'tasks.ts'],
   operate: [
-    ...['abort.ts', 'atomic-file.ts', 'errors.ts', 'defined.ts', 'version.ts', 'tasks.ts'],
+    ...['abort.ts', 'atomic-file.ts', 'errors.ts', 'defined.ts', 'version.ts', 'tasks.ts', 'units.ts'],
     ...['datapath', 'state', 'subnet', 'firewall', 'underlay', 'backend'],
   ],
   'flags.ts': ['errors.ts'],
@@ -47,7 +49,7 @@ const ROOMS: Readonly<Record<string, readonly string[]>> = {
     ...['flags.ts', 'command-table.ts', 'flag-table.ts', 'flag-values.ts', 'defined.ts', 'errors.ts'],
     ...['subnet', 'underlay', 'operate', 'firewall'],
   ],
-  'view.ts': ['errors.ts', 'backend', 'datapath', 'subnet', 'underlay'],
+  'view.ts': ['errors.ts', 'repeats.ts', 'backend', 'datapath', 'subnet', 'underlay'],
   'follow-underlay.ts': ['abort.ts', 'errors.ts', 'backend', 'subnet', 'underlay'],
   'network.ts': [
     'follow-underlay.ts',

@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import { pino } from 'pino';
 import { sleep } from './abort.ts';
 import { persistent, runTogether } from './tasks.ts';
@@ -41,4 +42,23 @@ test('persistent() begins a task again that failed, says so, and takes it back o
   const text = 'Watching failed, starting it again: Cannot list links: no memory (ENOMEM)';
   expect(notes).toEqual([text, text, undefined]);
   expect(starts).toBe(3);
+});
+
+test('persistent() writes a handful of lines about a task that fails all day', async () => {
+  jest.useFakeTimers();
+  try {
+    const lines: string[] = [];
+    const log = pino({ base: null }, { write: (line: string) => void lines.push(JSON.parse(line).msg) });
+    const controller = new AbortController();
+    setMaxListeners(0, controller.signal);
+    const task = persistent({ what: 'Watching', note: () => {}, log }, () => Promise.reject(new Error('no memory')));
+    const running = task(controller.signal);
+    await jest.advanceTimersByTimeAsync(86_400_000);
+    controller.abort();
+    await running;
+    expect(lines[0]).toBe('Watching failed, starting it again: no memory');
+    expect(lines).toHaveLength(7);
+  } finally {
+    jest.useRealTimers();
+  }
 });

@@ -1,6 +1,7 @@
 import type { Logger } from 'pino';
 import { Backoff, childSignal, sleep } from './abort.ts';
 import { messageOf } from './errors.ts';
+import { Repeats } from './repeats.ts';
 
 export type Task = (signal: AbortSignal) => Promise<void>;
 
@@ -48,11 +49,15 @@ export function persistent(
 ): Task {
   return async (signal) => {
     const backoff = new Backoff(firstMs, mostMs);
+    const repeats = new Repeats();
     while (!signal.aborted) {
       const start = performance.now();
       const run = childSignal(signal);
       void sleep(calmMs, run.signal).then(() => {
-        if (!run.signal.aborted) note(undefined);
+        if (run.signal.aborted) return;
+        note(undefined);
+        const over = repeats.over(performance.now());
+        if (over !== undefined) log.info(`${what} works again ${over}`);
       });
       try {
         return await task(signal);
@@ -60,7 +65,8 @@ export function persistent(
         if (signal.aborted) return;
         if (performance.now() - start > calmMs) backoff.reset();
         const text = `${what} failed, starting it again: ${messageOf(error)}`;
-        log.error({ stack: error instanceof Error ? error.stack : undefined }, text);
+        const line = repeats.failed(text, performance.now());
+        if (line !== undefined) log.error({ stack: error instanceof Error ? error.stack : undefined }, line);
         note(text);
       } finally {
         run.abort();

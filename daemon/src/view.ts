@@ -9,6 +9,7 @@ import { describeRefusal } from './backend/peers.ts';
 import type { DataPath, OverlayPeer, StartDataPath } from './datapath/datapath.ts';
 import { diffPeers, type Peers, peersOf } from './datapath/peers.ts';
 import { messageOf } from './errors.ts';
+import { Repeats } from './repeats.ts';
 import type { LeaseBatch } from './subnet/manager.ts';
 import { createLeaseTable } from './subnet/table.ts';
 import type { ExternalInterface } from './underlay/select.ts';
@@ -42,7 +43,9 @@ export class View {
   private computed: { readonly device: string | undefined; readonly desired: Desired } | undefined;
   private peers: Peers = new Map();
   private lookedAt = Number.NEGATIVE_INFINITY;
-  private reasons: ReadonlySet<string> = new Set();
+  /** Leases that are refused, in words. */
+  private refusals: ReadonlySet<string> = new Set();
+  private readonly refusalsTold = new Repeats();
 
   constructor(
     private of: ViewOf,
@@ -154,12 +157,24 @@ export class View {
     this.parts.onPeers(peers.values());
   }
 
-  /** Each once, as long as it lasts. */
+  /** What is new. "flanneld status -json" has all, so that leases which come and go cannot fill the log. */
   private logRefused(refused: readonly RefusedLease[]): void {
-    const reasons = new Set(refused.map(describeRefusal));
-    for (const reason of reasons) if (!this.reasons.has(reason)) this.parts.log.warn(reason);
-    this.reasons = reasons;
+    const before = this.refusals;
+    this.refusals = new Set(refused.map(describeRefusal));
+    const fresh = [...this.refusals].filter((refusal) => !before.has(refusal));
+    if (refused.length === 0) this.refusalsTold.over(performance.now());
+    if (fresh.length === 0) return;
+    const text = briefly(fresh);
+    if (this.refusalsTold.failed(text, performance.now()) !== undefined) this.parts.log.warn(text);
   }
+}
+
+const MOST_REFUSALS = 3;
+
+function briefly(refusals: readonly string[]): string {
+  const more = refusals.length - MOST_REFUSALS;
+  const named = refusals.slice(0, MOST_REFUSALS).join('; ');
+  return more > 0 ? `${named}; and ${more} more, which "flanneld status -json" lists` : named;
 }
 
 function addressesOf(leases: Iterable<Lease>): Set<Ip> {

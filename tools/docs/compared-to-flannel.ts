@@ -12,6 +12,7 @@ const etcd = inFile('tests/integration/subnet-etcd.test.ts');
 const leases = inFile('tests/integration/subnet-lease.test.ts');
 const members = inFile('tests/integration/subnet-members.test.ts');
 const kernels = inFile('tests/kernel/kernels.test.ts');
+const outage = inFile('daemon/src/subnet/etcd/outage.test.ts');
 const allocate = inFile('daemon/src/subnet/allocate.test.ts');
 const table = inFile('daemon/src/subnet/table.test.ts');
 const udp = inFile('daemon/src/backend/udp.test.ts');
@@ -163,6 +164,13 @@ export const SECTIONS: readonly Section[] = [
             'a daemon killed and started while etcd is down serves from what it kept, and goes on when etcd is back',
           ),
         ],
+      },
+      {
+        situation: 'etcd is away for a day',
+        flannel: 'writes a line for each try',
+        source: '#2470: 7.7 GB a day',
+        ours: 'writes fewer than 20 lines: the first failure at once, then less and less often, with a count',
+        tests: [outage('a node that runs'), outage('a node that starts')],
       },
       {
         situation: 'A daemon starts again and again',

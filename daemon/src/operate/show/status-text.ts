@@ -1,7 +1,8 @@
 /** The status of a node as text for a terminal. Pure. */
+
+import { formatBytes, formatDuration } from '../../units.ts';
 import type { PeerStatus, SourceStatus, Status, TroubleStatus } from '../status.ts';
 import { type Column, formatTable, wrap } from './layout.ts';
-import { formatBytes, formatDuration } from './units.ts';
 
 /** Parts that wait for others say no more than that. */
 const NOT_STARTED = 'not yet started';

@@ -7,7 +7,9 @@ import { FAMILIES } from '@flannel-ts/inet/family';
 import { formatPrefix } from '@flannel-ts/inet/prefix';
 import { Backoff, sleep } from '../../abort.ts';
 import { DaemonError, messageOf } from '../../errors.ts';
+import { Repeats } from '../../repeats.ts';
 import { allocateSubnet } from '../allocate.ts';
+import { monotonicNow } from '../clock.ts';
 import type { JoinRequest } from '../manager.ts';
 import { isLeaseNotFound, isOutOfSpace } from './client.ts';
 import type { EtcdContext, Held } from './context.ts';
@@ -23,19 +25,23 @@ export interface Acquired {
 export async function acquire(context: EtcdContext, request: JoinRequest, signal: AbortSignal): Promise<Acquired> {
   const backoff = new Backoff(20, 1000, context.random);
   const outage = new Backoff(1000, 5000, context.random);
+  const repeats = new Repeats();
   const grant = new Grant(context);
   try {
     for (;;) {
       signal.throwIfAborted();
       try {
         const acquired = await tryAcquire(context, grant, request);
+        const over = repeats.over(monotonicNow());
+        if (over !== undefined) context.log.info(`Etcd answers again ${over}`);
         if (acquired !== undefined) return acquired;
         context.log.debug('Another node was faster: trying for another subnet');
         await sleep(backoff.take(), signal);
       } catch (error) {
         signal.throwIfAborted();
         if (!(error instanceof DaemonError) || error.code !== 'ETCD') throw error;
-        context.log.warn(`Cannot acquire a lease yet, trying again: ${messageOf(error)}`);
+        const line = repeats.failed(`Cannot acquire a lease yet, trying again: ${messageOf(error)}`, monotonicNow());
+        if (line !== undefined) context.log.warn(line);
         await sleep(outage.take(), signal);
       }
     }

@@ -12,6 +12,7 @@ import {
 import { formatIp } from '@flannel-ts/inet/ip';
 import { Backoff, Bell, childSignal, sleep } from '../../abort.ts';
 import { DaemonError, messageOf } from '../../errors.ts';
+import { Repeats } from '../../repeats.ts';
 import { monotonicNow } from '../clock.ts';
 import type { Membership, Report } from '../manager.ts';
 import type { KeyValue } from './client.ts';
@@ -126,20 +127,22 @@ export class EtcdMembership implements Membership {
 
   private async loop(signal: AbortSignal, report: Report): Promise<void> {
     const backoff = new Backoff(RETRY_FIRST_MS, RETRY_MOST_MS, this.context.random);
-    let lastTrouble = '';
+    const repeats = new Repeats();
+    const subnets = formatLeaseSubnets(this.held.lease);
     while (!signal.aborted) {
       let waitMs: number;
       try {
         await this.step();
         backoff.reset();
-        lastTrouble = '';
+        const over = repeats.over(monotonicNow());
+        if (over !== undefined) this.context.log.info(`Etcd has the lease of ${subnets} as it should be again ${over}`);
         report(this.contestTrouble());
         waitMs = this.idleMs();
       } catch (error) {
         if (!(error instanceof DaemonError) || error.code !== 'ETCD') throw error;
         const trouble = this.describe(error);
-        if (trouble !== lastTrouble) this.context.log.warn(`${trouble}; trying again`);
-        lastTrouble = trouble;
+        const line = repeats.failed(`${trouble}; trying again`, monotonicNow());
+        if (line !== undefined) this.context.log.warn(line);
         report(this.isEndangered() ? trouble : this.contestTrouble());
         waitMs = backoff.take();
       }

@@ -10,6 +10,7 @@ import type { IWatchResponse } from 'etcd3/lib/rpc';
 import type { Logger } from 'pino';
 import { Backoff, Bell, sleep } from '../../abort.ts';
 import { DaemonError, messageOf } from '../../errors.ts';
+import { Repeats } from '../../repeats.ts';
 import { monotonicNow } from '../clock.ts';
 import type { WatchStream } from './channel.ts';
 import { type EtcdClient, type KeyValue, keyValueFrom } from './client.ts';
@@ -116,9 +117,9 @@ export async function* watchRange(
   }
 }
 
-/** Logs an outage when it begins and when it is over, not at every try in between (flannel issue 2470: 7.7 GB of log a day). */
+/** Logs an outage when it begins and when it is over: that etcd stays away, the lease and /readyz say. */
 class Outage {
-  private since: number | undefined;
+  private readonly repeats = new Repeats([]);
   /** Whether there was a list before. */
   known = false;
 
@@ -129,21 +130,16 @@ class Outage {
   ) {}
 
   begin(error: unknown): void {
-    if (this.since !== undefined) return;
-    this.since = monotonicNow();
     const what = this.known
       ? 'Lost the watch on etcd, trying again; what is known stays in force'
       : `Waiting for ${this.waitingFor}`;
-    this.log.warn({ key: this.key }, `${what}: ${messageOf(error)}`);
+    const line = this.repeats.failed(`${what}: ${messageOf(error)}`, monotonicNow());
+    if (line !== undefined) this.log.warn({ key: this.key }, line);
   }
 
   over(): void {
-    if (this.since === undefined) return;
-    this.log.info(
-      { key: this.key, seconds: Math.round((monotonicNow() - this.since) / 1000) },
-      'The watch on etcd is back',
-    );
-    this.since = undefined;
+    const over = this.repeats.over(monotonicNow());
+    if (over !== undefined) this.log.info({ key: this.key }, `The watch on etcd is back ${over}`);
   }
 }
 
