@@ -36,7 +36,7 @@ const ROOMS: Readonly<Record<string, readonly string[]>> = {
   subnet: ['abort.ts', 'atomic-file.ts', 'errors.ts', 'defined.ts', 'repeats.ts', 'tasks.ts'],
   firewall: ['abort.ts', 'errors.ts', 'tasks.ts'],
   operate: [
-    ...['abort.ts', 'atomic-file.ts', 'errors.ts', 'defined.ts', 'version.ts', 'tasks.ts', 'units.ts'],
+    ...['abort.ts', 'atomic-file.ts', 'errors.ts', 'defined.ts', 'version.ts', 'repeats.ts', 'tasks.ts', 'units.ts'],
     ...['datapath', 'state', 'subnet', 'firewall', 'underlay', 'backend'],
   ],
   'flags.ts': ['errors.ts'],

@@ -1,6 +1,6 @@
 /** `flanneld status`: asked without a port, of daemons that are ready, cut off, stopped, or not there. */
 import { execFileSync } from 'node:child_process';
-import { existsSync, rmSync, statSync } from 'node:fs';
+import { existsSync, readdirSync, rmSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { Cluster, type Node, PREFIX, until } from './support/cluster.ts';
 import { compileFlanneld } from './support/flanneld-bundle.ts';
@@ -91,6 +91,18 @@ test('where no flanneld runs the exit code is 3, also after a kill that left the
   expect(ask(a, `-subnet-file=${a.subnetFile}`).code).toBe(3);
   const { code, stdout } = ask(a, `-subnet-file=${a.subnetFile}`, '-json');
   expect([code, JSON.parse(stdout)]).toMatchObject([3, { ready: false, running: false }]);
+});
+
+test('a socket that somebody deleted is made again, also with its directory', async () => {
+  await a.startReady();
+  rmSync(socketOf(a));
+  await until(() => ask(a).code === 0);
+  rmSync(path.dirname(socketOf(a)), { recursive: true });
+  await until(() => ask(a).code === 0);
+  expect(a.logged('Made the status socket again')).toBe(2);
+  expect(readdirSync(path.dirname(socketOf(a))).filter((name) => name.endsWith('.sock'))).toEqual(['subnet.sock']);
+  await a.stop();
+  expect(existsSync(socketOf(a))).toBe(false);
 });
 
 test('two daemons of one host are told apart by their subnet files, and a daemon that ends removes its own socket only', async () => {
