@@ -13,7 +13,7 @@ import { Repeats } from './repeats.ts';
 import type { LeaseBatch } from './subnet/manager.ts';
 import { createLeaseTable } from './subnet/table.ts';
 import type { ExternalInterface } from './underlay/select.ts';
-import { readLocalAddresses, readTunnelled } from './underlay/surroundings.ts';
+import { type Paths, readLocalAddresses, readPaths } from './underlay/surroundings.ts';
 
 export interface ViewOf {
   readonly config: NetworkConfig;
@@ -33,6 +33,7 @@ export interface ViewParts {
 
 /** A look-up for each node: 25 ms of the processor for 1,000. */
 const FULL_LOOK_MS = 60_000;
+const NO_PATHS: Paths = { tunnelled: new Map(), direct: new Map() };
 
 export class View {
   /** Undefined for a backend that leaves packets to the kernel. */
@@ -51,7 +52,7 @@ export class View {
     private of: ViewOf,
     private readonly parts: ViewParts,
   ) {
-    this.surroundings = { addresses: readLocalAddresses(parts.nl), required: of.required, tunnelled: new Map() };
+    this.surroundings = { ...NO_PATHS, addresses: readLocalAddresses(parts.nl), required: of.required };
     const { overlay, transport } = this.desired();
     if (transport === undefined) parts.reportDataPath(undefined);
     else {
@@ -109,20 +110,21 @@ export class View {
     if (this.known && added.length + changed.length + removed.length === 0) return false;
     this.known = true;
     // Before they are peers: a packet to one of them might come back.
-    const fresh = this.tunnelledOf(addressesOf([...added, ...changed.map(({ after }) => after)]));
-    const tunnelled = new Map([...this.surroundings.tunnelled, ...fresh]);
-    this.update({ ...this.surroundings, tunnelled });
+    const fresh = this.pathsTo(addressesOf([...added, ...changed.map(({ after }) => after)]));
+    const tunnelled = new Map([...this.surroundings.tunnelled, ...fresh.tunnelled]);
+    const direct = new Map([...this.surroundings.direct, ...fresh.direct]);
+    this.update({ ...this.surroundings, tunnelled, direct });
     return true;
   }
 
   /** None when the kernel does not say: look() asks again soon, and an error here must not end what forwards packets. */
-  private tunnelledOf(addresses: Set<Ip>): Surroundings['tunnelled'] {
+  private pathsTo(addresses: Set<Ip>): Paths {
     try {
-      return readTunnelled(this.parts.nl, addresses);
+      return readPaths(this.parts.nl, addresses);
     } catch (error) {
       this.parts.log.warn(`Cannot look up the routes to new nodes, trying again: ${messageOf(error)}`);
       this.kernelChanged(); // so that the next look() asks
-      return new Map();
+      return NO_PATHS;
     }
   }
 
@@ -136,12 +138,14 @@ export class View {
     const { nl } = this.parts;
     if (performance.now() - this.lookedAt < FULL_LOOK_MS) return;
     const addresses = readLocalAddresses(nl);
-    const tunnelled = readTunnelled(nl, addressesOf(this.table.values()));
+    const paths = readPaths(nl, addressesOf(this.table.values()));
     this.lookedAt = performance.now(); // only now: a look that failed is repeated at the next pass
     const before = this.surroundings;
-    if (sameValues(addresses, before.addresses) && sameValues([...tunnelled.keys()], [...before.tunnelled.keys()]))
-      return;
-    this.update({ ...before, addresses, tunnelled });
+    const isSame =
+      sameValues(addresses, before.addresses) &&
+      sameEntries(paths.tunnelled, before.tunnelled) &&
+      sameEntries(paths.direct, before.direct);
+    if (!isSame) this.update({ ...before, ...paths, addresses });
   }
 
   private update(surroundings: Surroundings): void {
@@ -188,4 +192,8 @@ function addressesOf(leases: Iterable<Lease>): Set<Ip> {
 
 function sameValues(a: readonly Ip[], b: readonly Ip[]): boolean {
   return a.length === b.length && a.every((value, index) => value === b[index]);
+}
+
+function sameEntries(a: ReadonlyMap<Ip, string>, b: ReadonlyMap<Ip, string>): boolean {
+  return a.size === b.size && [...a].every(([address, name]) => b.get(address) === name);
 }

@@ -25,6 +25,8 @@ export interface Surroundings {
   readonly required: readonly RequiredAddress[];
   /** Addresses to which this host would send through a tunnel, and the tunnel's device. */
   readonly tunnelled: ReadonlyMap<Ip, string>;
+  /** Nodes on a link of this host's, which it sends to without a gateway, and the device. */
+  readonly direct: ReadonlyMap<Ip, string>;
 }
 
 export interface RequiredAddress {

@@ -20,6 +20,7 @@ const nodeAt = (address: string, subnet: string, more: Partial<OwnNode> = {}): O
     addresses: [],
     required: [],
     tunnelled: new Map(),
+    direct: new Map(),
     ...more,
   } as OwnNode;
 };
@@ -29,7 +30,8 @@ const node = nodeAt('10.0.0.1', '10.5.1.0/24', {
 const NETWORK = parsePrefix('10.5.0.0/16');
 
 function select(leases: readonly Lease[], own = node, networks: readonly Prefix[] = [NETWORK], outer: 4 | 6 = 4) {
-  const { peers, refused } = selectPeers(own, networks, outer, leases);
+  const rules = { outer: () => outer, read: () => ({ data: undefined }) };
+  const { peers, refused } = selectPeers(own, networks, rules, leases);
   return {
     peers: peers.map(({ subnet, peer }) => `${formatPrefix(subnet)} ${formatIp(peer)}`),
     refused: refused.map(describeRefusal),

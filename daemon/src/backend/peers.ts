@@ -2,8 +2,14 @@
  * Which leases become peers, and why others do not. Nothing that a lease says may make packets loop, flood or leave by a wrong
  * way: a peer whose address is reached through the overlay sends each packet round for ever (flannel issue 1433). Pure.
  */
-import { formatLeaseSubnets, type Lease, type LeaseSubnets, type NodeAddresses } from '@flannel-ts/flannel/lease';
-import { carriesIpv6, outerFamilyOf } from '@flannel-ts/flannel/udp-data';
+import type { BackendType } from '@flannel-ts/flannel/backend-config';
+import {
+  formatLeaseSubnets,
+  type Lease,
+  type LeaseAttributes,
+  type LeaseSubnets,
+  type NodeAddresses,
+} from '@flannel-ts/flannel/lease';
 import { type Family, familyName } from '@flannel-ts/inet/family';
 import { formatIp, type Ip } from '@flannel-ts/inet/ip';
 import {
@@ -24,8 +30,21 @@ export type Networks = readonly Prefix[];
 
 type Needs = Pick<OwnNode, 'external' | 'required'>;
 
-export interface Selection {
-  readonly peers: readonly OverlayPeer[];
+/** What a backend demands of other nodes. `Data`: what it has to know of one, beside its address, to send it packets. */
+export interface PeerRules<Data> {
+  /** The family of the addresses between which packets of this family travel; `lease` is the other node's. */
+  readonly outer: (inner: Family, lease?: LeaseAttributes) => Family;
+  /** A string is why packets of this family cannot be exchanged with the node; undefined, that it has none of them by design. */
+  readonly read: (lease: LeaseAttributes, inner: Family, peer: Ip) => { readonly data: Data } | string | undefined;
+}
+
+export interface SelectedPeer<Data> extends OverlayPeer {
+  readonly lease: Lease;
+  readonly data: Data;
+}
+
+export interface Selection<Data> {
+  readonly peers: readonly SelectedPeer<Data>[];
   readonly refused: readonly RefusedLease[];
 }
 
@@ -47,7 +66,9 @@ const NO_HOSTS: readonly (readonly [Prefix, string])[] = [
  * (issues 112, 479). One route to the whole network would then take etcd and the other nodes away.
  */
 export function sharesUnderlay(network: Prefix, { external, required }: Needs): boolean {
-  return [external.address, ...required.map(({ address }) => address)].some((ip) => prefixContains(network, ip));
+  return [...Object.values(external.addresses), ...required.map(({ address }) => address)].some((ip) =>
+    prefixContains(network, ip),
+  );
 }
 
 /** Throws INVALID_CONFIG for a subnet of this node that takes away what the overlay needs. */
@@ -63,35 +84,53 @@ export function checkOwnSubnets(node: LeaseSubnets & Needs): void {
   }
 }
 
-/**
- * Every lease but the own, whatever its BackendType: flannel does not look at it either. A node that is reached by the other
- * family only has no socket for ours.
- */
-export function selectPeers(node: OwnNode, networks: Networks, outer: Family, leases: Iterable<Lease>): Selection {
+/** Every lease but the own: its subnets of the families that both nodes have. */
+export function selectPeers<Data>(
+  node: OwnNode,
+  networks: Networks,
+  rules: PeerRules<Data>,
+  leases: Iterable<Lease>,
+): Selection<Data> {
   const all = [...leases];
   const local = new Set(node.addresses);
   const shared = networks.filter((network) => sharesUnderlay(network, node));
-  const pods = podSubnets(node, shared, all);
-  const peers: OverlayPeer[] = [];
+  const context = { node, networks, shared, pods: podSubnets(node, shared, all), local };
+  const own = ownAddresses(node, rules);
+  const peers: SelectedPeer<Data>[] = [];
   const refused: RefusedLease[] = [];
   for (const lease of all) {
-    if (isOwn(lease, node, outer)) continue;
-    const peer = addressOf(lease.attributes, outer);
-    const reason =
-      outerFamilyOf(lease.attributes) !== outer || peer === undefined
-        ? `it is not reached by ${familyName(outer)} as this node is`
-        : whyUnreachable(peer, { node, outer, networks, shared, pods, local });
-    if (reason !== undefined) {
-      refused.push({ lease, reason });
-      continue;
-    }
-    for (const subnet of carriedSubnets(lease, node)) {
+    if (isOwn(lease, node, own)) continue;
+    const reasons = new Set<string>();
+    for (const subnet of commonSubnets(lease, node)) {
+      const outer = rules.outer(subnet.family, lease.attributes);
+      const peer = addressOf(lease.attributes, outer);
+      if (peer === undefined) {
+        reasons.add(`it is not reached by ${familyName(outer)} as this node is`);
+        continue;
+      }
+      const unreachable = whyUnreachable(peer, context);
+      const read = unreachable ?? rules.read(lease.attributes, subnet.family, peer);
+      if (read === undefined) continue;
       const fault = whyUnusable(subnet, networks, node);
-      if (fault === undefined) peers.push({ subnet, peer: peer! });
-      else refused.push({ lease, reason: `its subnet ${formatPrefix(subnet)} ${fault}` });
+      if (typeof read === 'string') reasons.add(read);
+      else if (fault !== undefined) reasons.add(`its subnet ${formatPrefix(subnet)} ${fault}`);
+      else peers.push({ subnet, peer, lease, data: read.data });
     }
+    for (const reason of reasons) refused.push({ lease, reason });
   }
   return { peers, refused };
+}
+
+/** For a data path: without what only the backend needs. */
+export function overlayPeers(selected: readonly OverlayPeer[]): OverlayPeer[] {
+  return selected.map(({ subnet, peer }) => ({ subnet, peer }));
+}
+
+/** Why no packets are exchanged with a node of another type; undefined when it is of this one. udp and alloc are written as ''. */
+export function otherBackend({ backendType }: LeaseAttributes, own: BackendType): string | undefined {
+  const written = own === 'udp' || own === 'alloc' ? '' : own;
+  if (backendType === written) return undefined;
+  return `its backend is ${backendType === '' ? 'udp or alloc' : backendType}, this node's is ${own}`;
 }
 
 export function describeRefusal({ lease, reason }: RefusedLease): string {
@@ -100,7 +139,6 @@ export function describeRefusal({ lease, reason }: RefusedLease): string {
 
 interface Context {
   readonly node: OwnNode;
-  readonly outer: Family;
   readonly networks: Networks;
   /** Of these, those that share addresses with the underlay. */
   readonly shared: Networks;
@@ -108,11 +146,13 @@ interface Context {
   readonly local: ReadonlySet<Ip>;
 }
 
-function whyUnreachable(peer: Ip, { node, outer, networks, shared, pods, local }: Context): string | undefined {
+function whyUnreachable(peer: Ip, { node, networks, shared, pods, local }: Context): string | undefined {
   const said = `its public address ${formatIp(peer)}`;
   const odd = NO_HOSTS.find(([prefix]) => prefixContains(prefix, peer));
   if (odd !== undefined) return `${said} is ${odd[1]}`;
-  if (local.has(peer) || peer === addressOf(node.external, outer)) return `${said} is this node's own`;
+  if (local.has(peer) || peer === node.external.publicIp || peer === node.external.publicIpv6) {
+    return `${said} is this node's own`;
+  }
   const network = networks.find((candidate) => prefixContains(candidate, peer));
   if (network !== undefined && !shared.includes(network)) {
     return `${said} is inside the network ${formatPrefix(network)}, where packets to it would enter the overlay again`;
@@ -135,7 +175,8 @@ function whyUnusable(subnet: Prefix, networks: Networks, node: OwnNode): string 
 }
 
 function coversRequired(subnet: Prefix, { external, required }: Needs): string | undefined {
-  if (prefixContains(subnet, external.address)) return `covers ${formatIp(external.address)}, this node's own address`;
+  const own = Object.values(external.addresses).find((address) => prefixContains(subnet, address));
+  if (own !== undefined) return `covers ${formatIp(own)}, this node's own address`;
   const covered = required.find(({ address }) => prefixContains(subnet, address));
   return covered && `covers ${formatIp(covered.address)}, an address of ${covered.what}`;
 }
@@ -152,18 +193,20 @@ function podSubnets(node: OwnNode, shared: Networks, leases: readonly Lease[]): 
   return pods;
 }
 
-/** Those of the families that both nodes have; IPv6 only to nodes that say they carry it. */
-function carriedSubnets({ subnet, ipv6Subnet, attributes }: Lease, own: OwnNode): Prefix[] {
-  return [
-    ...(own.subnet && subnet ? [subnet] : []),
-    ...(own.ipv6Subnet && ipv6Subnet && carriesIpv6(attributes) ? [ipv6Subnet] : []),
-  ];
+function commonSubnets({ subnet, ipv6Subnet }: Lease, own: OwnNode): Prefix[] {
+  return [...(own.subnet && subnet ? [subnet] : []), ...(own.ipv6Subnet && ipv6Subnet ? [ipv6Subnet] : [])];
+}
+
+/** Those that this node's lease has, of the families by which nodes reach each other. */
+function ownAddresses<Data>(node: OwnNode, rules: PeerRules<Data>): (readonly [Family, Ip | undefined])[] {
+  const outer = new Set(subnetsOf(node).map(({ family }) => rules.outer(family)));
+  return [...outer].map((family) => [family, addressOf(node.external, family)]);
 }
 
 /** flannel writes subnets that a node had before beside the present one: such a lease is another one. */
-function isOwn(lease: Lease, node: OwnNode, outer: Family): boolean {
+function isOwn(lease: Lease, node: OwnNode, own: readonly (readonly [Family, Ip | undefined])[]): boolean {
   const same = lease.subnet?.base === node.subnet?.base && lease.ipv6Subnet?.base === node.ipv6Subnet?.base;
-  return same && addressOf(lease.attributes, outer) === addressOf(node.external, outer);
+  return same && own.every(([family, address]) => addressOf(lease.attributes, family) === address);
 }
 
 function subnetsOf({ subnet, ipv6Subnet }: { readonly subnet?: Prefix<4>; readonly ipv6Subnet?: Prefix<6> }): Prefix[] {

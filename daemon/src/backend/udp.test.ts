@@ -1,4 +1,3 @@
-import { AVAILABLE_BACKENDS as PREVIEWED_BACKENDS } from '@flannel-ts/flannel/backend-config';
 import { type Lease, parseLeaseKey, parseLeaseValue } from '@flannel-ts/flannel/lease';
 import { type NetworkConfig, parseNetworkConfig } from '@flannel-ts/flannel/network-config';
 import { udpV6Data } from '@flannel-ts/flannel/udp-data';
@@ -7,7 +6,7 @@ import { parsePrefix } from '@flannel-ts/inet/prefix';
 import { externalAt } from '../../testing/external.ts';
 import { guardMetric } from '../state/guard.ts';
 import type { Identity, OwnNode, Surroundings } from './backend.ts';
-import { AVAILABLE_BACKENDS, createBackend } from './registry.ts';
+import { createBackend } from './registry.ts';
 
 const lease = (subnet: string, publicIp: string, backendType = ''): Lease => ({
   subnet: parsePrefix(subnet, 4),
@@ -15,7 +14,7 @@ const lease = (subnet: string, publicIp: string, backendType = ''): Lease => ({
 });
 const NETWORK = parsePrefix('10.5.0.0/16');
 const NETWORK6 = parsePrefix('fd00::/48');
-const QUIET: Surroundings = { addresses: [], required: [], tunnelled: new Map() };
+const QUIET: Surroundings = { addresses: [], required: [], tunnelled: new Map(), direct: new Map() };
 const node: OwnNode = {
   external: externalAt(['10.0.0.1'], { publicIp: parseIp('203.0.113.1') }),
   subnet: parsePrefix('10.5.1.0/24'),
@@ -32,18 +31,6 @@ const IDENTITY: Identity = {
 };
 const create = (text: NetworkConfig) => createBackend(text, IDENTITY);
 const config = (backend: object) => parseNetworkConfig(JSON.stringify({ Network: '10.5.0.0/16', Backend: backend }));
-
-describe('createBackend()', () => {
-  test('AVAILABLE_BACKENDS are those that the preview of a stack lets through', () => {
-    expect(AVAILABLE_BACKENDS).toEqual(PREVIEWED_BACKENDS);
-  });
-
-  test.each(['vxlan', 'host-gw'])('createBackend() refuses %s with a sentence that says what to do', (type) => {
-    expect(() => create(config({ Type: type }))).toThrow(
-      `Backend type ${type} is not available in this flanneld: set Backend.Type in the network config to udp`,
-    );
-  });
-});
 
 describe('udp', () => {
   const backend = create(config({ Type: 'udp', Port: 9000 }));
@@ -73,16 +60,15 @@ describe('udp', () => {
     });
   });
 
-  test('desired() makes every other lease a peer, whatever its backend type', () => {
+  test('desired() makes every other lease of udp a peer, and names the backend of others', () => {
     const leases = [
       lease('10.5.2.0/24', '10.0.0.2'),
       lease('10.5.1.0/24', '203.0.113.1'),
       lease('10.5.9.0/24', '10.0.0.9', 'vxlan'),
     ];
-    expect(backend.desired(node, leases).overlay.peers).toEqual([
-      { subnet: parsePrefix('10.5.2.0/24'), peer: parseIp('10.0.0.2') },
-      { subnet: parsePrefix('10.5.9.0/24'), peer: parseIp('10.0.0.9') },
-    ]);
+    const { overlay, refused } = backend.desired(node, leases);
+    expect(overlay.peers).toEqual([{ subnet: parsePrefix('10.5.2.0/24'), peer: parseIp('10.0.0.2') }]);
+    expect(refused).toEqual([{ lease: leases[2], reason: "its backend is vxlan, this node's is udp" }]);
   });
 
   test('desired() lets no lease take the own subnet, and reaches nobody at the own address or at none', () => {
@@ -202,7 +188,9 @@ describe('udp over IPv6', () => {
         ],
         superseded: [
           { dst: parsePrefix('fd00:0:0:2::/64'), gateway: parseIp('2001:db8::2') },
+          { dst: parsePrefix('fd00:0:0:2::/64'), gateway: parseIp('fd00:0:0:2::') },
           { dst: parsePrefix('fd00:0:0:5::/64'), gateway: parseIp('2001:db8::5') },
+          { dst: parsePrefix('fd00:0:0:5::/64'), gateway: parseIp('fd00:0:0:5::') },
         ],
         complete: true,
       },

@@ -4,28 +4,32 @@
  * carried inside and outside, and nodes that run flannel are sent none.
  */
 import type { UdpConfig } from '@flannel-ts/flannel/backend-config';
-import { backendOverhead } from '@flannel-ts/flannel/backend-needs';
 import type { Lease, LeaseAttributes } from '@flannel-ts/flannel/lease';
 import { type NetworkConfig, outerFamily } from '@flannel-ts/flannel/network-config';
-import { udpV6Data } from '@flannel-ts/flannel/udp-data';
-import type { Family } from '@flannel-ts/inet/family';
-import { familyOf, type Ip } from '@flannel-ts/inet/ip';
-import { MIN_IPV6_MTU } from '@flannel-ts/inet/mtu';
-import type { InterfaceAddress, Prefix } from '@flannel-ts/inet/prefix';
+import { carriesIpv6, outerFamilyOf, udpV6Data } from '@flannel-ts/flannel/udp-data';
+import { type Family, familyName } from '@flannel-ts/inet/family';
+import type { Prefix } from '@flannel-ts/inet/prefix';
 import type { OverlayPeer } from '../datapath/datapath.ts';
-import { DaemonError } from '../errors.ts';
 import type { DesiredRoute } from '../state/desired.ts';
-import { guardMetric } from '../state/guard.ts';
 import type { ExternalInterface } from '../underlay/select.ts';
 import type { Backend, Desired, OwnNode } from './backend.ts';
-import { selectPeers, sharesUnderlay } from './peers.ts';
+import { familiesOf, mtuInside } from './mtu.ts';
+import { otherBackend, overlayPeers, type PeerRules, selectPeers } from './peers.ts';
+import {
+  destinationsOf,
+  deviceAddresses,
+  guardRoutes,
+  overlayAddresses,
+  ownSubnets,
+  supersededRoutes,
+} from './routes.ts';
 
 export function createUdpBackend(config: NetworkConfig, { port }: UdpConfig): Backend {
   const outer = outerFamily(config);
   return {
     type: 'udp',
     attributes: (external) => attributesOf(config, outer, external),
-    mtu: (external) => mtuOf(config, outer, external),
+    mtu: (external) => udpMtu(config, outer, external),
     desired: (node, leases) => udpDesired(config, outer, port, node, leases),
   };
 }
@@ -47,18 +51,8 @@ function attributesOf(
   };
 }
 
-function mtuOf(config: NetworkConfig, outer: Family, external: ExternalInterface): number {
-  const overhead = backendOverhead('udp', outer);
-  const mtu = external.mtu - overhead;
-  // The kernel takes IPv6 off a device whose MTU is smaller.
-  if (config.pools[6] && mtu < MIN_IPV6_MTU) {
-    throw new DaemonError(
-      'INVALID_CONFIG',
-      `The MTU ${external.mtu} of ${external.name} leaves ${mtu} bytes inside the overlay, IPv6 needs ${MIN_IPV6_MTU}: ` +
-        `set it to ${MIN_IPV6_MTU + overhead} or more${config.pools[4] ? ', or EnableIPv6 to false' : ''}`,
-    );
-  }
-  return mtu;
+function udpMtu(config: NetworkConfig, outer: Family, external: ExternalInterface): number {
+  return mtuInside(config, outer, familiesOf(config), external);
 }
 
 function udpDesired(
@@ -68,51 +62,31 @@ function udpDesired(
   node: OwnNode,
   leases: Iterable<Lease> | undefined,
 ): Desired {
-  const mtu = mtuOf(config, outer, node.external);
-  const { 4: ipv4, 6: ipv6 } = config.pools;
-  const address = ipv4 && node.subnet?.base;
-  const address6 = ipv6 && node.ipv6Subnet?.base;
-  const addresses: InterfaceAddress[] = [];
-  const networks: Prefix[] = [];
-  if (ipv4 !== undefined && address !== undefined) {
-    addresses.push({ address, length: 32 });
-    networks.push(ipv4.network);
-  }
-  if (ipv6 !== undefined && address6 !== undefined) {
-    addresses.push({ address: address6, length: 128 });
-    networks.push(ipv6.network);
-  }
-  const { peers, refused } = selectPeers(node, networks, outer, leases ?? []);
+  const mtu = udpMtu(config, outer, node.external);
+  const own = ownSubnets(config, node);
+  const networks = own.map(({ network }) => network);
+  const { peers: selected, refused } = selectPeers(node, networks, rulesOf(outer), leases ?? []);
+  const peers = overlayPeers(selected);
   const { device } = node;
   return {
     state: {
-      links: device === undefined ? [] : [{ name: device, kind: 'tun', mtu, addresses }],
+      links: device === undefined ? [] : [{ name: device, kind: 'tun', mtu, addresses: deviceAddresses(own) }],
       routes: routesOf(node, networks, leases === undefined ? undefined : peers),
-      // What flannel's host-gw, and vxlan with DirectRouting, leave behind when the cluster changes to udp.
-      superseded: peers
-        .filter(({ subnet, peer }) => subnet.family === familyOf<Ip>(peer))
-        .map(({ subnet, peer }) => ({ dst: subnet, gateway: peer })),
+      superseded: supersededRoutes(peers),
       complete: leases !== undefined,
     },
     overlay: {
       mtu,
-      ...(address !== undefined && { address }),
-      ...(address6 !== undefined && { address6 }),
+      ...overlayAddresses(own),
       peers,
     },
-    devices:
-      device === undefined
-        ? {}
-        : { ...(address !== undefined && { 4: device }), ...(address6 !== undefined && { 6: device }) },
+    devices: device === undefined ? {} : Object.fromEntries(own.map(({ family }) => [family, device])),
     transport: { listen: node.external.address, port },
     refused,
   };
 }
 
-/**
- * Into the device what the overlay carries, as soon as that is known; behind it an unreachable route, which outlives this process:
- * packets between pods must not leave by the default route while there is no device.
- */
+/** Into the device what the overlay carries, as soon as that is known. */
 function routesOf(
   node: OwnNode,
   networks: readonly Prefix[],
@@ -120,15 +94,24 @@ function routesOf(
 ): DesiredRoute[] {
   const { device } = node;
   return networks.flatMap((network): DesiredRoute[] => {
-    const destinations = sharesUnderlay(network, node)
-      ? (peers ?? []).map(({ subnet }) => subnet).filter(({ family }) => family === network.family)
-      : [network];
-    const metric = guardMetric(network);
-    return [
-      ...destinations.map((dst) => ({ type: 'unreachable', dst, metric }) as const),
-      ...(device === undefined || peers === undefined
-        ? []
-        : destinations.map((dst) => ({ type: 'unicast', dst, link: device }) as const)),
-    ];
+    const guards = guardRoutes(network, node, peers ?? []);
+    if (device === undefined || peers === undefined) return guards;
+    const toDevice = destinationsOf(network, node, peers).map(
+      (dst) => ({ type: 'unicast', dst, link: device }) as const,
+    );
+    return [...guards, ...toDevice];
   });
+}
+
+/** flannel's nodes say nothing of IPv6 and carry none: that is how they are, and no fault. */
+function rulesOf(outer: Family): PeerRules<undefined> {
+  return {
+    outer: () => outer,
+    read: (attributes, inner) => {
+      const other = otherBackend(attributes, 'udp');
+      if (other !== undefined) return other;
+      if (outerFamilyOf(attributes) !== outer) return `it is not reached by ${familyName(outer)} as this node is`;
+      return inner === 6 && !carriesIpv6(attributes) ? undefined : { data: undefined };
+    },
+  };
 }

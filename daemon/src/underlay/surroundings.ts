@@ -2,32 +2,43 @@
 import { formatIp, type Ip } from '@flannel-ts/inet/ip';
 import { listAddresses } from '@flannel-ts/rtnetlink/address';
 import type { Netlink } from '@flannel-ts/rtnetlink/connection';
+import { RTN_UNICAST } from '@flannel-ts/rtnetlink/constants';
 import { isNetlinkError } from '@flannel-ts/rtnetlink/errors';
 import { getLink } from '@flannel-ts/rtnetlink/link';
-import { lookUpRoute } from '@flannel-ts/rtnetlink/route';
+import { lookUpRoute, type Route } from '@flannel-ts/rtnetlink/route';
 
 export function readLocalAddresses(nl: Netlink): Ip[] {
   return listAddresses(nl).map(({ address }) => address.address);
 }
 
-/** Of these addresses, those to which the host sends through a device of flannel's, ours or another network's; and by which. */
-export function readTunnelled(nl: Netlink, addresses: Iterable<Ip>): Map<Ip, string> {
+/** How the host sends to other nodes: those by a device of flannel's, and those on a link of its own; by name of the device. */
+export interface Paths {
+  /** By a device of flannel's, ours or another network's. */
+  readonly tunnelled: ReadonlyMap<Ip, string>;
+  /** Without a gateway, by another device. */
+  readonly direct: ReadonlyMap<Ip, string>;
+}
+
+export function readPaths(nl: Netlink, addresses: Iterable<Ip>): Paths {
   const names = new Map<number, string | undefined>();
-  const found = new Map<Ip, string>();
+  const tunnelled = new Map<Ip, string>();
+  const direct = new Map<Ip, string>();
   for (const address of addresses) {
-    const index = outIndexOf(nl, address);
-    if (index === undefined) continue;
-    if (!names.has(index)) names.set(index, getLink(nl, index)?.name);
-    const name = names.get(index);
-    if (name?.startsWith('flannel')) found.set(address, name);
+    const { type, outIndex, gateway } = routeTo(nl, address) ?? {};
+    if (outIndex === undefined) continue;
+    if (!names.has(outIndex)) names.set(outIndex, getLink(nl, outIndex)?.name);
+    const name = names.get(outIndex);
+    if (name === undefined) continue;
+    if (name.startsWith('flannel')) tunnelled.set(address, name);
+    else if (gateway === undefined && type === RTN_UNICAST) direct.set(address, name);
   }
-  return found;
+  return { tunnelled, direct };
 }
 
 /** Undefined while the host would not send at all. */
-function outIndexOf(nl: Netlink, address: Ip): number | undefined {
+function routeTo(nl: Netlink, address: Ip): Route | undefined {
   try {
-    return lookUpRoute(nl, address)?.outIndex;
+    return lookUpRoute(nl, address);
   } catch (error) {
     if (isNetlinkError(error, 'ENETUNREACH', 'EHOSTUNREACH', 'EINVAL', 'EACCES', 'ENETDOWN', 'ENODEV'))
       return undefined;

@@ -1,0 +1,84 @@
+/**
+ * flannel's host-gw backend: a route for each peer by the peer's own address, so that nodes have to be on one link
+ * (pkg/backend/hostgw/hostgw.go, pkg/backend/route_network.go). Packets of pods travel as they are.
+ */
+import type { Lease, LeaseAttributes } from '@flannel-ts/flannel/lease';
+import type { NetworkConfig } from '@flannel-ts/flannel/network-config';
+import { type Family, familyName } from '@flannel-ts/inet/family';
+import { formatIp, type Ip } from '@flannel-ts/inet/ip';
+import { DaemonError } from '../errors.ts';
+import type { DesiredRoute } from '../state/desired.ts';
+import type { ExternalInterface } from '../underlay/select.ts';
+import { publicAddresses } from './attributes.ts';
+import type { Backend, Desired, OwnNode } from './backend.ts';
+import { familiesOf, mtuInside } from './mtu.ts';
+import { otherBackend, overlayPeers, type PeerRules, selectPeers } from './peers.ts';
+import { guardRoutes, overlayAddresses, ownSubnets, supersededRoutes } from './routes.ts';
+
+export function createHostGwBackend(config: NetworkConfig): Backend {
+  return {
+    type: 'host-gw',
+    attributes: (external) => attributesOf(config, external),
+    mtu: (external) => mtuOf(config, external),
+    desired: (node, leases) => hostGwDesired(config, node, leases),
+  };
+}
+
+function mtuOf(config: NetworkConfig, external: ExternalInterface): number {
+  const families = familiesOf(config);
+  return mtuInside(config, families[0]!, families, external);
+}
+
+/** Throws INVALID_CONFIG for public addresses that are not the interface's: no route can name them (flannel hostgw.go). */
+function attributesOf(config: NetworkConfig, external: ExternalInterface): LeaseAttributes {
+  for (const family of familiesOf(config)) checkOwnAddress(family, external);
+  return { ...publicAddresses(config, external), backendType: 'host-gw' };
+}
+
+function checkOwnAddress(family: Family, { name, addresses, publicIp, publicIpv6 }: ExternalInterface): void {
+  const told: Ip | undefined = family === 4 ? publicIp : publicIpv6;
+  const own: Ip | undefined = addresses[family];
+  if (told === own || told === undefined) return;
+  throw new DaemonError(
+    'INVALID_CONFIG',
+    `host-gw routes to the nodes' own addresses, and the public ${familyName(family)} address ${formatIp(told)} is not that of ${name}` +
+      `${own === undefined ? '' : ` (${formatIp(own)})`}: leave out -public-ip${family === 6 ? 'v6' : ''}, or use a backend that works behind a NAT`,
+  );
+}
+
+function hostGwDesired(config: NetworkConfig, node: OwnNode, leases: Iterable<Lease> | undefined): Desired {
+  const own = ownSubnets(config, node);
+  const networks = own.map(({ network }) => network);
+  const { peers, refused } = selectPeers(node, networks, rulesOf(node), leases ?? []);
+  const toPeers = peers.map(
+    ({ subnet, peer, data: link }): DesiredRoute => ({ type: 'unicast', dst: subnet, gateway: peer, link }),
+  );
+  return {
+    state: {
+      links: [],
+      routes: [...networks.flatMap((network) => guardRoutes(network, node, peers)), ...toPeers],
+      superseded: supersededRoutes(peers),
+      complete: leases !== undefined,
+    },
+    overlay: { mtu: mtuOf(config, node.external), ...overlayAddresses(own), peers: overlayPeers(peers) },
+    devices: Object.fromEntries(own.map(({ family }) => [family, node.external.name])),
+    refused,
+  };
+}
+
+/** The data of a peer is the device by which it is a neighbour. */
+function rulesOf({ direct }: OwnNode): PeerRules<string> {
+  return {
+    outer: (inner) => inner,
+    read: (attributes, _inner, peer) => {
+      const other = otherBackend(attributes, 'host-gw');
+      if (other !== undefined) return other;
+      const link = direct.get(peer);
+      if (link !== undefined) return { data: link };
+      return (
+        `its address ${formatIp(peer)} is on no link of this node's, which host-gw needs: ` +
+        'put the nodes on one link, or use vxlan with DirectRouting'
+      );
+    },
+  };
+}

@@ -1,0 +1,169 @@
+/**
+ * flannel's vxlan backend: the kernel's VXLAN device of each family, and for each peer a permanent neighbour, a forwarding entry and
+ * a route (pkg/backend/vxlan/vxlan.go, vxlan_network.go). Nothing of it needs this process to forward packets.
+ */
+import type { VxlanConfig } from '@flannel-ts/flannel/backend-config';
+import type { Lease, LeaseAttributes } from '@flannel-ts/flannel/lease';
+import type { NetworkConfig } from '@flannel-ts/flannel/network-config';
+import { formatVxlanData, parseVxlanData } from '@flannel-ts/flannel/vxlan-data';
+import { type Family, familyName } from '@flannel-ts/inet/family';
+import { formatIp } from '@flannel-ts/inet/ip';
+import type { Mac } from '@flannel-ts/inet/mac';
+import { DaemonError, messageOf } from '../errors.ts';
+import type { DesiredFdbEntry, DesiredLink, DesiredNeighbour, DesiredRoute } from '../state/desired.ts';
+import type { ExternalInterface } from '../underlay/select.ts';
+import { publicAddresses } from './attributes.ts';
+import type { Backend, Desired, Identity, OwnNode, RefusedLease } from './backend.ts';
+import { familiesOf, mtuInside } from './mtu.ts';
+import { otherBackend, overlayPeers, type PeerRules, type SelectedPeer, type Selection, selectPeers } from './peers.ts';
+import { deviceAddresses, guardRoutes, overlayAddresses, ownSubnets, supersededRoutes } from './routes.ts';
+
+/** A VTEP that a peer publishes. */
+interface Vtep {
+  readonly mac: Mac;
+}
+
+export function createVxlanBackend(config: NetworkConfig, vxlan: VxlanConfig, identity: Identity): Backend {
+  const families = familiesOf(config);
+  const macOf = (family: Family): Mac => identity.mac(deviceOf(vxlan, family));
+  return {
+    type: 'vxlan',
+    attributes: (external) => attributesOf(config, vxlan, macOf, external),
+    mtu: (external) => Math.min(...families.map((family) => mtuInside(config, family, [family], external))),
+    desired: (node, leases) => vxlanDesired(config, vxlan, macOf, node, leases),
+  };
+}
+
+function deviceOf({ vni }: VxlanConfig, family: Family): string {
+  return family === 4 ? `flannel.${vni}` : `flannel-v6.${vni}`;
+}
+
+function attributesOf(
+  config: NetworkConfig,
+  { vni }: VxlanConfig,
+  macOf: (family: Family) => Mac,
+  external: ExternalInterface,
+): LeaseAttributes {
+  const data = (family: Family) => formatVxlanData({ vni, vtepMac: macOf(family) });
+  return {
+    ...publicAddresses(config, external),
+    backendType: 'vxlan',
+    ...(config.pools[4] && { backendData: data(4) }),
+    ...(config.pools[6] && { backendV6Data: data(6) }),
+  };
+}
+
+function vxlanDesired(
+  config: NetworkConfig,
+  vxlan: VxlanConfig,
+  macOf: (family: Family) => Mac,
+  node: OwnNode,
+  leases: Iterable<Lease> | undefined,
+): Desired {
+  const { external } = node;
+  const own = ownSubnets(config, node);
+  const networks = own.map(({ network }) => network);
+  const selection = selectPeers(node, networks, rulesOf(vxlan, macOf), leases ?? []);
+  const { peers, refused } = withoutSharedMacs(selection.peers);
+  const neighbours: DesiredNeighbour[] = [];
+  const fdb: DesiredFdbEntry[] = [];
+  const toPeers: DesiredRoute[] = [];
+  for (const { subnet, peer, data } of peers) {
+    const direct = vxlan.directRouting ? node.direct.get(peer) : undefined;
+    if (direct !== undefined) {
+      toPeers.push({ type: 'unicast', dst: subnet, gateway: peer, link: direct });
+      continue;
+    }
+    const link = deviceOf(vxlan, subnet.family);
+    neighbours.push({ link, address: subnet.base, mac: data.mac });
+    fdb.push({ link, mac: data.mac, remote: peer });
+    toPeers.push({ type: 'unicast', dst: subnet, gateway: subnet.base, link, onlink: true });
+  }
+  return {
+    state: {
+      links: own.map((subnet): DesiredLink => {
+        const { family } = subnet;
+        return {
+          kind: 'vxlan',
+          name: deviceOf(vxlan, family),
+          mtu: mtuInside(config, family, [family], external),
+          addresses: deviceAddresses([subnet]),
+          mac: macOf(family),
+          vni: vxlan.vni,
+          port: vxlan.port,
+          parent: external.name,
+          local: localOf(external, family),
+          learning: vxlan.learning,
+          gbp: vxlan.gbp,
+        };
+      }),
+      neighbours,
+      fdb,
+      routes: [...networks.flatMap((network) => guardRoutes(network, node, peers)), ...toPeers],
+      superseded: supersededRoutes(peers),
+      complete: leases !== undefined,
+    },
+    overlay: {
+      mtu: Math.min(...own.map(({ family }) => mtuInside(config, family, [family], external))),
+      ...overlayAddresses(own),
+      peers: overlayPeers(peers),
+    },
+    devices: Object.fromEntries(own.map(({ family }) => [family, deviceOf(vxlan, family)])),
+    refused: [...selection.refused, ...refused],
+  };
+}
+
+/** Packets leave by an address that this host has: behind a NAT the public one is another's (flannel 2247). */
+function localOf(external: ExternalInterface, family: Family) {
+  const local = external.addresses[family];
+  if (local !== undefined) return local;
+  const there = Object.values(external.addresses).map(formatIp).join(', ');
+  throw new DaemonError(
+    'NO_INTERFACE',
+    `vxlan carries ${familyName(family)} between ${familyName(family)} addresses, and ${external.name} has ${there} only: ` +
+      `add one to it, or choose another interface with -iface`,
+  );
+}
+
+function rulesOf({ vni }: VxlanConfig, macOf: (family: Family) => Mac): PeerRules<Vtep> {
+  return {
+    outer: (inner) => inner,
+    read: (attributes, inner) => {
+      const other = otherBackend(attributes, 'vxlan');
+      if (other !== undefined) return other;
+      const value = inner === 4 ? attributes.backendData : attributes.backendV6Data;
+      if (value === undefined) return `it has no VTEP for ${familyName(inner)}`;
+      try {
+        const data = parseVxlanData(value);
+        // 0: flannel wrote no VNI before 2019.
+        if (data.vni !== vni && data.vni !== 0) return `its VNI is ${data.vni}, this node's is ${vni}`;
+        if (data.vtepMac === macOf(inner)) {
+          return `its VtepMAC ${data.vtepMac} is this node's own: one of the two machines was copied from the other with its identity file`;
+        }
+        return { data: { mac: data.vtepMac } };
+      } catch (error) {
+        return messageOf(error);
+      }
+    },
+  };
+}
+
+/** Frames for a MAC address go to one node: the first that has it keeps it. */
+function withoutSharedMacs(selected: readonly SelectedPeer<Vtep>[]): Selection<Vtep> {
+  const owners = new Map<string, SelectedPeer<Vtep>>();
+  const peers: SelectedPeer<Vtep>[] = [];
+  const refused: RefusedLease[] = [];
+  for (const candidate of selected) {
+    const { subnet, peer, lease, data } = candidate;
+    const key = `${subnet.family} ${data.mac}`;
+    const first = owners.get(key) ?? candidate;
+    // A node may have a second subnet, which is reached by the same device.
+    if (first.peer !== peer) {
+      refused.push({ lease, reason: `its VtepMAC ${data.mac} is that of the node at ${formatIp(first.peer)}, too` });
+      continue;
+    }
+    owners.set(key, first);
+    peers.push(candidate);
+  }
+  return { peers, refused };
+}
