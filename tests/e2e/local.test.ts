@@ -206,6 +206,18 @@ test('scaling 4 -> 5 -> 2 loses no packet between the pods that stay', async () 
   await expectAllReachable();
 });
 
+test('up changes the backend of a running stack, node by node', async () => {
+  const old = ['node-0', 'node-1'].map((node) => flanneld(node)[0]!.pid);
+  await cliOk('up', '--stack', stack, '--backend', 'udp', '--config', 'backend.Port=8299');
+  current = await outputs(stack);
+  expect(current.network.backend).toEqual({ Type: 'udp', Port: 8299 });
+  for (const [index, node] of ['node-0', 'node-1'].entries()) {
+    expect(flanneld(node)[0]!.pid).not.toBe(old[index]);
+    expect(await insideOk(netns(stack, node), 'ss', '-Hlun')).toContain(':8299');
+  }
+  await expectAllReachable();
+});
+
 test('a changed artifact rolls the nodes', async () => {
   const { directory, sha256 } = changedArtifact('echo changed > CHANGED');
   try {
@@ -227,20 +239,9 @@ test('a changed artifact rolls the nodes', async () => {
     }
     await expectAllReachable();
   } finally {
+    await pulumi('config', 'rm', 'artifact');
     rmSync(directory, { recursive: true, force: true });
   }
-});
-
-test('up changes the backend of a running stack, node by node', async () => {
-  const old = ['node-0', 'node-1'].map((node) => flanneld(node)[0]!.pid);
-  await cliOk('up', '--stack', stack, '--backend', 'udp', '--config', 'backend.Port=8299');
-  current = await outputs(stack);
-  expect(current.network.backend).toEqual({ Type: 'udp', Port: 8299 });
-  for (const [index, node] of ['node-0', 'node-1'].entries()) {
-    expect(flanneld(node)[0]!.pid).not.toBe(old[index]);
-    expect(await insideOk(netns(stack, node), 'ss', '-Hlun')).toContain(':8299');
-  }
-  await expectAllReachable();
 });
 
 test('shell and logs reach a node and a pod', async () => {
