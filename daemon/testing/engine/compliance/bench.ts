@@ -33,6 +33,19 @@ export function configOf(node: Node, more: Partial<EngineConfig> = {}): EngineCo
   return { tunFd, socketFd, tunAddress, mtu: MTU, port: PORT, ...more };
 }
 
+/**
+ * Sets routes and waits until a packet given to the engine now is sure to meet them: it may have looked for new routes before
+ * these were set, and read its next packet after. That is the first of two; before the second one it looks again.
+ */
+export async function applyRoutes(engine: Engine, device: DeviceTap, routes: readonly EngineRoute[]): Promise<void> {
+  engine.setRoutes(routes);
+  for (let turn = 0; turn < 2; turn++) {
+    const before = engine.counters().tunPackets;
+    device.send(Uint8Array.of(0x60));
+    await until(() => engine.counters().tunPackets > before, 'the engine to read a packet');
+  }
+}
+
 /** A packet as it looks `hops` routers later. */
 export function aged(packet: Uint8Array, hops = 1): Uint8Array {
   const older = packet.slice();
@@ -111,14 +124,8 @@ export class Bench {
     this.engine = undefined;
   }
 
-  /** Sets routes and waits until a packet given to the engine now is sure to meet them. */
   async setRoutes(...routes: EngineRoute[]): Promise<void> {
-    this.engine!.setRoutes(routes);
-    for (let turn = 0; turn < 2; turn++) {
-      const before = this.engine!.counters().tunPackets;
-      this.device.send(Uint8Array.of(0x60));
-      await until(() => this.engine!.counters().tunPackets > before, 'the engine to read a packet');
-    }
+    await applyRoutes(this.engine!, this.device, routes);
   }
 
   /** From the device: a packet of a pod here to a pod there. */

@@ -2,7 +2,7 @@ import { type Ip, parseIp } from '@flannel-ts/inet/ip';
 import { SO_RCVBUFFORCE, SOL_SOCKET, SOL_UDP, setSocketOption, UDP_SEGMENT } from '@flannel-ts/linux/socket';
 import type { Engine, StartEngine } from '../../../src/datapath/tun/engine/engine.ts';
 import { type Lab, type LabOptions, type Node, type UdpSocket, until } from '../lab.ts';
-import { configOf, newLab, route } from './bench.ts';
+import { applyRoutes, configOf, newLab, route } from './bench.ts';
 
 const ROUNDS = 40;
 const FLOWS = 3;
@@ -26,8 +26,8 @@ export function describeOrder(start: StartEngine, options?: LabOptions): void {
     beforeAll(async () => {
       nodes = lab.setUp();
       engines = await Promise.all(nodes.map((node) => start(configOf(node))));
-      engines[0]!.setRoutes([route('10.2.0.0/24', nodes[1].address)]);
-      engines[1]!.setRoutes([route('10.1.0.0/24', nodes[0].address)]);
+      await applyRoutes(engines[0]!, lab.device(nodes[0]), [route('10.2.0.0/24', nodes[1].address)]);
+      await applyRoutes(engines[1]!, lab.device(nodes[1]), [route('10.1.0.0/24', nodes[0].address)]);
     });
     afterAll(async () => {
       await Promise.all((engines ?? []).map((engine) => engine.stop()));

@@ -2,7 +2,7 @@ import { getSocketOption, SO_RCVBUF, SO_RCVBUFFORCE, SOL_SOCKET, setSocketOption
 import type { Engine, StartEngine } from '../../../src/datapath/tun/engine/engine.ts';
 import { type LabOptions, MTU, type Node, PORT, underlayAddress, until } from '../lab.ts';
 import { ipv4Packet } from '../packets.ts';
-import { aged, Bench, configOf, newLab, route } from './bench.ts';
+import { aged, applyRoutes, Bench, configOf, newLab, route } from './bench.ts';
 import { endChildren, script, transfer } from './processes.ts';
 
 /** Two nodes with an engine each and the kernel's own traffic between them, and floods. */
@@ -20,8 +20,8 @@ function describeKernel(start: StartEngine, options?: LabOptions): void {
     nodes = lab.setUp();
     engines = await Promise.all(nodes.map((node) => start(configOf(node))));
     const subnets = ['10.1.0.0/24', '10.2.0.0/24'] as const;
-    engines[0]!.setRoutes([route(subnets[1], nodes[1].address)]);
-    engines[1]!.setRoutes([route(subnets[0], nodes[0].address)]);
+    await applyRoutes(engines[0]!, lab.device(nodes[0]), [route(subnets[1], nodes[1].address)]);
+    await applyRoutes(engines[1]!, lab.device(nodes[1]), [route(subnets[0], nodes[0].address)]);
   });
 
   afterEach(endChildren);
