@@ -62,6 +62,7 @@ export const NETWORK_PARTS = [
   'subnet file',
   'firewall',
   'forward rules',
+  'input rules',
   'forwarding',
   'reach',
   POD_PATH,
@@ -318,9 +319,18 @@ function keepRules(
       nftablesOnly: config.enableNftables,
       previous: previousNetworks.map(formatPrefix),
       device: (family) => view.desired().devices[family],
+      input: () => ({
+        carriers: backendNeeds(config.backend, outerFamilies(config)).carriers,
+        interface: view.external.name,
+        addresses: view.external.addresses,
+      }),
       everyMs: rulesResyncSeconds * 1000,
       report: (trouble) => readiness.report('firewall', trouble),
       reportForward: (trouble) => readiness.report('forward rules', trouble),
+      reportInput: (trouble, doubt) => {
+        readiness.report('input rules', trouble);
+        readiness.note('input rules', doubt);
+      },
       log,
     },
     signal,

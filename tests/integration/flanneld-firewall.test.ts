@@ -112,6 +112,41 @@ test('a table of others that rejects is named in /readyz with what to do, until 
   await until(podsTalk);
 });
 
+test('a table of others that drops what other nodes send is named with what to do', async () => {
+  await start();
+  const nft = (rule: string) => a.run('nft', `${rule}`);
+  nft('add table inet firewalld; add chain inet firewalld filter_INPUT { type filter hook input priority 10; }');
+  nft('add rule inet firewalld filter_INPUT iifname lo accept');
+  nft('add rule inet firewalld filter_INPUT tcp sport 2379 accept');
+  nft('add rule inet firewalld filter_INPUT reject with icmpx type admin-prohibited');
+  const remedy = 'firewall-cmd --permanent --add-port=8285/udp';
+  await until(() => a.probe('readyz').startsWith('503') && a.probe('readyz').includes(remedy));
+  nft('insert rule inet firewalld filter_INPUT udp dport { 53, 8280-8290 } accept');
+  await a.untilReady();
+  await until(podsTalk);
+});
+
+test('where only answers are let in, packets of udp pass, and a note says how to open the port', async () => {
+  // As of ufw, whose rules of conntrack nft does not show.
+  for (const rule of [
+    ['-i', 'lo', '-j', 'ACCEPT'],
+    ['-m', 'conntrack', '--ctstate', 'RELATED,ESTABLISHED', '-j', 'ACCEPT'],
+    ['-m', 'addrtype', '!', '--dst-type', 'LOCAL', '-j', 'DROP'],
+    ['-j', 'ufw-user-input'],
+  ]) {
+    if (rule.includes('ufw-user-input')) a.run('iptables', '-N', 'ufw-user-input');
+    a.run('iptables', '-A', 'INPUT', ...rule);
+  }
+  a.run('iptables', '-P', 'INPUT', 'DROP');
+  await start();
+  await until(podsTalk);
+  const note = 'input rules: nftables table ip filter, chain INPUT drops packets of other nodes that answer none';
+  await until(() => a.probe('readyz?verbose').includes(note));
+  expect(a.probe('readyz?verbose')).toContain('with ufw allow 8285/udp');
+  a.run('iptables', '-A', 'ufw-user-input', '-p', 'udp', '--dport', '8285', '-j', 'ACCEPT');
+  await until(() => !a.probe('readyz?verbose').includes('input rules: nftables'));
+});
+
 test('with EnableNFTables nothing is written into tables of iptables, and who drops is said', async () => {
   await start(CONFIG.replace('{', '{"EnableNFTables":true,'));
   a.run('iptables', '-P', 'FORWARD', 'DROP');

@@ -2,17 +2,20 @@
 import { readFileSync } from 'node:fs';
 import { applyRuleset } from '@flannel-ts/nft/apply';
 import { listChains, listForeignTable } from '@flannel-ts/nft/list';
-import type { ListedTable } from '@flannel-ts/nft/listing';
+import type { ListedChain, ListedTable } from '@flannel-ts/nft/listing';
 import type { NftOptions } from '@flannel-ts/nft/run';
-import { type ForwardChange, type PlacedTables, renderForward, renderLegacyForward } from './forward.ts';
-import { readIptablesSave } from './iptables.ts';
-import { legacyRestore, legacySave } from './iptables-legacy.ts';
+import { type ForwardChange, renderForward, renderLegacyForward } from './forward.ts';
+import { hasHiddenMatches, readIptablesSave, reveal } from './iptables.ts';
+import { legacyRestore, legacySave, nftSave } from './iptables-run.ts';
 import type { Leftovers } from './leftovers.ts';
+import type { PlacedTables } from './place.ts';
 
+/** Where packets are judged: those of pods, and those that other nodes send to this one. */
+const HOOKS: readonly (string | undefined)[] = ['forward', 'input'];
 const FLANNEL_CHAINS = ['FLANNEL-POSTRTG', 'FLANNEL-FWD'];
 
 /**
- * The tables with a chain on the hook forward, and flannel's; of the legacy iptables, those that exist. `known` is an earlier
+ * The tables with a chain on one of these hooks, and flannel's; of the legacy iptables, those that exist. `known` is an earlier
  * result since which nobody has changed nftables' ruleset; the legacy tables have no such number.
  */
 export async function readForeignTables(
@@ -28,16 +31,26 @@ async function readNftTables(options: NftOptions): Promise<readonly ListedTable[
   for (const listed of await listChains(options)) {
     if (!concernsUs(listed)) continue;
     const table = await listForeignTable(listed.family, listed.name, options);
-    if (table !== undefined) tables.push(table);
+    if (table !== undefined) tables.push(await revealed(table, options));
   }
   return tables;
 }
 
 function concernsUs({ name, chains }: ListedTable): boolean {
-  return (
-    name.startsWith('flannel-ipv') ||
-    chains.some((chain) => chain.hook?.hook === 'forward' || FLANNEL_CHAINS.includes(chain.name))
-  );
+  const concerns = ({ name, hook }: ListedChain) => HOOKS.includes(hook?.hook) || FLANNEL_CHAINS.includes(name);
+  return name.startsWith('flannel-ipv') || chains.some(concerns);
+}
+
+/** Where nft shows only that there is a match of iptables, its own program says which one. */
+async function revealed(table: ListedTable, { netns, signal }: NftOptions): Promise<ListedTable> {
+  const { family, name } = table;
+  if ((family !== 'ip' && family !== 'ip6') || netns !== undefined || !hasHiddenMatches(table)) return table;
+  try {
+    const [saved] = readIptablesSave(family, (await nftSave(family, name, signal)) ?? '');
+    return saved === undefined ? table : reveal(table, saved);
+  } catch {
+    return table; // it holds rules that iptables cannot read, either
+  }
 }
 
 /** The kernel names the tables that were ever used in this network namespace; without one, no program is run. */

@@ -1,12 +1,12 @@
 import {
   type ForwardQuestion,
-  type Place,
   planForward,
   planForwardRemoval,
   renderForward,
   renderLegacyForward,
 } from './forward.ts';
 import { readIptablesSave } from './iptables.ts';
+import type { Place } from './place.ts';
 
 const question: ForwardQuestion = {
   overlay: { 4: { network: '10.5.0.0/16', subnet: '10.5.1.0/24' } },

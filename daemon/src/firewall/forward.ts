@@ -7,16 +7,9 @@
 import { FAMILIES, type Family } from '@flannel-ts/inet/family';
 import type { ListedChain, ListedRule, ListedTable } from '@flannel-ts/nft/listing';
 import type { Rule } from '@flannel-ts/nft/ruleset';
-import { type ChainVerdict, type ForwardedPacket, judgeChain, surelyDroppingRule } from './judge.ts';
+import { type ChainVerdict, judgeChain, type Packet, surelyDroppingRule } from './judge.ts';
+import { chainsOf, describePlace, type Place, type PlacedTables } from './place.ts';
 import { FORWARD_COMMENT, NFT, type Overlay, type OverlayFamily } from './rules.ts';
-
-/** Of nftables, which iptables-nft's tables are part of, or the older iptables' own in the kernel. */
-export type Place = 'nft' | 'legacy';
-
-export interface PlacedTables {
-  readonly place: Place;
-  readonly tables: readonly ListedTable[];
-}
 
 export interface AcceptRule {
   readonly family: 'ip' | 'ip6';
@@ -54,7 +47,7 @@ export function planForward(placed: readonly PlacedTables[], question: ForwardQu
       const addresses = question.overlay[version];
       if (addresses === undefined) continue;
       const { family } = NFT[version];
-      for (const [table, chain] of forwardChains(tables, family)) {
+      for (const [table, chain] of chainsOf(tables, family, 'forward')) {
         const packets = packetsOf(family, addresses, question.device(version));
         if (question.mayInsert && isIptablesForward(table, chain)) {
           const others = chain.rules.filter((rule) => acceptOf(rule)?.network !== addresses.network);
@@ -118,33 +111,18 @@ export function renderLegacyForward(changes: readonly ForwardChange[]): string {
   return `*filter\n${lines.join('\n')}\nCOMMIT\n`;
 }
 
-function forwardChains(tables: readonly ListedTable[], family: string): (readonly [ListedTable, ListedChain])[] {
-  return tables
-    .filter((table) => table.family === family || table.family === 'inet')
-    .flatMap((table) => table.chains.map((chain) => [table, chain] as const))
-    .filter(([, chain]) => chain.hook?.hook === 'forward');
-}
-
 function isIptablesForward(table: ListedTable, chain: ListedChain): boolean {
   return (table.family === 'ip' || table.family === 'ip6') && table.name === 'filter' && chain.name === 'FORWARD';
 }
 
 /** Undefined where no packet is dropped. */
-function worstVerdict(
-  table: ListedTable,
-  chain: ListedChain,
-  packets: readonly ForwardedPacket[],
-): ChainVerdict | undefined {
+function worstVerdict(table: ListedTable, chain: ListedChain, packets: readonly Packet[]): ChainVerdict | undefined {
   const verdicts = packets.map((packet) => judgeChain(table, chain, packet)).filter(({ by }) => by !== undefined);
   return verdicts.find(({ verdict }) => verdict === 'drops') ?? verdicts[0];
 }
 
 /** From a pod of this node to another node's, and back. */
-function packetsOf(
-  family: 'ip' | 'ip6',
-  { network, subnet }: OverlayFamily,
-  device: string | undefined,
-): ForwardedPacket[] {
+function packetsOf(family: 'ip' | 'ip6', { network, subnet }: OverlayFamily, device: string | undefined): Packet[] {
   return [
     { family, source: subnet, destination: network, ...(device !== undefined && { outInterface: device }) },
     { family, source: network, destination: subnet, ...(device !== undefined && { inInterface: device }) },
@@ -158,7 +136,7 @@ function planAccepts(
   table: ListedTable,
   chain: ListedChain,
   { network }: OverlayFamily,
-  packets: readonly ForwardedPacket[],
+  packets: readonly Packet[],
 ): ForwardChange[] {
   const drops = packets.map((packet) => surelyDroppingRule(table, chain, packet)).filter((at) => at !== undefined);
   const end = drops.length === 0 ? chain.rules.length : Math.min(...drops);
@@ -215,11 +193,7 @@ function sentence(
   by: string,
   { network }: OverlayFamily,
 ): string {
-  const where =
-    place === 'legacy'
-      ? `iptables-legacy, chain ${chain.name}`
-      : `nftables table ${table.family} ${table.name}, chain ${chain.name}`;
-  return `${where} drops forwarded packets of pods (${by}): let it accept packets from and to ${network}${remedy(table, network)}`;
+  return `${describePlace(place, table, chain)} drops forwarded packets of pods (${by}): let it accept packets from and to ${network}${remedy(table, network)}`;
 }
 
 function remedy({ name }: ListedTable, network: string): string {

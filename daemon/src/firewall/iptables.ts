@@ -2,10 +2,36 @@
  * What `iptables-save` prints, as the same values that nftables is read into. Only the legacy tables need it: those of
  * iptables-nft are in nftables' own listing.
  */
-import type { ListedTable } from '@flannel-ts/nft/listing';
+import type { ListedRule, ListedTable } from '@flannel-ts/nft/listing';
 import type { Expression, Hook } from '@flannel-ts/nft/ruleset';
 
 type Family = 'ip' | 'ip6';
+
+/** Whether nft lists a match of iptables by its name alone, like conntrack. */
+export function hasHiddenMatches({ chains }: ListedTable): boolean {
+  return chains.some(({ rules }) => rules.some(isHidden));
+}
+
+function isHidden({ expressions }: ListedRule): boolean {
+  return expressions.some((expression) => {
+    if (expression.kind !== 'other') return false;
+    const json = expression.json as { readonly xt?: { readonly type?: unknown; readonly name?: unknown } } | null;
+    return json?.xt?.type === 'match' && json.xt.name !== 'comment';
+  });
+}
+
+/** nft's listing with those rules as iptables-save has them, if both show the same rules. */
+export function reveal(listed: ListedTable, saved: ListedTable): ListedTable {
+  const chains = listed.chains.map((chain) => {
+    const { rules } = saved.chains.find(({ name }) => name === chain.name) ?? {};
+    if (rules?.length !== chain.rules.length) return chain;
+    return {
+      ...chain,
+      rules: chain.rules.map((rule, i) => (isHidden(rule) ? { ...rules[i]!, handle: rule.handle } : rule)),
+    };
+  });
+  return { ...listed, chains };
+}
 
 /** A rule's handle is its number in its chain, from 1, as `iptables -I CHAIN NUMBER` counts. */
 export function readIptablesSave(family: Family, text: string): readonly ListedTable[] {
@@ -29,9 +55,12 @@ interface SavedRule {
 }
 
 function hookOf(table: string, chain: string, policy: string): { hook?: Hook } {
-  if (chain !== 'FORWARD' || table !== 'filter') return {};
-  return { hook: { type: 'filter', hook: 'forward', priority: 0, policy: policy === 'DROP' ? 'drop' : 'accept' } };
+  const hook = table === 'filter' ? HOOKS[chain] : undefined;
+  if (hook === undefined) return {};
+  return { hook: { type: 'filter', hook, priority: 0, policy: policy === 'DROP' ? 'drop' : 'accept' } };
 }
+
+const HOOKS: Readonly<Record<string, Hook['hook']>> = { FORWARD: 'forward', INPUT: 'input' };
 
 const UNKNOWN: Expression = { kind: 'other', json: { xt: { type: 'match', name: 'unknown' } } };
 
@@ -80,11 +109,15 @@ function readOption(
       return []; // a module without options of its own matches all
     case '--ctstate':
     case '--state': {
-      const right = value.toLowerCase().split(',');
-      return [
-        { kind: 'other', json: { match: { op: negation.not ? '!=' : '==', left: { ct: { key: 'state' } }, right } } },
-      ];
+      return [matchOf({ ct: { key: 'state' } }, value.toLowerCase().split(','), negation)];
     }
+    case '-p':
+      return [matchOf({ meta: { key: 'l4proto' } }, value, negation)];
+    case '--dport':
+    case '--dports':
+      return [matchOf({ payload: { protocol: 'th', field: 'dport' } }, portsOf(value), negation)];
+    case '--dst-type':
+      return value === 'LOCAL' && !negation.not ? [{ kind: 'local-destination' }] : [UNKNOWN];
     case '-j':
       return [target(value)];
     case '-g':
@@ -94,6 +127,20 @@ function readOption(
     default:
       return 'unknown';
   }
+}
+
+/** As nft writes it in JSON. */
+function matchOf(left: object, right: unknown, { not }: { readonly not?: true }): Expression {
+  return { kind: 'other', json: { match: { op: not ? '!=' : '==', left, right } } };
+}
+
+/** Like `53` or `53,8000:8100`. */
+function portsOf(text: string): unknown {
+  const ports = text.split(',').map((part) => {
+    const [first, last] = part.split(':').map(Number);
+    return last === undefined ? first : { range: [first, last] };
+  });
+  return ports.length === 1 ? ports[0] : { set: ports };
 }
 
 function target(name: string): Expression {

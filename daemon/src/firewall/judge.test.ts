@@ -1,8 +1,8 @@
 import { readChains } from '@flannel-ts/nft/listing';
 import { readIptablesSave } from './iptables.ts';
-import { type ForwardedPacket, judgeChain, surelyDroppingRule } from './judge.ts';
+import { judgeChain, type Packet, surelyDroppingRule } from './judge.ts';
 
-const OUT: ForwardedPacket = {
+const OUT: Packet = {
   family: 'ip',
   source: '10.5.1.0/24',
   destination: '10.5.0.0/16',
@@ -71,6 +71,11 @@ describe('judgeChain()', () => {
       { verdict: 'passes' },
     ],
     [
+      'a chain that may return before it drops',
+      ':FORWARD ACCEPT [0:0]\n:OTHER - [0:0]\n-A FORWARD -j OTHER\n-A OTHER -p tcp -j RETURN\n-A OTHER -j DROP',
+      { verdict: 'may-drop', by: 'drop in chain OTHER' },
+    ],
+    [
       'a chain that is left by goto',
       ':FORWARD DROP [0:0]\n:OTHER - [0:0]\n-A FORWARD -g OTHER\n-A FORWARD -j ACCEPT',
       { verdict: 'drops', by: 'policy drop' },
@@ -90,7 +95,7 @@ describe('judgeChain()', () => {
   });
 
   test('looks at the way in as well', () => {
-    const packet: ForwardedPacket = {
+    const packet: Packet = {
       family: 'ip',
       source: '10.5.0.0/16',
       destination: '10.5.1.0/24',

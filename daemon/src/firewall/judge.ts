@@ -1,20 +1,27 @@
 /**
- * Whether somebody's rules drop what pods send to each other through this node. Rules are followed as the kernel would follow
- * them for the first packet of a connection, with three answers for a match: yes, no, and maybe, for what cannot be known here
+ * Whether somebody's rules drop what pods send to each other through this node, or what other nodes send to it. Rules are followed
+ * as the kernel would follow them for one packet, with three answers for a match: yes, no, and maybe, for what cannot be known here
  * (a port, a set, an interface of pods). What is dropped only maybe is a policy of the operator's and no trouble.
  */
+import type { Carrier } from '@flannel-ts/flannel/backend-needs';
 import type { ListedChain, ListedTable } from '@flannel-ts/nft/listing';
 import type { Expression } from '@flannel-ts/nft/ruleset';
+import { type Answer, answerOf, opposite, record } from './answer.ts';
 import { containsPrefix, disjointPrefixes } from './prefix-text.ts';
+import { matchesTransport } from './transport.ts';
 
 /** A packet of which not all is known: an interface that is absent may be any. */
-export interface ForwardedPacket {
+export interface Packet {
   readonly family: 'ip' | 'ip6';
   /** Prefixes: all addresses in them are meant. */
   readonly source: string;
   readonly destination: string;
   readonly inInterface?: string;
   readonly outInterface?: string;
+  /** Of one that is delivered to this host; a forwarded packet of pods may be of any protocol. */
+  readonly carrier?: Carrier;
+  /** Of its connection; default: it is the first packet. */
+  readonly state?: 'new' | 'established';
 }
 
 /** What becomes of a packet in a chain; several may be possible. */
@@ -22,7 +29,7 @@ export interface Fate {
   readonly accepted: boolean;
   /** What drops it for sure, unless it is accepted before. */
   readonly droppedBy?: string;
-  /** It reaches the end, or a return. */
+  /** It may reach the end, or a return. */
   readonly passes: boolean;
 }
 
@@ -34,23 +41,20 @@ export interface ChainVerdict {
   readonly by?: string;
 }
 
-type Answer = 'yes' | 'no' | 'maybe';
 const MAX_DEPTH = 16;
 
-/** `chain` is a base chain of the hook forward. */
-export function judgeChain(table: ListedTable, chain: ListedChain, packet: ForwardedPacket): ChainVerdict {
+/** `chain` is a base chain of the packet's hook. */
+export function judgeChain(table: ListedTable, chain: ListedChain, packet: Packet): ChainVerdict {
   const fate = followChain(table, chain, packet, 0);
-  const by = fate.droppedBy ?? (fate.passes && chain.hook?.policy === 'drop' ? 'policy drop' : undefined);
+  const policyDrops = chain.hook?.policy === 'drop';
+  const by = fate.droppedBy ?? (fate.passes && policyDrops ? 'policy drop' : undefined);
   if (by === undefined) return { verdict: 'passes' };
-  return { verdict: fate.accepted ? 'may-drop' : 'drops', by };
+  const survives = fate.accepted || (fate.passes && !policyDrops);
+  return { verdict: survives ? 'may-drop' : 'drops', by };
 }
 
 /** Index of the first rule of the chain that drops the packet whatever else holds; undefined when none does. */
-export function surelyDroppingRule(
-  table: ListedTable,
-  chain: ListedChain,
-  packet: ForwardedPacket,
-): number | undefined {
+export function surelyDroppingRule(table: ListedTable, chain: ListedChain, packet: Packet): number | undefined {
   const index = chain.rules.findIndex((_, at) => {
     const alone = { ...chain, rules: chain.rules.slice(at, at + 1) };
     const fate = followChain(table, alone, packet, 0);
@@ -59,7 +63,7 @@ export function surelyDroppingRule(
   return index < 0 ? undefined : index;
 }
 
-function followChain(table: ListedTable, chain: ListedChain, packet: ForwardedPacket, depth: number): Fate {
+function followChain(table: ListedTable, chain: ListedChain, packet: Packet, depth: number): Fate {
   let accepted = false;
   let droppedBy: string | undefined;
   let returns = false;
@@ -143,13 +147,13 @@ function otherActions(json: unknown): readonly Action[] {
   });
 }
 
-function matchesAll(expressions: readonly Expression[], packet: ForwardedPacket): Answer {
+function matchesAll(expressions: readonly Expression[], packet: Packet): Answer {
   const answers = expressions.map((expression) => matchesOne(expression, packet));
   if (answers.includes('no')) return 'no';
   return answers.includes('maybe') ? 'maybe' : 'yes';
 }
 
-function matchesOne(expression: Expression, packet: ForwardedPacket): Answer {
+function matchesOne(expression: Expression, packet: Packet): Answer {
   switch (expression.kind) {
     case 'address': {
       if (expression.family !== packet.family) return expression.not ? 'yes' : 'no';
@@ -162,33 +166,42 @@ function matchesOne(expression: Expression, packet: ForwardedPacket): Answer {
       return expression.not ? opposite(answer) : answer;
     }
     case 'mark':
-    case 'port':
       return 'maybe';
+    case 'port':
+      return matchesTransport(
+        { left: { payload: { protocol: expression.protocol, field: expression.side } }, right: expression.port },
+        packet.carrier,
+      );
     case 'local-destination':
-      return 'no';
+      return answerOf(packet.carrier !== undefined);
     case 'other':
-      return matchesOther(expression.json);
+      return matchesOther(expression.json, packet);
     default:
       return 'yes';
   }
 }
 
-/** A new connection's state is known, and a comment matches all; of the rest nothing is known. */
-function matchesOther(json: unknown): Answer {
+/** The connection's state is known, the protocol may be, and a comment matches all; of the rest nothing is known. */
+function matchesOther(json: unknown, { carrier, state = 'new' }: Packet): Answer {
   const fields = record(json);
   const match = record(fields.match);
-  if (record(record(match.left).ct).key === 'state') {
-    const states = stateNames(match.right);
-    if (states === undefined) return 'maybe';
-    const has = states.includes('new') ? 'yes' : 'no';
+  const { key } = record(record(match.left).ct);
+  const names = namesOf(match.right);
+  // Nobody translates the destination of what nodes and pods send to each other by their own addresses.
+  const connection = key === 'state' ? state : key === 'status' && names?.join() === 'dnat' ? '' : undefined;
+  if (connection !== undefined) {
+    if (names === undefined) return 'maybe';
+    const has = answerOf(names.includes(connection));
     return match.op === '!=' ? opposite(has) : has;
   }
+  const transport = matchesTransport(match, carrier);
+  if (transport !== 'maybe') return transport;
   if ('match' in fields || 'limit' in fields || 'vmap' in fields || 'queue' in fields) return 'maybe';
   const extension = record(fields.xt);
   return extension.type === 'match' && extension.name !== 'comment' ? 'maybe' : 'yes';
 }
 
-function stateNames(right: unknown): readonly unknown[] | undefined {
+function namesOf(right: unknown): readonly unknown[] | undefined {
   if (typeof right === 'string') return [right];
   const list = Array.isArray(right) ? right : record(right).set;
   return Array.isArray(list) ? list : undefined;
@@ -207,14 +220,4 @@ function sameInterface(name: string, pattern: string): Answer {
 /** Pods hang on some bridge, and never on the loopback. */
 function anyInterface(pattern: string): Answer {
   return pattern === 'lo' ? 'no' : 'maybe';
-}
-
-function opposite(answer: Answer): Answer {
-  return answer === 'maybe' ? 'maybe' : answer === 'yes' ? 'no' : 'yes';
-}
-
-function record(value: unknown): Readonly<Record<string, unknown>> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
-    ? (value as Readonly<Record<string, unknown>>)
-    : {};
 }

@@ -1,6 +1,6 @@
 /**
  * Keeps our rules while others change the ruleset: a firewall that restarts flushes it, Docker sets a policy. Two loops: our own
- * tables, and what tables of others do to forwarded packets.
+ * tables, and what tables of others do to forwarded packets and to those of other nodes.
  */
 import type { Family } from '@flannel-ts/inet/family';
 import { RulesetGeneration } from '@flannel-ts/nft/generation';
@@ -10,8 +10,10 @@ import { messageOf } from '../errors.ts';
 import { runTogether } from '../tasks.ts';
 import { ensureRules } from './apply.ts';
 import { changeForward, readForeignTables, removeLeftovers } from './foreign.ts';
-import { type ForwardChange, type PlacedTables, planForward } from './forward.ts';
+import { type ForwardChange, planForward } from './forward.ts';
+import { type InputQuestion, judgeInput } from './input.ts';
 import { planLeftovers } from './leftovers.ts';
+import type { PlacedTables } from './place.ts';
 import { networksOf, type Overlay, ownTable, type WantedRules } from './rules.ts';
 
 export interface FirewallParts {
@@ -23,17 +25,21 @@ export interface FirewallParts {
   readonly previous: readonly string[];
   /** Name of the device by which packets of the family reach other nodes' pods, now; undefined while there is none. */
   readonly device: (family: Family) => string | undefined;
+  /** What other nodes send to this one, now. */
+  readonly input: () => InputQuestion;
   readonly everyMs: number;
   /** Of our own tables. */
   readonly report: (trouble: string | undefined) => void;
   /** Of forwarding: what is certain, and what may be. */
   readonly reportForward: (trouble: string | undefined, doubt: string | undefined) => void;
+  /** Of what other nodes send. */
+  readonly reportInput: (trouble: string | undefined, doubt: string | undefined) => void;
   readonly log: Logger;
 }
 
 export async function keepFirewall(parts: FirewallParts, signal: AbortSignal): Promise<void> {
   await removeOldRules(parts, signal);
-  await runTogether([(stop) => keepRules(parts, stop), (stop) => keepForward(parts, stop)], signal);
+  await runTogether([(stop) => keepRules(parts, stop), (stop) => watchOthers(parts, stop)], signal);
 }
 
 async function removeOldRules({ overlay, previous, log }: FirewallParts, signal: AbortSignal): Promise<void> {
@@ -80,11 +86,12 @@ async function keepRules(parts: FirewallParts, signal: AbortSignal): Promise<voi
 /** A large ruleset takes long to list: the next look waits this many times as long. */
 const PAUSE_FACTOR = 20;
 
-async function keepForward(parts: FirewallParts, signal: AbortSignal): Promise<void> {
-  const { overlay, wanted, nftablesOnly, device, everyMs, reportForward, log } = parts;
+async function watchOthers(parts: FirewallParts, signal: AbortSignal): Promise<void> {
+  const { overlay, wanted, nftablesOnly, device, input, everyMs, reportForward, reportInput, log } = parts;
   const mayInsert = wanted.forward && !nftablesOnly;
   const told = new Told((trouble) => log.warn(trouble));
-  const unreadable = new Told((trouble) => log.warn(`Cannot see whether forwarded packets are dropped: ${trouble}`));
+  const toldInput = new Told((trouble) => log.warn(trouble));
+  const unreadable = new Told((trouble) => log.warn(`Cannot see whether firewall rules drop packets: ${trouble}`));
   const ruleset = new RulesetWatch();
   let before: readonly PlacedTables[] = [];
   try {
@@ -97,13 +104,18 @@ async function keepForward(parts: FirewallParts, signal: AbortSignal): Promise<v
           await changeForward(plan.changes, { signal });
           log.info(`Accepted pods' packets in ${describeChanges(plan.changes)}, which would drop them`);
         }
+        const arriving = judgeInput(before, input());
         unreadable.say(undefined);
         told.say(plan.troubles[0] ?? plan.doubts[0]);
+        toldInput.say(arriving.troubles[0] ?? arriving.doubts[0]);
         reportForward(joined(plan.troubles), joined(plan.doubts));
+        reportInput(joined(arriving.troubles), joined(arriving.doubts));
       } catch (error) {
         if (signal.aborted) return;
         unreadable.say(messageOf(error));
-        reportForward(undefined, `cannot see whether forwarded packets are dropped: ${messageOf(error)}`);
+        const unknown = `cannot see whether firewall rules drop packets: ${messageOf(error)}`;
+        reportForward(undefined, unknown);
+        reportInput(undefined, unknown);
       }
       await sleep(Math.max(everyMs, (performance.now() - start) * PAUSE_FACTOR), signal);
     }

@@ -6,7 +6,7 @@
  */
 import type { ListedChain, ListedTable } from '@flannel-ts/nft/listing';
 import { identifier } from '@flannel-ts/nft/ruleset';
-import type { PlacedTables } from './forward.ts';
+import type { PlacedTables } from './place.ts';
 import { NFT, ownTable } from './rules.ts';
 
 export interface Leftovers {

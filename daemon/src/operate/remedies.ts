@@ -25,6 +25,7 @@ const REMEDIES: Readonly<Record<string, Remedy>> = {
   'subnet file': () => 'df; make its directory writable, or choose another with -subnet-file',
   firewall: () => 'nft list ruleset',
   'forward rules': () => 'nft list ruleset',
+  'input rules': () => 'nft list ruleset',
   forwarding: () => 'sysctl net.ipv4.ip_forward net.ipv6.conf.all.forwarding',
   reach: ({ peer }) => (peer === undefined ? 'nft list ruleset' : `ping -c 3 ${peer}`),
   'pod path': () => 'nft list ruleset; bridge link',

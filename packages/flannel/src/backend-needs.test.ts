@@ -2,8 +2,9 @@ import type { Family } from '@flannel-ts/inet/family';
 import { parseBackendConfig } from './backend-config.ts';
 import { backendNeeds, backendOverhead, describeCarriers } from './backend-needs.ts';
 
-const udp = (port: number, outer: Family = 4) => ({ outer, protocol: 'udp', port });
-const ipip = { outer: 4, protocol: 'ipip' };
+const udp = (port: number, outer: Family = 4) => ({ outer, protocol: 'udp', port, symmetric: true });
+const vxlan = (port: number, outer: Family = 4) => ({ ...udp(port, outer), symmetric: false });
+const ipip = { outer: 4, protocol: 'ipip', symmetric: true };
 
 describe('backendNeeds()', () => {
   test.each([
@@ -11,10 +12,10 @@ describe('backendNeeds()', () => {
       { Type: 'udp', Port: 9000 },
       { carriers: [udp(9000)], barePackets: false, oneLink: false },
     ],
-    [{ Type: 'vxlan' }, { carriers: [udp(8472)], barePackets: false, oneLink: false, linkKind: 'vxlan' }],
+    [{ Type: 'vxlan' }, { carriers: [vxlan(8472)], barePackets: false, oneLink: false, linkKind: 'vxlan' }],
     [
       { Type: 'vxlan', Port: 4789, DirectRouting: true },
-      { carriers: [udp(4789)], barePackets: true, oneLink: false, linkKind: 'vxlan' },
+      { carriers: [vxlan(4789)], barePackets: true, oneLink: false, linkKind: 'vxlan' },
     ],
     [{ Type: 'host-gw' }, { carriers: [], barePackets: true, oneLink: true }],
     [{ Type: 'ipip' }, { carriers: [ipip], barePackets: false, oneLink: false, linkKind: 'ipip' }],
@@ -32,7 +33,7 @@ describe('backendNeeds()', () => {
   });
 
   test.each([
-    [{ Type: 'vxlan' }, [udp(8472), udp(8472, 6)]],
+    [{ Type: 'vxlan' }, [vxlan(8472), vxlan(8472, 6)]],
     [{ Type: 'ipip' }, [ipip]],
     [{ Type: 'wireguard' }, [udp(51820), udp(51821, 6)]],
     [{ Type: 'wireguard', ListenPortV6: 9 }, [udp(51820), udp(9, 6)]],

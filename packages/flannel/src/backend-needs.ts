@@ -15,9 +15,13 @@ import {
 } from './defaults.ts';
 
 /** What packets of pods are wrapped in, between addresses of the family `outer`. */
-export type Carrier =
+export type Carrier = {
+  /** Both directions run between the same two ports: to a stateful firewall they are one connection. */
+  readonly symmetric: boolean;
+} & (
   | { readonly outer: Family; readonly protocol: 'udp'; readonly port: Port }
-  | { readonly outer: 4; readonly protocol: 'ipip' };
+  | { readonly outer: 4; readonly protocol: 'ipip' }
+);
 
 export interface BackendNeeds {
   /** What firewalls between the nodes have to let through; empty where packets of pods travel as they are. */
@@ -35,21 +39,22 @@ export const IPIP_PROTOCOL = 4;
 
 /** `outer`: the families by whose addresses nodes reach each other, as outerFamilies() of the network config says. */
 export function backendNeeds(backend: BackendConfig, outer: readonly Family[]): BackendNeeds {
-  const inUdp = (port: (family: Family) => Port): Carrier[] =>
-    outer.map((family) => ({ outer: family, protocol: 'udp', port: port(family) }));
+  const inUdp = (port: (family: Family) => Port, symmetric: boolean): Carrier[] =>
+    outer.map((family) => ({ outer: family, protocol: 'udp', port: port(family), symmetric }));
   switch (backend.type) {
     case 'udp':
-      return { carriers: inUdp(() => backend.port), barePackets: false, oneLink: false };
+      return { carriers: inUdp(() => backend.port, true), barePackets: false, oneLink: false };
     case 'vxlan':
       return {
-        carriers: inUdp(() => backend.port),
+        // The kernel derives the source port from the inner flow (RFC 7348, 5).
+        carriers: inUdp(() => backend.port, false),
         barePackets: backend.directRouting,
         oneLink: false,
         linkKind: 'vxlan',
       };
     case 'ipip':
       return {
-        carriers: outer.includes(4) ? [{ outer: 4, protocol: 'ipip' }] : [],
+        carriers: outer.includes(4) ? [{ outer: 4, protocol: 'ipip', symmetric: true }] : [],
         barePackets: backend.directRouting,
         oneLink: false,
         linkKind: 'ipip',
@@ -57,7 +62,7 @@ export function backendNeeds(backend: BackendConfig, outer: readonly Family[]): 
     case 'wireguard': {
       const portOf = (family: Family) =>
         family === 6 && backend.mode === 'separate' ? backend.listenPortV6 : backend.listenPort;
-      return { carriers: inUdp(portOf), barePackets: false, oneLink: false, linkKind: 'wireguard' };
+      return { carriers: inUdp(portOf, true), barePackets: false, oneLink: false, linkKind: 'wireguard' };
     }
     case 'host-gw':
       return { carriers: [], barePackets: true, oneLink: true };

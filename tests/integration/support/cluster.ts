@@ -250,7 +250,7 @@ export class Node {
   }
 
   /** "200 flanneld is ready", or "000" when nobody answers. */
-  probe(what: 'healthz' | 'readyz' | 'metrics'): string {
+  probe(what: 'healthz' | 'readyz' | 'readyz?verbose' | 'metrics'): string {
     const curl = ['curl', '-s', '-m', '2', '-w', '%{http_code}', `http://127.0.0.1:${this.daemon.healthzPort}/${what}`];
     try {
       const output = this.run(...curl);

@@ -15,7 +15,12 @@ const reach = (n: number, more: Partial<PeerReach> = {}): PeerReach => ({
   ...more,
 });
 const judge = (...peers: PeerReach[]) =>
-  judgeReach({ peers, mtu: 1472, carriers: [{ outer: 4, protocol: 'udp', port: parsePort(8285) }], graceMs: 16_000 });
+  judgeReach({
+    peers,
+    mtu: 1472,
+    carriers: [{ outer: 4, protocol: 'udp', port: parsePort(8285), symmetric: true }],
+    graceMs: 16_000,
+  });
 
 describe('judgeReach()', () => {
   test('a lone node, and one that is answered, are well', () => {

@@ -1,4 +1,4 @@
-/** Runs the programs of the older iptables, which has tables of its own in the kernel that nft does not show. */
+/** Runs the programs of iptables: of the older one, whose tables nft does not show, and of the one that writes tables of nftables. */
 import { spawn } from 'node:child_process';
 import { DaemonError } from '../errors.ts';
 
@@ -11,6 +11,11 @@ const SYSTEM_PATH = '/usr/sbin:/usr/bin:/sbin:/bin';
 /** Undefined where the program is not installed. */
 export function legacySave(family: Family, table: string, signal?: AbortSignal): Promise<string | undefined> {
   return run(`${family}tables-legacy-save`, ['-t', table], '', signal);
+}
+
+/** What the program for tables in nftables says of one; undefined where it is not installed. */
+export function nftSave(family: Family, table: string, signal?: AbortSignal): Promise<string | undefined> {
+  return run(`${family}tables-nft-save`, ['-t', table], '', signal);
 }
 
 /** All lines or none, and nothing else is changed. */
