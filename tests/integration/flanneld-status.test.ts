@@ -99,7 +99,7 @@ test('a socket that somebody deleted is made again, also with its directory', as
   await until(() => ask(a).code === 0);
   rmSync(path.dirname(socketOf(a)), { recursive: true });
   await until(() => ask(a).code === 0);
-  expect(a.logged('Made the status socket again')).toBe(2);
+  await until(() => a.logged('Made the status socket again') === 2);
   expect(readdirSync(path.dirname(socketOf(a))).filter((name) => name.endsWith('.sock'))).toEqual(['subnet.sock']);
   await a.stop();
   expect(existsSync(socketOf(a))).toBe(false);
