@@ -4,6 +4,15 @@ import type { FlagTable } from './flags.ts';
 export interface CommandSpec {
   readonly help: string;
   readonly flags: FlagTable;
+  /** What comes after it, all of it needed. */
+  readonly operands?: readonly OperandSpec[];
+}
+
+export interface OperandSpec {
+  /** As usage texts show it. */
+  readonly name: string;
+  /** Those that there are; a path without. */
+  readonly values?: readonly string[];
 }
 
 const off = (help: string) => ({ kind: 'boolean', fallback: 'false', help }) as const;
@@ -20,10 +29,26 @@ export const COMMANDS = {
     },
   },
   release: { help: 'give back the lease of this node, when it is taken out of service', flags: {} },
+  'config check': {
+    help: 'check a network config, JSON as in etcd or net-conf.json ("-" for standard input), and show what results; exit code 1 if there is a fault',
+    operands: [{ name: 'FILE' }],
+    flags: {},
+  },
   cleanup: { help: 'remove the devices, routes, rules and files that flanneld made on this node', flags: {} },
 } as const satisfies Readonly<Record<string, CommandSpec>>;
 
 export type CommandName = keyof typeof COMMANDS;
+
+/** As a type that has all fields. */
+export function commandSpec(name: CommandName): CommandSpec {
+  return COMMANDS[name];
+}
+
+/** `flanneld config check FILE`; the daemon itself has no word. */
+export function commandLine(name: CommandName): string {
+  const operands = (commandSpec(name).operands ?? []).map((operand) => operand.name);
+  return ['flanneld', ...(name === 'run' ? [] : [name]), ...operands].join(' ');
+}
 
 export const COMMAND_NAMES = Object.keys(COMMANDS) as readonly CommandName[];
 

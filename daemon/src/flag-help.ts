@@ -1,13 +1,13 @@
 /** What the flags are, for people: -help, and docs/flags.md. */
-import { COMMANDS } from './command-table.ts';
+import { COMMAND_NAMES, COMMANDS, commandLine, commandSpec } from './command-table.ts';
 import { describeParity, ENVIRONMENT_PARITY, FLAG_PARITY } from './flag-parity.ts';
 import { FLAGS, type FlagName } from './flag-table.ts';
 import { environmentName, type FlagTable } from './flags.ts';
 
 export function helpText(): string {
-  const commands = Object.entries(COMMANDS).map(
-    ([name, { help }]) => `flanneld ${wordOf(name)}[OPTION]...`.padEnd(32) + help,
-  );
+  const lines = COMMAND_NAMES.map((name) => `${commandLine(name)} [OPTION]...`);
+  const width = Math.max(...lines.map((line) => line.length)) + 2;
+  const commands = COMMAND_NAMES.map((name, index) => lines[index]!.padEnd(width) + commandSpec(name).help);
   return [
     ...commands.map((line, index) => `${index === 0 ? 'Usage: ' : '       '}${line}`),
     '',
@@ -19,11 +19,6 @@ export function helpText(): string {
       Object.keys(flags).length === 0 ? [] : [`Options of flanneld ${name} only:`, '', ...flagLines(flags), ''],
     ),
   ].join('\n');
-}
-
-/** The daemon itself has no word. */
-function wordOf(command: string): string {
-  return command === 'run' ? '' : `${command} `;
 }
 
 function flagLines(flags: FlagTable): string[] {
@@ -57,7 +52,7 @@ export function flagsPage(): string {
     '',
     '| command | what it does |',
     '|---|---|',
-    ...Object.entries(COMMANDS).map(([name, { help }]) => `| \`${`flanneld ${wordOf(name)}`.trim()}\` | ${help} |`),
+    ...COMMAND_NAMES.map((name) => `| \`${commandLine(name)}\` | ${cell(commandSpec(name).help)} |`),
     '',
     '| flag of a command | default | meaning |',
     '|---|---|---|',

@@ -7,6 +7,8 @@ import { helpText } from './flag-help.ts';
 import { runDaemon } from './flanneld.ts';
 import { createLogger } from './log.ts';
 import { cleanup, release } from './operate/commands.ts';
+import { checkConfigFile } from './operate/config-command.ts';
+import type { CommandResult } from './operate/result.ts';
 import { runStatus } from './operate/status-command.ts';
 import { type Options, type OptionsResult, parseOptions } from './options.ts';
 import { stateFileOf } from './subnet/etcd/kept-state.ts';
@@ -33,7 +35,8 @@ function main(): void {
   if (options.command === 'help') return void process.stderr.write(helpText());
   if (options.command === 'version') return void process.stderr.write(`${VERSION}\n`);
 
-  if (options.command === 'status') return void showStatus(options);
+  const answer = answerOf(options);
+  if (answer !== undefined) return void answer.then(show, fail);
 
   const log = createLogger(options.verbosity, process.stderr.isTTY === true);
   for (const warning of warnings) log.warn(warning);
@@ -49,13 +52,27 @@ function main(): void {
   );
 }
 
-/** Its output is for people or scripts, and not a log. */
-async function showStatus({ subnetFile, status }: Options): Promise<void> {
+/** Of commands whose output is for people or scripts, and not a log; undefined for the others. */
+function answerOf({ command, operands, subnetFile, status }: Options): Promise<CommandResult> | undefined {
   const width = process.stdout.columns ?? DEFAULT_WIDTH;
-  const { exit, output, sentence } = await runStatus({ subnetFile, ...status, width }, new AbortController().signal);
+  switch (command) {
+    case 'status':
+      return runStatus({ subnetFile, ...status, width }, new AbortController().signal);
+    case 'config check':
+      return Promise.resolve(checkConfigFile(operands[0]!, width));
+    default:
+      return undefined;
+  }
+}
+
+function show({ exit, output, sentence }: CommandResult): void {
   process.stdout.write(output);
   if (sentence !== undefined) process.stderr.write(`flanneld: ${sentence}\n`);
   process.exitCode = exit;
+}
+
+function fail(error: unknown): void {
+  show({ exit: 1, output: '', sentence: messageOf(error) });
 }
 
 async function run(options: Options, log: Logger, signal: AbortSignal): Promise<void> {

@@ -89,7 +89,10 @@ describe('parseOptions()', () => {
     [['-engine=slow'], 'use one of fast, reference'],
     [['-engine-busy-poll=10001'], 'must be from 0 to 10000'],
     [['frobnicate'], 'Unknown command'],
-    [['release', 'more'], 'Unexpected argument'],
+    [['release', 'more'], 'Unexpected argument "more": write "flanneld release"'],
+    [['config'], 'Incomplete command: write "flanneld config check FILE"'],
+    [['config', 'chekc', 'x'], 'Incomplete command'],
+    [['config', 'check'], 'FILE is missing'],
   ])('parseOptions() refuses %j', (argv, message) => {
     expect(() => parse(argv)).toThrow(message);
     expect(() => parse(argv)).toThrow(expect.objectContaining({ code: 'USAGE' }));

@@ -7,7 +7,7 @@ import {
   MAX_QUEUES,
 } from '@flannel-ts/flannel/backend-config';
 import { DEFAULT_IDENTITY_FILE, DEFAULT_SUBNET_FILE } from '@flannel-ts/flannel/defaults';
-import { COMMAND_FLAGS, COMMAND_NAMES, COMMANDS, type CommandName } from './command-table.ts';
+import { COMMAND_FLAGS, COMMAND_NAMES, type CommandName, commandLine, commandSpec } from './command-table.ts';
 import { defined } from './defined.ts';
 import { messageOf } from './errors.ts';
 import { FLAGS } from './flag-table.ts';
@@ -31,6 +31,8 @@ export interface StatusOptions {
 
 export interface Options {
   readonly command: Command;
+  /** What the command is about, like a file. */
+  readonly operands: readonly string[];
   readonly status: StatusOptions;
   readonly etcd: EtcdOptions;
   readonly interface: InterfaceOptions;
@@ -71,14 +73,20 @@ export function parseOptions(
   const warnings: string[] = [];
   const values = valuesOf(flags, environment, warnings);
   const read = new FlagValues(values);
-  const command = commandOf(flags, read);
+  const { command, operands } = commandOf(flags, read);
   checkCommandFlags(command, flags);
-  return { options: { ...build(command, read, warnings), status: statusOptions(flags, read) }, warnings };
+  return { options: { ...build(command, operands, read, warnings), status: statusOptions(flags, read) }, warnings };
 }
 
-function build(command: Command, read: FlagValues, warnings: string[]): Omit<Options, 'status'> {
+function build(
+  command: Command,
+  operands: readonly string[],
+  read: FlagValues,
+  warnings: string[],
+): Omit<Options, 'status'> {
   return {
     command,
+    operands,
     etcd: etcdOptions(read, warnings),
     interface: interfaceOptions(read),
     subnetFile: read.text('subnet-file'),
@@ -100,27 +108,48 @@ function build(command: Command, read: FlagValues, warnings: string[]): Omit<Opt
   };
 }
 
-function commandOf(flags: ParsedFlags, read: FlagValues): Command {
-  if (read.flag('help') || read.flag('h')) return 'help';
-  if (read.flag('version')) return 'version';
-  const [word, ...rest] = flags.positional;
-  if (rest.length > 0) throw usage(`Unexpected argument ${JSON.stringify(rest[0])}`);
-  const command = word === undefined ? 'run' : COMMAND_NAMES.find((name) => name === word);
-  if (command === undefined) {
-    throw usage(`Unknown command ${JSON.stringify(word)}: flanneld knows ${COMMAND_NAMES.join(', ')}`);
-  }
+function commandOf(flags: ParsedFlags, read: FlagValues): Pick<Options, 'command' | 'operands'> {
+  if (read.flag('help') || read.flag('h')) return { command: 'help', operands: [] };
+  if (read.flag('version')) return { command: 'version', operands: [] };
+  const found = commandNamed(flags.positional);
   if (read.flag('kube-subnet-mgr')) {
     throw usage('The Kubernetes subnet manager (-kube-subnet-mgr) is not supported: use etcd (-etcd-endpoints)');
   }
-  return command;
+  return found;
+}
+
+function commandNamed(words: readonly string[]): {
+  readonly command: CommandName;
+  readonly operands: readonly string[];
+} {
+  if (words.length === 0) return { command: 'run', operands: [] };
+  const command = COMMAND_NAMES.find((name) => name.split(' ').every((word, index) => word === words[index]));
+  if (command === undefined) {
+    const longer = COMMAND_NAMES.find((name) => name.startsWith(`${words[0]} `));
+    if (longer !== undefined) throw usage(`Incomplete command: write "${commandLine(longer)}"`);
+    throw usage(`Unknown command ${JSON.stringify(words[0])}: flanneld knows ${COMMAND_NAMES.join(', ')}`);
+  }
+  const operands = words.slice(command.split(' ').length);
+  const { operands: wanted = [] } = commandSpec(command);
+  if (operands.length > wanted.length) {
+    throw usage(`Unexpected argument ${JSON.stringify(operands[wanted.length])}: write "${commandLine(command)}"`);
+  }
+  for (const [index, { name, values }] of wanted.entries()) {
+    const given = operands[index];
+    if (given === undefined) throw usage(`${name} is missing: write "${commandLine(command)}"`);
+    if (values?.includes(given) === false) {
+      throw usage(`Invalid ${name} ${JSON.stringify(given)}: use one of ${values.join(', ')}`);
+    }
+  }
+  return { command, operands };
 }
 
 /** A flag of a command means nothing to another one. */
 function checkCommandFlags(command: Command, { given }: ParsedFlags): void {
-  const own: object = command === 'help' || command === 'version' ? COMMAND_FLAGS : COMMANDS[command].flags;
+  const own: object = command === 'help' || command === 'version' ? COMMAND_FLAGS : commandSpec(command).flags;
   const foreign = [...given.keys()].find((name) => Object.hasOwn(COMMAND_FLAGS, name) && !Object.hasOwn(own, name));
   if (foreign === undefined) return;
-  const users = COMMAND_NAMES.filter((name) => Object.hasOwn(COMMANDS[name].flags, foreign));
+  const users = COMMAND_NAMES.filter((name) => Object.hasOwn(commandSpec(name).flags, foreign));
   throw usage(`Flag -${foreign} is for "flanneld ${users.join('", "flanneld ')}"`);
 }
 

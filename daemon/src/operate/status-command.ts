@@ -4,6 +4,7 @@ import { readJsonObject } from '@flannel-ts/flannel/go-json';
 import { sleep } from '../abort.ts';
 import { type Answer, askDaemon } from './ask.ts';
 import { findDaemons, type RunningDaemon } from './daemons.ts';
+import type { CommandResult } from './result.ts';
 import { formatStatus } from './show/status-text.ts';
 import { socketOf } from './socket.ts';
 import type { Status } from './status.ts';
@@ -22,14 +23,6 @@ export interface StatusRequest {
   readonly width: number;
 }
 
-export interface StatusResult {
-  readonly exit: number;
-  /** For stdout; ends with a newline unless it is empty. */
-  readonly output: string;
-  /** For stderr: one sentence, if there is something to say beside the status. */
-  readonly sentence?: string;
-}
-
 type Found =
   | { readonly kind: 'status'; readonly status: Status }
   | { readonly kind: 'none'; readonly exit: number; readonly sentence: string };
@@ -37,7 +30,7 @@ type Found =
 const ANSWER_MS = 3000;
 const POLL_MS = 500;
 
-export async function runStatus(asked: StatusRequest, signal: AbortSignal): Promise<StatusResult> {
+export async function runStatus(asked: StatusRequest, signal: AbortSignal): Promise<CommandResult> {
   const end = performance.now() + (asked.waitMs ?? 0);
   let found = await look(asked);
   while (!isReady(found) && performance.now() < end && !signal.aborted) {

@@ -281,7 +281,7 @@ function parsePsk(fields: FieldReader): string | undefined {
   const value = fields.raw('PSK');
   if (value === undefined || value === '') return undefined;
   if (typeof value === 'string' && WIREGUARD_KEY.test(value)) return value;
-  throw invalid('PSK is no WireGuard key: write what "wg genpsk" prints, 32 bytes in base64');
+  throw invalid('PSK is no WireGuard key: write what "wg genpsk" prints, 32 bytes in base64', 'PSK');
 }
 
 function parseWireguardMode(text: string): WireguardMode {
@@ -297,15 +297,19 @@ function port(fields: FieldReader, fallback: number, name = 'Port'): Port {
 
 function unknownBackend(type: string): FlannelError {
   if (Object.hasOwn(REFUSED, type)) {
-    return new FlannelError('UNKNOWN_BACKEND', `Backend type ${type} is refused: ${REFUSED[type]}; ${advice()}`);
+    return unusable(`Backend type ${type} is refused: ${REFUSED[type]}; ${advice()}`);
   }
   const name = type === '' ? 'none given' : /^[\w.-]{1,40}$/.test(type) ? type : shorten(type);
   // flannel's text is "unknown backend type: foo".
-  return new FlannelError('UNKNOWN_BACKEND', `Unknown backend type: ${name}, ${advice()}`);
+  return unusable(`Unknown backend type: ${name}, ${advice()}`);
 }
 
 function unavailable(type: string): FlannelError {
-  return new FlannelError('UNKNOWN_BACKEND', `Backend type ${type} of flannel is not available here, ${advice()}`);
+  return unusable(`Backend type ${type} of flannel is not available here, ${advice()}`);
+}
+
+function unusable(message: string): FlannelError {
+  return new FlannelError('UNKNOWN_BACKEND', message, undefined, { key: 'Backend.Type', reason: message });
 }
 
 function advice(): string {
@@ -314,6 +318,9 @@ function advice(): string {
     : `use one of ${AVAILABLE_BACKENDS.join(', ')}`;
 }
 
-function invalid(message: string): FlannelError {
-  return new FlannelError('INVALID_NETWORK_CONFIG', `Invalid Backend in the network config: ${message}`);
+/** Without a key for the object as a whole. */
+function invalid(reason: string, key?: string): FlannelError {
+  const fault = { key: key === undefined ? 'Backend' : `Backend.${key}`, reason };
+  const message = `Invalid Backend in the network config: ${reason}`;
+  return new FlannelError('INVALID_NETWORK_CONFIG', message, undefined, fault);
 }

@@ -86,7 +86,7 @@ export function shorten(value: unknown): string {
 export class FieldReader {
   constructor(
     private readonly object: JsonObject,
-    private readonly fail: (message: string) => Error,
+    private readonly fail: (message: string, path: string) => Error,
   ) {}
 
   raw(name: string): Json | undefined {
@@ -152,11 +152,11 @@ export class FieldReader {
     try {
       return parse(text);
     } catch (error) {
-      throw this.fail(`${name}: ${(error as Error).message}`);
+      throw this.fail(`${name}: ${(error as Error).message}`, name);
     }
   }
 
   private wrong(path: string, value: unknown, wanted: string): Error {
-    return this.fail(`${path} is ${shorten(value)}: write ${wanted}`);
+    return this.fail(`${path} is ${shorten(value)}: write ${wanted}`, path);
   }
 }

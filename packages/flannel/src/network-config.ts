@@ -16,18 +16,24 @@ export interface NetworkConfig {
   readonly backend: BackendConfig;
 }
 
+/** As written: flannel and we read them in any letter case. */
+export const NETWORK_CONFIG_KEYS = [
+  ...['EnableIPv4', 'EnableIPv6', 'EnableNFTables', 'Network', 'SubnetMin', 'SubnetMax', 'SubnetLen'],
+  ...['IPv6Network', 'IPv6SubnetMin', 'IPv6SubnetMax', 'IPv6SubnetLen', 'Backend'],
+];
+
 /** Checks all that flannel's ParseConfig and CheckNetworkConfig check (subnet/config.go), with their defaults. */
 export function parseNetworkConfig(json: string): NetworkConfig {
   const fields = new FieldReader(
     parseJsonObject(json.replace(/^\uFEFF/, ''), (reason) =>
-      invalid(quotingMistake(json) ?? `the text is ${/PSK/i.test(json) ? 'not valid JSON' : reason}`),
+      invalid(quotingMistake(json) ?? `the text is ${/PSK/i.test(json) ? 'not valid JSON' : reason}`, ''),
     ),
     invalid,
   );
   const enableIpv4 = fields.boolean('EnableIPv4') ?? true;
   const enableIpv6 = fields.boolean('EnableIPv6') ?? false;
   if (!enableIpv4 && !enableIpv6)
-    throw invalid('EnableIPv4 and EnableIPv6 are both false: enable at least one of them');
+    throw invalid('EnableIPv4 and EnableIPv6 are both false: enable at least one of them', 'EnableIPv4');
   const config: NetworkConfig = {
     enableNftables: fields.boolean('EnableNFTables') ?? false,
     pools: {
@@ -88,6 +94,7 @@ function checkOuterFamily(config: NetworkConfig): void {
   if (config.pools[6] || outerFamily(config) === 4) return;
   throw invalid(
     `Mode "ipv6" of the ${config.backend.type} backend needs EnableIPv6: set EnableIPv6 to true with an IPv6Network, or Mode to "ipv4"`,
+    'Backend.Mode',
   );
 }
 
@@ -96,12 +103,14 @@ function checkBackendFits({ pools, backend }: NetworkConfig): void {
   if (backend.type === 'ipip' && pools[6]) {
     throw invalid(
       'the ipip backend carries IPv4 only: set EnableIPv6 to false, or Backend.Type to one that carries IPv6, like vxlan',
+      'Backend.Type',
     );
   }
   if (backend.type === 'wireguard' && backend.mode === 'separate' && pools[4] && pools[6]) {
     if (backend.listenPort === backend.listenPortV6) {
       throw invalid(
         `ListenPort and ListenPortV6 are both ${backend.listenPort}: two tunnels cannot have one port, set another ListenPortV6`,
+        'Backend.ListenPortV6',
       );
     }
   }
@@ -112,6 +121,7 @@ function checkBackendFits({ pools, backend }: NetworkConfig): void {
       throw invalid(
         `MTU ${backend.mtu} of the ${backend.type} backend leaves ${backend.mtu - overhead} bytes for packets of pods: ` +
           `set it to ${least} or more, or leave it out`,
+        'Backend.MTU',
       );
     }
   }

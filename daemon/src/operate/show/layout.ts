@@ -16,6 +16,14 @@ export function wrap(text: string, width: number, indent = ''): string {
   return lines.join('\n');
 }
 
+/** A line for each fact, or several with an indent where it is long. */
+export function formatFacts(facts: readonly (readonly [label: string, text: string])[], width: number): string {
+  const label = Math.max(0, ...facts.map(([name]) => name.length));
+  return facts
+    .map(([name, text]) => `${name.padEnd(label)}  ${wrap(text, width, ' '.repeat(label + 2)).trimStart()}`)
+    .join('\n');
+}
+
 export interface Column {
   readonly title: string;
   /** The highest goes first where the table is too wide; a column without stays. */

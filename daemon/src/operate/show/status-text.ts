@@ -2,7 +2,7 @@
 
 import { formatBytes, formatDuration } from '../../units.ts';
 import type { PeerStatus, SourceStatus, Status, TroubleStatus } from '../status.ts';
-import { type Column, formatTable, wrap } from './layout.ts';
+import { type Column, formatFacts, formatTable, wrap } from './layout.ts';
 
 /** Parts that wait for others say no more than that. */
 const NOT_STARTED = 'not yet started';
@@ -39,10 +39,7 @@ function facts({ node, source }: Status, width: number, now: number): string {
     }
   }
   if (source !== null) rows.push([source.name, formatSource(source)]);
-  const label = Math.max(0, ...rows.map(([name]) => name.length));
-  return rows
-    .map(([name, text]) => `${name.padEnd(label)}  ${wrap(text, width, ' '.repeat(label + 2)).trimStart()}`)
-    .join('\n');
+  return formatFacts(rows, width);
 }
 
 function formatLeaseEnd(leaseEnds: string | null, now: number): string {
