@@ -11,7 +11,7 @@ import { formatPrefix, type Prefix } from '@flannel-ts/inet/prefix';
 import type { Netlink } from '@flannel-ts/rtnetlink/connection';
 import { openMonitor } from '@flannel-ts/rtnetlink/monitor';
 import type { Logger } from 'pino';
-import type { Identity, RequiredAddress } from './backend/backend.ts';
+import type { Identity, Probing, RequiredAddress } from './backend/backend.ts';
 import { checkOwnSubnets } from './backend/peers.ts';
 import { createBackend } from './backend/registry.ts';
 import type { DataPath, StartDataPath } from './datapath/datapath.ts';
@@ -172,7 +172,8 @@ async function serve(
   });
   const { dataPath } = view;
   const { carriers } = backendNeeds(config.backend, outerFamilies(config));
-  const prober = probeFromHost(view.desired().overlay, carriers, readiness, (peer, limit) =>
+  const { overlay, probing } = view.desired();
+  const prober = probeFromHost(overlay, probing, carriers, readiness, (peer, limit) =>
     dataPath?.setPathLimit(peer, limit),
   );
   const preconditions = watchForwarding(
@@ -184,7 +185,7 @@ async function serve(
     },
     { nl, readiness, log },
   );
-  const podPath = createPodPath(settings, parts, joined, prober);
+  const podPath = createPodPath(settings, parts, joined, probing, prober);
   if (podPath === undefined) readiness.report(POD_PATH, undefined);
   const events = startKernelEvents(() => openMonitor({ groups: ['link', 'address', 'route'] }), log);
   // Subscribed before the reconciler is, whose next pass looks.
@@ -341,11 +342,12 @@ function createPodPath(
   { healthEndpointDir }: NetworkSettings,
   { nl, readiness, log }: NetworkParts,
   { backend, external, lease }: Joined,
+  { answers }: Probing,
   host: Prober,
 ): PodPath | undefined {
   if (healthEndpointDir === undefined) return undefined;
   const subnets = [lease.subnet, lease.ipv6Subnet].filter((subnet) => subnet !== undefined);
-  const settings = { subnets, bridge: DEFAULT_BRIDGE, mtu: backend.mtu(external) };
+  const settings = { subnets, bridge: DEFAULT_BRIDGE, mtu: backend.mtu(external), answers };
   return new PodPath(settings, healthEndpointDir, { nl, host, readiness, log });
 }
 

@@ -18,6 +18,7 @@ export function createAllocBackend(config: NetworkConfig): Backend {
     desired: (node, leases) => ({
       state: { links: [], routes: [], complete: leases !== undefined },
       overlay: { mtu: mtu(node.external), peers: [] },
+      probing: { addresses: [], answers: 'node' },
       devices: Object.fromEntries(ownSubnets(config, node).map(({ family }) => [family, node.external.name])),
       refused: [],
     }),

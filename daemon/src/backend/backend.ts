@@ -48,7 +48,16 @@ export interface Desired {
   readonly devices: { readonly [F in Family]?: string };
   /** For a data path of ours; absent for a backend that leaves packets to the kernel. */
   readonly transport?: Transport;
+  readonly probing: Probing;
   readonly refused: readonly RefusedLease[];
+}
+
+/** How to find out whether peers are reached. */
+export interface Probing {
+  /** Of this node, one for each family that can be asked. */
+  readonly addresses: readonly Ip[];
+  /** Who answers at the peer: its device of the overlay, or, where there is none, its bridge of pods or the node itself. */
+  readonly answers: 'device' | 'node';
 }
 
 /** What other nodes know this one by, kept over restarts and reboots: made when it is first asked for. */

@@ -78,6 +78,7 @@ describe('alloc', () => {
     expect(alloc.desired(node, [peer(2)])).toEqual({
       state: { links: [], routes: [], complete: true },
       overlay: { mtu: 1500, peers: [] },
+      probing: { addresses: [], answers: 'node' },
       devices: { 4: 'eth0', 6: 'eth0' },
       refused: [],
     });

@@ -61,6 +61,7 @@ function hostGwDesired(config: NetworkConfig, node: OwnNode, leases: Iterable<Le
       complete: leases !== undefined,
     },
     overlay: { mtu: mtuOf(config, node.external), ...overlayAddresses(own), peers: overlayPeers(peers) },
+    probing: { addresses: Object.values(node.external.addresses), answers: 'node' },
     devices: Object.fromEntries(own.map(({ family }) => [family, node.external.name])),
     refused,
   };

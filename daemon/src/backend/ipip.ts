@@ -5,7 +5,8 @@
 import type { IpipConfig } from '@flannel-ts/flannel/backend-config';
 import type { Lease } from '@flannel-ts/flannel/lease';
 import type { NetworkConfig } from '@flannel-ts/flannel/network-config';
-import { formatIp, type Ip } from '@flannel-ts/inet/ip';
+import { formatIp } from '@flannel-ts/inet/ip';
+import type { Ipv4 } from '@flannel-ts/inet/ipv4';
 import { DaemonError } from '../errors.ts';
 import type { DesiredRoute } from '../state/desired.ts';
 import { publicAddresses } from './attributes.ts';
@@ -53,12 +54,13 @@ function ipipDesired(
       complete: leases !== undefined,
     },
     overlay: { mtu, ...overlayAddresses(own), peers: overlayPeers(peers) },
+    probing: { addresses: own.map(({ subnet }) => subnet.base), answers: 'device' },
     devices: { 4: DEVICE },
     refused,
   };
 }
 
-function localOf({ external }: OwnNode): Ip {
+function localOf({ external }: OwnNode): Ipv4 {
   const local = external.addresses[4];
   if (local !== undefined) return local;
   throw new DaemonError(

@@ -22,7 +22,7 @@ test.each(KNOWN_BACKENDS.filter((type) => !AVAILABLE_BACKENDS.includes(type)))(
   'createBackend() refuses %s with a sentence that says what to do',
   (type) => {
     expect(() => create(type)).toThrow(
-      `Backend type ${type} is not available in this flanneld: set Backend.Type in the network config to udp`,
+      `Backend type ${type} is not available in this flanneld: set Backend.Type in the network config to ${AVAILABLE_BACKENDS.join(' or ')}`,
     );
   },
 );

@@ -1,7 +1,9 @@
 /** The backends that this daemon has, by their type in the network config. */
 import type { NetworkConfig } from '@flannel-ts/flannel/network-config';
 import { DaemonError } from '../errors.ts';
+import { createAllocBackend } from './alloc.ts';
 import type { Backend, Identity } from './backend.ts';
+import { createHostGwBackend } from './host-gw.ts';
 import { createUdpBackend } from './udp.ts';
 
 type BackendConfig = NetworkConfig['backend'];
@@ -11,7 +13,11 @@ type Factory<T extends BackendConfig['type']> = (
   identity: Identity,
 ) => Backend;
 
-const BACKENDS: { readonly [T in BackendConfig['type']]?: Factory<T> } = { udp: createUdpBackend };
+const BACKENDS: { readonly [T in BackendConfig['type']]?: Factory<T> } = {
+  udp: createUdpBackend,
+  'host-gw': createHostGwBackend,
+  alloc: createAllocBackend,
+};
 
 export const AVAILABLE_BACKENDS = Object.keys(BACKENDS);
 

@@ -55,6 +55,7 @@ describe('udp', () => {
       },
       refused: [],
       overlay: { mtu: 1472, address: parseIp('10.5.1.0'), peers: [] },
+      probing: { addresses: [parseIp('10.5.1.0')], answers: 'device' },
       devices: { 4: 'flannel0' },
       transport: { listen: parseIp('10.0.0.1'), port: 9000 },
     });
@@ -203,6 +204,7 @@ describe('udp over IPv6', () => {
           { subnet: parsePrefix('fd00:0:0:5::/64'), peer: parseIp('2001:db8::5') },
         ],
       },
+      probing: { addresses: [ipv6Subnet.base], answers: 'device' },
       devices: { 6: 'flannel0' },
       transport: { listen: publicIpv6, port: 8285 },
     });

@@ -80,6 +80,7 @@ function udpDesired(
       ...overlayAddresses(own),
       peers,
     },
+    probing: { addresses: own.map(({ subnet }) => subnet.base), answers: 'device' },
     devices: device === undefined ? {} : Object.fromEntries(own.map(({ family }) => [family, device])),
     transport: { listen: node.external.address, port },
     refused,

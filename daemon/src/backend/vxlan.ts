@@ -108,6 +108,7 @@ function vxlanDesired(
       ...overlayAddresses(own),
       peers: overlayPeers(peers),
     },
+    probing: { addresses: own.map(({ subnet }) => subnet.base), answers: 'device' },
     devices: Object.fromEntries(own.map(({ family }) => [family, deviceOf(vxlan, family)])),
     refused: [...selection.refused, ...refused],
   };

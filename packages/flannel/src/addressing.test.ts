@@ -47,8 +47,8 @@ describe('addressing', () => {
       'Subnet length 24 has 253 pod addresses for 300 pods on a node: use a subnet length of 23 or less, or fewer pods',
     ],
     [{ mtu: 600 }, 'MTU 600 leaves 572 bytes inside the udp backend, IPv4 needs 576: set an MTU of 604 or more'],
-    [{ backend: { Type: 'gre' } }, 'Unknown backend type: gre, use udp'],
-    [{ backend: { Type: 'vxlan' } }, 'Backend type vxlan of flannel is not available here, use udp'],
+    [{ backend: { Type: 'gre' } }, 'Unknown backend type: gre, use one of udp, '],
+    [{ backend: { Type: 'vxlan' } }, 'Backend type vxlan of flannel is not available here, use one of udp, '],
   ])('checkAddressing() tells what is wrong with %j', (change, message) => {
     expect(problemsOf(change)).toEqual([expect.stringContaining(message)]);
   });

@@ -291,8 +291,8 @@ describe('backend config', () => {
   );
 
   test.each([
-    [{ Type: 'vxlam' }, 'Unknown backend type: vxlam, use udp'],
-    [{}, 'Unknown backend type: none given, use udp'],
+    [{ Type: 'vxlam' }, 'Unknown backend type: vxlam, use one of udp, '],
+    [{}, 'Unknown backend type: none given, use one of udp, '],
     [{ Type: 'constructor' }, 'Unknown backend type: constructor'],
     [{ Type: 'extension' }, 'Backend type extension is refused: it runs commands of the network config as root'],
     [{ Type: 'IPsec' }, 'Backend type ipsec is refused: it needs the daemon of strongSwan'],

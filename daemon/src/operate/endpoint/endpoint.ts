@@ -13,12 +13,14 @@ import { ensureLinkAbsent, getLink, setLink } from '@flannel-ts/rtnetlink/link';
 import { addVeth } from '@flannel-ts/rtnetlink/link-add';
 import { addRoute } from '@flannel-ts/rtnetlink/route';
 import { EchoSocket } from '../reach/socket.ts';
+import type { AnswersFrom } from '../reach/table.ts';
 
 export interface EndpointSettings {
   /** Of this node: one, or one of each family. */
   readonly subnets: readonly Prefix[];
   readonly bridge: string;
   readonly mtu: number;
+  readonly answers: AnswersFrom;
 }
 
 /** The last one that is no broadcast address: host-local gives it away last. */
@@ -63,7 +65,7 @@ export class Endpoint {
   openSocket(family: Family): EchoSocket | undefined {
     const address = this.addresses.find((candidate) => familyOf(candidate) === family);
     if (address === undefined || this.netns === undefined) return undefined;
-    return withNetns(netnsPathOf(this.netns), () => new EchoSocket(family, address));
+    return withNetns(netnsPathOf(this.netns), () => new EchoSocket(family, address, this.settings.answers === 'node'));
   }
 
   close(): void {

@@ -41,7 +41,9 @@ export class PodPath {
   ) {
     this.endpoint = new Endpoint(parts.nl, settings);
     const openSocket = this.endpoint.openSocket.bind(this.endpoint);
-    this.prober = createProber({ mtu: settings.mtu, gapMs: GAP_MS, openSocket }, () => this.judge());
+    this.prober = createProber({ mtu: settings.mtu, answers: settings.answers, gapMs: GAP_MS, openSocket }, () =>
+      this.judge(),
+    );
   }
 
   setPeers(peers: Iterable<ReachPeer>): void {

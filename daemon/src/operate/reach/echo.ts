@@ -8,7 +8,13 @@ export interface Echo {
   readonly sequence: number;
 }
 
-const TYPES = { 4: { request: 8, reply: 0 }, 6: { request: 128, reply: 129 } } as const;
+export const TYPES = {
+  4: { request: 8, reply: 0, unreachable: 3 },
+  6: { request: 128, reply: 129, unreachable: 1 },
+} as const;
+const PROTOCOLS = { 4: 1, 6: 58 } as const;
+/** A code of IPv4's "unreachable" that says nothing of the destination. */
+const FRAGMENTATION_NEEDED = 4;
 const HEADER_BYTES = 8;
 const IP_HEADER_BYTES = { 4: 20, 6: 40 } as const;
 
@@ -26,13 +32,36 @@ export function encodeRequest(family: Family, { id, sequence }: Echo, packetByte
   return bytes;
 }
 
+/** What came back for a question: its answer, or a node's word that there is nobody to answer it. */
+export interface Answer extends Echo {
+  readonly unreachable: boolean;
+}
+
 /** Undefined for any other message. A raw IPv4 socket also delivers the IP header. */
-export function decodeReply(family: Family, bytes: Uint8Array): Echo | undefined {
-  const start = family === 4 ? ((bytes[0] ?? 0) & 15) * 4 : 0;
-  if (bytes.length < start + HEADER_BYTES) return undefined;
-  const view = new DataView(bytes.buffer, bytes.byteOffset + start);
-  if (view.getUint8(0) !== TYPES[family].reply) return undefined;
+export function decodeAnswer(family: Family, bytes: Uint8Array): Answer | undefined {
+  const message = bytes.subarray(family === 4 ? ipv4HeaderBytes(bytes) : 0);
+  const { request, reply, unreachable } = TYPES[family];
+  const echo = decodeEcho(message, reply);
+  if (echo !== undefined) return { ...echo, unreachable: false };
+  if (message[0] !== unreachable || (family === 4 && message[1] === FRAGMENTATION_NEEDED)) return undefined;
+  const quoted = message.subarray(HEADER_BYTES);
+  const question = quoted.subarray(family === 4 ? ipv4HeaderBytes(quoted) : IP_HEADER_BYTES[6]);
+  const asked = protocolOf(family, quoted) === PROTOCOLS[family] ? decodeEcho(question, request) : undefined;
+  return asked && { ...asked, unreachable: true };
+}
+
+function decodeEcho(message: Uint8Array, type: number): Echo | undefined {
+  if (message.length < HEADER_BYTES || message[0] !== type) return undefined;
+  const view = new DataView(message.buffer, message.byteOffset);
   return { id: view.getUint16(4), sequence: view.getUint16(6) };
+}
+
+function ipv4HeaderBytes(packet: Uint8Array): number {
+  return ((packet[0] ?? 0) & 15) * 4;
+}
+
+function protocolOf(family: Family, packet: Uint8Array): number | undefined {
+  return packet[family === 4 ? 9 : 6];
 }
 
 /** RFC 1071. */

@@ -1,6 +1,7 @@
-/** Asks the peers from the address of the overlay's device, and says what the answers mean for this node. */
+/** Asks the peers from this node's address in the overlay, and says what the answers mean for this node. */
 import type { Carrier } from '@flannel-ts/flannel/backend-needs';
 import { familyOf } from '@flannel-ts/inet/ip';
+import type { Probing } from '../../backend/backend.ts';
 import type { Overlay } from '../../datapath/datapath.ts';
 import type { Readiness } from '../readiness.ts';
 import { judgeReach } from './judge.ts';
@@ -12,19 +13,20 @@ import { EchoSocket } from './socket.ts';
 const REACH = 'reach';
 
 export function probeFromHost(
-  { mtu, address, address6 }: Overlay,
+  { mtu }: Overlay,
+  { addresses, answers }: Probing,
   carriers: readonly Carrier[],
   readiness: Readiness,
   setPathLimit: SetPathLimit,
 ): Prober {
   const limits = new PathLimits(setPathLimit);
-  const addresses = [address, address6].filter((ip) => ip !== undefined);
   return createProber(
     {
       mtu,
+      answers,
       openSocket: (family) => {
         const own = addresses.find((candidate) => familyOf(candidate) === family);
-        return own === undefined ? undefined : new EchoSocket(family, own);
+        return own === undefined ? undefined : new EchoSocket(family, own, answers === 'node');
       },
     },
     (prober) => {

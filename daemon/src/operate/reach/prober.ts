@@ -7,11 +7,12 @@ import { messageOf } from '../../errors.ts';
 import { encodeRequest } from './echo.ts';
 import { GRACE_MS } from './judge.ts';
 import type { EchoSocket } from './socket.ts';
-import { type PeerReach, REACH_SETTINGS, type ReachPeer, ReachTable } from './table.ts';
+import { type AnswersFrom, type PeerReach, REACH_SETTINGS, type ReachPeer, ReachTable } from './table.ts';
 
 export interface ProberSettings {
   /** Of the overlay. */
   readonly mtu: number;
+  readonly answers: AnswersFrom;
   /** Least time between two questions to any peers; REACH_SETTINGS says what otherwise. */
   readonly gapMs?: number;
   /** Throws while it cannot be opened; undefined for a family that the node does not have. */
@@ -37,8 +38,8 @@ const REOPEN_MS = 1000;
 
 /** `onAnswers` is called when there may be something new to judge. */
 export function createProber(settings: ProberSettings, onAnswers: (prober: Prober) => void): Prober {
-  const { mtu, gapMs = REACH_SETTINGS.gapMs } = settings;
-  const table = new ReachTable({ ...REACH_SETTINGS, gapMs, mtu, random: Math.random });
+  const { mtu, answers, gapMs = REACH_SETTINGS.gapMs } = settings;
+  const table = new ReachTable({ ...REACH_SETTINGS, gapMs, mtu, answers, random: Math.random });
   const bell = new Bell();
   const sockets = new Sockets(settings.openSocket);
   const prober: Prober = {
@@ -109,7 +110,7 @@ class Sockets {
     for (const family of FAMILIES) {
       const socket = this.open.get(family);
       for (let reply = socket?.receive(); reply !== undefined; reply = socket?.receive()) {
-        if (reply.id === id) table.answered(reply.sequence, reply.from, performance.now(), reply.ageMs);
+        if (reply.id === id) table.answered(reply, performance.now());
       }
     }
   }

@@ -28,9 +28,9 @@ import {
   socket,
   tryRecvFrom,
 } from '@flannel-ts/linux/socket';
-import { decodeReply, type Echo } from './echo.ts';
+import { type Answer, decodeAnswer, TYPES } from './echo.ts';
 
-export interface Reply extends Echo {
+export interface Reply extends Answer {
   readonly from: Ip;
   /** How long ago the kernel received it. */
   readonly ageMs: number;
@@ -45,14 +45,15 @@ export class EchoSocket {
   private readonly timespec = new Uint8Array(16);
   private readonly fd: Fd;
 
-  /** Throws EADDRNOTAVAIL while no device has the address. */
+  /** Throws EADDRNOTAVAIL while no device has the address. `errors`: receives that a destination is unreachable, too. */
   constructor(
     private readonly family: Family,
     address: Ip,
+    errors: boolean,
   ) {
     this.fd = family === 4 ? socket(AF_INET, SOCK_RAW, IPPROTO_ICMP) : socket(AF_INET6, SOCK_RAW, IPPROTO_ICMPV6);
     try {
-      setOnlyReplies(this.fd, family);
+      setFilter(this.fd, family, errors);
       // Never fragmented, and whatever the kernel remembers of the path's MTU: that is what is asked for.
       if (family === 4) setSocketOption(this.fd, IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_PROBE);
       else setSocketOption(this.fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, IP_PMTUDISC_PROBE);
@@ -73,8 +74,8 @@ export class EchoSocket {
     for (;;) {
       const length = tryRecvFrom(this.fd, this.buffer, MSG_DONTWAIT, this.sender);
       if (length < 0) return undefined; // EAGAIN, or an error that says nothing of a reply
-      const echo = decodeReply(this.family, this.buffer.subarray(0, length));
-      if (echo !== undefined) return { ...echo, from: ipOfSockaddr(this.sender), ageMs: this.age() };
+      const answer = decodeAnswer(this.family, this.buffer.subarray(0, length));
+      if (answer !== undefined) return { ...answer, from: ipOfSockaddr(this.sender), ageMs: this.age() };
     }
   }
 
@@ -94,9 +95,10 @@ export class EchoSocket {
 }
 
 /** The kernel gives a raw socket all ICMP messages of the host; a set bit in a filter keeps its type away. */
-function setOnlyReplies(fd: Fd, family: Family): void {
+function setFilter(fd: Fd, family: Family, errors: boolean): void {
   const filter = new Uint8Array(family === 4 ? 4 : 32).fill(0xff);
-  const [type, level, name] = family === 4 ? [0, SOL_RAW, ICMP_FILTER] : [129, SOL_ICMPV6, ICMPV6_FILTER];
-  filter[type >> 3]! &= ~(1 << (type & 7));
+  const { reply, unreachable } = TYPES[family];
+  for (const type of errors ? [reply, unreachable] : [reply]) filter[type >> 3]! &= ~(1 << (type & 7));
+  const [level, name] = family === 4 ? [SOL_RAW, ICMP_FILTER] : [SOL_ICMPV6, ICMPV6_FILTER];
   setSocketOption(fd, level, name, filter);
 }

@@ -9,9 +9,21 @@ const peer = (n: number) => ({
   peer: parseIp(`10.64.${Math.floor(n / 256)}.${n % 256}`),
 });
 const target = (n: number) => peer(n).subnet.base;
-const make = (random = () => 0) => new ReachTable({ ...REACH_SETTINGS, mtu: MTU, random });
+const make = (random = () => 0) => new ReachTable({ ...REACH_SETTINGS, mtu: MTU, answers: 'device', random });
 
 describe('ReachTable', () => {
+  test('a node without a device of its own is asked at its bridge, and its own word that nobody is there is an answer', () => {
+    const table = new ReachTable({ ...REACH_SETTINGS, mtu: MTU, answers: 'node', random: () => 0 });
+    const subnet = parsePrefix('10.5.1.0/24');
+    const peer = parseIp('10.0.0.1');
+    table.setPeers([{ subnet, peer }], 0);
+    const { target, sequence } = table.ask(0)!;
+    expect(target).toBe(parseIp('10.5.1.1'));
+    // A router on the way may say the same.
+    expect(table.answered({ sequence, from: parseIp('10.0.0.254'), unreachable: true }, 1)).toBe(false);
+    expect(table.answered({ sequence, from: peer, unreachable: true }, 1)).toBe(true);
+  });
+
   test('asks a new peer at once, and again after its interval', () => {
     const table = make();
     table.setPeers([peer(1)], 1000);
@@ -27,11 +39,11 @@ describe('ReachTable', () => {
     table.setPeers([peer(1)], 0);
     expect(table.report(700)).toMatchObject([{ silentMs: 700, answered: false, rttMs: undefined }]);
     const { sequence } = table.ask(700)!;
-    expect(table.answered(sequence, target(1), 708, 5)).toBe(true);
+    expect(table.answered({ sequence, from: target(1), ageMs: 5 }, 708)).toBe(true);
     expect(table.report(3703)).toMatchObject([{ silentMs: 3000, answered: true, rttMs: 3 }]);
     // A clock that was set meanwhile gives an age that cannot be.
     const again = table.ask(6000)!;
-    table.answered(again.sequence, target(1), 6004, 50_000);
+    table.answered({ sequence: again.sequence, from: target(1), ageMs: 50_000 }, 6004);
     expect(table.report(6004)[0]!.rttMs).toBeLessThanOrEqual(4);
   });
 
@@ -39,10 +51,10 @@ describe('ReachTable', () => {
     const table = make();
     table.setPeers([peer(1), peer(2)], 0);
     const { sequence } = table.ask(0)!;
-    expect(table.answered(sequence, target(2), 1)).toBe(false);
-    expect(table.answered(sequence + 1, target(1), 1)).toBe(false);
-    expect(table.answered(sequence, target(1), 1)).toBe(true);
-    expect(table.answered(sequence, target(1), 1)).toBe(false);
+    expect(table.answered({ sequence, from: target(2) }, 1)).toBe(false);
+    expect(table.answered({ sequence: sequence + 1, from: target(1) }, 1)).toBe(false);
+    expect(table.answered({ sequence, from: target(1) }, 1)).toBe(true);
+    expect(table.answered({ sequence, from: target(1) }, 1)).toBe(false);
   });
 
   test.each([1, 10, 1000])('asks %d peers no more than ten times a second, and all of them', (count) => {
@@ -59,7 +71,7 @@ describe('ReachTable', () => {
       if (question === undefined) continue;
       total++;
       asked.set(question.target, (asked.get(question.target) ?? 0) + 1);
-      table.answered(question.sequence, question.target, now);
+      table.answered({ sequence: question.sequence, from: question.target }, now);
     }
     expect(total).toBeLessThanOrEqual(seconds * 10);
     expect(asked.size).toBe(Math.min(count, 256));
@@ -71,7 +83,7 @@ describe('ReachTable', () => {
     let arriving: { sequence: number; from: Ip; at: number }[] = [];
     for (let now = 0; now < 120_000; now = Math.max(table.nextAt(now), now + 1)) {
       for (const { sequence, from, at } of arriving.filter(({ at }) => at <= now)) {
-        table.answered(sequence, from, now, now - at);
+        table.answered({ sequence, from, ageMs: now - at }, now);
       }
       arriving = arriving.filter(({ at }) => at > now);
       table.expire(now);
@@ -104,10 +116,10 @@ describe('ReachTable', () => {
     const { sequence } = table.ask(0)!;
     expect([0, 5, 20, 80].map((now) => table.nextAt(now))).toEqual([5, 20, 80, 320]);
     expect(table.takeUrgentAnswer()).toBe(false);
-    table.answered(sequence, target(1), 81);
+    table.answered({ sequence, from: target(1) }, 81);
     expect([table.takeUrgentAnswer(), table.takeUrgentAnswer()]).toEqual([true, false]);
     const second = table.ask(5000)!;
-    table.answered(second.sequence, target(1), 5001);
+    table.answered({ sequence: second.sequence, from: target(1) }, 5001);
     expect(table.takeUrgentAnswer()).toBe(false);
   });
 
@@ -120,7 +132,8 @@ describe('ReachTable', () => {
       table.expire(now);
       const question = table.ask(now);
       if (question?.bytes === MTU) large.push(now);
-      if (question && !(lost && question.bytes === MTU)) table.answered(question.sequence, question.target, now + 1);
+      if (question && !(lost && question.bytes === MTU))
+        table.answered({ sequence: question.sequence, from: question.target }, now + 1);
       if (now === 30_000) {
         expect(table.report(now)).toMatchObject([{ pathMtu: 'lost', answered: true }]);
         expect(table.report(now)[0]!.silentMs).toBeLessThan(6000);
@@ -135,7 +148,7 @@ describe('ReachTable', () => {
     const table = make();
     table.setPeers([peer(1)], 0);
     const first = table.ask(0)!;
-    table.answered(first.sequence, first.target, 1);
+    table.answered({ sequence: first.sequence, from: first.target }, 1);
     for (let now = 100; now < 60_000; now += 100) {
       table.expire(now);
       table.ask(now);
@@ -148,7 +161,7 @@ describe('ReachTable', () => {
     const table = make();
     table.setPeers([peer(1), peer(2)], 0);
     const { sequence } = table.ask(0)!;
-    table.answered(sequence, target(1), 1);
+    table.answered({ sequence, from: target(1) }, 1);
     table.setPeers([peer(1), peer(3)], 5);
     expect(table.report(5).map(({ answered }) => answered)).toEqual([true, false]);
     table.setPeers([], 6);

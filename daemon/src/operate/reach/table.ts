@@ -6,7 +6,7 @@
  * fragmented, says whether the path carries what pods send: a path that swallows large packets looks well to everything else.
  */
 import type { Ip } from '@flannel-ts/inet/ip';
-import type { Prefix } from '@flannel-ts/inet/prefix';
+import { addressAt, type Prefix } from '@flannel-ts/inet/prefix';
 import { Agenda } from './agenda.ts';
 import { SMALL_BYTES } from './echo.ts';
 import { PathSearch } from './path-search.ts';
@@ -17,9 +17,17 @@ export interface ReachPeer {
   readonly peer: Ip;
 }
 
+/**
+ * `device`: the overlay's device of each node has the first address of its subnet. `node`: there is no such device, and only the bridge
+ * of pods, once there is one, has an address (the second); before, the node itself says that it is unreachable, which comes
+ * from the node and is an answer as well.
+ */
+export type AnswersFrom = 'device' | 'node';
+
 export interface ReachSettings {
   /** Of the overlay. */
   readonly mtu: number;
+  readonly answers: AnswersFrom;
   /** Least time between two questions to any peers: 100 for 10 a second. */
   readonly gapMs: number;
   /** Least time between two questions to one peer. */
@@ -38,6 +46,14 @@ export interface Question {
   readonly sequence: number;
   /** Of the whole IP packet. */
   readonly bytes: number;
+}
+
+export interface ReachAnswer {
+  readonly sequence: number;
+  readonly from: Ip;
+  /** It says that nobody has the address that was asked. */
+  readonly unreachable?: boolean;
+  readonly ageMs?: number;
 }
 
 /** `unknown` until a large packet was answered, or two were not. */
@@ -126,13 +142,16 @@ export class ReachTable {
     const urgent = (entry.lastAnswer === undefined && now - entry.since < NEW_MS) || (isLarge && entry.path.searching);
     if (urgent) this.looks = [...LOOK_AFTER_MS, this.settings.timeoutMs].map((ms) => now + ms);
     this.pending.set(this.sequence, { entry, sentAt: now, large, urgent });
-    return { target: entry.peer.subnet.base, sequence: this.sequence, bytes: large ?? SMALL_BYTES };
+    return { target: this.targetOf(entry.peer), sequence: this.sequence, bytes: large ?? SMALL_BYTES };
   }
 
   /** True when it is the answer to a question; it arrived `ageMs` ago and is only now read. */
-  answered(sequence: number, from: Ip, now: number, ageMs = 0): boolean {
+  answered({ sequence, from, unreachable = false, ageMs = 0 }: ReachAnswer, now: number): boolean {
     const found = this.pending.get(sequence);
-    if (found === undefined || found.entry.peer.subnet.base !== from) return false;
+    if (found === undefined) return false;
+    const { peer } = found.entry;
+    const expected = unreachable && this.settings.answers === 'node' ? peer.peer : this.targetOf(peer);
+    if (from !== expected || (unreachable && this.settings.answers === 'device')) return false;
     this.pending.delete(sequence);
     const { entry, large, sentAt, urgent } = found;
     if (urgent) this.urgentAnswer = true;
@@ -204,6 +223,10 @@ export class ReachTable {
     // An eighth more than fits, for the large packets.
     const least = Math.max(intervalMs, this.entries.size * gapMs * 1.125);
     return least * (1 + random() / 4);
+  }
+
+  private targetOf({ subnet }: ReachPeer): Ip {
+    return this.settings.answers === 'device' ? subnet.base : addressAt(subnet, 1);
   }
 
   private newEntry(peer: ReachPeer, now: number): Entry {

@@ -1,0 +1,132 @@
+/** What holds for every backend that leaves packets to the kernel, in both families; and what is particular to one. */
+import { readFileSync, rmSync } from 'node:fs';
+import path from 'node:path';
+import { Cluster, type Node, PREFIX, until } from './support/cluster.ts';
+import { bundleFlanneld } from './support/flanneld-bundle.ts';
+import { addPod, canPing6, ipv6Subnet, podAddress6, untilPing6 } from './support/ipv6.ts';
+import { startNumbered } from './support/numbered.ts';
+
+jest.setTimeout(120_000);
+
+interface Case {
+  readonly type: string;
+  readonly mtu: number;
+  /** What flannel writes after the addresses. */
+  readonly lease: RegExp;
+  /** By which a route to a peer leaves, of each family. */
+  readonly devices: readonly [string, string];
+}
+
+const CASES: readonly Case[] = [
+  { type: 'host-gw', mtu: 1500, lease: /"BackendType":"host-gw"\}$/, devices: ['eth0', 'eth0'] },
+];
+
+let program: string;
+beforeAll(async () => {
+  program = await bundleFlanneld();
+});
+afterAll(() => rmSync(path.dirname(program), { recursive: true, force: true }));
+
+describe.each(CASES)('$type', ({ type, mtu, lease, devices }) => {
+  let cluster: Cluster;
+  let [a, b] = [] as unknown as [Node, Node];
+  const routes = (node: Node, family: '-4' | '-6') => node.ip(family, 'route', 'show', 'proto', '241');
+  const reachEachOther = () => a.canPing(b) && b.canPing(a) && canPing6(a, b) && canPing6(b, a);
+
+  beforeAll(async () => {
+    cluster = await Cluster.create(program, 2, { underlay: 'both' });
+    cluster.etcd.put(
+      `${PREFIX}/config`,
+      `{"Network":"10.5.0.0/16","EnableIPv6":true,"IPv6Network":"fd00:5::/48","Backend":{"Type":"${type}"}}`,
+    );
+    [a, b] = cluster.nodes as [Node, Node];
+    for (const node of cluster.nodes) node.start(['-ip-masq']);
+    // Ready means that the other one has answered, whose bridge of pods is not there yet.
+    for (const node of cluster.nodes) await node.untilReady();
+    for (const node of cluster.nodes) addPod(node);
+  });
+  afterAll(() => cluster.destroy());
+
+  test('the lease is what flannel writes, and the subnet file has what fits', () => {
+    const base6 = ipv6Subnet(a).replace('::1/64', '::');
+    const value = cluster.etcd.get(`${PREFIX}/subnets/${a.subnet.replace('.1/24', '.0-24')}&${base6}-64`);
+    expect(value).toContain(`{"PublicIP":"${a.address}","PublicIPv6":"${a.address6}",`);
+    expect(value).toMatch(lease);
+    expect(readFileSync(a.subnetFile, 'utf8')).toContain(`FLANNEL_MTU=${mtu}\n`);
+  });
+
+  test('pods reach each other by both families, with packets that fill the MTU', async () => {
+    await untilPing6(a, b);
+    expect(reachEachOther()).toBe(true);
+    const large = ['-c', '1', '-W', '2', '-M', 'do'];
+    a.run('ping', ...large, '-s', `${mtu - 28}`, '-I', a.podAddress, b.podAddress);
+    a.run('ping', '-6', ...large, '-s', `${mtu - 48}`, '-I', podAddress6(a), podAddress6(b));
+  });
+
+  test('routes to the peer leave by the right device, and an unreachable one waits behind them', () => {
+    expect(routes(a, '-4')).toContain(` dev ${devices[0]}`);
+    expect(routes(a, '-6')).toContain(` dev ${devices[1]}`);
+    expect(routes(a, '-4')).toMatch(/^unreachable 10\.5\.0\.0\/16 metric \d+/m);
+  });
+
+  test('no packet is lost while flanneld is killed, dead and started again', async () => {
+    const stop = await startNumbered(a.place(a.podAddress), b.place(b.podAddress));
+    await a.kill();
+    await new Promise((resolve) => setTimeout(resolve, 1000));
+    a.start(['-ip-masq']);
+    await a.untilReady();
+    for (const { sent, lost } of await stop()) {
+      expect(sent).toBeGreaterThan(50);
+      expect(lost).toEqual([]);
+    }
+  });
+
+  test('routes that somebody flushed come back', async () => {
+    a.ip('-4', 'route', 'flush', 'proto', '241');
+    a.ip('-6', 'route', 'flush', 'proto', '241');
+    await until(reachEachOther);
+  });
+
+  test('a peer of another backend is named and not sent to', async () => {
+    cluster.etcd.put(`${PREFIX}/subnets/10.5.250.0-24`, '{"PublicIP":"10.64.0.99","PublicIPv6":null}');
+    await until(() => a.logged(`its backend is udp or alloc, this node's is ${type}`) > 0);
+    expect(routes(a, '-4')).not.toContain('10.5.250.0');
+    cluster.etcd.etcdctl('del', `${PREFIX}/subnets/10.5.250.0-24`);
+  });
+});
+
+test('host-gw refuses a node that is behind a router', async () => {
+  const cluster = await Cluster.create(program, 1);
+  try {
+    cluster.etcd.put(`${PREFIX}/config`, '{"Network":"10.5.0.0/16","Backend":{"Type":"host-gw"}}');
+    cluster.etcd.put(
+      `${PREFIX}/subnets/10.5.250.0-24`,
+      '{"PublicIP":"192.0.2.9","PublicIPv6":null,"BackendType":"host-gw"}',
+    );
+    const [node] = cluster.nodes as [Node];
+    await node.startReady();
+    await until(() => node.logged("192.0.2.9 is on no link of this node's, which host-gw needs") > 0);
+    expect(node.probe('readyz')).toBe('200 flanneld is ready');
+  } finally {
+    await cluster.destroy();
+  }
+});
+
+test('alloc takes a lease, writes the subnet file, and leaves the kernel as it is', async () => {
+  const cluster = await Cluster.create(program, 1);
+  try {
+    cluster.etcd.put(`${PREFIX}/config`, '{"Network":"10.5.0.0/16","Backend":{"Type":"alloc"}}');
+    const [node] = cluster.nodes as [Node];
+    // Without link-local addresses, which become usable at a time of the kernel's.
+    const kernel = () => node.ip('route', 'show', 'table', 'all').replace(/^.*fe80.*\n/gm, '') + node.ip('-br', 'link');
+    const before = kernel();
+    await node.startReady();
+    expect(readFileSync(node.subnetFile, 'utf8')).toContain('FLANNEL_MTU=1500\n');
+    expect(cluster.etcd.get(`${PREFIX}/subnets/${node.subnet.replace('.1/24', '.0-24')}`)).toBe(
+      `{"PublicIP":"${node.address}","PublicIPv6":null}`,
+    );
+    expect(kernel()).toBe(before);
+  } finally {
+    await cluster.destroy();
+  }
+});
