@@ -77,10 +77,24 @@ describe('a stack of two nodes whose settings change in the checkout', () => {
     expect([code, stderr]).toEqual([
       1,
       expect.stringContaining(
-        `"up" would remove or replace parts of stack "${stack}": nodes is 2 as deployed and 1 in the settings. There is no terminal to ask: "npm run up -- --stack ${stack} --config nodes=2" keeps what is deployed, --yes accepts the loss`,
+        `"up" would remove, replace or interrupt parts of stack "${stack}": nodes is 2 as deployed and 1 in the settings. There is no terminal to ask: "npm run up -- --stack ${stack} --config nodes=2" keeps what is deployed, --yes accepts the loss`,
       ),
     ]);
     expect((await outputs(stack)).nodes).toHaveLength(2);
+  });
+
+  test('another backend in the file is asked about, too', async () => {
+    writeFileSync(
+      fileOf(stack),
+      stored.replace('config:\n', 'config:\n  flannel:backend:\n    Type: udp\n    Port: 8299\n'),
+    );
+    const { code, stderr } = await cli('up', '--stack', stack);
+    expect([code, stderr]).toEqual([
+      1,
+      expect.stringContaining(
+        `backend is {"Type":"udp","Port":8285} as deployed and {"Type":"udp","Port":8299} in the settings. There is no terminal to ask: "npm run up -- --stack ${stack} --config 'backend={"Type":"udp","Port":8285}'" keeps`,
+      ),
+    ]);
   });
 
   test('a checkout without the file keeps what is deployed', async () => {

@@ -55,7 +55,8 @@ export async function up(context: Context, options: Options): Promise<number> {
 /** All that can be seen without Pulumi, and before the machine is prepared. */
 export function checkUp({ root }: Pick<Context, 'root'>, options: Options): void {
   const checked = checkSettings(root, options.stack, changesOf(options));
-  if (!isLocal(checked)) assertMayAsk('up', options);
+  if (isLocal(checked)) checkKernel(checked);
+  else assertMayAsk('up', options);
 }
 
 /** What costs money is asked about, by Pulumi, after its preview. */
@@ -101,11 +102,15 @@ async function settle(context: Context, options: Options, deployed: Deployed | u
   }
   const losses = findLosses(deployed, checkSettings(context.root, stack, restored).effective, asked);
   if (losses.length > 0) {
-    const keep = losses.map(({ key, deployed: value }) => `--config ${key}=${value}`).join(' ');
-    const question = `"up" would remove or replace parts of stack "${stack}": ${formatLosses(losses)}`;
+    const keep = losses.map(({ key, deployed: value }) => `--config ${shellWord(`${key}=${value}`)}`).join(' ');
+    const question = `"up" would remove, replace or interrupt parts of stack "${stack}": ${formatLosses(losses)}`;
     await confirm(question, yes, `"npm run up${flag(stack, keep)}" keeps what is deployed, --yes accepts the loss`);
   }
   return restored;
+}
+
+function shellWord(text: string): string {
+  return /^[\w.,:/=-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
 }
 
 /** Before the settings are stored: what this kernel cannot run is no setting to keep. */

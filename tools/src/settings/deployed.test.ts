@@ -32,6 +32,7 @@ const DEFAULTS = new Map([
   ['podCidr', '10.244.0.0/16'],
   ['subnetLength', '24'],
   ['mtu', '1500'],
+  ['backend', '{"Type":"udp"}'],
 ]);
 const NOTHING = new Set<string>();
 
@@ -66,6 +67,39 @@ test('findLosses() names what would go without having been asked for', () => {
     'nodes is 2 as deployed and 1 in the settings; vpcCidr is 10.64.0.0/19 as deployed and 10.65.0.0/19 in the settings',
   );
   expect(findLosses(deployed, settings, new Set(['nodes', 'vpcCidr']))).toEqual([]);
+});
+
+describe('findLosses() of the backend', () => {
+  const backends = (text: string, state = STATE) =>
+    formatLosses(findLosses(describeDeployed(state)!, new Map([['backend', text]]), NOTHING));
+
+  test('names one that was edited in the file', () => {
+    expect(backends('{"Type":"udp","Port":8299}')).toBe(
+      'backend is {"Type":"udp","Port":8285} as deployed and {"Type":"udp","Port":8299} in the settings',
+    );
+    expect(backends('{"Type":"vxlan"}')).toContain('{"Type":"vxlan"} in the settings');
+    expect(
+      findLosses(describeDeployed(STATE)!, new Map([['backend', '{"Type":"vxlan"}']]), new Set(['backend'])),
+    ).toEqual([]);
+  });
+
+  test('knows defaults that are left out', () => {
+    expect(backends('{"Type":"udp"}')).toBe('');
+    expect(backends('{"Port":8285,"Type":"UDP"}')).toBe('');
+  });
+
+  test.each([
+    ['local', local('EtcdKey', 'network-config', { value: '{"Network":"10.244.0.0/16","Backend":{"Type":"vxlan"}}' })],
+    [
+      'aws',
+      resource('aws:ssm/parameter:Parameter', 'x', {
+        inputs: { name: '/flannel/x/network', insecureValue: '{"Network":"10.244.0.0/16","Backend":{"Type":"vxlan"}}' },
+      }),
+    ],
+  ])('asks nothing when an interrupted change goes on, in %s', (_, written) => {
+    expect(backends('{"Type":"vxlan"}', [...STATE, written])).toBe('');
+    expect(backends('{"Type":"udp"}', [...STATE, written])).not.toBe('');
+  });
 });
 
 test('restoreSettings() gives what differs from the defaults', () => {

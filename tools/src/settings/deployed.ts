@@ -1,4 +1,5 @@
 /** What of a stack is deployed, by its state: compared with the settings, which are in a checkout and may be another's. */
+import { formatBackendConfig, parseBackendConfig } from '@flannel-ts/flannel/backend-config';
 import type { Settings } from './effective.ts';
 
 export interface Resource {
@@ -24,6 +25,8 @@ export function describeDeployed(resources: readonly Resource[]): Deployed | und
   const local = current.some(({ type }) => type.startsWith(LOCAL));
   if (!local && !current.some(({ type }) => type.startsWith('aws:'))) return undefined;
   const settings = new Map(networkOf(current));
+  const backend = writtenBackend(current);
+  if (backend !== undefined) settings.set('backend', backend);
   for (const [key, count] of local ? localCounts(current) : outputCounts(current)) {
     if (count > 0) settings.set(key, String(count));
   }
@@ -66,6 +69,20 @@ function networkOf(resources: readonly Resource[]): [string, string][] {
   });
 }
 
+/** As it was last written for the nodes: after an `up` that failed, the outputs are still those of the one before. */
+function writtenBackend(resources: readonly Resource[]): string | undefined {
+  const config = resources.find(({ type, urn, inputs }) =>
+    type === `${LOCAL}EtcdKey`
+      ? urn.endsWith('::network-config')
+      : type === 'aws:ssm/parameter:Parameter' && String(inputs?.name).endsWith('/network'),
+  );
+  const { value, insecureValue } = config?.inputs ?? {};
+  const text = value ?? insecureValue;
+  if (typeof text !== 'string') return undefined;
+  const { Backend } = JSON.parse(text) as { readonly Backend?: unknown };
+  return Backend === undefined ? undefined : JSON.stringify(Backend);
+}
+
 function stackOutputs(resources: readonly Resource[]): Readonly<Record<string, unknown>> {
   return resources.find(({ type }) => type === 'pulumi:pulumi:Stack')?.outputs ?? {};
 }
@@ -79,17 +96,29 @@ export interface Loss {
 const COUNTS = ['nodes', 'podsPerNode', 'etcdMembers'];
 /** Another value replaces all machines or all pods. */
 const RANGES = ['vpcCidr', 'podCidr', 'subnetLength'];
+/** Another value interrupts the overlay while it rolls from node to node. */
+const BACKEND = 'backend';
 
-/** What `up` would remove or replace though nobody asked for it in this command. `asked`: the keys it sets itself. */
+/** What `up` would remove, replace or interrupt though nobody asked for it in this command. `asked`: the keys it sets itself. */
 export function findLosses(deployed: Deployed, effective: Settings, asked: ReadonlySet<string>): Loss[] {
   const losses: Loss[] = [];
-  for (const key of [...COUNTS, ...RANGES]) {
+  for (const key of [...COUNTS, ...RANGES, BACKEND]) {
     const [is, wanted] = [deployed.settings.get(key), effective.get(key)];
     if (is === undefined || wanted === undefined || asked.has(key)) continue;
-    const loses = COUNTS.includes(key) ? Number(wanted) < Number(is) : wanted !== is;
-    if (loses) losses.push({ key, deployed: is, configured: wanted });
+    if (loses(key, is, wanted)) losses.push({ key, deployed: is, configured: wanted });
   }
   return losses;
+}
+
+function loses(key: string, deployed: string, configured: string): boolean {
+  if (COUNTS.includes(key)) return Number(configured) < Number(deployed);
+  return key === BACKEND ? !isSameBackend(deployed, configured) : configured !== deployed;
+}
+
+/** With all defaults filled in, which the deployed one has. */
+function isSameBackend(one: string, other: string): boolean {
+  const [a, b] = [one, other].map((text) => JSON.stringify(formatBackendConfig(parseBackendConfig(JSON.parse(text)))));
+  return a === b;
 }
 
 /** For a checkout that has no settings of the stack: those that differ from the defaults, but for what the command sets. */
@@ -98,16 +127,11 @@ export function restoreSettings(
   defaults: Settings,
   asked: ReadonlySet<string>,
 ): Readonly<Record<string, string>> {
-  const entries = [...deployed.settings].filter(
-    ([key, value]) => !asked.has(key) && value !== defaults.get(key) && !(key === 'backend' && isDefaultUdp(value)),
-  );
-  return Object.fromEntries(entries);
-}
-
-/** The output holds flannel's default port, too. */
-function isDefaultUdp(text: string): boolean {
-  const { Type, Port, ...more } = JSON.parse(text) as Record<string, unknown>;
-  return Type === 'udp' && (Port === undefined || Port === 8285) && Object.keys(more).length === 0;
+  const isDefault = (key: string, value: string): boolean => {
+    const text = defaults.get(key);
+    return key === BACKEND && text !== undefined ? isSameBackend(value, text) : value === text;
+  };
+  return Object.fromEntries([...deployed.settings].filter(([key, value]) => !asked.has(key) && !isDefault(key, value)));
 }
 
 export function formatLosses(losses: readonly Loss[]): string {
