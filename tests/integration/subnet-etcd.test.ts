@@ -21,7 +21,14 @@ import { TcpProxy } from './support/tcp-proxy.ts';
 const PREFIX = '/coreos.com/network';
 const never = new AbortController().signal;
 setMaxListeners(0, never);
-const QUICK: WatchTimings = { confirmMs: 500, probeMs: 300, relistMs: 600_000, retryFirstMs: 50, retryMostMs: 200 };
+const QUICK: WatchTimings = {
+  confirmMs: 500,
+  probeMs: 300,
+  relistMs: 600_000,
+  relistSoonMs: 600_000,
+  retryFirstMs: 50,
+  retryMostMs: 200,
+};
 
 jest.setTimeout(240_000);
 

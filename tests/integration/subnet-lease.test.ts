@@ -15,7 +15,14 @@ import { TcpProxy } from './support/tcp-proxy.ts';
 const PREFIX = '/coreos.com/network';
 const never = new AbortController().signal;
 setMaxListeners(0, never);
-const QUICK: WatchTimings = { confirmMs: 1000, probeMs: 500, relistMs: 600_000, retryFirstMs: 50, retryMostMs: 200 };
+const QUICK: WatchTimings = {
+  confirmMs: 1000,
+  probeMs: 500,
+  relistMs: 600_000,
+  relistSoonMs: 600_000,
+  retryFirstMs: 50,
+  retryMostMs: 200,
+};
 
 jest.setTimeout(60_000);
 
@@ -88,6 +95,9 @@ function hold(membership: Membership): Holding {
   holds.push({ stop, done: holding.done });
   return holding;
 }
+
+/** Resolves when the membership has looked its key up and written it. */
+const publishAgain = (membership: Membership) => membership.publish({ publicIp: publicIp(3), backendType: '' }, never);
 
 async function joinAs(node: EtcdSubnetManager, n: number, previous?: Partial<LeaseSubnets>): Promise<Membership> {
   return node.join(await request(node, n, previous), never);
@@ -267,6 +277,67 @@ describe('a node whose address changes', () => {
     const copy = await joinAs(managerAt(server.endpoint, settings), 2);
     expect(formatLeaseKey(copy.lease)).not.toBe(formatLeaseKey(original.lease));
     expect(logged('another machine, of which this one may be a copy')).toBe(1);
+  });
+});
+
+describe('an etcd that was restored from an older snapshot', () => {
+  test('gives a subnet to another node, at a revision that the first one knows: the first one leaves it', async () => {
+    await startEtcd();
+    const proxy = await proxied();
+    server.saveData();
+    const membership = await joinAs(managerAt(proxy.endpoint), 1);
+    const holding = hold(membership);
+    const key = keyOf(membership.lease);
+    const { modRevision } = server.record(key)!;
+    proxy.cut();
+    await server.restore();
+    server.putLeased(key, leaseValue(2));
+    expect(server.record(key)!.modRevision).toBe(modRevision);
+    const { leaseId } = server.record(key)!;
+    proxy.mend();
+    await expect(holding.done).rejects.toMatchObject({ code: 'LEASE_TAKEN' });
+    expect(server.record(key)).toEqual({ value: leaseValue(2), modRevision, leaseId });
+  });
+
+  test('has the own key as it was before: that is no other node with this address', async () => {
+    await startEtcd();
+    const before = managerAt(server.endpoint);
+    const { lease } = await joinAs(before, 1);
+    server.saveData();
+    crash(before);
+    const proxy = await proxied();
+    const membership = await joinAs(managerAt(proxy.endpoint), 1);
+    expect(membership.lease).toEqual(lease);
+    const holding = hold(membership);
+    const { modRevision } = server.record(keyOf(lease))!;
+    proxy.cut();
+    await server.restore();
+    expect(Number(server.record(keyOf(lease))!.modRevision)).toBeLessThan(Number(modRevision));
+    proxy.mend();
+    await publishAgain(membership);
+    expect(holding.troubles).toEqual([]);
+    expect(server.get(keyOf(lease))).toBe(leaseValue(3));
+  });
+
+  test('and has come to later revisions since: what the watch did not see is found all the same', async () => {
+    await startEtcd();
+    const subnet = (n: number) => `${PREFIX}/subnets/10.5.${n}.0-24`;
+    const proxy = await proxied();
+    const timings = { ...QUICK, relistSoonMs: 500 };
+    const follower = new Follower(managerAt(proxy.endpoint, { timings }));
+    server.put(subnet(1), leaseValue(1));
+    await follower.until((table) => table.size === 1);
+    server.saveData();
+    server.put(subnet(2), leaseValue(2));
+    await follower.until((table) => table.size === 2);
+    proxy.cut();
+    await server.restore();
+    for (const n of [3, 4]) server.put(subnet(n), leaseValue(n));
+    proxy.mend();
+    await follower.until(
+      (table) => [1, 3, 4].every((n) => table.get(`10.5.${n}.0/24`) !== undefined) && table.size === 3,
+    );
+    await follower.stop();
   });
 });
 

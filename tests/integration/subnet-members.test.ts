@@ -11,7 +11,14 @@ import { libc } from '../../packages/linux/src/ffi/libc.ts';
 import { type EtcdServer, startEtcdCluster } from './support/etcd-server.ts';
 
 const PREFIX = '/coreos.com/network';
-const TIMINGS: WatchTimings = { confirmMs: 3000, probeMs: 1500, relistMs: 600_000, retryFirstMs: 50, retryMostMs: 500 };
+const TIMINGS: WatchTimings = {
+  confirmMs: 3000,
+  probeMs: 1500,
+  relistMs: 600_000,
+  relistSoonMs: 600_000,
+  retryFirstMs: 50,
+  retryMostMs: 500,
+};
 const never = new AbortController().signal;
 setMaxListeners(0, never);
 

@@ -10,6 +10,7 @@ const engines = inFile('tests/integration/flanneld-engine.test.ts');
 const control = inFile('tests/integration/control.test.ts');
 const etcd = inFile('tests/integration/subnet-etcd.test.ts');
 const leases = inFile('tests/integration/subnet-lease.test.ts');
+const model = inFile('tests/integration/subnet-model.test.ts');
 const members = inFile('tests/integration/subnet-members.test.ts');
 const kernels = inFile('tests/kernel/kernels.test.ts');
 const outage = inFile('daemon/src/subnet/etcd/outage.test.ts');
@@ -151,6 +152,25 @@ export const SECTIONS: readonly Section[] = [
         source: 'renewal at the end minus a margin of an hour, by its source',
         ours: 'the nodes that live put their leases there again',
         tests: [etcd('a store that was lost is filled again by the nodes that live')],
+      },
+      {
+        situation: 'etcd is restored from an older snapshot, and its revisions are counted once more',
+        flannel: 'resumes its watch at a revision that means something else now',
+        source: 'WatchLeases by its source',
+        ours: 'leaves a subnet that became that of another node, keeps its own without a complaint, and lists the leases anew',
+        tests: [
+          leases('gives a subnet to another node, at a revision that the first one knows: the first one leaves it'),
+          leases('has the own key as it was before: that is no other node with this address'),
+          leases('and has come to later revisions since: what the watch did not see is found all the same'),
+          model('nodes and etcd under %s'),
+        ],
+      },
+      {
+        situation: 'The clock of a node is set, back or forth',
+        flannel: 'not of flannel: renewal went by the time of day here before',
+        source: 'a review of this code',
+        ours: 'renews by a clock that does not jump',
+        tests: [model('nodes and etcd under %s')],
       },
       {
         situation: 'etcd is away when a node starts',

@@ -3,7 +3,7 @@ import type { Ip } from '@flannel-ts/inet/ip';
 import { parseIp } from '@flannel-ts/inet/ip';
 import { parsePrefix } from '@flannel-ts/inet/prefix';
 import fc from 'fast-check';
-import { decide, type KeyFacts } from './decide.ts';
+import { decide, isAsLeft, type KeyFacts } from './decide.ts';
 
 const addresses = ['192.168.0.1', '192.168.0.2', '192.168.0.9'] as const;
 const attributes = (address: string) => ({ publicIp: parseIp(address) as Ip<4>, backendType: '' });
@@ -51,7 +51,6 @@ const facts: fc.Arbitrary<KeyFacts> = fc
 
 const isForeign = ({ held, wanted, present, node }: KeyFacts): boolean =>
   present !== undefined &&
-  present.modRevision !== held.modRevision &&
   node !== undefined &&
   node.publicIp !== wanted.publicIp &&
   node.publicIp !== held.lease.attributes.publicIp;
@@ -68,9 +67,20 @@ test('decide() never writes over a key that another node has, with another addre
 test('decide() after a start without etcd trusts a changed key only with the present address', () => {
   fc.assert(
     fc.property(facts, (each) => {
-      fc.pre(!each.confirmed && each.present !== undefined && each.present.modRevision !== each.held.modRevision);
-      fc.pre(each.node?.publicIp !== each.wanted.publicIp);
+      const { confirmed, present, held, node } = each;
+      fc.pre(!confirmed && present !== undefined && !isAsLeft(held, present, node));
+      fc.pre(node?.publicIp !== each.wanted.publicIp);
       expect(decide(each)).toEqual({ kind: 'yield' });
+    }),
+  );
+});
+
+test('decide() takes an older revision with its own address for that of a restored snapshot, not for another node', () => {
+  fc.assert(
+    fc.property(facts, (each) => {
+      fc.pre(each.node?.publicIp === each.wanted.publicIp);
+      const restored = { ...each, present: { ...each.present!, modRevision: '4' } };
+      expect(['adopt', 'publish']).toContain(decide(restored).kind);
     }),
   );
 });
@@ -88,7 +98,8 @@ test('decide() keeps a key only when it says what it should', () => {
 test('decide() never gives up a key that nobody has changed, and writes a lost one again', () => {
   fc.assert(
     fc.property(facts, (each) => {
-      fc.pre(each.present === undefined || each.present.modRevision === each.held.modRevision);
+      const { present, held, node } = each;
+      fc.pre(present === undefined || isAsLeft(held, present, node));
       expect(['keep', 'publish', 'create']).toContain(decide(each).kind);
     }),
   );

@@ -36,15 +36,26 @@ export function decide(facts: KeyFacts): Decision {
   const { held, wanted, wantedValue, present, node, ownLeaseIds, uncertain, confirmed } = facts;
   if (present === undefined) return { kind: 'create' };
   const saysWanted = present.value === wantedValue;
-  if (present.modRevision === held.modRevision) return saysWanted ? { kind: 'keep' } : { kind: 'publish' };
+  if (isAsLeft(held, present, node)) return saysWanted ? { kind: 'keep' } : { kind: 'publish' };
   const isOurLease = present.leaseId !== '0' && ownLeaseIds.has(present.leaseId);
   if (node === undefined) return confirmed || isOurLease ? { kind: 'defend', why: 'unreadable' } : { kind: 'yield' };
   const isOurAddress = isSameNode(node, wanted) || (confirmed && isSameNode(node, held.lease.attributes));
   if (uncertain && saysWanted && (isOurLease || present.leaseId === held.leaseId)) return { kind: 'adopt' };
-  // An administrator made our lease a reservation, or wrote our reservation anew.
-  if (present.leaseId === '0' && isOurAddress) return saysWanted ? { kind: 'adopt' } : { kind: 'publish' };
+  // An administrator made our lease a reservation, or wrote our reservation anew; or an older snapshot of etcd was restored.
+  const isOlder = BigInt(present.modRevision) < BigInt(held.modRevision);
+  if (isOurAddress && (present.leaseId === '0' || isOlder)) return saysWanted ? { kind: 'adopt' } : { kind: 'publish' };
   if (isOurAddress) return { kind: 'defend', why: 'same address' };
   // With our etcd lease attached nobody else has leased it.
   if (isOurLease) return { kind: 'defend', why: 'overwritten' };
   return { kind: 'yield' };
+}
+
+/** The revision alone does not tell: an etcd that was restored from an older snapshot counts the same revisions once more. */
+export function isAsLeft(
+  { lease, modRevision, leaseId }: Held,
+  present: KeyValue,
+  node: NodeAddresses | undefined,
+): boolean {
+  if (present.modRevision !== modRevision || present.leaseId !== leaseId) return false;
+  return node !== undefined && isSameNode(node, lease.attributes);
 }

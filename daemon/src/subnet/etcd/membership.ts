@@ -17,7 +17,7 @@ import { monotonicNow } from '../clock.ts';
 import type { Membership, Report } from '../manager.ts';
 import type { KeyValue } from './client.ts';
 import type { EtcdContext, Held, Term } from './context.ts';
-import { type Decision, decide } from './decide.ts';
+import { type Decision, decide, isAsLeft } from './decide.ts';
 import { putOnce, renewTerm } from './grant.ts';
 import { type WatchTimings, watchRange } from './watch.ts';
 
@@ -165,7 +165,8 @@ export class EtcdMembership implements Membership {
   /** Of what it has told already, a watch tells again after a new start. */
   private isNews(notice: Notice | undefined): boolean {
     if (notice === undefined || notice === this.handled) return false;
-    return notice.keyValue?.modRevision !== this.held.modRevision;
+    const { keyValue } = notice;
+    return keyValue === undefined || !isAsLeft(this.held, keyValue, this.context.reader.read(keyValue)?.node);
   }
 
   private isPublished(): boolean {

@@ -1,6 +1,6 @@
 /**
  * A range of keys as a stream that does not end: a snapshot, then changes; after a broken stream it resumes at the next
- * revision; after a compaction, and every now and then, it begins with a snapshot again.
+ * revision; after a compaction, soon after a broken stream, and every now and then, it begins with a snapshot again.
  *
  * etcd3's own watcher is not used: a compaction reaches its user as a text, a watch that is never confirmed or goes silent
  * hangs for ever, and a member without a leader is not noticed (etcd issue 7321: only with `hasleader`). Here every stream
@@ -33,6 +33,8 @@ export interface WatchTimings {
   readonly probeMs: number;
   /** How often everything is listed anew, in case an event was lost: a list of a thousand leases has 150 KB. */
   readonly relistMs: number;
+  /** The same after a stream broke: etcd may have been restored from an older snapshot, and have come to later revisions since. */
+  readonly relistSoonMs: number;
   readonly retryFirstMs: number;
   readonly retryMostMs: number;
 }
@@ -41,6 +43,7 @@ export const WATCH_TIMINGS: WatchTimings = {
   confirmMs: 5000,
   probeMs: 4000,
   relistMs: 300_000,
+  relistSoonMs: 30_000,
   retryFirstMs: 100,
   retryMostMs: 3000,
 };
@@ -79,17 +82,18 @@ export async function* watchRange(
   const outage = new Outage(log, range.key, waitingFor);
   /** The last revision known; without one the next thing to do is a list. */
   let revision: string | undefined;
+  let relistAt = Number.POSITIVE_INFINITY;
   while (!signal.aborted) {
     try {
       if (revision === undefined) {
         const listed = await client.range(range.key, range.rangeEnd);
         revision = listed.revision;
+        relistAt = monotonicNow() + timings.relistMs;
         if (outage.known) statistics.resyncs++;
         outage.known = true;
         statistics.heard();
         yield [{ type: 'snapshot', keyValues: listed.keyValues }];
       }
-      const relistAt = monotonicNow() + timings.relistMs;
       for await (const responses of followStream(client, range, revision, signal, timings, relistAt)) {
         for (const response of responses) checkNotRewound(response, revision);
         outage.over();
@@ -111,6 +115,8 @@ export async function* watchRange(
         revision = undefined;
       } else {
         outage.begin(error);
+        // Not of all nodes at once.
+        relistAt = Math.min(relistAt, monotonicNow() + timings.relistSoonMs * (0.5 + Math.random()));
       }
       await sleep(backoff.take(), signal);
     }
