@@ -90,7 +90,7 @@ const wingOf = (file: string) =>
 test('the sources are read', () => {
   const edges = new Set(show(imports));
   expect(edges).toContain('daemon/src/flanneld.ts imports daemon/src/network.ts');
-  expect(edges).toContain('daemon/src/state/kernel.ts imports packages/rtnetlink/src/route.ts');
+  expect(edges).toContain('daemon/src/state/kernel-routes.ts imports packages/rtnetlink/src/route.ts');
 });
 
 test('wings do not import each other', () => {

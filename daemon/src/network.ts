@@ -39,7 +39,6 @@ import { blackholeRoute } from './state/blackhole.ts';
 import type { DesiredRoute, DesiredState } from './state/desired.ts';
 import { startKernelEvents } from './state/events.ts';
 import { Kernel } from './state/kernel.ts';
-import { removeLeftoverDevices } from './state/leftovers.ts';
 import { Reconciler } from './state/reconcile.ts';
 import { firstConfig, type Membership, type SubnetManager } from './subnet/manager.ts';
 import { watchSilence } from './subnet/silence.ts';
@@ -160,7 +159,6 @@ async function serve(
   const subnetEnv = (mtu: number) => subnetEnvOf(config, lease, mtu, settings.rules.masquerade);
   const owner = { networks: [...networksOf(config), ...joined.previousNetworks] };
   removeStaleSubnetFile(settings.subnetFile, subnetEnv(backend.mtu(external)), log);
-  for (const name of removeLeftoverDevices(nl, owner)) log.info(`Removed the device ${name} of an earlier flannel`);
   const view = new View(joined, {
     ...parts,
     reportDataPath: (trouble) => readiness.report('engine', trouble),
@@ -187,16 +185,18 @@ async function serve(
   );
   const podPath = createPodPath(settings, parts, joined, probing, prober);
   if (podPath === undefined) readiness.report(POD_PATH, undefined);
-  const events = startKernelEvents(() => openMonitor({ groups: ['link', 'address', 'route'] }), log);
+  const kernel = new Kernel(nl, owner);
+  const groups = ['link', 'address', 'route', 'neighbour'] as const;
+  const events = startKernelEvents(() => openMonitor({ groups, exceptOf: nl.portId }), log);
   // Subscribed before the reconciler is, whose next pass looks.
   events.subscribe(() => view.kernelChanged());
   const ownRoutes = settings.blackholeRoute ? joined.search.subnets.map(blackholeRoute) : [];
   const reconciler = new Reconciler({
-    kernel: new Kernel(nl, owner),
+    kernel,
     owner,
     ownSubnets: joined.search.subnets,
     beforePass: () => view.look(),
-    onKernelEvent: events.subscribe,
+    onKernelEvent: (listener) => events.subscribe(listener, () => kernel.entryLinks),
     makeLinks: async () => dataPath?.remake(),
     desired: () => withRoutes(view.desired().state, ownRoutes),
     onPass: (failure) => readiness.report('kernel', failure),
@@ -256,7 +256,13 @@ async function serve(
         (stop) =>
           followUnderlay(
             joined.search,
-            { ...underlayParts(joined.search, parts), onKernelEvent: events.subscribe, backend, membership, move },
+            {
+              ...underlayParts(joined.search, parts),
+              onKernelEvent: (listener) => events.subscribe(listener),
+              backend,
+              membership,
+              move,
+            },
             external,
             stop,
           ),
@@ -277,6 +283,7 @@ async function serve(
     throw error;
   } finally {
     events.close();
+    kernel.close();
     await dataPath?.stop();
   }
 }

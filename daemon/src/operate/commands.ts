@@ -78,7 +78,7 @@ export async function cleanup({ subnetFile, hostLocalDir }: CommandSettings, log
   const { subnet, ipv6Subnet } = readPreviousSubnets(subnetFile, log) ?? {};
   const ownSubnets = [...(subnet ? [subnet] : []), ...(ipv6Subnet ? [ipv6Subnet] : [])];
   withNetlink({}, (nl) => {
-    for (const name of removeLeftoverDevices(nl, owner, { tun: true })) log.info(`Removed the device ${name}`);
+    for (const name of removeLeftoverDevices(nl, owner)) log.info(`Removed the device ${name}`);
     for (const route of removeLeftoverRoutes(nl, owner, ownSubnets)) log.info(`Removed the route ${route}`);
   });
   for (const name of await removeAllRules(owner?.networks.map(formatPrefix))) log.info(`Removed ${name}`);

@@ -3,6 +3,7 @@
  * there; nothing here knows how it comes about.
  */
 import type { Ip } from '@flannel-ts/inet/ip';
+import type { Ipv4 } from '@flannel-ts/inet/ipv4';
 import type { Mac } from '@flannel-ts/inet/mac';
 import type { Port } from '@flannel-ts/inet/port';
 import type { InterfaceAddress, Prefix } from '@flannel-ts/inet/prefix';
@@ -32,7 +33,7 @@ export interface VxlanAttributes {
 export interface IpipAttributes {
   readonly kind: 'ipip';
   /** Source of the outer packets. There is no remote one: routes say where to. */
-  readonly local: Ip;
+  readonly local: Ipv4;
 }
 
 export interface WireguardAttributes {
@@ -111,6 +112,6 @@ export interface DesiredState {
   /** The same. */
   readonly fdb?: readonly DesiredFdbEntry[];
   readonly superseded?: readonly SupersededRoute[];
-  /** False: more routes of ours may be right than are known yet, so that none is deleted. */
+  /** False: more routes and entries of ours may be right than are known yet, so that none is deleted. */
   readonly complete: boolean;
 }

@@ -2,27 +2,42 @@
  * The kernel's notifications as "look again": level-triggered, so that neither a lost event nor a broken socket does harm. One
  * timer for all who listen; Node cannot wait for a netlink socket.
  */
-import type { Monitor } from '@flannel-ts/rtnetlink/monitor';
+import { NUD_NOARP, NUD_PERMANENT } from '@flannel-ts/rtnetlink/constants';
+import type { Monitor, MonitorEvent } from '@flannel-ts/rtnetlink/monitor';
 import type { Logger } from 'pino';
 import { messageOf } from '../errors.ts';
 
-const EVERY_MS = 200;
+const EVERY_MS = 50;
 
 export interface KernelEvents {
-  /** Calls back after each change, until the function it returns is called. */
-  subscribe(listener: () => void): () => void;
+  /**
+   * Calls back after changes of links, addresses and routes, until the function it returns is called; and after changes of ARP, NDP
+   * and FDB entries of the links with these indexes, if there are any: those of all others change all the time.
+   */
+  subscribe(listener: () => void, entriesOf?: () => ReadonlySet<number>): () => void;
   close(): void;
+}
+
+interface Listener {
+  readonly call: () => void;
+  readonly entriesOf: (() => ReadonlySet<number>) | undefined;
 }
 
 /** Never throws and never ends: a monitor that fails is opened again, and what may have been missed counts as a change. */
 export function startKernelEvents(open: () => Monitor, log: Logger, everyMs = EVERY_MS): KernelEvents {
-  const listeners = new Set<() => void>();
+  const listeners = new Set<Listener>();
   const poll = eventPoll(open, log);
   const timer = setInterval(() => {
-    if (poll.changed()) for (const listener of listeners) listener();
+    const events = poll.take();
+    if (events.length === 0) return;
+    for (const { call, entriesOf } of listeners) {
+      const indexes = entriesOf?.();
+      if (events.some((event) => concerns(event, indexes))) call();
+    }
   }, everyMs);
   return {
-    subscribe: (listener) => {
+    subscribe: (call, entriesOf) => {
+      const listener = { call, entriesOf };
       listeners.add(listener);
       return () => void listeners.delete(listener);
     },
@@ -33,7 +48,25 @@ export function startKernelEvents(open: () => Monitor, log: Logger, everyMs = EV
   };
 }
 
-function eventPoll(open: () => Monitor, log: Logger): { changed(): boolean; close(): void } {
+function concerns(event: MonitorEvent, entriesOf: ReadonlySet<number> | undefined): boolean {
+  switch (event.type) {
+    case 'neighbour': {
+      const { index, state } = event.neighbour;
+      // Of multicast groups, by the kernel itself.
+      const isMulticast = event.action === 'set' && (state & NUD_NOARP) !== 0;
+      return entriesOf?.has(index) === true && !isMulticast;
+    }
+    case 'fdb': {
+      const { index, state } = event.entry;
+      const isLearned = (state & (NUD_PERMANENT | NUD_NOARP)) === 0;
+      return entriesOf?.has(index) === true && !isLearned;
+    }
+    default:
+      return true;
+  }
+}
+
+function eventPoll(open: () => Monitor, log: Logger): { take(): readonly MonitorEvent[]; close(): void } {
   let monitor: Monitor | undefined;
   let lastError: string | undefined;
   const close = (): void => {
@@ -44,23 +77,23 @@ function eventPoll(open: () => Monitor, log: Logger): { changed(): boolean; clos
     }
     monitor = undefined;
   };
-  const changed = (): boolean => {
+  const take = (): readonly MonitorEvent[] => {
     try {
-      const reopened = monitor === undefined;
+      const missed: MonitorEvent[] = monitor === undefined ? [{ type: 'lost' }] : [];
       monitor ??= open();
-      const events = monitor.drain().length > 0;
+      const events = [...missed, ...monitor.drain()];
       if (lastError !== undefined) log.info('Changes of the network are seen at once again');
       lastError = undefined;
-      return events || reopened;
+      return events;
     } catch (error) {
       const text = messageOf(error);
       if (text !== lastError)
         log.error(`Changes of the network are seen every few seconds only, trying again: ${text}`);
       lastError = text;
       close();
-      return false;
+      return [];
     }
   };
-  changed(); // opened at once, so that no change after the start is missed
-  return { changed, close };
+  take(); // opened at once, so that no change after the start is missed
+  return { take, close };
 }

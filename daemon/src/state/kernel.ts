@@ -1,164 +1,144 @@
-/** Reads the kernel into the values of actual.ts, and carries out changes. No decisions here. */
-import { RTPROT_FLANNEL } from '@flannel-ts/flannel/defaults';
-import { isIpv6, isLinkLocal } from '@flannel-ts/inet/ip';
-import { type Prefix, prefixCovers } from '@flannel-ts/inet/prefix';
-import { addAddress, deleteAddress, listAddresses } from '@flannel-ts/rtnetlink/address';
-import type { Netlink } from '@flannel-ts/rtnetlink/connection';
-import {
-  RT_SCOPE_LINK,
-  RT_SCOPE_UNIVERSE,
-  RTN_BLACKHOLE,
-  RTN_UNICAST,
-  RTN_UNREACHABLE,
-} from '@flannel-ts/rtnetlink/constants';
-import { isNetlinkError } from '@flannel-ts/rtnetlink/errors';
-import { getLink, setLink } from '@flannel-ts/rtnetlink/link';
-import {
-  addRoute,
-  deleteRoute,
-  listRoutes,
-  type Route,
-  type RouteSpec,
-  replaceRoute,
-} from '@flannel-ts/rtnetlink/route';
+/** The kernel of one network namespace as values, and changes of it carried out. No decisions here. */
+import type { Netlink, NetlinkRequest } from '@flannel-ts/rtnetlink/connection';
+import { isNetlinkError, type NetlinkError } from '@flannel-ts/rtnetlink/errors';
+import { ensureLinkAbsent } from '@flannel-ts/rtnetlink/link';
 import { DaemonError } from '../errors.ts';
-import { type ActualLink, type ActualRoute, type ActualState, defaultMetric } from './actual.ts';
-import type { DesiredLink, DesiredRoute, DesiredState } from './desired.ts';
-import { type Change, describeRoute } from './diff.ts';
+import type { ActualLink, ActualState } from './actual.ts';
+import { type Change, describeRoute, type EntryChange, type LinkChange, type RouteChange } from './change.ts';
+import type { DesiredState } from './desired.ts';
+import { entryRequest, readFdb, readNeighbours } from './kernel-entries.ts';
+import { KernelLinks } from './kernel-links.ts';
+import { readRoutes, routeRequest } from './kernel-routes.ts';
+import { findLeftoverDevices } from './leftovers.ts';
 import type { Owner } from './owner.ts';
 
-const KERNEL_TYPES = { unicast: RTN_UNICAST, unreachable: RTN_UNREACHABLE, blackhole: RTN_BLACKHOLE } as const;
+export interface KernelOptions {
+  /** Path of the namespace that the connection is of; by default the caller's own. */
+  readonly netns?: string;
+}
+
+/** Of a deletion: what it asked for is so. */
+const GONE_ALREADY: { readonly [T in Change['type']]?: readonly string[] } = {
+  'delete-route': ['ESRCH', 'ENODEV'],
+  'delete-neighbour': ['ENOENT', 'ENODEV'],
+  'delete-fdb': ['ENOENT', 'ENODEV'],
+};
 
 export class Kernel {
+  private readonly links: KernelLinks;
+  private watched: ReadonlySet<number> = new Set();
+  private hasLeftovers = true;
+
   constructor(
     private readonly nl: Netlink,
     private readonly owner: Owner,
-  ) {}
+    { netns }: KernelOptions = {},
+  ) {
+    this.links = new KernelLinks(nl, netns);
+  }
+
+  /** Indexes of the devices whose ARP, NDP and FDB entries are ours, as of the last read(). */
+  get entryLinks(): ReadonlySet<number> {
+    return this.watched;
+  }
+
+  close(): void {
+    this.links.close();
+  }
 
   /** What there is of the devices that `desired` names, and all routes to and inside the owner's networks. */
   read(desired: DesiredState): ActualState {
-    const links = desired.links.map((wanted) => this.readLink(wanted)).filter((link) => link !== undefined);
-    return { links, routes: readRoutes(this.nl, this.owner) };
+    const links = desired.links.map((wanted) => this.links.read(wanted)).filter((link) => link !== undefined);
+    const withEntries = links.filter(hasEntries);
+    this.watched = new Set(withEntries.map(({ index }) => index));
+    return {
+      links,
+      routes: readRoutes(this.nl, this.owner),
+      neighbours: withEntries.flatMap((link) => readNeighbours(this.nl, link)),
+      fdb: withEntries.flatMap((link) => readFdb(this.nl, link)),
+      leftovers: this.hasLeftovers ? this.leftovers(desired).map(({ name }) => name) : [],
+    };
   }
 
-  apply(change: Change): void {
-    switch (change.type) {
-      case 'set-link':
-        setLink(this.nl, this.indexOf(change.link), { mtu: change.mtu, up: change.up });
-        break;
-      case 'add-address':
-      case 'delete-address':
-        this.changeAddress(change);
-        break;
-      case 'add-route':
-        this.addRoute(change.route);
-        break;
-      case 'replace-route':
-        replaceRoute(this.nl, this.specOf(change.route));
-        break;
-      case 'delete-route':
-        removeRoute(this.nl, change.route);
+  /** In this order, each whether or not those before it succeeded; for each the error, or undefined. */
+  apply(changes: readonly Change[]): unknown[] {
+    const outcomes: unknown[] = [];
+    for (let first = 0; first < changes.length; ) {
+      const change = changes[first]!;
+      if (isLinkChange(change)) {
+        outcomes.push(errorOf(() => this.links.apply(change)));
+        first++;
+        continue;
+      }
+      const end = changes.findIndex((other, at) => at > first && isLinkChange(other));
+      const together = changes.slice(first, end === -1 ? undefined : end) as (RouteChange | EntryChange)[];
+      for (const outcome of this.applyTogether(together)) outcomes.push(outcome);
+      first += together.length;
     }
+    return outcomes;
   }
 
-  private changeAddress({ type, link, address }: Extract<Change, { address: unknown }>): void {
-    const spec = { index: this.indexOf(link), address };
-    if (type === 'add-address') tolerating(['EEXIST'], () => addAddress(this.nl, spec));
-    else tolerating(['EADDRNOTAVAIL'], () => deleteAddress(this.nl, spec));
+  /** Removes the devices of other backends; resolves with their names. To be used when nothing needs them any more. */
+  removeLeftovers(desired: DesiredState): string[] {
+    const removed = this.leftovers(desired)
+      .filter(({ index }) => ensureLinkAbsent(this.nl, index))
+      .map(({ name }) => name);
+    this.hasLeftovers = false;
+    return removed;
   }
 
-  /** Only where there is none of the same destination and metric: another's stays. */
-  private addRoute(route: DesiredRoute): void {
-    try {
-      addRoute(this.nl, this.specOf(route));
-    } catch (error) {
-      if (!isNetlinkError(error, 'EEXIST')) throw error;
-      throw new DaemonError('KERNEL', `Somebody else has just made a route in the place of ${describeRoute(route)}`);
+  private leftovers(desired: DesiredState) {
+    const names = new Set(desired.links.map(({ name }) => name));
+    return findLeftoverDevices(this.nl, this.owner).filter(({ name }) => !names.has(name));
+  }
+
+  private applyTogether(changes: readonly (RouteChange | EntryChange)[]): unknown[] {
+    const indexes = new Map<string, number>();
+    const indexOf = (link: string): number => {
+      const index = indexes.get(link) ?? this.links.indexOf(link);
+      indexes.set(link, index);
+      return index;
+    };
+    const outcomes: unknown[] = changes.map(() => undefined);
+    const requests: { readonly request: NetlinkRequest; readonly at: number }[] = [];
+    for (const [at, change] of changes.entries()) {
+      outcomes[at] = errorOf(() => {
+        const request = 'entry' in change ? entryRequest(change, indexOf) : routeRequest(change, indexOf);
+        requests.push({ request, at });
+      });
     }
-  }
-
-  private specOf(route: DesiredRoute): RouteSpec {
-    const common = { dst: route.dst, priority: route.metric, protocol: RTPROT_FLANNEL } as const;
-    if (route.type !== 'unicast') return { ...common, type: KERNEL_TYPES[route.type] };
-    const { gateway, onlink, link } = route;
-    // flannel's udp backend adds its route with scope global, other than ip(8) would (udp_network_amd64.go).
-    const scope = route.scope === 'link' ? RT_SCOPE_LINK : RT_SCOPE_UNIVERSE;
-    return { ...common, gateway, onlink, scope, outIndex: this.indexOf(link) };
-  }
-
-  private readLink({ name, kind }: DesiredLink): ActualLink | undefined {
-    const link = getLink(this.nl, name);
-    if (link?.kind !== kind) return undefined;
-    const { index, mtu, up } = link;
-    const addresses = listAddresses(this.nl, { index })
-      .map(({ address }) => address)
-      .filter(({ address }) => !(isIpv6(address) && isLinkLocal(address)));
-    return { name, index, mtu, up, addresses };
-  }
-
-  private indexOf(name: string): number {
-    const link = getLink(this.nl, name);
-    if (link === undefined) throw new DaemonError('KERNEL', `Device ${name} is gone`);
-    return link.index;
+    const refusals = this.nl.requestAll(requests.map(({ request }) => request));
+    for (const [n, { at }] of requests.entries()) outcomes[at] = judge(changes[at]!, refusals[n]);
+    return outcomes;
   }
 }
 
-/** Those of the main table to and inside the owner's networks, whoever made them. */
-export function readRoutes(nl: Netlink, { networks }: Owner): ActualRoute[] {
-  const names = new Map<number, string | undefined>();
-  const nameOf = (index: number): string | undefined => {
-    if (!names.has(index)) names.set(index, getLink(nl, index)?.name);
-    return names.get(index);
-  };
-  return listRoutes(nl).flatMap((route) => {
-    const { dst } = route;
-    const isInside = dst !== undefined && networks.some((network) => prefixCovers(network, dst));
-    return isInside ? [actualRoute(route, dst, nameOf)] : [];
-  });
-}
-
-/** Exactly this route; no other one of the same destination. */
-export function removeRoute(nl: Netlink, { dst, type, link, gateway, metric, protocol }: ActualRoute): boolean {
-  const outIndex = type === 'unicast' && link !== undefined ? getLink(nl, link)?.index : undefined;
-  const kernelType = type === 'other' ? undefined : KERNEL_TYPES[type];
-  // For IPv4 a metric of 0 means any, and there is no other word for it.
-  const spec = { dst, gateway, outIndex, priority: metric || undefined, protocol, type: kernelType };
-  return tolerating(['ESRCH'], () => deleteRoute(nl, spec));
-}
-
-function actualRoute(route: Route, dst: Prefix, nameOf: (index: number) => string | undefined): ActualRoute {
-  const { gateway, outIndex, type, protocol, priority } = route;
-  const link = type === RTN_UNICAST && outIndex !== undefined ? nameOf(outIndex) : undefined;
-  return {
-    dst,
-    type: typeOf(route),
-    metric: priority ?? defaultMetric(dst),
-    protocol,
-    ...(link !== undefined && { link }),
-    ...(gateway !== undefined && { gateway }),
-  };
-}
-
-function typeOf({ type, outIndex }: Route): ActualRoute['type'] {
-  switch (type) {
-    case RTN_UNICAST:
-      return outIndex === undefined ? 'other' : 'unicast'; // without a device: several next hops
-    case RTN_UNREACHABLE:
-      return 'unreachable';
-    case RTN_BLACKHOLE:
-      return 'blackhole';
-    default:
-      return 'other';
+function judge(change: RouteChange | EntryChange, refusal: NetlinkError | undefined): unknown {
+  const gone = GONE_ALREADY[change.type];
+  if (gone !== undefined && isNetlinkError(refusal, ...gone)) return undefined;
+  // Only where there is none of the same destination and metric: another's stays.
+  if (change.type === 'add-route' && isNetlinkError(refusal, 'EEXIST')) {
+    return new DaemonError(
+      'KERNEL',
+      `Somebody else has just made a route in the place of ${describeRoute(change.route)}`,
+    );
   }
+  return refusal;
 }
 
-/** False when somebody else was as fast: what was wanted is so. */
-function tolerating(codes: readonly string[], run: () => void): boolean {
+function isLinkChange(change: Change): change is LinkChange {
+  return !('entry' in change || 'route' in change);
+}
+
+function hasEntries({ attributes }: ActualLink): boolean {
+  return attributes.kind === 'vxlan';
+}
+
+function errorOf(run: () => void): unknown {
   try {
     run();
-    return true;
+    return undefined;
   } catch (error) {
-    if (!isNetlinkError(error, ...codes)) throw error;
-    return false;
+    return error;
   }
 }

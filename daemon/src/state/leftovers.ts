@@ -4,10 +4,10 @@ import { type Prefix, parsePrefix, prefixContains } from '@flannel-ts/inet/prefi
 import { listAddresses } from '@flannel-ts/rtnetlink/address';
 import type { Netlink } from '@flannel-ts/rtnetlink/connection';
 import { RTPROT_BOOT } from '@flannel-ts/rtnetlink/constants';
-import { ensureLinkAbsent, listLinks } from '@flannel-ts/rtnetlink/link';
+import { ensureLinkAbsent, type Link, listLinks } from '@flannel-ts/rtnetlink/link';
 import type { ActualRoute } from './actual.ts';
-import { describeRoute } from './diff.ts';
-import { readRoutes, removeRoute } from './kernel.ts';
+import { describeRoute } from './change.ts';
+import { readRoutes, removeRoute } from './kernel-routes.ts';
 import { type Owner, owns } from './owner.ts';
 
 /** Devices of flannel's backends that outlive it (backend/vxlan/vxlan.go, ipip/ipip.go, wireguard/wireguard_network.go). */
@@ -26,13 +26,18 @@ export interface LeftoverOptions {
   readonly tun?: boolean;
 }
 
-/** `undefined`: of every network, where nobody knows any more which it was. Resolves with the names of what was removed. */
-export function removeLeftoverDevices(nl: Netlink, owner: Owner | undefined, options: LeftoverOptions = {}): string[] {
+/** `undefined`: of every network, where nobody knows any more which it was. */
+export function findLeftoverDevices(nl: Netlink, owner: Owner | undefined, options: LeftoverOptions = {}): Link[] {
   const wanted = options.tun ? [...DEVICES, TUN_DEVICE] : DEVICES;
   const addresses = listAddresses(nl);
   return listLinks(nl)
     .filter((link) => wanted.some(({ kind, name }) => link.kind === kind && name.test(link.name)))
-    .filter(({ index }) => owner === undefined || isInside(owner.networks, addresses, index))
+    .filter(({ index }) => owner === undefined || isInside(owner.networks, addresses, index));
+}
+
+/** Returns the names of what was removed. To be used when no flanneld runs. */
+export function removeLeftoverDevices(nl: Netlink, owner: Owner | undefined): string[] {
+  return findLeftoverDevices(nl, owner, { tun: true })
     .filter(({ index }) => ensureLinkAbsent(nl, index))
     .map(({ name }) => name);
 }

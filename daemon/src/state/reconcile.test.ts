@@ -1,9 +1,9 @@
 import { RTPROT_FLANNEL } from '@flannel-ts/flannel/defaults';
 import { parseInterfaceAddress, parsePrefix } from '@flannel-ts/inet/prefix';
 import { pino } from 'pino';
-import type { ActualState } from './actual.ts';
+import type { ActualLink, ActualRoute, ActualState } from './actual.ts';
+import { type Change, describeChange } from './change.ts';
 import type { DesiredState } from './desired.ts';
-import { type Change, describeChange } from './diff.ts';
 import { Reconciler, type StateKernel } from './reconcile.ts';
 
 const desired: DesiredState = {
@@ -12,18 +12,32 @@ const desired: DesiredState = {
   complete: true,
 };
 
+const NOTHING: ActualState = { links: [], routes: [], neighbours: [], fdb: [], leftovers: [] };
+
 /** A kernel that can forget things and refuse them. */
 class FakeKernel implements StateKernel {
-  state: ActualState = { links: [], routes: [] };
+  state: ActualState = NOTHING;
   readonly applied: string[] = [];
   refuse: Change['type'] | undefined;
+  leftovers = ['flannel.1'];
 
   makeLink = async () => {
-    this.state = { ...this.state, links: [{ name: 'flannel0', index: 1, mtu: 1500, up: false, addresses: [] }] };
+    const link: ActualLink = {
+      name: 'flannel0',
+      index: 1,
+      mtu: 1500,
+      up: false,
+      addresses: [],
+      attributes: { kind: 'tun' },
+    };
+    this.state = { ...this.state, links: [link] };
   };
   read = () => this.state;
-  apply = (change: Change) => {
-    if (change.type === this.refuse) throw new Error(`Cannot ${describeChange(change)}`);
+  apply = (changes: readonly Change[]) => changes.map((change) => this.applyOne(change));
+  removeLeftovers = () => this.leftovers.splice(0);
+
+  private applyOne(change: Change): Error | undefined {
+    if (change.type === this.refuse) return new Error(`Cannot ${describeChange(change)}`);
     this.applied.push(describeChange(change));
     const [link] = this.state.links;
     if (change.type === 'add-address') {
@@ -31,12 +45,16 @@ class FakeKernel implements StateKernel {
     } else if (change.type === 'set-link') {
       this.state = { ...this.state, links: [{ ...link!, up: true, mtu: 1472 }] };
     } else if (change.type === 'add-route') {
-      this.state = { ...this.state, routes: [{ ...change.route, metric: 0, protocol: RTPROT_FLANNEL }] };
+      this.state = {
+        ...this.state,
+        routes: [{ ...(change.route as ActualRoute), metric: 0, protocol: RTPROT_FLANNEL }],
+      };
     }
-  };
+    return undefined;
+  }
 }
 
-function reconciler(kernel: FakeKernel, overrides = {}) {
+function reconciler(kernel: FakeKernel, overrides = {}, timings = { fullMs: 3_600_000, eventGapMs: 0 }) {
   const passes: (string | undefined)[] = [];
   const parts = {
     kernel,
@@ -49,7 +67,7 @@ function reconciler(kernel: FakeKernel, overrides = {}) {
     log: pino({ level: 'silent' }),
     ...overrides,
   };
-  return { passes, reconciler: new Reconciler(parts, { fullMs: 3_600_000 }) };
+  return { passes, reconciler: new Reconciler(parts, timings) };
 }
 
 test('pass() makes what is missing, and then has nothing more to do', async () => {
@@ -103,6 +121,72 @@ test('run() repairs after an event of the kernel, long before the next full pass
   expect(kernel.state.routes).toHaveLength(1);
   controller.abort();
   await running;
+});
+
+test('pass() removes what an earlier flannel left behind after the first pass that leaves nothing to do, and only once', async () => {
+  const kernel = new FakeKernel();
+  kernel.refuse = 'add-route';
+  let complete = false;
+  const { reconciler: made } = reconciler(kernel, { desired: () => ({ ...desired, complete }) });
+  await made.pass();
+  complete = true;
+  await made.pass();
+  expect(kernel.leftovers).toEqual(['flannel.1']);
+  kernel.refuse = undefined;
+  complete = false;
+  await made.pass();
+  expect(kernel.leftovers).toEqual(['flannel.1']);
+  complete = true;
+  await made.pass();
+  expect(kernel.leftovers).toEqual([]);
+  kernel.leftovers = ['flannel.2'];
+  await made.pass();
+  expect(kernel.leftovers).toEqual(['flannel.2']);
+});
+
+test('run() makes one pass of many events, and the first event does not wait', async () => {
+  jest.useFakeTimers({ doNotFake: ['queueMicrotask'] });
+  const settled = async () => {
+    for (let n = 0; n < 50; n++) await Promise.resolve();
+  };
+  try {
+    const controller = new AbortController();
+    let event = () => {};
+    const { reconciler: made, passes } = reconciler(
+      new FakeKernel(),
+      {
+        onKernelEvent: (listener: () => void) => {
+          event = listener;
+          return () => {};
+        },
+      },
+      { fullMs: 3_600_000, eventGapMs: 100 },
+    );
+    const running = made.run(controller.signal);
+    await settled();
+    expect(passes).toHaveLength(1);
+    jest.advanceTimersByTime(100);
+    event();
+    await settled();
+    expect(passes).toHaveLength(2);
+    for (let n = 0; n < 9; n++) {
+      event();
+      jest.advanceTimersByTime(10);
+      await settled();
+    }
+    expect(passes).toHaveLength(2);
+    jest.advanceTimersByTime(10);
+    await settled();
+    expect(passes).toHaveLength(3);
+    event();
+    made.trigger();
+    await settled();
+    expect(passes).toHaveLength(4);
+    controller.abort();
+    await running;
+  } finally {
+    jest.useRealTimers();
+  }
 });
 
 test('run() looks at the surroundings before each pass, whatever has caused it', async () => {

@@ -8,21 +8,18 @@ import type { Logger } from 'pino';
 import { Backoff, Bell } from '../abort.ts';
 import { messageOf } from '../errors.ts';
 import type { ActualRoute, ActualState } from './actual.ts';
+import { applyChanges, type ChangingKernel } from './apply.ts';
+import { type Change, describeChange, describeRoute } from './change.ts';
 import type { DesiredLink, DesiredState } from './desired.ts';
-import {
-  type Change,
-  type Conflict,
-  describeChange,
-  describeRoute,
-  diffState,
-  foreignRoutes,
-  missingLinks,
-} from './diff.ts';
+import { diffState } from './diff.ts';
+import { type ForeignLink, missingTunLinks } from './diff-links.ts';
+import { type Conflict, foreignRoutes } from './diff-routes.ts';
 import type { Owner } from './owner.ts';
 
-export interface StateKernel {
+export interface StateKernel extends ChangingKernel {
   read(desired: DesiredState): ActualState;
-  apply(change: Change): void;
+  /** Removes devices of other backends, and resolves with their names. */
+  removeLeftovers(desired: DesiredState): string[];
 }
 
 export interface ReconcileParts {
@@ -34,7 +31,7 @@ export interface ReconcileParts {
   readonly beforePass?: () => void;
   /** Calls back after changes in the kernel, until the function it returns is called. */
   readonly onKernelEvent: (listener: () => void) => () => void;
-  /** Makes devices that are missing; the next desired state may name them otherwise. */
+  /** Makes devices of the data path that are missing; the next desired state may name them otherwise. */
   readonly makeLinks: (links: readonly DesiredLink[]) => Promise<void>;
   readonly desired: () => DesiredState;
   /** Told after every pass, with the reason when something is not as desired. */
@@ -45,9 +42,14 @@ export interface ReconcileParts {
 export interface ReconcileTimings {
   /** Between two passes without an event. */
   readonly fullMs: number;
+  /** From one pass to the next that an event of the kernel causes: what others change all the time is not compared each time. */
+  readonly eventGapMs: number;
 }
 
-export const RECONCILE_TIMINGS: ReconcileTimings = { fullMs: 5000 };
+export const RECONCILE_TIMINGS: ReconcileTimings = { fullMs: 5000, eventGapMs: 100 };
+
+/** In the log, of one pass: a node that joins a large network changes thousands of things. */
+const LOGGED_CHANGES = 20;
 
 export interface ReconcileStatistics {
   readonly passes: number;
@@ -62,6 +64,9 @@ export class Reconciler {
   private readonly backoff = new Backoff(500, 10_000);
   private lastFailure: string | undefined;
   private foreign: ReadonlySet<string> = new Set();
+  private passedAt = Number.NEGATIVE_INFINITY;
+  private waiting: NodeJS.Timeout | undefined;
+  private hasLeftovers = true;
 
   constructor(
     private readonly parts: ReconcileParts,
@@ -79,7 +84,7 @@ export class Reconciler {
 
   /** Until the signal aborts. */
   async run(signal: AbortSignal): Promise<void> {
-    const unsubscribe = this.parts.onKernelEvent(() => this.bell.ring());
+    const unsubscribe = this.parts.onKernelEvent(() => this.onKernelEvent());
     try {
       while (!signal.aborted) {
         const failure = await this.pass();
@@ -88,12 +93,14 @@ export class Reconciler {
       }
     } finally {
       unsubscribe();
+      clearTimeout(this.waiting);
     }
   }
 
   /** One comparison and what follows from it. Resolves with the reason when something could not be put right. */
   async pass(): Promise<string | undefined> {
     const failure = await this.repair().catch((error: unknown) => messageOf(error));
+    this.passedAt = performance.now();
     this.counts.passes++;
     if (failure !== undefined) this.counts.failedPasses++;
     this.report(failure);
@@ -101,31 +108,56 @@ export class Reconciler {
     return failure;
   }
 
+  /** The first one rings at once. */
+  private onKernelEvent(): void {
+    const wait = this.passedAt + this.timings.eventGapMs - performance.now();
+    if (wait <= 0) this.bell.ring();
+    else {
+      this.waiting ??= setTimeout(() => {
+        this.waiting = undefined;
+        this.bell.ring();
+      }, wait);
+    }
+  }
+
   private async repair(): Promise<string | undefined> {
-    const { kernel, owner, ownSubnets, beforePass, makeLinks, desired, log } = this.parts;
+    const { kernel, owner, ownSubnets, beforePass, makeLinks, desired } = this.parts;
     beforePass?.();
     let wanted = desired();
     let actual = kernel.read(wanted);
-    const missing = missingLinks(wanted, actual);
+    const failures: string[] = [];
+    const missing = missingTunLinks(wanted, actual);
     if (missing.length > 0) {
-      await makeLinks(missing);
+      await makeLinks(missing).catch((error: unknown) => failures.push(messageOf(error)));
       wanted = desired();
       actual = kernel.read(wanted);
     }
-    const { changes, conflicts } = diffState(wanted, actual, owner);
+    const { changes, conflicts, foreignLinks } = diffState(wanted, actual, owner);
     this.logForeign(foreignRoutes(wanted, actual, owner, ownSubnets));
-    const failures = conflicts.map(describeConflict);
-    for (const change of changes) {
-      try {
-        kernel.apply(change);
-        this.counts.changes++;
-        log.info(`Changed the kernel: ${describeChange(change)}`);
-      } catch (error) {
-        // The others may still succeed, and this one at the next pass.
-        failures.push(messageOf(error));
-      }
+    failures.push(...foreignLinks.map(describeForeignLink), ...conflicts.map(describeConflict));
+    const applied = applyChanges(kernel, changes);
+    this.counts.changes += applied.done.length;
+    this.logChanges(applied.done);
+    failures.push(...applied.failures);
+    if (failures.length > 0) return briefly(failures);
+    if (wanted.complete) this.removeLeftovers(wanted);
+    return undefined;
+  }
+
+  /** Only now that packets have another way. */
+  private removeLeftovers(wanted: DesiredState): void {
+    if (!this.hasLeftovers) return;
+    for (const name of this.parts.kernel.removeLeftovers(wanted)) {
+      this.parts.log.info(`Removed the device ${name} of an earlier flannel`);
     }
-    return failures.length > 0 ? briefly(failures) : undefined;
+    this.hasLeftovers = false;
+  }
+
+  private logChanges(changes: readonly Change[]): void {
+    const { log } = this.parts;
+    for (const change of changes.slice(0, LOGGED_CHANGES)) log.info(`Changed the kernel: ${describeChange(change)}`);
+    const more = changes.length - LOGGED_CHANGES;
+    if (more > 0) log.info(`Changed the kernel: and ${more} more changes`);
   }
 
   /** Each once, as long as it is there. */
@@ -151,6 +183,10 @@ export class Reconciler {
 function describeConflict({ wanted, foreign }: Conflict): string {
   const route = describeRoute(foreign);
   return `the route of ${formatPrefix(wanted.dst)} is not ours but ${route} (protocol ${foreign.protocol}): remove it with "ip route delete ${route}"`;
+}
+
+function describeForeignLink({ name, description }: ForeignLink): string {
+  return `the device ${name} is not ours but ${description}: remove it with "ip link delete ${name}", or rename it with "ip link set ${name} name NAME"`;
 }
 
 /** One sentence, however many peers it is about. */

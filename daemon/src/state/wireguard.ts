@@ -7,6 +7,27 @@ import type { WireguardAttributes, WireguardPeer } from './desired.ts';
 /** By the peer's public key: what this process has set before. */
 export type KnownEndpoints = ReadonlyMap<string, Endpoint>;
 
+/** What this process has set, of every device, as far as it is still so by what each lease says. */
+export class EndpointMemory {
+  private readonly links = new Map<string, Map<string, Endpoint>>();
+
+  /** The device was given all that is wanted. */
+  set(link: string, { peers }: WireguardAttributes): void {
+    this.links.set(link, new Map(peers.map(({ publicKey, endpoint }) => [publicKey, endpoint])));
+  }
+
+  /** What an earlier process has set counts as well, where it is what is wanted. */
+  see(link: string, wanted: WireguardAttributes, { peers }: Device): KnownEndpoints {
+    const known = this.links.get(link) ?? new Map<string, Endpoint>();
+    this.links.set(link, known);
+    const there = new Map(peers.map(({ publicKey, endpoint }) => [publicKey, endpoint]));
+    for (const { publicKey, endpoint } of wanted.peers) {
+      if (isSameEndpoint(there.get(publicKey), endpoint)) known.set(publicKey, endpoint);
+    }
+    return known;
+  }
+}
+
 /** After this a session is over, and neither end sends by it (REJECT_AFTER_TIME of WireGuard's paper, 6.1). */
 const SESSION_SECONDS = 180;
 

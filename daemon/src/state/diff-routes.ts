@@ -1,0 +1,121 @@
+/** Routes: the difference between desired and actual. Pure. */
+import { RTPROT_FLANNEL } from '@flannel-ts/flannel/defaults';
+import { type Prefix, prefixCovers } from '@flannel-ts/inet/prefix';
+import { RTPROT_BOOT } from '@flannel-ts/rtnetlink/constants';
+import type { ActualRoute, ActualState } from './actual.ts';
+import { metricOf, type RouteChange } from './change.ts';
+import type { DesiredRoute, DesiredState } from './desired.ts';
+import type { LinkDifference } from './diff-links.ts';
+import { type Owner, owns } from './owner.ts';
+
+export interface RouteDifference {
+  /** Before any device is touched: packets that find no other route must not leave by the default route. */
+  readonly guards: readonly RouteChange[];
+  readonly set: readonly RouteChange[];
+  readonly deletions: readonly RouteChange[];
+  readonly conflicts: readonly Conflict[];
+}
+
+/** A route of somebody else in the place of ours. */
+export interface Conflict {
+  readonly wanted: DesiredRoute;
+  readonly foreign: ActualRoute;
+}
+
+export function diffRoutes(
+  desired: DesiredState,
+  actual: ActualState,
+  { fresh, absent }: LinkDifference,
+  owner: Owner,
+): RouteDifference {
+  const ourLinks = ourDevices(desired, actual);
+  const isOurs = (route: ActualRoute): boolean => owns(owner, route, ourLinks);
+  const superseded = new Set((desired.superseded ?? []).map(({ dst, gateway }) => `${keyOf(dst)} ${gateway}`));
+  const isSuperseded = (route: ActualRoute): boolean =>
+    route.protocol === RTPROT_BOOT &&
+    route.type === 'unicast' &&
+    superseded.has(`${keyOf(route.dst)} ${route.gateway}`);
+  const routes = actual.routes.filter(({ link }) => link === undefined || !fresh.has(link));
+  const there = groupBy(routes, ({ dst }) => keyOf(dst));
+  const wanted = groupBy(desired.routes, ({ dst }) => keyOf(dst));
+  const guards: RouteChange[] = [];
+  const set: RouteChange[] = [];
+  const deletions: RouteChange[] = [];
+  const conflicts: Conflict[] = [];
+  const gone = new Set<ActualRoute>();
+
+  for (const route of desired.routes) {
+    if (route.type === 'unicast' && absent.has(route.link)) continue;
+    const rivals = there.get(keyOf(route.dst)) ?? [];
+    const inPlace = rivals.filter((rival) => rival.metric === metricOf(route));
+    const mine = inPlace.find(isOurs);
+    const foreign = rivals.find((rival) => rival.metric <= metricOf(route) && !isOurs(rival) && !isSuperseded(rival));
+    if (foreign !== undefined && route.type === 'unicast') conflicts.push({ wanted: route, foreign });
+    if (mine !== undefined && isSameRoute(route, mine)) continue;
+    const changes = route.type === 'unreachable' ? guards : set;
+    const occupied = inPlace.some((rival) => rival !== mine && !isSuperseded(rival));
+    if (occupied) {
+      // To replace might hit the other one.
+      if (mine !== undefined) changes.push({ type: 'delete-route', route: mine });
+      continue;
+    }
+    // The kernel replaces the first one of the same destination and metric, in one step.
+    const [replaced, ...others] = inPlace;
+    changes.push({ type: replaced === undefined ? 'add-route' : 'replace-route', route });
+    for (const rival of inPlace) gone.add(rival);
+    for (const rival of others) deletions.push({ type: 'delete-route', route: rival });
+  }
+
+  for (const change of [...guards, ...set]) if (change.type === 'delete-route') gone.add(change.route);
+  for (const route of routes) {
+    if (gone.has(route)) continue;
+    const isWanted = (wanted.get(keyOf(route.dst)) ?? []).some((other) => metricOf(other) === route.metric);
+    const isStale = isOurs(route) && desired.complete && !isWanted;
+    if (isStale || isSuperseded(route)) deletions.push({ type: 'delete-route', route });
+  }
+  return { guards, set, deletions, conflicts };
+}
+
+/** Routes of others inside the networks, but the own subnets: packets for them do not take the overlay. */
+export function foreignRoutes(
+  desired: DesiredState,
+  actual: ActualState,
+  owner: Owner,
+  ownSubnets: readonly Prefix[],
+): ActualRoute[] {
+  const links = ourDevices(desired, actual);
+  return actual.routes.filter(
+    (route) => !owns(owner, route, links) && !ownSubnets.some((subnet) => prefixCovers(subnet, route.dst)),
+  );
+}
+
+function ourDevices(desired: DesiredState, { leftovers }: ActualState): ReadonlySet<string> {
+  return new Set([...desired.links.map(({ name }) => name), ...leftovers]);
+}
+
+function isSameRoute(wanted: DesiredRoute, there: ActualRoute): boolean {
+  if (there.protocol !== RTPROT_FLANNEL) return false;
+  if (wanted.type !== 'unicast' || there.type !== 'unicast') return wanted.type === there.type;
+  const hasScope = wanted.dst.family === 4;
+  return (
+    wanted.link === there.link &&
+    wanted.gateway === there.gateway &&
+    wanted.onlink === there.onlink &&
+    (!hasScope || (wanted.scope === 'link') === (there.scope === 'link'))
+  );
+}
+
+function keyOf({ family, base, length }: Prefix): string {
+  return `${family} ${base}/${length}`;
+}
+
+function groupBy<T>(values: readonly T[], keyOfValue: (value: T) => string): Map<string, T[]> {
+  const groups = new Map<string, T[]>();
+  for (const value of values) {
+    const key = keyOfValue(value);
+    const group = groups.get(key);
+    if (group === undefined) groups.set(key, [value]);
+    else group.push(value);
+  }
+  return groups;
+}
