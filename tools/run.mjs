@@ -7,7 +7,8 @@ import { makeContext } from './setup/context.mjs';
 import { UsageError } from './setup/errors.mjs';
 import { planNpm } from './setup/npm.mjs';
 import { setUp } from './setup/setup.mjs';
-import { assertNothingKeptByNpm, parseArguments, testsNeedAws, testsNeedMachine, usage } from './usage.mjs';
+import { assertTestsExist, testsNeedAws, testsNeedMachine } from './suites.mjs';
+import { assertNothingKeptByNpm, parseArguments, usage } from './usage.mjs';
 
 /** @typedef {import('./setup/setup.mjs').Needs} Needs */
 /** @typedef {import('./options.mjs').Options} Options */
@@ -70,6 +71,7 @@ async function main(name, args) {
     return 0;
   }
   const context = makeContext(dirname(dirname(fileURLToPath(import.meta.url))), process.env);
+  if (name === 'test') assertTestsExist(context.root, options.words);
   const needs = NEEDS[name]?.(options) ?? {};
   if (name === 'up' && planNpm(context) === undefined) (await load(context)).checkCommand(context, name, options);
   await setUp(context, needs);

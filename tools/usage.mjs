@@ -2,6 +2,8 @@
 import { ciCommands } from './ci/usage.mjs';
 import { UsageError } from './setup/errors.mjs';
 
+import { SUITES } from './suites.mjs';
+
 /** @typedef {import('./options.mjs').Options} Options */
 /** @typedef {import('./options.mjs').Flag} Flag */
 /** @typedef {import('./options.mjs').Command} Command */
@@ -120,7 +122,7 @@ export const COMMANDS = {
     flags: { '--help': help },
   },
   test: {
-    words: '[checks|unit|integration|aws|boot|e2e|interop|PATH...]',
+    words: `[${SUITES.join('|')}|PATH...]`,
     help: 'Builds, checks and tests: everything, or what is named',
     count: [0, Number.POSITIVE_INFINITY],
     flags: {
@@ -292,22 +294,4 @@ export function usage(name) {
   });
   const words = ['[FLAG...]', command.words].filter((word) => word !== '').join(' ');
   return [`Usage: npm run ${name} -- ${words}`, command.help, '', ...flags].join('\n');
-}
-
-/**
- * Whether tests need root, namespaces and a build: not if only checks and tests beside their sources are meant.
- * @param {readonly string[]} words
- */
-export function testsNeedMachine(words) {
-  const ordinary = /^(?:checks|unit)$|^(?:\.\/)?(?:packages|daemon|cni|infra|bench|tools)\//;
-  return words.length === 0 || !words.every((word) => ordinary.test(word));
-}
-
-/**
- * Whether tests that ask the emulation of AWS are among them: not if only others are meant.
- * @param {readonly string[]} words
- */
-export function testsNeedAws(words) {
-  const other = /^(?:checks|unit|integration|boot|e2e|interop)$|^(?:\.\/)?tests\/(?!aws(?:\/|$))[^/]+/;
-  return testsNeedMachine(words) && (words.length === 0 || !words.every((word) => other.test(word)));
 }

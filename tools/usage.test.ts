@@ -1,5 +1,5 @@
 import { UsageError } from './setup/errors.mjs';
-import { assertNothingKeptByNpm, COMMANDS, parseArguments, testsNeedAws, testsNeedMachine, usage } from './usage.mjs';
+import { assertNothingKeptByNpm, COMMANDS, parseArguments, usage } from './usage.mjs';
 
 test('parseArguments() reads flags with a space and with an equals sign', () => {
   const spaced = parseArguments('up', ['--stack', 'mine', '--nodes', '5', '--pods', '0', '--config', 'mtu=1400']);
@@ -69,20 +69,5 @@ test('usage() names every flag of every command', () => {
   for (const [name, { flags }] of Object.entries(COMMANDS)) {
     for (const flag of Object.keys(flags)) expect(usage(name)).toContain(flag);
     expect(usage('')).toContain(name);
-  }
-});
-
-test('testsNeedMachine() is false for what stands beside its source, and only for that', () => {
-  expect(testsNeedMachine(['unit', 'checks', 'packages/inet', './tools/usage.test.ts'])).toBe(false);
-  expect(testsNeedMachine([])).toBe(true);
-  expect(testsNeedMachine(['unit', 'tests/e2e'])).toBe(true);
-  expect(testsNeedMachine(['reachability'])).toBe(true);
-});
-
-test('testsNeedAws() is false where only other tests are meant', () => {
-  expect(testsNeedAws(['integration', 'boot', 'tests/e2e/local.test.ts'])).toBe(false);
-  expect(testsNeedAws(['unit'])).toBe(false);
-  for (const words of [[], ['aws'], ['integration', 'aws'], ['tests/aws/moto.test.ts'], ['replay']]) {
-    expect(testsNeedAws(words)).toBe(true);
   }
 });

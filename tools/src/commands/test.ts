@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { build } from '../../build/build.mjs';
 import { UsageError } from '../../setup/errors.mjs';
 import { say } from '../../setup/progress.mjs';
-import { testsNeedMachine } from '../../usage.mjs';
+import { testsNeedMachine } from '../../suites.mjs';
 import { runInteractive } from '../children.ts';
 import type { Context, Options } from '../context.ts';
 import { type Phase, planTests } from '../tests/plan.ts';

@@ -1,4 +1,5 @@
-import { KINDS, kindOfFile, planTests } from './plan.ts';
+import { KINDS } from '../../suites.mjs';
+import { kindOfFile, planTests } from './plan.ts';
 
 const exists = (path: string) => ['packages/inet', 'tests/e2e/local.test.ts', 'tests', 'tests/'].includes(path);
 const here = { exists, hasFlannel: true, root: '/src/a+b', processors: 2 };

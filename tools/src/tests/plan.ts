@@ -1,5 +1,6 @@
 /** Which tests are meant, and which of them run side by side. */
-export const KINDS = ['unit', 'integration', 'kernel', 'aws', 'boot', 'e2e', 'interop'] as const;
+import { KINDS } from '../../suites.mjs';
+
 export type Kind = (typeof KINDS)[number];
 
 /** One run of Jest. */

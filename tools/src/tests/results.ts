@@ -1,8 +1,9 @@
 /** What Jest's JSON says of a run, counted and in words. */
 import { relative } from 'node:path';
 import { formatElapsed } from '../../setup/progress.mjs';
+import { KINDS } from '../../suites.mjs';
 import { formatTable } from '../report/table.ts';
-import { KINDS, type Kind, kindOfFile } from './plan.ts';
+import { type Kind, kindOfFile } from './plan.ts';
 
 export interface Counts {
   readonly passed: number;
