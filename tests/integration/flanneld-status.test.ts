@@ -58,7 +58,8 @@ test('shows the lease and the other nodes, without a port and without a flag, to
 test('a node that nobody answers exits with 1, and says since when and what to do', async () => {
   for (const node of cluster.nodes) node.start();
   for (const node of cluster.nodes) await node.untilReady();
-  a.run('nft', 'table inet fltest { chain in { type filter hook input priority 0; udp dport 8285 drop; }; }');
+  // On the other node: what this one drops itself is named instead.
+  b.run('nft', 'table inet fltest { chain in { type filter hook input priority 0; udp dport 8285 drop; }; }');
   await until(() => /NOT WELL\n {2}reach, for .*\n[\s\S]*-> ping -c 3 10\.64\.0\.17\n/.test(ask(a).stdout));
   expect(ask(a).code).toBe(1);
   const waited = ask(a, '-wait', '-timeout=1');
