@@ -4,7 +4,9 @@ import { run } from './plugin.ts';
 import { CURRENT_VERSION, formatVersionInfo, readEnvironment, readRequest, SUPPORTED_VERSIONS } from './protocol.ts';
 import { sleep } from './sleep.ts';
 
-const ABOUT = 'CNI plugin flannel (flannel-ts), with bridge and host-local built in';
+const ABOUT = `CNI plugin flannel (flannel-ts), with bridge and host-local built in
+CNI protocol versions supported: ${SUPPORTED_VERSIONS.join(', ')}
+`;
 
 /** Everything is synchronous: there is nothing to wait for but the kernel, and an event loop would cost start-up time. */
 function main(): number {
@@ -12,7 +14,8 @@ function main(): number {
   let version: string = CURRENT_VERSION;
   try {
     if (!process.env.CNI_COMMAND) {
-      write(2, `${ABOUT}\nCNI protocol versions supported: ${SUPPORTED_VERSIONS.join(', ')}\n`);
+      // To stderr as the CNI project's plugins do, unless it is what was asked for.
+      write(process.argv.includes('--version') ? 1 : 2, ABOUT);
       return 0;
     }
     const invocation = readEnvironment(process.env);

@@ -62,6 +62,13 @@ describe.each(PROGRAMS)('CNI protocol, %s', (_name, make) => {
     expect(stderr).toContain(`CNI protocol versions supported: ${VERSIONS.join(', ')}\n`);
   });
 
+  test('--version is answered on stdout, and nothing is written to stderr', () => {
+    const [file, ...args] = program.command;
+    const { status, stdout, stderr } = spawnSync(file!, [...args, '--version'], { env: {}, encoding: 'utf8' });
+    expect([status, stderr]).toEqual([0, '']);
+    expect(stdout).toContain(`CNI protocol versions supported: ${VERSIONS.join(', ')}\n`);
+  });
+
   test.each(['FOO', 'add'])('#4 the command %s is code 4', (command) => {
     expect(refusal({ ...ENV, CNI_COMMAND: command }, conf())).toMatchObject({
       code: 4,
