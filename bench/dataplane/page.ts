@@ -15,6 +15,7 @@ const SERIES = new Map([
   ['fast, no busy polling', 'fast, no busy polling'],
   ['fast, busy polling', 'fast, busy polling'],
   ['fast, checksums not verified', 'fast, checksums not verified'],
+  ['fast, 4 source ports', 'fast, 4 source ports'],
   ['fast, no offloads', 'fast, no offloads'],
 ]);
 
@@ -60,7 +61,8 @@ packets within the sender's system calls, which so can send no more than arrives
   },
   {
     title: 'Single properties of the fast engine',
-    text: 'MTU 1500, 1 stream. Inner checksums are verified before packets are merged, since the kernel makes new ones then.',
+    text: `MTU 1500. Inner checksums are verified before packets are merged, since the kernel makes new ones then. Each stream leaves by one
+source port.`,
     takes: /^Options: /,
   },
   {

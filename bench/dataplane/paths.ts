@@ -1,6 +1,6 @@
 /** The ways from pod to pod that are compared. Each is laid before a measurement and taken away after it. */
 
-import { DEFAULT_BUSY_POLL_US } from '@flannel-ts/flannel/backend-config';
+import { DEFAULT_BUSY_POLL_US, DEFAULT_SOURCE_PORTS } from '@flannel-ts/flannel/backend-config';
 import { UDP_OVERHEAD, VXLAN_OVERHEAD, VXLAN_PORT } from '@flannel-ts/flannel/defaults';
 import { EngineProcess, type Program } from './engine-process.ts';
 import { Flannel } from './flanneld.ts';
@@ -44,7 +44,8 @@ async function layEngines(name: PathName, lab: Lab, program: Program, settings: 
   const [a, b] = lab.sides;
   const start = (from: Side, to: Side): EngineProcess => {
     const args = [name, from.node.address, from.device, String(mtu), `${to.subnet}=${to.node.address}`];
-    return new EngineProcess(program, from.node.netns, args, { busyPollUs: DEFAULT_BUSY_POLL_US, ...settings });
+    const own = { busyPollUs: DEFAULT_BUSY_POLL_US, sourcePorts: DEFAULT_SOURCE_PORTS, ...settings };
+    return new EngineProcess(program, from.node.netns, args, own);
   };
   const engines = [start(a, b), start(b, a)];
   const takeAway = async (): Promise<void> => void (await Promise.all(engines.map((engine) => engine.stop())));

@@ -20,7 +20,7 @@ export async function generateModule() {
     [
       'index.ts',
       ...['--outFile', 'index.wasm', '--runtime', 'stub', '--importMemory', '--memoryBase', '1024'],
-      ...['--initialMemory', '112', '--maximumMemory', '112', '--enable', 'simd', '--noAssert', '--use', 'abort='],
+      ...['--initialMemory', '208', '--maximumMemory', '208', '--enable', 'simd', '--noAssert', '--use', 'abort='],
       ...['-O3', '--converge'],
     ],
     {

@@ -62,6 +62,7 @@ export const FLAG_PARITY = {
   'engine-offload': OWN,
   'engine-busy-poll': OWN,
   'engine-queues': OWN,
+  'engine-source-ports': OWN,
   version: SAME,
   help: better('an unknown flag ends with exit code 2; with flannel it prints the usage and exits with 0'),
   h: SAME,

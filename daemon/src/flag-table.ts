@@ -1,5 +1,11 @@
 /** Every flag of flanneld with its kind, default and help: what -help and docs/flags.md show, and what options.ts reads. */
-import { DEFAULT_BUSY_POLL_US, MAX_BUSY_POLL_US, MAX_QUEUES } from '@flannel-ts/flannel/backend-config';
+import {
+  DEFAULT_BUSY_POLL_US,
+  DEFAULT_SOURCE_PORTS,
+  MAX_BUSY_POLL_US,
+  MAX_QUEUES,
+  MAX_SOURCE_PORTS,
+} from '@flannel-ts/flannel/backend-config';
 import {
   DEFAULT_ETCD_ENDPOINTS,
   DEFAULT_ETCD_PREFIX,
@@ -72,7 +78,7 @@ export const FLAGS = {
   ),
   engine: string(
     '',
-    'what forwards packets of the udp backend: fast, or reference (one packet per system call). This and the next three win over Engine, Offload, BusyPollUs and Queues of Backend in the network config',
+    'what forwards packets of the udp backend: fast, or reference (one packet per system call). This and the next four win over Engine, Offload, BusyPollUs, Queues and SourcePorts of Backend in the network config',
   ),
   'engine-offload': boolean(true, 'let the fast engine use offloads of the kernel; turn off where they misbehave'),
   'engine-busy-poll': integer(
@@ -80,6 +86,10 @@ export const FLAGS = {
     `microseconds (0 to ${MAX_BUSY_POLL_US}) that the fast engine looks for more packets before it sleeps, while that pays`,
   ),
   'engine-queues': integer(1, `queues of the device (1 to ${MAX_QUEUES}), each with a thread of the fast engine`),
+  'engine-source-ports': integer(
+    DEFAULT_SOURCE_PORTS,
+    `UDP ports (1 to ${MAX_SOURCE_PORTS}) that the engine sends from, one for each flow of pods; 1: the port of the backend alone`,
+  ),
   version: boolean(false, 'print the version and exit'),
   help: boolean(false, 'print this and exit'),
   h: boolean(false, 'print this and exit'),

@@ -88,6 +88,7 @@ describe('parseOptions()', () => {
     [['-kube-subnet-mgr'], 'not supported'],
     [['-engine=slow'], 'use one of fast, reference'],
     [['-engine-busy-poll=10001'], 'must be from 0 to 10000'],
+    [['-engine-source-ports=0'], 'must be from 1 to 16'],
     [['frobnicate'], 'Unknown command'],
     [['release', 'more'], 'Unexpected argument "more": write "flanneld release"'],
     [['config'], 'Incomplete command: write "flanneld config check FILE"'],

@@ -5,6 +5,7 @@ import {
   type EngineName,
   MAX_BUSY_POLL_US,
   MAX_QUEUES,
+  MAX_SOURCE_PORTS,
 } from '@flannel-ts/flannel/backend-config';
 import { DEFAULT_IDENTITY_FILE, DEFAULT_SUBNET_FILE } from '@flannel-ts/flannel/defaults';
 import { COMMAND_FLAGS, COMMAND_NAMES, type CommandName, commandLine, commandSpec } from './command-table.ts';
@@ -189,6 +190,9 @@ function engineChoice(read: FlagValues): EngineChoice {
     offload: read.isGiven('engine-offload') ? read.flag('engine-offload') : undefined,
     busyPollUs: read.isGiven('engine-busy-poll') ? read.integer('engine-busy-poll', 0, MAX_BUSY_POLL_US) : undefined,
     queues: read.isGiven('engine-queues') ? read.integer('engine-queues', 1, MAX_QUEUES) : undefined,
+    sourcePorts: read.isGiven('engine-source-ports')
+      ? read.integer('engine-source-ports', 1, MAX_SOURCE_PORTS)
+      : undefined,
   });
 }
 

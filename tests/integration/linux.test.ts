@@ -144,6 +144,22 @@ describe('network namespaces', () => {
   });
 });
 
+test('refuseInput() makes the kernel drop what arrives, and count it', () => {
+  const [from, to] = [s.socket(s.AF_INET, s.SOCK_DGRAM), s.socket(s.AF_INET, s.SOCK_DGRAM)];
+  s.bind(to, s.sockaddrIn(0x7f000001, 0));
+  // A datagram on the loopback interface has arrived when the call returns.
+  const send = () => s.sendTo(from, Uint8Array.of(1), 0, s.getSockName(to));
+  send();
+  s.refuseInput(to);
+  send();
+  send();
+  expect(s.socketDrops(to)).toBe(2);
+  const buffer = new Uint8Array(10);
+  expect(s.recv(to, buffer, s.MSG_DONTWAIT)).toBe(1);
+  expect(() => s.recv(to, buffer, s.MSG_DONTWAIT)).toThrow(expect.objectContaining({ code: 'EAGAIN' }));
+  for (const fd of [from, to]) closeFd(fd);
+});
+
 describe('message batches by address', () => {
   const SEGMENT = 1000;
   const SEGMENTS = 40;

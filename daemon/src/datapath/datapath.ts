@@ -129,6 +129,8 @@ export interface DataPathCounters {
   readonly sendStalls: number;
   /** Datagrams that the kernel dropped at the socket: its receive buffer was full, or their checksum wrong. */
   readonly socketDrops: number;
+  /** Datagrams to a port that is only sent from, where no peer sends: the kernel drops them. */
+  readonly strayDatagrams: number;
   /** Errors of the socket on receiving that stopped nothing. */
   readonly receiveErrors: number;
   /** Reads, sends and writes of several packets at once. */

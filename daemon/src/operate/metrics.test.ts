@@ -71,7 +71,7 @@ function serving(): Facts {
         starts: 3,
         failures: 2,
         deviceDrops: 5,
-        counters: { ...control.counters(), socketDrops: 6 },
+        counters: { ...control.counters(), socketDrops: 6, strayDatagrams: 9 },
       },
       reconcile: { passes: 9, failedPasses: 1, changes: 4 },
       lease: {

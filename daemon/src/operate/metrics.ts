@@ -333,6 +333,7 @@ const ENGINE: readonly Metric[] = [
     ({ serving }) => serving?.dataPath?.deviceDrops,
   ),
   total('socket_drops', "Datagrams that the kernel dropped because the socket's buffer was full.", 'socketDrops'),
+  total('stray_datagrams', 'Datagrams to a port that is only sent from, which the kernel dropped.', 'strayDatagrams'),
   total('receive_errors', 'Errors that the socket reported on receiving.', 'receiveErrors'),
   total('super_packets', 'Reads that brought several packets at once.', 'superPackets'),
   total('segmented_sends', 'Sends of several packets at once.', 'segmentedSends'),

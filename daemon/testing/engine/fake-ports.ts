@@ -9,6 +9,8 @@ const ANY_PORT = 40_000;
 export interface Sent {
   readonly peer: Ip;
   readonly packet: Uint8Array;
+  /** The number of the source port. */
+  readonly source: number;
 }
 
 /** A device and a socket in memory: queues to read from, lists of what was written, and errors to give back. */
@@ -20,6 +22,8 @@ export class FakePorts implements Ports {
   /** Results of the next sends and writes, before they succeed. */
   readonly sendErrors: number[] = [];
   readonly writeErrors: number[] = [];
+
+  constructor(readonly sources = 1) {}
 
   readTun(buffer: Uint8Array): number {
     const next = this.tun.shift() ?? EAGAIN;
@@ -40,10 +44,10 @@ export class FakePorts implements Ports {
     return copy(buffer, next[1]);
   }
 
-  send(buffer: Uint8Array, length: number, to: Uint8Array): number {
+  send(source: number, buffer: Uint8Array, length: number, to: Uint8Array): number {
     const error = this.sendErrors.shift();
     if (error !== undefined) return error;
-    this.sent.push({ peer: ipOfSockaddr(to), packet: buffer.slice(0, length) });
+    this.sent.push({ peer: ipOfSockaddr(to), packet: buffer.slice(0, length), source });
     return length;
   }
 }

@@ -5,10 +5,11 @@
 import { type Ip, parseIp } from '@flannel-ts/inet/ip';
 import { parsePrefix } from '@flannel-ts/inet/prefix';
 import { EAGAIN } from '@flannel-ts/linux/errno';
+import { MAX_SOURCES } from '../../src/datapath/tun/engine/fast/assembly/layout.ts';
 import type { ForwarderConfig } from '../../src/datapath/tun/engine/fast/state.ts';
 import { address, putWord, word } from '../../src/datapath/tun/engine/ipv4-header.ts';
 import type { Message } from './fast/memory-ports.ts';
-import { Fast, OTHER_PEER, PEER, Reference } from './fast/pair.ts';
+import { bySource, Fast, OTHER_PEER, PEER, Reference } from './fast/pair.ts';
 import { segment } from './fast/segment.ts';
 import { bent, type Flow, flowIn, flowOut, plain, stray } from './fuzz-packets.ts';
 import { sealed } from './packets.ts';
@@ -53,7 +54,7 @@ export function fuzz(seed: number, seconds: number, fastConfig: Partial<Forwarde
 
 class Case {
   readonly #fast: Fast;
-  readonly #reference = new Reference();
+  readonly #reference: Reference;
   readonly #vnet: boolean;
   /**
    * A super-packet that is refused is answered once, with the packet as it was read; the reference engine answers each segment.
@@ -68,6 +69,8 @@ class Case {
   ) {
     this.#vnet = !random.oneIn(5);
     this.#supers = this.#vnet && random.oneIn(2);
+    const sources = random.pick([1, 1, 2, 3, MAX_SOURCES]);
+    this.#reference = new Reference(sources);
     this.#fast = new Fast(
       {
         vnet: this.#vnet,
@@ -75,6 +78,7 @@ class Case {
         merging: { tcp: !random.oneIn(8), udp: !random.oneIn(8) },
       },
       fastConfig,
+      sources,
     );
   }
 
@@ -151,9 +155,12 @@ class Case {
     const written = fast.ports.written.flatMap((bytes) => (this.#vnet ? segment(bytes) : [bytes]));
     const compared = (packet: Uint8Array): boolean => !(this.#supers && isAnswer(packet));
     const [mySent, theirSent] = [fast, reference].map(({ ports }) =>
-      ports.sent.filter(({ packet }) => compared(packet)).map(textOf),
+      bySource(ports.sent.filter(({ packet }) => compared(packet))),
     );
-    sameLists('sent', mySent!, theirSent!);
+    for (const source of new Set([...mySent!.keys(), ...theirSent!.keys()])) {
+      const texts = [mySent!, theirSent!].map((sent) => (sent.get(source) ?? []).map(textOf));
+      sameLists(`sent from port ${source}`, texts[0]!, texts[1]!);
+    }
     const [mine, theirs] = [byFlow(written.filter(compared)), byFlow(reference.ports.written.filter(compared))];
     for (const flow of new Set([...mine.keys(), ...theirs.keys()])) {
       sameLists(`written, flow ${flow}`, mine.get(flow) ?? [], theirs.get(flow) ?? []);

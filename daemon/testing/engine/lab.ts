@@ -10,6 +10,7 @@ import {
   AF_INET6,
   AF_PACKET,
   bind,
+  getSockName,
   ipOfSockaddr,
   SOCK_DGRAM,
   SOCK_NONBLOCK,
@@ -22,6 +23,7 @@ import {
 import { writeSysctl } from '@flannel-ts/linux/sysctl';
 import { VNET_HEADER_BYTES } from 'tun-tap/constants';
 import { open } from 'tun-tap/open';
+import { openSourceSocket } from '../../src/datapath/tun/engine/socket.ts';
 import type { Family } from '../../src/datapath/tun/engine/underlay.ts';
 
 /** The UDP port of every node here. */
@@ -116,6 +118,15 @@ export class Lab {
   /** The node's own socket, when a test plays the node by hand. */
   udpOn(fd: Fd): UdpSocket {
     return new UdpSocket(fd);
+  }
+
+  /** Sockets of a node to send from only; closed at tearDown. */
+  sources(node: Node, count: number): readonly Fd[] {
+    return Array.from({ length: count }, () => {
+      const fd = withNetns(node.netns, () => openSourceSocket(node.address));
+      this.#closers.push(() => closeFd(fd));
+      return fd;
+    });
   }
 
   /** A packet socket on the device: what is sent there is read by the engine, what the engine writes is received. */
@@ -254,6 +265,11 @@ export async function until<T>(ask: () => T | undefined | false, what: string): 
     await sleep(5);
   }
   throw new Error(`Waited in vain for ${what}`);
+}
+
+/** The port of a bound socket. */
+export function portOf(fd: Fd): number {
+  return sockaddrInPort(getSockName(fd));
 }
 
 /** Reads what is left from earlier tests. */

@@ -8,21 +8,26 @@ import type { EngineConfig } from '../../src/datapath/tun/engine/engine.ts';
 import { startFastEngine } from '../../src/datapath/tun/engine/fast/engine.ts';
 import { startReferenceEngine } from '../../src/datapath/tun/engine/reference/engine.ts';
 import { openEngineSocket } from '../../src/datapath/tun/engine/socket.ts';
+import { withSourcePorts } from '../../src/datapath/tun/engine/sources.ts';
+
+type Settings = Partial<EngineConfig> & { readonly sourcePorts?: number };
 
 /**
  * A node without control side, for measurements: one engine between a TUN device and a socket as flanneld opens them. Prints
  * "running"; after that a line of counters (JSON) for each line read; ends at the end of its input.
  *
  * Arguments: engine, own address, device address, MTU, then SUBNET=PEER for each route. ENGINE_SETTINGS may hold further
- * properties of the engine's configuration, as JSON.
+ * properties of the engine's configuration, as JSON, and `sourcePorts`.
  */
 async function main([engineName, own, device, mtu, ...routes]: readonly string[]): Promise<void> {
   const fast = engineName === 'fast';
   const tun = open({ name: 'flannel0', vnetHeader: true });
   const port = parsePort(8285);
   const socketFd = openEngineSocket(parseIp(own!), port);
-  const start = fast ? startFastEngine : startReferenceEngine;
-  const settings = JSON.parse(process.env.ENGINE_SETTINGS ?? '{}') as Partial<EngineConfig>;
+  const { sourcePorts = 1, ...settings } = JSON.parse(process.env.ENGINE_SETTINGS ?? '{}') as Settings;
+  const start = withSourcePorts(fast ? startFastEngine : startReferenceEngine, sourcePorts, (text) => {
+    process.stderr.write(`${text}\n`);
+  });
   const tunAddress = parseIp(device!, 4);
   const engine = await start({ tunFd: tun.fd, socketFd, tunAddress, mtu: Number(mtu), port, ...settings });
   engine.setRoutes(

@@ -21,6 +21,8 @@ export interface EngineChoice {
   readonly busyPollUs?: number;
   /** Queues of the device, each with a thread of the fast engine. */
   readonly queues?: number;
+  /** UDP ports that each engine sends from; every flow of pods has one of them. */
+  readonly sourcePorts?: number;
 }
 
 /** The values of `Mode`, in the words of flannel's wireguard backend. */
@@ -37,6 +39,8 @@ export const MAX_BUSY_POLL_US = 10_000;
 export const DEFAULT_BUSY_POLL_US = 50;
 /** Threads: more than this is a mistake. */
 export const MAX_QUEUES = 16;
+export const MAX_SOURCE_PORTS = 16;
+export const DEFAULT_SOURCE_PORTS = 1;
 
 export interface VxlanConfig {
   readonly type: 'vxlan';
@@ -149,7 +153,7 @@ const CODECS: { readonly [T in BackendType]: Codec<Extract<BackendConfig, { type
 
 /** The keys of each backend's object, as written: flannel and we read them in any letter case. */
 export const BACKEND_KEYS: Readonly<Record<BackendType, readonly string[]>> = {
-  udp: ['Type', 'Port', 'Mode', 'Engine', 'Offload', 'BusyPollUs', 'Queues'],
+  udp: ['Type', 'Port', 'Mode', 'Engine', 'Offload', 'BusyPollUs', 'Queues', 'SourcePorts'],
   vxlan: ['Type', 'VNI', 'Port', 'GBP', 'Learning', 'DirectRouting', 'MTU'],
   'host-gw': ['Type'],
   alloc: ['Type'],
@@ -223,20 +227,23 @@ function parseEngineChoice(fields: FieldReader): EngineChoice {
   const offload = fields.boolean('Offload');
   const busyPollUs = fields.integerWithin('BusyPollUs', 0, MAX_BUSY_POLL_US);
   const queues = fields.integerWithin('Queues', 1, MAX_QUEUES);
+  const sourcePorts = fields.integerWithin('SourcePorts', 1, MAX_SOURCE_PORTS);
   return {
     ...(engine !== undefined && { engine }),
     ...(offload !== undefined && { offload }),
     ...(busyPollUs !== undefined && { busyPollUs }),
     ...(queues !== undefined && { queues }),
+    ...(sourcePorts !== undefined && { sourcePorts }),
   };
 }
 
-function formatEngineChoice({ engine, offload, busyPollUs, queues }: EngineChoice): object {
+function formatEngineChoice({ engine, offload, busyPollUs, queues, sourcePorts }: EngineChoice): object {
   return {
     ...(engine !== undefined && { Engine: engine }),
     ...(offload !== undefined && { Offload: offload }),
     ...(busyPollUs !== undefined && { BusyPollUs: busyPollUs }),
     ...(queues !== undefined && { Queues: queues }),
+    ...(sourcePorts !== undefined && { SourcePorts: sourcePorts }),
   };
 }
 

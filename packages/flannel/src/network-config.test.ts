@@ -172,7 +172,10 @@ describe('network config', () => {
   test.each([
     { Network: '10.3.0.0/16' },
     { Network: '10.3.0.0/16', Backend: { Type: 'host-gw' }, EnableNFTables: true },
-    { Network: '10.3.0.0/16', Backend: { Type: 'udp', Engine: 'reference', Offload: false, BusyPollUs: 0 } },
+    {
+      Network: '10.3.0.0/16',
+      Backend: { Type: 'udp', Engine: 'reference', Offload: false, BusyPollUs: 0, SourcePorts: 1 },
+    },
     { EnableIPv4: false, EnableIPv6: true, IPv6Network: 'fc00::/48', Backend: { Type: 'udp', Mode: 'ipv4' } },
     { Network: '10.3.0.0/16', Backend: { Type: 'vxlan', VNI: 7, DirectRouting: true, MTU: 1400 } },
     { Network: '10.3.0.0/16', EnableIPv6: true, IPv6Network: 'fc00::/48', Backend: { Type: 'vxlan' } },
@@ -231,13 +234,14 @@ describe('backend config', () => {
   });
 
   test('parseBackendConfig() reads our own keys of udp, and leaves out what is not given', () => {
-    const ours = { Engine: 'fast', Offload: true, BusyPollUs: 50 };
+    const ours = { Engine: 'fast', Offload: true, BusyPollUs: 50, SourcePorts: 8 };
     expect(backend({ Type: 'udp', ...ours })).toEqual({
       type: 'udp',
       port: 8285,
       engine: 'fast',
       offload: true,
       busyPollUs: 50,
+      sourcePorts: 8,
     });
     expect(backend({ Type: 'udp', Offload: null })).toEqual({ type: 'udp', port: 8285 });
   });
@@ -317,6 +321,7 @@ describe('backend config', () => {
     [{ Type: 'udp', Mode: 6 }, 'Mode is 6: write a string'],
     [{ Type: 'udp', Offload: 'false' }, 'Offload is "false": write true or false, without quotes'],
     [{ Type: 'udp', BusyPollUs: 10_001 }, 'BusyPollUs is 10001: write a whole number from 0 to 10000'],
+    [{ Type: 'udp', SourcePorts: 17 }, 'SourcePorts is 17: write a whole number from 1 to 16'],
     [{ Type: 'vxlan', VNI: 0 }, 'VNI is 0'],
     [{ Type: 'vxlan', VNI: 16777216 }, 'VNI is 16777216'],
     [{ Type: 'vxlan', DirectRouting: 1 }, 'DirectRouting is 1'],

@@ -40,6 +40,7 @@ export const SO_REUSEPORT = 15;
 export const SO_RCVTIMEO = 20;
 export const SO_SNDTIMEO = 21;
 export const SO_BINDTODEVICE = 25;
+export const SO_ATTACH_FILTER = 26;
 export const SO_SNDBUFFORCE = 32; // past net.core.wmem_max, needs CAP_NET_ADMIN
 export const SO_RCVBUFFORCE = 33;
 export const SO_MARK = 36;

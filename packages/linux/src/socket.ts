@@ -1,8 +1,15 @@
 import { checked, uninterrupted } from './errors.ts';
 import { errno, libc } from './ffi/libc.ts';
 import type { Fd } from './files.ts';
-import { pointer } from './memory.ts';
-import { SK_MEMINFO_DROPS, SK_MEMINFO_VARS, SO_MEMINFO, SOCK_CLOEXEC, SOL_SOCKET } from './socket-constants.ts';
+import { addressOf, pointer } from './memory.ts';
+import {
+  SK_MEMINFO_DROPS,
+  SK_MEMINFO_VARS,
+  SO_ATTACH_FILTER,
+  SO_MEMINFO,
+  SOCK_CLOEXEC,
+  SOL_SOCKET,
+} from './socket-constants.ts';
 
 export * from './sockaddr.ts';
 export * from './socket-constants.ts';
@@ -62,6 +69,15 @@ export function setSocketOption(fd: Fd, level: number, name: number, value: numb
     'setsockopt',
     () => `set option ${level}/${name} of socket ${fd} to ${value}`,
   );
+}
+
+/** For a socket that is only sent from: the kernel drops whatever arrives, and counts it (socketDrops). */
+export function refuseInput(fd: Fd): void {
+  // One struct sock_filter of linux/filter.h: BPF_RET | BPF_K with 0, the bytes to be kept.
+  const program = new Uint8Array(new Uint16Array([0x06, 0, 0, 0]).buffer);
+  // struct sock_fprog: a u16 and, aligned to 8 bytes, a pointer.
+  const fprog = new BigUint64Array([1n, BigInt(addressOf(program))]);
+  setSocketOption(fd, SOL_SOCKET, SO_ATTACH_FILTER, new Uint8Array(fprog.buffer));
 }
 
 /** Reads an option that is a C int. */

@@ -13,11 +13,12 @@ function made(flags = {}, first = config({})) {
 
 test('take() gives the settings of a config that changes them, and only then', () => {
   const { engines, lines } = made({}, config({ Engine: 'fast' }));
-  expect(engines.current).toEqual({ engine: 'fast', offload: true, busyPollUs: 50, queues: 1 });
+  expect(engines.current).toEqual({ engine: 'fast', offload: true, busyPollUs: 50, queues: 1, sourcePorts: 1 });
   expect(engines.take(config({ Engine: 'fast', Offload: true }))).toBeUndefined();
   expect(engines.take(config({ Engine: 'reference' }))).toMatchObject({ engine: 'reference' });
   expect(engines.current).toMatchObject({ engine: 'reference' });
   expect(engines.take(config({ Engine: 'reference' }))).toBeUndefined();
+  expect(engines.take(config({ Engine: 'reference', SourcePorts: 2 }))).toMatchObject({ sourcePorts: 2 });
   expect(lines).toEqual([]);
 });
 
@@ -29,6 +30,7 @@ test('take() leaves a setting alone that a flag has made', () => {
     offload: false,
     busyPollUs: 50,
     queues: 1,
+    sourcePorts: 1,
   });
 });
 

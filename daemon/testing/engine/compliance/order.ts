@@ -17,7 +17,7 @@ const RECEIVER_PORT = 4999;
 const RECEIVE_BUFFER = 8 * 1024 * 1024;
 
 /** Numbered datagrams of several flows, alone and many at once, both ways at the same time. */
-export function describeOrder(start: StartEngine, options?: LabOptions): void {
+export function describeOrder(start: StartEngine, options?: LabOptions, sources = 1): void {
   describe('order', () => {
     const lab = newLab(options);
     let nodes: readonly [Node, Node];
@@ -25,7 +25,9 @@ export function describeOrder(start: StartEngine, options?: LabOptions): void {
 
     beforeAll(async () => {
       nodes = lab.setUp();
-      engines = await Promise.all(nodes.map((node) => start(configOf(node))));
+      engines = await Promise.all(
+        nodes.map((node) => start(configOf(node, { sourceFds: lab.sources(node, sources - 1) }))),
+      );
       await applyRoutes(engines[0]!, lab.device(nodes[0]), [route('10.2.0.0/24', nodes[1].address)]);
       await applyRoutes(engines[1]!, lab.device(nodes[1]), [route('10.1.0.0/24', nodes[0].address)]);
     });

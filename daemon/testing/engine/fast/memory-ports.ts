@@ -11,6 +11,8 @@ const ANY_PORT = 40_000;
 export interface Datagram {
   readonly peer: Ip;
   readonly packet: Uint8Array;
+  /** The number of the source port. */
+  readonly source: number;
 }
 
 /** A received message: what UDP_GRO put together, and the size of its parts (0: a single datagram). */
@@ -36,7 +38,10 @@ export class MemoryPorts implements Ports {
   readonly writeErrors: number[] = [];
   readonly #view: DataView;
 
-  constructor(readonly wasm: Wasm) {
+  constructor(
+    readonly wasm: Wasm,
+    readonly sources = 1,
+  ) {
     this.#view = new DataView(wasm.bytes.buffer);
   }
 
@@ -55,20 +60,20 @@ export class MemoryPorts implements Ports {
     return this.#write(this.#gather(iovecs, count));
   }
 
-  send(first: number, count: number): number {
-    const error = this.sendErrors.shift();
-    if (error !== undefined) return error;
-    for (let i = 0; i < count; i++) this.#sendMessage(first + i);
+  send(source: number, first: number, count: number): number {
+    const error = this.sendErrors.shift() ?? 1;
+    if (error < 0) return error;
+    for (let i = 0; i < count; i++) this.#sendMessage(source, first + i);
     return count;
   }
 
-  sendOne(message: number): number {
+  sendOne(source: number, message: number): number {
     const error = this.sendErrors.shift() ?? 1;
-    return error < 0 ? error : this.#sendMessage(message);
+    return error < 0 ? error : this.#sendMessage(source, message);
   }
 
   sendTo(at: number, length: number, name: number): number {
-    this.sent.push({ peer: this.#address(name), packet: this.wasm.bytes.slice(at, at + length) });
+    this.sent.push({ peer: this.#address(name), packet: this.wasm.bytes.slice(at, at + length), source: 0 });
     return length;
   }
 
@@ -86,15 +91,15 @@ export class MemoryPorts implements Ports {
     return bytes.length;
   }
 
-  #sendMessage(index: number): number {
-    const at = layout.MESSAGES + index * layout.MMSGHDR_BYTES;
+  #sendMessage(source: number, index: number): number {
+    const at = layout.PLANS + source * layout.PLAN_STRIDE + layout.MESSAGES + index * layout.MMSGHDR_BYTES;
     const bytes = this.#gather(this.#offset(at + 16), this.#number(at + 24));
     const peer = this.#address(this.#offset(at));
     const hasControl = this.#number(at + 40) !== 0;
     const size = hasControl ? this.#view.getUint16(this.#offset(at + 32) + 16, true) : bytes.length;
     let packets = 0;
     for (let part = 0; part < bytes.length; part += size, packets++) {
-      this.sent.push({ peer, packet: bytes.slice(part, part + size) });
+      this.sent.push({ peer, packet: bytes.slice(part, part + size), source });
     }
     this.messages.push(packets);
     return bytes.length;

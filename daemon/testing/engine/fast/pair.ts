@@ -34,6 +34,12 @@ export function tablesOf({ shared }: Control): Tables {
   return new Tables(shared, underlay());
 }
 
+/** What was sent, by source port: the fast engine sends what it has read port by port. */
+export function bySource<D extends { readonly source: number }>(sent: readonly D[]): Map<number, D[]> {
+  const sources = [...new Set(sent.map(({ source }) => source))].sort((a, b) => a - b);
+  return new Map(sources.map((source) => [source, sent.filter((datagram) => datagram.source === source)]));
+}
+
 /** The fast engine without descriptors. */
 export class Fast {
   ports!: MemoryPorts;
@@ -42,9 +48,9 @@ export class Fast {
   readonly clock = { now: 0 };
   readonly forwarder: FastForwarder;
 
-  constructor(abilities: Abilities = ALL, config: object = {}) {
+  constructor(abilities: Abilities = ALL, config: object = {}, sources = 1) {
     const open = (wasm: ConstructorParameters<typeof MemoryPorts>[0]): MemoryPorts => {
-      this.ports = new MemoryPorts(wasm);
+      this.ports = new MemoryPorts(wasm, sources);
       return this.ports;
     };
     this.forwarder = new FastForwarder(
@@ -73,11 +79,13 @@ export class Fast {
 
 /** The reference engine without descriptors. */
 export class Reference {
-  readonly ports = new FakePorts();
+  readonly ports: FakePorts;
   readonly control = control();
-  readonly forwarder = new Forwarder(this.ports, CONFIG, this.control.shared, underlay(), () => 0);
+  readonly forwarder: Forwarder;
 
-  constructor() {
+  constructor(sources = 1) {
+    this.ports = new FakePorts(sources);
+    this.forwarder = new Forwarder(this.ports, CONFIG, this.control.shared, underlay(), () => 0);
     this.forwarder.refreshRoutes();
   }
 

@@ -1,33 +1,42 @@
+import type { EngineName } from '@flannel-ts/flannel/backend-config';
 import { parseIp } from '@flannel-ts/inet/ip';
 import { chooseEngine, engineSettings, sameSettings, watchFallbacks } from './choose.ts';
 import type { Engine } from './engine.ts';
 import { startReferenceEngine } from './reference/engine.ts';
 import { SELF_TEST } from './shared.ts';
 
+const DEFAULTS = { engine: 'fast', offload: true, busyPollUs: 50, queues: 1, sourcePorts: 1 };
+
 test('engineSettings() takes a flag, else the network config, else the default, for each setting by itself', () => {
-  expect(engineSettings({}, { engine: 'fast' })).toEqual({ engine: 'fast', offload: true, busyPollUs: 50, queues: 1 });
+  expect(engineSettings({}, { engine: 'fast' })).toEqual(DEFAULTS);
   expect(engineSettings({ engine: 'fast' }, { engine: 'reference', offload: false })).toEqual({
     engine: 'fast',
     offload: false,
     busyPollUs: 50,
     queues: 1,
+    sourcePorts: 1,
   });
   expect(
-    engineSettings({ offload: true, busyPollUs: 0, queues: 1 }, { engine: 'fast', offload: false, busyPollUs: 9 }),
+    engineSettings(
+      { offload: true, busyPollUs: 0, queues: 1, sourcePorts: 1 },
+      { engine: 'fast', offload: false, busyPollUs: 9, sourcePorts: 8 },
+    ),
   ).toMatchObject({
     offload: true,
     busyPollUs: 0,
     queues: 1,
+    sourcePorts: 1,
   });
 });
 
 test('engineSettings() takes the fast engine where nothing else is said', () => {
-  expect(engineSettings({}, {})).toEqual({ engine: 'fast', offload: true, busyPollUs: 50, queues: 1 });
+  expect(engineSettings({}, {})).toEqual(DEFAULTS);
 });
 
-test('engineSettings() gives the reference engine no settings to differ in', () => {
-  expect(engineSettings({ engine: 'reference' }, { offload: true, busyPollUs: 9 })).toEqual({
+test('engineSettings() gives the reference engine no settings to differ in but source ports', () => {
+  expect(engineSettings({ engine: 'reference' }, { offload: true, busyPollUs: 9, sourcePorts: 2 })).toEqual({
     engine: 'reference',
+    sourcePorts: 2,
     offload: false,
     busyPollUs: 0,
     queues: 1,
@@ -37,14 +46,15 @@ test('engineSettings() gives the reference engine no settings to differ in', () 
 test('sameSettings() sees a difference in each setting', () => {
   const settings = engineSettings({ engine: 'fast' }, {});
   expect(sameSettings(settings, { ...settings })).toBe(true);
-  for (const other of [{ engine: 'reference' as const }, { offload: false }, { busyPollUs: 1 }]) {
+  for (const other of [{ engine: 'reference' as const }, { offload: false }, { busyPollUs: 1 }, { sourcePorts: 2 }]) {
     expect(sameSettings(settings, { ...settings, ...other })).toBe(false);
   }
 });
 
 test('chooseEngine() gives the engine of that name', () => {
-  expect(chooseEngine(engineSettings({ engine: 'reference' }, {}), () => {})).toBe(startReferenceEngine);
-  expect(chooseEngine(engineSettings({ engine: 'fast' }, {}), () => {})).not.toBe(startReferenceEngine);
+  const chosen = (engine: EngineName) => chooseEngine(engineSettings({ engine, sourcePorts: 1 }, {}), () => {});
+  expect(chosen('reference')).toBe(startReferenceEngine);
+  expect(chosen('fast')).not.toBe(startReferenceEngine);
 });
 
 describe('watchFallbacks()', () => {

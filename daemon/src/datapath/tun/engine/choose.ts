@@ -1,14 +1,21 @@
 /** The engines by the names that flanneld's options and the network config give them. */
 
-import { DEFAULT_BUSY_POLL_US, type EngineChoice, type EngineName } from '@flannel-ts/flannel/backend-config';
+import {
+  DEFAULT_BUSY_POLL_US,
+  DEFAULT_SOURCE_PORTS,
+  type EngineChoice,
+  type EngineName,
+} from '@flannel-ts/flannel/backend-config';
 import { formatIp, type Ip } from '@flannel-ts/inet/ip';
 import { errnoName } from '@flannel-ts/linux/errno';
 import type { PeerPath } from '../../datapath.ts';
+import { delegate } from './delegate.ts';
 import type { Engine, StartEngine } from './engine.ts';
 import { startFastEngine } from './fast/engine.ts';
 import { withQueues } from './queues.ts';
 import { startReferenceEngine } from './reference/engine.ts';
 import { SELF_TEST } from './shared.ts';
+import { withSourcePorts } from './sources.ts';
 
 export type EngineSettings = Required<EngineChoice>;
 
@@ -18,10 +25,12 @@ const WATCH_INTERVAL_MS = 5000;
 /** An explicit flag wins over the network config, so that one node can differ; both win over the defaults. */
 export function engineSettings(flags: EngineChoice, config: EngineChoice): EngineSettings {
   const engine = flags.engine ?? config.engine ?? DEFAULT_ENGINE;
+  const sourcePorts = flags.sourcePorts ?? config.sourcePorts ?? DEFAULT_SOURCE_PORTS;
   // The other settings concern the fast engine only: changing them is no reason to restart the reference engine.
-  if (engine === 'reference') return { engine, offload: false, busyPollUs: 0, queues: 1 };
+  if (engine === 'reference') return { engine, sourcePorts, offload: false, busyPollUs: 0, queues: 1 };
   return {
     engine,
+    sourcePorts,
     offload: flags.offload ?? config.offload ?? true,
     busyPollUs: flags.busyPollUs ?? config.busyPollUs ?? DEFAULT_BUSY_POLL_US,
     queues: flags.queues ?? config.queues ?? 1,
@@ -37,11 +46,11 @@ export function sameSettings(a: EngineSettings, b: EngineSettings): boolean {
  * per engine, and once for each peer whose path refuses it.
  */
 export function chooseEngine(
-  { engine, offload, busyPollUs, queues }: EngineSettings,
+  { engine, sourcePorts, offload, busyPollUs, queues }: EngineSettings,
   warn: (text: string) => void,
 ): StartEngine {
-  if (engine === 'reference') return startReferenceEngine;
-  const start = withQueues(startFastEngine, queues);
+  if (engine === 'reference') return withSourcePorts(startReferenceEngine, sourcePorts, warn);
+  const start = withQueues(withSourcePorts(startFastEngine, sourcePorts, warn), queues);
   return async (config, signal) => watchFallbacks(await start({ ...config, offload, busyPollUs }, signal), warn);
 }
 
@@ -66,19 +75,13 @@ export function watchFallbacks(engine: Engine, warn: (text: string) => void): En
     }
   };
   const timer = setInterval(look, WATCH_INTERVAL_MS).unref();
-  const { failed } = engine;
-  void failed.then(() => clearInterval(timer));
-  return {
-    failed,
-    setRoutes: (routes) => engine.setRoutes(routes),
-    changeRoutes: (change) => engine.changeRoutes(change),
-    setPathLimit: (peer, limit) => engine.setPathLimit(peer, limit),
-    counters: () => engine.counters(),
+  void engine.failed.then(() => clearInterval(timer));
+  return delegate(engine, {
     stop: async () => {
       clearInterval(timer);
       await engine.stop();
     },
-  };
+  });
 }
 
 /** Logged once per peer and cause, although the engine retries every minute (RETRY_MS in fast/paths.ts). */

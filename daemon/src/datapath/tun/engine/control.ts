@@ -113,7 +113,7 @@ export class Control {
   }
 
   /** All that the shared memory holds. */
-  counters(): Omit<EngineCounters, 'socketDrops'> {
+  counters(): Omit<EngineCounters, 'socketDrops' | 'strayDatagrams'> {
     const { totals, abilities: words } = this.shared;
     const values = Object.fromEntries(Object.entries(TOTAL).map(([name, index]) => [name, totals[index]!])) as Record<
       TotalName,

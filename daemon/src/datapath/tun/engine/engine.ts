@@ -26,6 +26,11 @@ export interface EngineConfig {
   /** A bound UDP socket of the family by which peers are reached. The engine makes it non-blocking; the caller closes it. */
   readonly socketFd: number;
   /**
+   * Further bound UDP sockets of that family, to send from only: packets are spread over them and the first one by their flow
+   * (source-port.ts). The caller closes them.
+   */
+  readonly sourceFds?: readonly number[];
+  /**
    * The address of the device, source of the engine's ICMP errors. The kernel takes a packet with one of its own addresses
    * as source only where `net.ipv4.conf.DEVICE.accept_local` is 1; without that sysctl the errors are martians. Absent where
    * IPv4 is disabled inside the overlay: then no ICMP error is sent about IPv4 packets.

@@ -47,6 +47,11 @@ export function hasAddress6(packet: Uint8Array, offset: number, address: Uint8Ar
   return true;
 }
 
+/** Whether a next header is another extension header. */
+export function isExtension(next: number): boolean {
+  return next === NEXT_HOP_BY_HOP || next === NEXT_ROUTING || next === NEXT_FRAGMENT || next === NEXT_DESTINATION;
+}
+
 /** What is behind the extension headers. */
 export interface UpperLayer {
   readonly protocol: number;
@@ -59,9 +64,8 @@ export function upperLayer(packet: Uint8Array): UpperLayer {
   let protocol = packet[6]!;
   let offset = IPV6_HEADER;
   for (let count = 0; count < MAX_EXTENSIONS; count++) {
+    if (!isExtension(protocol)) break;
     const isFragment = protocol === NEXT_FRAGMENT;
-    if (!isFragment && protocol !== NEXT_HOP_BY_HOP && protocol !== NEXT_ROUTING && protocol !== NEXT_DESTINATION)
-      break;
     if (offset + 8 > end) return { protocol, offset: undefined };
     const next = packet[offset]!;
     if (isFragment && word(packet, offset + 2) >>> 3 !== 0) return { protocol: next, offset: undefined };

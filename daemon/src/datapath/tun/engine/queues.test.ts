@@ -21,7 +21,7 @@ function fake(counters: Partial<EngineCounters> = {}): Fake {
     setRoutes: (routes) => void calls.push(`routes ${routes.length}`),
     changeRoutes: ({ set }) => void calls.push(`set ${set.length}`),
     setPathLimit: (_, limit) => void calls.push(`limit ${limit}`),
-    counters: () => ({ ...new Control().counters(), socketDrops: 0, ...counters }),
+    counters: () => ({ ...new Control().counters(), socketDrops: 0, strayDatagrams: 0, ...counters }),
     stop: async () => void calls.push('stop'),
   };
 }

@@ -5,6 +5,7 @@ import {
   AF_INET,
   AF_INET6,
   bind,
+  refuseInput,
   SO_RCVBUFFORCE,
   SO_REUSEPORT,
   SO_SNDBUFFORCE,
@@ -26,11 +27,25 @@ const SOCKET_BUFFER_BYTES = 7 * 1024 * 1024;
  * learns the MTU of each path and fragments datagrams that are larger.
  */
 export function openEngineSocket(listen: Ip, port: Port, { shared = false } = {}): Fd {
-  const fd = socket(isIpv6(listen) ? AF_INET6 : AF_INET, SOCK_DGRAM);
-  try {
+  return boundSocket(listen, port, (fd) => {
     if (shared) setSocketOption(fd, SOL_SOCKET, SO_REUSEPORT, 1);
     for (const option of [SO_RCVBUFFORCE, SO_SNDBUFFORCE]) setSocketOption(fd, SOL_SOCKET, option, SOCKET_BUFFER_BYTES);
-    bind(fd, sockaddrOf(listen, port));
+  });
+}
+
+/** A socket of the same address to send from only, with a port that the kernel chooses. The caller closes it. */
+export function openSourceSocket(listen: Ip): Fd {
+  return boundSocket(listen, 0, (fd) => {
+    refuseInput(fd);
+    setSocketOption(fd, SOL_SOCKET, SO_SNDBUFFORCE, SOCKET_BUFFER_BYTES);
+  });
+}
+
+function boundSocket(address: Ip, port: number, prepare: (fd: Fd) => void): Fd {
+  const fd = socket(isIpv6(address) ? AF_INET6 : AF_INET, SOCK_DGRAM);
+  try {
+    prepare(fd);
+    bind(fd, sockaddrOf(address, port));
     return fd;
   } catch (error) {
     closeFd(fd);

@@ -55,6 +55,8 @@ class WorkerEngine implements Engine {
   /** Set while changes wait for room in the ring. */
   #rest: NodeJS.Timeout | undefined;
   readonly #drops: SocketDrops;
+  /** Of the sockets that are only sent from. */
+  readonly #strays: readonly SocketDrops[];
   #stopping = false;
   #gone = false;
   #failure: Error | undefined;
@@ -71,6 +73,7 @@ class WorkerEngine implements Engine {
       this.#notStarted = reject;
     });
     this.#drops = new SocketDrops(config.socketFd);
+    this.#strays = (config.sourceFds ?? []).map((fd) => new SocketDrops(fd));
     const data: EngineWorkerData = {
       config,
       buffer: this.#control.shared.buffer,
@@ -109,8 +112,9 @@ class WorkerEngine implements Engine {
   }
 
   counters(): EngineCounters {
-    const socketDrops = this.#gone ? this.#drops.total : this.#drops.sample();
-    return { ...this.#control.counters(), socketDrops };
+    if (!this.#gone) this.#sampleDrops();
+    const strayDatagrams = this.#strays.reduce((sum, { total }) => sum + total, 0);
+    return { ...this.#control.counters(), socketDrops: this.#drops.total, strayDatagrams };
   }
 
   async stop(): Promise<void> {
@@ -150,8 +154,8 @@ class WorkerEngine implements Engine {
   }
 
   #onExit(code: number): void {
-    // The caller may close the socket from now on.
-    this.#drops.sample();
+    // The caller may close the sockets from now on.
+    this.#sampleDrops();
     this.#gone = true;
     clearInterval(this.#watch);
     process.off('exit', this.#release);
@@ -160,6 +164,11 @@ class WorkerEngine implements Engine {
       this.#failure ?? new EngineError('WORKER_DIED', `The engine's thread ended by itself with exit code ${code}`);
     this.#notStarted(error);
     if (!this.#stopping) this.#fail(error);
+  }
+
+  #sampleDrops(): void {
+    this.#drops.sample();
+    for (const drops of this.#strays) drops.sample();
   }
 
   #watchHeartbeat(): NodeJS.Timeout {

@@ -29,6 +29,7 @@ function endlessPorts(wasm: Wasm): Ports {
   const control = new DataView(wasm.bytes.buffer, layout.RECEIVE_CONTROLS);
   const name = new DataView(wasm.bytes.buffer, layout.RECEIVE_NAMES);
   return {
+    sources: 1,
     readTun(at) {
       if (reads++ % 5 === 4) return EAGAIN;
       wasm.bytes.set(OUT, at);
@@ -45,7 +46,7 @@ function endlessPorts(wasm: Wasm): Ports {
       control.setUint32(16, IN.length / SEGMENTS, true);
       return 1;
     },
-    send: (_, count) => count,
+    send: (_source, _first, count) => count,
     sendOne: () => 0,
     sendTo: () => 0,
     writeTun: () => 0,

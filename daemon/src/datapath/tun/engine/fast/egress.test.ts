@@ -1,3 +1,4 @@
+import { formatIp } from '@flannel-ts/inet/ip';
 import { EAGAIN, EINVAL, EIO, EMSGSIZE } from '@flannel-ts/linux/errno';
 import fc from 'fast-check';
 import { icmpError } from '../../../../../testing/engine/compliance/bench.ts';
@@ -5,6 +6,7 @@ import { bytes, FLAGS, tcpPacket, udpPacket } from '../../../../../testing/engin
 import { ALL, Fast, OTHER_PEER, PEER, Reference } from '../../../../../testing/engine/fast/pair.ts';
 import { segment, superPacket } from '../../../../../testing/engine/fast/segment.ts';
 import { ipv4Packet, type PacketFields } from '../../../../../testing/engine/packets.ts';
+import { address } from '../ipv4-header.ts';
 import { RETRY_MS } from './paths.ts';
 
 const VNET = new Uint8Array(10);
@@ -295,5 +297,83 @@ describe('egress on errors', () => {
     fast.out(...segment(burst));
     expect(fast.ports.sent).toEqual(whole().ports.sent);
     expect(new Set(fast.ports.messages)).toEqual(new Set([1]));
+  });
+});
+
+describe('egress from several source ports', () => {
+  const SOURCES = 4;
+  const FLOWS = 12;
+  const VARIED = Array.from({ length: FLOWS }, (_, flow) => ({ from: `10.1.0.${2 + flow}` }));
+  const several = () => new Fast(ALL, {}, SOURCES);
+  const sourcesOf = (fast: Fast): number[] => fast.ports.sent.map(({ source }) => source);
+
+  test('sends each flow from one of them, in order, with one call for each', () => {
+    const fast = several();
+    const sequences = [0, 1, 2, 3];
+    fast.out(
+      ...sequences.flatMap((sequence) =>
+        VARIED.map((flow) => plain(udpPacket({ ...flow, data: Uint8Array.of(sequence) }))),
+      ),
+    );
+    expect(new Set(sourcesOf(fast)).size).toBe(SOURCES);
+    expect(sourcesOf(fast)).toEqual(sourcesOf(fast).toSorted((a, b) => a - b));
+    for (const { from } of VARIED) {
+      const own = fast.ports.sent.filter(({ packet }) => formatIp(address(packet, 12)) === from);
+      expect(new Set(own.map(({ source }) => source)).size).toBe(1);
+      expect(own.map(({ packet }) => packet[28])).toEqual(sequences);
+    }
+    expect(fast.counters).toMatchObject({ sentPackets: 48 });
+    // What goes from one port to one peer, all of one length, is one message.
+    expect(fast.ports.messages).toHaveLength(SOURCES);
+  });
+
+  test('packs segments of flows that take turns into a message for each port', () => {
+    const fast = several();
+    fast.out(...VARIED.map((flow) => superPacket(tcpPacket({ ...flow, data: bytes(4000) }), 1000)));
+    expect(fast.ports.messages).toHaveLength(SOURCES);
+    expect(fast.ports.sent).toHaveLength(FLOWS * 4);
+  });
+
+  test('while one socket has no room, nothing is read, and nothing is lost or sent twice', () => {
+    const fast = several();
+    fast.ports.tun.push(...VARIED.map((flow) => plain(udpPacket({ ...flow, data: bytes(20) }))));
+    const more = plain(udpPacket());
+    fast.ports.sendErrors.push(1, EAGAIN, EAGAIN);
+    fast.ports.tun.push(more);
+    fast.forwarder.egress.forward();
+    const { egress } = fast.forwarder;
+    expect(egress.stalled).toBe(true);
+    const stalledOn = egress.source;
+    expect(stalledOn).toBeGreaterThan(0);
+    fast.ports.tun.push(more.slice());
+    egress.forward();
+    expect(fast.ports.tun).toHaveLength(1);
+    while (egress.forward());
+    expect(egress.stalled).toBe(false);
+    expect(fast.counters).toMatchObject({ sendStalls: 1, sentPackets: FLOWS + 2 });
+    expect(fast.ports.sent).toHaveLength(FLOWS + 2);
+  });
+
+  test('sends the packets of a refused message alone, from the port of their flow', () => {
+    const fast = several();
+    fast.ports.sendErrors.push(1, EMSGSIZE);
+    fast.out(...VARIED.map((flow) => superPacket(tcpPacket({ ...flow, data: bytes(3000) }), 1000)));
+    const expected = several();
+    expected.out(...VARIED.map((flow) => superPacket(tcpPacket({ ...flow, data: bytes(3000) }), 1000)));
+    expect(fast.ports.sent).toEqual(expected.ports.sent);
+    expect(fast.ports.messages).toContain(1);
+  });
+
+  test('drops the messages of a peer that leaves while they wait', () => {
+    const fast = several();
+    fast.ports.tun.push(...VARIED.map((flow) => plain(udpPacket({ ...flow, data: bytes(20) }))));
+    fast.ports.sendErrors.push(EAGAIN);
+    fast.forwarder.egress.forward();
+    fast.control.setRoutes([]);
+    fast.forwarder.refreshRoutes();
+    const lost = fast.counters.dropped.no_route;
+    expect(lost).toBeGreaterThan(0);
+    while (fast.forwarder.egress.forward());
+    expect(fast.counters.sentPackets).toBe(FLOWS - lost);
   });
 });

@@ -14,7 +14,6 @@ const MAX_READS = 64;
 /** A batch of this size stays in the processor's second-level cache. */
 const BATCH_BYTES = 256 * 1024;
 
-const FACTS = layout.MESSAGE_FACTS >>> 2;
 const FACTS_WORDS = layout.MESSAGE_FACTS_BYTES >>> 2;
 const SEGMENT_WORDS = layout.SEGMENT_BYTES >>> 2;
 
@@ -23,9 +22,11 @@ const NONE = -1;
 /** Of a message: its first segment, their number, bytes, peer. */
 type Facts = readonly [number, number, number, number];
 
-/** Device -> socket: a batch of reads, one sendmmsg. */
+/** Device -> sockets: a batch of reads, one sendmmsg for each source port. */
 export class Egress {
-  /** Messages of the plan that were sent. */
+  /** The source port whose plan is sent. */
+  #source = 0;
+  /** Messages of its plan that were sent. */
   #sent = 0;
   /** A packet that found no room in the plan, 0 for none. */
   #held = 0;
@@ -45,12 +46,17 @@ export class Egress {
     readonly vnet: boolean,
     segmenting: boolean,
   ) {
-    wasm.setSending(segmenting ? layout.MAX_MERGED : 1);
+    wasm.setSending(segmenting ? layout.MAX_MERGED : 1, ports.sources);
   }
 
-  /** Whether messages wait for room in the socket: then the device must not be polled, but the socket for POLLOUT. */
+  /** Whether messages wait for room in a socket: then the device must not be polled, but that socket for POLLOUT. */
   get stalled(): boolean {
     return this.#stalled;
+  }
+
+  /** The number of that socket. */
+  get source(): number {
+    return this.#source;
   }
 
   /** Forwards a batch. True when the device may have more without being polled. */
@@ -73,7 +79,7 @@ export class Egress {
   rerouteWaiting(): void {
     if (!this.#stalled) return;
     const { words } = this.wasm;
-    const facts = FACTS + this.#sent * FACTS_WORDS;
+    const facts = this.#factsOf(this.#sent);
     if (this.state.tables.underlay.has(words[facts + 3]!)) return;
     const replayed = this.#replaying === NONE ? 0 : this.#replaying - words[facts]!;
     this.state.drop(NO_ROUTE, words[facts + 1]! - replayed);
@@ -129,30 +135,40 @@ export class Egress {
     }
   }
 
-  /** Sends what is planned; false when the socket has no room for all of it. */
+  /** Sends what is planned; false when a socket has no room for all of it. */
   #flush(): boolean {
     const { wasm, ports } = this;
-    const count = wasm.messageCount();
+    for (; this.#source < ports.sources; this.#source++) {
+      wasm.selectPlan(this.#source);
+      if (!this.#sendPlan(wasm.messageCount())) return this.#stall();
+      this.#sent = 0;
+    }
+    wasm.clearPlans();
+    this.#source = 0;
+    this.#stalled = false;
+    return true;
+  }
+
+  /** The plan of the present source port; false when its socket has no room for all of it. */
+  #sendPlan(count: number): boolean {
+    const { ports } = this;
     while (this.#sent < count) {
       if (this.#replaying !== NONE) {
-        if (!this.#replay(this.#sent)) return this.#stall();
+        if (!this.#replay(this.#sent)) return false;
         this.#replaying = NONE;
         this.#sent++;
         continue;
       }
-      const result = ports.send(this.#sent, count - this.#sent);
+      const result = ports.send(this.#source, this.#sent, count - this.#sent);
       if (result > 0) {
         for (let i = 0; i < result; i++) this.#countSent(this.#sent + i);
         this.#sent += result;
       } else if (result === EAGAIN) {
-        return this.#stall();
+        return false;
       } else if (result !== EINTR) {
         this.#failed(this.#sent, result);
       }
     }
-    wasm.clearPlan();
-    this.#sent = 0;
-    this.#stalled = false;
     return true;
   }
 
@@ -164,7 +180,7 @@ export class Egress {
 
   #countSent(message: number): void {
     const { words } = this.wasm;
-    const facts = FACTS + message * FACTS_WORDS;
+    const facts = this.#factsOf(message);
     const packets = words[facts + 1]!;
     const bytes = words[facts + 2]!;
     this.state.count('sentPackets', packets);
@@ -177,7 +193,7 @@ export class Egress {
   #failed(message: number, error: number): void {
     if (isLost(error)) throw lost('send on the UDP socket', error);
     const { words } = this.wasm;
-    const facts = FACTS + message * FACTS_WORDS;
+    const facts = this.#factsOf(message);
     const first = words[facts]!;
     const packets = words[facts + 1]!;
     const peer = words[facts + 3]!;
@@ -195,10 +211,10 @@ export class Egress {
    * too small for its packets, which the kernel then fragments one by one. False when the socket has no room for all of them.
    */
   #replay(message: number): boolean {
-    const [first, packets, , peer] = this.wasm.words.subarray(FACTS + message * FACTS_WORDS) as unknown as Facts;
+    const [first, packets, , peer] = this.wasm.words.subarray(this.#factsOf(message)) as unknown as Facts;
     while (this.#replaying < first + packets) {
       const length = this.wasm.prepareSingle(this.#replaying, message);
-      const result = this.ports.sendOne(layout.SPARE_MESSAGE);
+      const result = this.ports.sendOne(this.#source, layout.SPARE_MESSAGE);
       if (result === EAGAIN) return false;
       if (result === EINTR) continue;
       if (result >= 0) this.#countReplayed(peer, this.#sizeOf(first), length);
@@ -221,7 +237,16 @@ export class Egress {
   }
 
   #sizeOf(segment: number): number {
-    return this.wasm.words[(layout.SEGMENTS >>> 2) + segment * SEGMENT_WORDS + 2]!;
+    return this.wasm.words[this.#inPlan(layout.SEGMENTS) + segment * SEGMENT_WORDS + 2]!;
+  }
+
+  #factsOf(message: number): number {
+    return this.#inPlan(layout.MESSAGE_FACTS) + message * FACTS_WORDS;
+  }
+
+  /** The index of the word at an offset from the start of the present plan. */
+  #inPlan(offset: number): number {
+    return (layout.PLANS + this.#source * layout.PLAN_STRIDE + offset) >>> 2;
   }
 
   #lose(segment: number, peer: number, error: number): void {

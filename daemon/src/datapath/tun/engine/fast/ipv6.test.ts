@@ -5,7 +5,15 @@ import { FakePorts } from '../../../../../testing/engine/fake-ports.ts';
 import { bytes, FLAGS, tcpPacket, udpPacket } from '../../../../../testing/engine/fast/flows.ts';
 import { type Flow6, flow6Packet, plain6, segment6, superPacket6 } from '../../../../../testing/engine/fast/flows6.ts';
 import { MemoryPorts } from '../../../../../testing/engine/fast/memory-ports.ts';
-import { ALL, CONFIG, OTHER_PEER, PEER, tablesOf, underlay } from '../../../../../testing/engine/fast/pair.ts';
+import {
+  ALL,
+  bySource,
+  CONFIG,
+  OTHER_PEER,
+  PEER,
+  tablesOf,
+  underlay,
+} from '../../../../../testing/engine/fast/pair.ts';
 import { segment, TCP, UDP } from '../../../../../testing/engine/fast/segment.ts';
 import { icmp6Packet, ipv6Packet } from '../../../../../testing/engine/packets6.ts';
 import { Control } from '../control.ts';
@@ -21,6 +29,9 @@ const ROUTES: readonly EngineRoute[] = [
   { subnet: parsePrefix('fd00:0:0:2::/64'), peer: PEER },
   { subnet: parsePrefix('fd00:0:0:3::/64'), peer: OTHER_PEER },
 ];
+
+/** Source ports. */
+const SOURCES = 3;
 
 /** A read of the device, and the packets that it stands for. */
 interface Read {
@@ -61,11 +72,11 @@ function both(
   const controls = [controlled(), controlled()] as const;
   let fastPorts!: MemoryPorts;
   const open = (wasm: ConstructorParameters<typeof MemoryPorts>[0]) => {
-    fastPorts = new MemoryPorts(wasm);
+    fastPorts = new MemoryPorts(wasm, SOURCES);
     return fastPorts;
   };
   const fast = new FastForwarder(open, config, ALL, tablesOf(controls[0]), () => 0);
-  const ports = new FakePorts();
+  const ports = new FakePorts(SOURCES);
   const reference = new Forwarder(ports, config, controls[1].shared, underlay(), () => 0);
   fast.refreshRoutes();
   reference.refreshRoutes();
@@ -79,7 +90,7 @@ function both(
   }
   while (fast.ingress.forward());
   while (reference.forwardIncoming());
-  expect(fastPorts.sent).toEqual(ports.sent);
+  expect(bySource(fastPorts.sent)).toEqual(bySource(ports.sent));
   expect(fastPorts.written.flatMap(delivered)).toEqual(ports.written);
   const { superPackets, segmentedSends, mergedWrites, abilities, ...rest } = controls[0].counters();
   expect(controls[1].counters()).toMatchObject(rest);
@@ -188,6 +199,20 @@ describe('the fast engine with IPv6', () => {
       const old = tcpPacket({ from: '10.2.0.2', to: '10.1.0.2', data: bytes(1000) });
       expect(arrive(old, flow(0), flow(1))).toEqual([1, 2]);
     });
+  });
+
+  test('chooses the source port as the reference engine, whatever headers there are', () => {
+    const packet = fc.record({
+      nextHeader: fc.constantFrom(TCP, UDP, 132, 58, 59, 0, 43, 44, 60),
+      from: fc.integer({ min: 0, max: 0xffff }).map((host) => `fd00:0:0:1::${host.toString(16)}`),
+      payload: fc.uint8Array({ maxLength: 60 }),
+    });
+    fc.assert(
+      fc.property(fc.array(packet, { minLength: 1, maxLength: 10 }), (packets) => {
+        both(packets.map((fields) => whole(ipv6Packet(fields))));
+      }),
+      { numRuns: 100 },
+    );
   });
 
   test('agrees with the reference engine on any sizes', () => {

@@ -15,15 +15,16 @@ export interface Exports {
   setBase(low: number, high: number): void;
   configure(mtu: number, tunAddress: number, nameBytes: number, port: number, filterPeers: number): void;
   enableIpv6(): void;
-  setSending(maxSegments: number): void;
+  setSending(maxSegments: number, sources: number): void;
   setMerging(tcp: number, udp: number, verify: number): void;
   forgetRoutes(): void;
   outgoing(packet: number, length: number, vnet: number): number;
   outgoingPackets(): number;
   outgoingBytes(): number;
-  clearPlan(): void;
+  clearPlans(): void;
+  /** That of a source port; what follows is about it. */
+  selectPlan(source: number): void;
   messageCount(): number;
-  segmentCount(): number;
   prepareSingle(segment: number, message: number): number;
   copySegment(segment: number, to: number, most: number): number;
   prepareSlots(): void;
@@ -67,7 +68,7 @@ export function instantiate(imports: Imports): Wasm {
   const base = addressOf(bytes);
   exports.setBase(base % 2 ** 32, Math.floor(base / 2 ** 32));
   exports.clearEntries();
-  exports.clearPlan();
+  exports.clearPlans();
   exports.prepareSlots();
   return { ...exports, bytes, words: new Uint32Array(memory.buffer), base };
 }

@@ -14,6 +14,7 @@ import { testSegmentation } from './selftest.ts';
 const TUN = 0;
 const SOCKET = 1;
 const WAKE = 2;
+const ROOM = 3;
 
 const now = (): number => performance.now();
 
@@ -28,7 +29,7 @@ function run(data: EngineWorkerData): void {
     const shared = sharedOf(data.buffer);
     const underlay = new Underlay(familyOf(socketFd), data.config.port);
     const open = (wasm: Parameters<typeof descriptorPorts>[0]) =>
-      descriptorPorts(wasm, tunFd, socketFd, underlay.nameBytes);
+      descriptorPorts(wasm, data.config, underlay.nameBytes);
     const outcome = offered.segment ? testSegmentation() : 'unknown';
     const abilities = outcome === 'failed' ? { ...offered, segment: false } : offered;
     const tables = new Tables(shared, underlay);
@@ -48,7 +49,9 @@ function loop({ config, buffer, wakeFd, pollTimeoutMs }: EngineWorkerData, forwa
     { fd: config.tunFd, events: POLLIN },
     { fd: config.socketFd, events: POLLIN },
     { fd: wakeFd, events: POLLIN },
+    { fd: -1, events: POLLOUT },
   ]);
+  const sockets = [config.socketFd, ...(config.sourceFds ?? [])];
   const polling = new Polling((config.busyPollUs ?? 0) / 1000);
   let tested = false;
   let idleWakeups = 0;
@@ -58,7 +61,7 @@ function loop({ config, buffer, wakeFd, pollTimeoutMs }: EngineWorkerData, forwa
     Atomics.add(state, STATE.heartbeat, 1);
     // While messages wait for room in the socket, the device's queue holds the others back.
     set.change(TUN, egress.stalled ? -1 : config.tunFd, POLLIN);
-    set.change(SOCKET, config.socketFd, egress.stalled ? POLLIN | POLLOUT : POLLIN);
+    set.change(ROOM, egress.stalled ? sockets[egress.source]! : -1, POLLOUT);
     const more = (moreOut && !egress.stalled) || moreIn || forwarder.hasChanges;
     const looking = !more && polling.goesOn(now);
     const ready = set.wait(more || looking ? 0 : pollTimeoutMs);
@@ -71,11 +74,12 @@ function loop({ config, buffer, wakeFd, pollTimeoutMs }: EngineWorkerData, forwa
     const socketEvents = set.ready(SOCKET);
     const tunEvents = set.ready(TUN);
     const before = totals[0]! + totals[2]!;
-    if (egress.stalled ? socketEvents !== 0 : moreOut || tunEvents !== 0) moreOut = egress.forward();
-    if (moreIn || (socketEvents & ~POLLOUT) !== 0) moreIn = ingress.forward();
+    const roomEvents = set.ready(ROOM);
+    if (egress.stalled ? roomEvents !== 0 : moreOut || tunEvents !== 0) moreOut = egress.forward();
+    if (moreIn || socketEvents !== 0) moreIn = ingress.forward();
     const moved = totals[0]! + totals[2]! !== before;
     if (moved) polling.moved(now());
-    if ((tunEvents === 0 && socketEvents === 0) || moved) idleWakeups = 0;
+    if ((tunEvents === 0 && socketEvents === 0 && roomEvents === 0) || moved) idleWakeups = 0;
     else if (++idleWakeups > MAX_IDLE_WAKEUPS) {
       throw new EngineError('DESCRIPTOR_LOST', 'A descriptor of the engine is always ready and never has a packet');
     }

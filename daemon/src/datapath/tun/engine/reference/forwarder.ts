@@ -21,16 +21,19 @@ import {
 import { HOPS_EXCEEDED, NO_ROUTE_ERROR, plateauBelow, type RouterError, tooBig } from '../router-error.ts';
 import { FIRST_DROP, PEER_FIELD, PEER_STRIDE, RECEIVED, SENT, type Shared, TOTAL, type TotalName } from '../shared.ts';
 import { slotOf } from '../slots.ts';
+import { sourceOf } from '../source-port.ts';
 import { Tables } from '../tables.ts';
 import type { Underlay } from '../underlay.ts';
 
-/** Device and socket; buffers for the device come from packetBuffer(). Each call returns a length or a negative errno; none blocks. */
+/** Device and sockets; buffers for the device come from packetBuffer(). Each call returns a length or a negative errno; none blocks. */
 export interface Ports {
+  /** Sockets to send from, each with a source port. The first one is the one that receives. */
+  readonly sources: number;
   readTun(buffer: Uint8Array): number;
   writeTun(buffer: Uint8Array, length: number): number;
   /** The datagram's real length, which may be more than the buffer holds; `from` becomes the name of its sender. */
   receive(buffer: Uint8Array, from: Uint8Array): number;
-  send(buffer: Uint8Array, length: number, to: Uint8Array): number;
+  send(source: number, buffer: Uint8Array, length: number, to: Uint8Array): number;
 }
 
 /** More than any IPv4 packet or datagram. */
@@ -55,6 +58,8 @@ export class Forwarder {
   readonly #to: Uint8Array;
   /** The peer of the packet in #outgoing that waits for room in the socket, 0 when none waits. */
   #waiting = 0;
+  /** The source port of the packet in #outgoing. */
+  #source = 0;
   /** Bytes of its payload that were sent in fragments. */
   #fragmented = 0;
   /** In a row, without a datagram between them. */
@@ -78,6 +83,11 @@ export class Forwarder {
   /** Whether a packet waits for room in the socket: then the device must not be polled, but the socket for POLLOUT. */
   get stalled(): boolean {
     return this.#waiting !== 0;
+  }
+
+  /** The number of the socket that it waits for. */
+  get source(): number {
+    return this.#source;
   }
 
   /** Applies announced changes of routes and peers, or some of them. */
@@ -112,7 +122,10 @@ export class Forwarder {
     this.#count('tunBytes', length);
     const header = this.#headerOf(packet, length);
     const verdict = judgeOutgoing(packet, length, header, this.#tables, this.config.mtu, this.#own);
-    if (verdict >= 0) return this.#sendOutgoing(verdict);
+    if (verdict >= 0) {
+      this.#source = sourceOf(packet, header, this.ports.sources);
+      return this.#sendOutgoing(verdict);
+    }
     this.#drop(verdict);
     if (verdict === NO_ROUTE) this.#answerDevice(NO_ROUTE_ERROR);
     else if (verdict === TTL_EXPIRED) this.#answerDevice(HOPS_EXCEEDED);
@@ -183,7 +196,7 @@ export class Forwarder {
 
   /** #outgoing or a fragment of it. */
   #sendPart(part: Uint8Array, length: number, peer: number): boolean {
-    const result = this.#send(part, length, peer);
+    const result = this.#send(this.#source, part, length, peer);
     if (result === EAGAIN) {
       if (!this.stalled) this.#count('sendStalls', 1);
       this.#waiting = peer;
@@ -204,9 +217,9 @@ export class Forwarder {
     return true;
   }
 
-  #send(packet: Uint8Array, length: number, peer: number): number {
+  #send(source: number, packet: Uint8Array, length: number, peer: number): number {
     this.underlay.writeName(this.#to, 0, peer);
-    return this.ports.send(packet, length, this.#to);
+    return this.ports.send(source, packet, length, this.#to);
   }
 
   #sendFailed(peer: number, error: number, length: number): void {
@@ -248,7 +261,7 @@ export class Forwarder {
     const peer = this.#checkedHeader(packet).sourcePeer(packet, this.#tables.routes);
     if (peer === 0) return;
     const length = this.#writer.write(this.#icmp, packet, error);
-    if (length > 0 && this.#send(this.#icmp, length, peer) >= 0) this.#count('icmpSent', 1);
+    if (length > 0 && this.#send(0, this.#icmp, length, peer) >= 0) this.#count('icmpSent', 1);
   }
 
   /** Errors of earlier sends, such as ECONNREFUSED, also surface on receiving: the socket stays good. */

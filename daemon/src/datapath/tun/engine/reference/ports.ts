@@ -4,7 +4,8 @@ import { headerBytesOf, refuseOffloads } from '../device.ts';
 import type { Ports } from './forwarder.ts';
 
 /** The forwarder's ports on real descriptors: one system call per packet, nothing allocated. */
-export function descriptorPorts(tunFd: number, socketFd: number): Ports {
+export function descriptorPorts(tunFd: number, socketFd: number, sourceFds: readonly number[] = []): Ports {
+  const sockets = [socketFd, ...sourceFds];
   const header = headerBytesOf(tunFd);
   if (header > 0) refuseOffloads(tunFd);
   const frames = new Map<Uint8Array, Uint8Array>();
@@ -20,9 +21,10 @@ export function descriptorPorts(tunFd: number, socketFd: number): Ports {
   /** An errno stays what it is. */
   const withoutHeader = (result: number): number => (result < 0 ? result : result - header);
   return {
+    sources: sockets.length,
     readTun: (buffer) => withoutHeader(tryRead(tunFd, frameOf(buffer))),
     writeTun: (buffer, length) => withoutHeader(tryWrite(tunFd, frameOf(buffer), header + length)),
     receive: (buffer, from) => tryRecvFrom(socketFd, buffer, MSG_DONTWAIT | MSG_TRUNC, from),
-    send: (buffer, length, to) => trySendTo(socketFd, buffer, length, MSG_DONTWAIT, to),
+    send: (source, buffer, length, to) => trySendTo(sockets[source]!, buffer, length, MSG_DONTWAIT, to),
   };
 }

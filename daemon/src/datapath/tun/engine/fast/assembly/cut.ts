@@ -6,8 +6,7 @@ import { fold, sum, swap } from './checksum';
 import { putFragments } from './fragment';
 import { pseudoHeader } from './ipv4';
 import { pseudoHeader6 } from './ipv6';
-import { HEADER_STRIDE, HEADERS } from './layout';
-import { addIovec, addSegment, segmentCount } from './plan';
+import { addIovec, addSegment, nextHeaders } from './plan';
 
 export const TCP: u32 = 6;
 export const UDP: u32 = 17;
@@ -104,7 +103,7 @@ function sumSameFields(packet: usize, length: u32): u64 {
 
 /** A copy of the headers for the next segment, with the fields of its IPv4 header. */
 function stamp4(packet: usize, header: u32, payload: u32, same: u64, id: u32): usize {
-  const to: usize = HEADERS + segmentCount() * HEADER_STRIDE;
+  const to: usize = nextHeaders();
   memory.copy(to, packet, header);
   const length = swap(header + payload);
   store<u16>(to, length as u16, 2);
@@ -114,7 +113,7 @@ function stamp4(packet: usize, header: u32, payload: u32, same: u64, id: u32): u
 }
 
 function stamp6(packet: usize, header: u32, payload: u32): usize {
-  const to: usize = HEADERS + segmentCount() * HEADER_STRIDE;
+  const to: usize = nextHeaders();
   memory.copy(to, packet, header);
   store<u16>(to, swap(header + payload - 40) as u16, 4);
   return to;

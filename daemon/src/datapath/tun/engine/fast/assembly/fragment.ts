@@ -1,8 +1,7 @@
 /* Fragmentation of IPv4 packets, equal to fragment.ts of the reference engine. Payload is not moved. */
 import { swap } from './checksum';
 import { sealHeader } from './ipv4';
-import { HEADER_STRIDE, HEADERS } from './layout';
-import { addIovec, addSegment, segmentCount } from './plan';
+import { addIovec, addSegment, nextHeaders } from './plan';
 
 const FRAGMENT_OFFSET: u32 = 0x1fff;
 const MORE_FRAGMENTS: u32 = 0x2000;
@@ -37,7 +36,7 @@ export function putFragments(
     // The transport header is in the first fragment.
     const skipped = at === 0 ? header : ip;
     if (at !== 0) {
-      own = HEADERS + segmentCount() * HEADER_STRIDE;
+      own = nextHeaders();
       memory.copy(own, to, ip);
       blankOptions(own, ip);
     }

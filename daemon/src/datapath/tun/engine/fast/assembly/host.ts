@@ -15,6 +15,8 @@ export let filterPeers: bool = true;
 export let ipv6: bool = false;
 /** Segments in a message; 1 without UDP_SEGMENT. */
 export let maxSegments: u32 = 1;
+/** Sockets to send from, each with a source port. */
+export let sources: u32 = 1;
 /** Whether packets may be merged at all, and those of UDP. */
 export let mergeTcp: bool = false;
 export let mergeUdp: bool = false;
@@ -36,8 +38,9 @@ export function enableIpv6(): void {
   ipv6 = true;
 }
 
-export function setSending(segments: u32): void {
+export function setSending(segments: u32, sockets: u32): void {
   maxSegments = segments;
+  sources = sockets;
 }
 
 export function setMerging(tcp: bool, udp: bool, verifyChecksums: bool): void {

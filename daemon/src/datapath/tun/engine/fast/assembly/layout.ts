@@ -3,8 +3,8 @@
  * it holds nothing but constants both understand. Offsets are from the start of the memory; the system calls get the address of
  * the start plus the offset. Nothing moves or grows: an address stays right for the life of the worker.
  *
- * Outgoing: the device is read into the arena; each packet or super-packet becomes segments, one or two iovecs each; segments in
- * a row become messages, one mmsghdr each; the messages are one sendmmsg.
+ * Outgoing: the device is read into the arena; each packet or super-packet becomes segments, one or two iovecs each, in the plan of
+ * its flow's source port; segments in a row become messages, one mmsghdr each; the messages of a plan are one sendmmsg.
  *
  * Incoming: recvmmsg fills the slots; each packet joins an entry or opens one; an entry is one writev on the device.
  */
@@ -28,7 +28,16 @@ export const MAX_SEGMENTS = 2048;
 /** The IPv4 and the TCP header, 60 bytes each at most. */
 export const HEADER_STRIDE = 128;
 export const HEADERS = ARENA + ARENA_BYTES;
-export const SEND_IOVECS = HEADERS + MAX_SEGMENTS * HEADER_STRIDE;
+/**
+ * A plan for each source port: what its socket sends by one sendmmsg. Not a power of two apart, so that they do not share their sets
+ * of the processor's caches.
+ */
+export const MAX_SOURCES = 16;
+export const PLANS = HEADERS + MAX_SEGMENTS * HEADER_STRIDE;
+
+// Of a plan, from its start
+
+export const SEND_IOVECS = 0;
 export const MESSAGES = SEND_IOVECS + MAX_SEGMENTS * 2 * IOVEC_BYTES;
 /** Per message, beside the mmsghdr: first segment, number of segments, bytes, peer. */
 export const MESSAGE_FACTS = MESSAGES + (MAX_SEGMENTS + 1) * MMSGHDR_BYTES;
@@ -44,6 +53,9 @@ export const SEND_CONTROLS = SEND_NAMES + (MAX_SEGMENTS + 1) * NAME_STRIDE;
 export const CONTROL_BYTES = 32;
 /** The mmsghdr, name and control behind the last ones: for a segment that is sent again alone. */
 export const SPARE_MESSAGE = MAX_SEGMENTS;
+/** How far the plan has come, while another one is made: plan.ts. */
+export const PLAN_STATE = SEND_CONTROLS + (MAX_SEGMENTS + 1) * CONTROL_BYTES;
+export const PLAN_STRIDE = PLAN_STATE + 32 + 192;
 
 // Incoming
 
@@ -51,7 +63,7 @@ export const SLOTS = 16;
 /** More than any datagram; not a power of two, so that the slots do not share their sets of the processor's caches. */
 export const SLOT_STRIDE = 65536 + 4096 + 192;
 export const SLOT_BYTES = 65536;
-export const RECEIVE_SLOTS = SEND_CONTROLS + (MAX_SEGMENTS + 1) * CONTROL_BYTES;
+export const RECEIVE_SLOTS = PLANS + MAX_SOURCES * PLAN_STRIDE;
 export const RECEIVE_MESSAGES = RECEIVE_SLOTS + SLOTS * SLOT_STRIDE;
 export const RECEIVE_IOVECS = RECEIVE_MESSAGES + SLOTS * MMSGHDR_BYTES;
 export const RECEIVE_NAMES = RECEIVE_IOVECS + SLOTS * IOVEC_BYTES;
@@ -94,7 +106,7 @@ export const OWN_ADDRESS6 = LAST_SENDER + NAME_STRIDE;
 /** The path to the peer whose name is at LAST_TARGET: the largest packet, and the length from which packets are sent one by one. */
 export const TARGET_LIMIT = OWN_ADDRESS6 + 16;
 export const TARGET_UNSEGMENTED = TARGET_LIMIT + 4;
-export const MEMORY_PAGES = 112;
+export const MEMORY_PAGES = 208;
 
 // Fields of an entry
 

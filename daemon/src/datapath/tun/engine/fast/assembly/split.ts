@@ -2,13 +2,23 @@
 import { fold, sum, swap } from './checksum';
 import { cutTcp, cutUdp, notZero, TCP, UDP } from './cut';
 import { fragmentsOf, putFragments } from './fragment';
-import { ipv6, isPeerAddress, limitOf, mtu, nameBytes, ownerOf6, peerOfDestination, port, tunAddress } from './host';
+import {
+  ipv6,
+  isPeerAddress,
+  limitOf,
+  mtu,
+  nameBytes,
+  ownerOf6,
+  peerOfDestination,
+  port,
+  sources,
+  tunAddress,
+} from './host';
 import { checkHeader, decrementTimeToLive, headerLength, totalLength } from './ipv4';
 import { checkHeader6, decrementHopLimit, isIpv6, isOwnAddress6, totalLength6 } from './ipv6';
 import {
   ENCAPSULATION_LOOP,
   HEADER_STRIDE,
-  HEADERS,
   MALFORMED,
   MAX_SEGMENTS,
   NO_ROUTE,
@@ -17,7 +27,8 @@ import {
   TTL_EXPIRED,
   VNET_BYTES,
 } from './layout';
-import { addIovec, addSegment, hasRoom, segmentCount } from './plan';
+import { addIovec, addSegment, hasRoom, nextHeaders, selectPlan } from './plan';
+import { sourceOf } from './source';
 
 /** The largest IPv4 datagram less its IPv4 and UDP headers. */
 const MAX_PAYLOAD: u32 = 65535 - 20 - 8;
@@ -77,12 +88,13 @@ export function outgoing(packet: usize, length: u32, vnet: bool): i32 {
     // The field holds the folded sum of the pseudo header. For TCP both forms of zero are right.
     store<u16>(packet + field, notZero(~fold(sum(packet + start, total - start))));
   }
+  if (sources > 1) selectPlan(sourceOf(packet, six));
   const largest = largestPart(packet, six);
   if (total > largest) {
     const ip = headerLength(packet);
     if (!hasRoom(fragmentsOf(ip, total, largest))) return PLAN_FULL;
     age(packet, six);
-    const to: usize = HEADERS + segmentCount() * HEADER_STRIDE;
+    const to: usize = nextHeaders();
     memory.copy(to, packet, ip);
     putFragments(target, to, ip, ip, packet + ip, total - ip, largest);
     return 0;
@@ -188,6 +200,7 @@ function outgoingSuper(packet: usize, six: bool, type: u32, total: u32): i32 {
     if (most > (MAX_SEGMENTS as u32)) return MALFORMED;
     if (!hasRoom(most)) return PLAN_FULL;
   }
+  if (sources > 1) selectPlan(sourceOf(packet, six));
   age(packet, six);
   if (isTcp) cutTcp(packet, target, six, ip, header, total, size, largest);
   else cutUdp(packet, target, six, ip, header, total, size, largest);
