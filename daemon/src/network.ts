@@ -162,10 +162,9 @@ async function serve(
   const view = new View(joined, {
     ...parts,
     reportDataPath: (trouble) => readiness.report('engine', trouble),
-    onPeers: (peers) => {
-      const all = [...peers];
-      prober.setPeers(all);
-      podPath?.setPeers(all);
+    onPeers: (change) => {
+      prober.setPeers(change);
+      podPath?.setPeers(change);
     },
   });
   const { dataPath } = view;

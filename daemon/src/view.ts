@@ -6,7 +6,7 @@ import type { Netlink } from '@flannel-ts/rtnetlink/connection';
 import type { Logger } from 'pino';
 import type { Backend, Desired, RefusedLease, RequiredAddress, Surroundings } from './backend/backend.ts';
 import { describeRefusal } from './backend/peers.ts';
-import type { DataPath, OverlayPeer, StartDataPath } from './datapath/datapath.ts';
+import type { DataPath, PeerChange, StartDataPath } from './datapath/datapath.ts';
 import { diffPeers, type Peers, peersOf } from './datapath/peers.ts';
 import { messageOf } from './errors.ts';
 import { Repeats } from './repeats.ts';
@@ -27,7 +27,7 @@ export interface ViewParts {
   readonly nl: Netlink;
   readonly startDataPath: StartDataPath;
   readonly reportDataPath: (trouble: string | undefined) => void;
-  readonly onPeers: (peers: Iterable<OverlayPeer>) => void;
+  readonly onPeers: (change: PeerChange) => void;
   readonly log: Logger;
 }
 
@@ -158,7 +158,7 @@ export class View {
     this.peers = peers;
     if (change === undefined) return;
     this.dataPath?.setPeers(change);
-    this.parts.onPeers(peers.values());
+    this.parts.onPeers(change);
   }
 
   /** What is new. "flanneld status -json" has all, so that leases which come and go cannot fill the log. */

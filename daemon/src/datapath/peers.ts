@@ -25,6 +25,6 @@ export function changePeers(peers: Map<string, OverlayPeer>, { set, removed }: P
   for (const peer of set) peers.set(subnetKey(peer.subnet), peer);
 }
 
-function subnetKey({ family, base, length }: OverlayPeer['subnet']): string {
+export function subnetKey({ family, base, length }: OverlayPeer['subnet']): string {
   return `${family} ${base}/${length}`;
 }

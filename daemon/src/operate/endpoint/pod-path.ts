@@ -3,11 +3,12 @@ import { formatIp } from '@flannel-ts/inet/ip';
 import type { Netlink } from '@flannel-ts/rtnetlink/connection';
 import type { Logger } from 'pino';
 import { sleep } from '../../abort.ts';
+import type { OverlayPeer, PeerChange } from '../../datapath/datapath.ts';
+import { changePeers } from '../../datapath/peers.ts';
 import { messageOf } from '../../errors.ts';
 import { runTogether } from '../../tasks.ts';
 import { judgePodPath } from '../reach/judge.ts';
 import { createProber, type Prober } from '../reach/prober.ts';
-import type { ReachPeer } from '../reach/table.ts';
 import type { Readiness } from '../readiness.ts';
 import { Endpoint, type EndpointSettings } from './endpoint.ts';
 import { reserveAddress } from './reserve.ts';
@@ -28,7 +29,7 @@ const EVERY_MS = 5000;
 const GAP_MS = 200;
 
 export class PodPath {
-  private peers: readonly ReachPeer[] = [];
+  private readonly peers = new Map<string, OverlayPeer>();
   private isUp = false;
   private waits: string | undefined;
   private readonly endpoint: Endpoint;
@@ -46,9 +47,9 @@ export class PodPath {
     );
   }
 
-  setPeers(peers: Iterable<ReachPeer>): void {
-    this.peers = [...peers];
-    if (this.isUp) this.prober.setPeers(this.peers);
+  setPeers(change: PeerChange): void {
+    changePeers(this.peers, change);
+    if (this.isUp) this.prober.setPeers(change);
   }
 
   async run(signal: AbortSignal): Promise<void> {
@@ -79,15 +80,20 @@ export class PodPath {
       if (this.isUp) this.endpoint.close();
       this.isUp = false;
       this.waits = state.waitsFor;
-      this.prober.setPeers([]);
+      this.forget();
     } else if (state === 'made') {
       this.parts.log.info(`Made the health endpoint ${this.from}`);
       this.isUp = true;
       this.waits = undefined;
       this.prober.reopen();
-      this.prober.setPeers([]);
-      this.prober.setPeers(this.peers);
+      this.forget();
+      this.prober.setPeers({ set: [...this.peers.values()], removed: [] });
     }
+  }
+
+  private forget(): void {
+    const removed = this.prober.report().map(({ subnet }) => subnet);
+    this.prober.setPeers({ set: [], removed });
   }
 
   private get from(): string {

@@ -3,11 +3,12 @@ import { FAMILIES, type Family } from '@flannel-ts/inet/family';
 import { familyOf, type Ip } from '@flannel-ts/inet/ip';
 import { isErrno } from '@flannel-ts/linux/errors';
 import { Bell } from '../../abort.ts';
+import type { PeerChange } from '../../datapath/datapath.ts';
 import { messageOf } from '../../errors.ts';
 import { encodeRequest } from './echo.ts';
 import { GRACE_MS } from './judge.ts';
 import type { EchoSocket } from './socket.ts';
-import { type AnswersFrom, type PeerReach, REACH_SETTINGS, type ReachPeer, ReachTable } from './table.ts';
+import { type AnswersFrom, type PeerReach, REACH_SETTINGS, ReachTable } from './table.ts';
 
 export interface ProberSettings {
   /** Of the overlay. */
@@ -20,8 +21,7 @@ export interface ProberSettings {
 }
 
 export interface Prober {
-  /** From then on until the next call. */
-  setPeers(peers: Iterable<ReachPeer>): void;
+  setPeers(change: PeerChange): void;
   report(): readonly PeerReach[];
   /** Without an answer for longer, a peer is silent; more in large networks, where each is asked less often. */
   graceMs(): number;
@@ -43,9 +43,11 @@ export function createProber(settings: ProberSettings, onAnswers: (prober: Probe
   const bell = new Bell();
   const sockets = new Sockets(settings.openSocket);
   const prober: Prober = {
-    setPeers(peers) {
-      table.setPeers(peers, performance.now());
-      onAnswers(prober);
+    setPeers(change) {
+      const isFirst = table.size === 0;
+      table.setPeers(change, performance.now());
+      // A node that has just learnt of others is not ready before one of them answers.
+      if (isFirst) onAnswers(prober);
       bell.ring();
     },
     report: () => table.report(performance.now()),

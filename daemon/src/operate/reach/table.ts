@@ -7,15 +7,11 @@
  */
 import type { Ip } from '@flannel-ts/inet/ip';
 import { addressAt, type Prefix } from '@flannel-ts/inet/prefix';
+import type { OverlayPeer, PeerChange } from '../../datapath/datapath.ts';
+import { subnetKey } from '../../datapath/peers.ts';
 import { Agenda } from './agenda.ts';
 import { SMALL_BYTES } from './echo.ts';
 import { PathSearch } from './path-search.ts';
-
-export interface ReachPeer {
-  readonly subnet: Prefix;
-  /** The node's address outside of the overlay. */
-  readonly peer: Ip;
-}
 
 /**
  * `device`: the overlay's device of each node has the first address of its subnet. `node`: there is no such device, and only the bridge
@@ -72,7 +68,7 @@ export interface PeerReach {
 }
 
 interface Entry {
-  readonly peer: ReachPeer;
+  readonly peer: OverlayPeer;
   readonly since: number;
   /** Infinity for a peer that left. What the agenda has for another time is of an earlier decision, and passed over. */
   nextAt: number;
@@ -102,7 +98,8 @@ const LOOK_AFTER_MS = [5, 20, 80, 320] as const;
 const NEW_MS = 3000;
 
 export class ReachTable {
-  private entries = new Map<string, Entry>();
+  /** By subnetKey(). */
+  private readonly entries = new Map<string, Entry>();
   private readonly agenda = new Agenda<Entry>();
   private readonly pending = new Map<number, Pending>();
   private sequence = 0;
@@ -113,18 +110,27 @@ export class ReachTable {
 
   constructor(private readonly settings: ReachSettings) {}
 
+  get size(): number {
+    return this.entries.size;
+  }
+
   /** What is known of a peer is kept while its subnet and address stay the same. */
-  setPeers(peers: Iterable<ReachPeer>, now: number): void {
-    const before = this.entries;
-    this.entries = new Map();
-    for (const peer of peers) {
-      const key = keyOf(peer);
-      if (this.entries.has(key)) continue;
-      this.entries.set(key, before.get(key) ?? this.newEntry(peer, now));
-      before.delete(key);
+  setPeers({ set, removed }: PeerChange, now: number): void {
+    for (const subnet of removed) this.remove(subnetKey(subnet));
+    for (const peer of set) {
+      const key = subnetKey(peer.subnet);
+      if (this.entries.get(key)?.peer.peer === peer.peer) continue;
+      this.remove(key);
+      this.entries.set(key, this.newEntry(peer, now));
     }
-    for (const gone of before.values()) gone.nextAt = Number.POSITIVE_INFINITY;
     for (const [sequence, { entry }] of this.pending) if (isGone(entry)) this.pending.delete(sequence);
+  }
+
+  private remove(key: string): void {
+    const entry = this.entries.get(key);
+    if (entry === undefined) return;
+    entry.nextAt = Number.POSITIVE_INFINITY;
+    this.entries.delete(key);
   }
 
   /** The next question that is due; it counts as asked. */
@@ -207,14 +213,19 @@ export class ReachTable {
   }
 
   report(now: number): PeerReach[] {
-    return [...this.entries.values()].map(({ peer, since, lastAnswer, rttMs, path }) => ({
-      ...peer,
-      silentMs: now - (lastAnswer ?? since),
-      answered: lastAnswer !== undefined,
-      rttMs,
-      pathMtu: path.state,
-      pathLimit: path.limit,
-    }));
+    const report: PeerReach[] = [];
+    for (const { peer, since, lastAnswer, rttMs, path } of this.entries.values()) {
+      report.push({
+        subnet: peer.subnet,
+        peer: peer.peer,
+        silentMs: now - (lastAnswer ?? since),
+        answered: lastAnswer !== undefined,
+        rttMs,
+        pathMtu: path.state,
+        pathLimit: path.limit,
+      });
+    }
+    return report;
   }
 
   /** Between two questions to one peer. */
@@ -225,11 +236,11 @@ export class ReachTable {
     return least * (1 + random() / 4);
   }
 
-  private targetOf({ subnet }: ReachPeer): Ip {
+  private targetOf({ subnet }: OverlayPeer): Ip {
     return this.settings.answers === 'device' ? subnet.base : addressAt(subnet, 1);
   }
 
-  private newEntry(peer: ReachPeer, now: number): Entry {
+  private newEntry(peer: OverlayPeer, now: number): Entry {
     const entry: Entry = {
       peer,
       since: now,
@@ -255,10 +266,6 @@ export class ReachTable {
       this.agenda.take();
     }
   }
-}
-
-function keyOf({ subnet: { family, base, length }, peer }: ReachPeer): string {
-  return `${family} ${base}/${length} ${peer}`;
 }
 
 function isGone({ nextAt }: Entry): boolean {
