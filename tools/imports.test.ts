@@ -51,7 +51,9 @@ const ROOMS: Readonly<Record<string, readonly string[]>> = {
   ],
   'view.ts': ['errors.ts', 'repeats.ts', 'backend', 'datapath', 'subnet', 'underlay'],
   'follow-underlay.ts': ['abort.ts', 'errors.ts', 'backend', 'subnet', 'underlay'],
+  'config-change.ts': [],
   'network.ts': [
+    'config-change.ts',
     'follow-underlay.ts',
     'view.ts',
     ...['abort.ts', 'errors.ts', 'defined.ts', 'tasks.ts'],

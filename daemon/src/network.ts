@@ -9,11 +9,14 @@ import { FAMILIES } from '@flannel-ts/inet/family';
 import { formatIp } from '@flannel-ts/inet/ip';
 import { formatPrefix, type Prefix } from '@flannel-ts/inet/prefix';
 import type { Netlink } from '@flannel-ts/rtnetlink/connection';
+import { hasLinkKind } from '@flannel-ts/rtnetlink/link-add';
 import { openMonitor } from '@flannel-ts/rtnetlink/monitor';
 import type { Logger } from 'pino';
-import type { Identity, Probing, RequiredAddress } from './backend/backend.ts';
+import { childSignal } from './abort.ts';
+import type { Backend, Identity, Probing, RequiredAddress } from './backend/backend.ts';
 import { checkOwnSubnets } from './backend/peers.ts';
 import { createBackend } from './backend/registry.ts';
+import { configChange } from './config-change.ts';
 import type { DataPath, StartDataPath } from './datapath/datapath.ts';
 import { DaemonError, messageOf } from './errors.ts';
 import { keepFirewall } from './firewall/keep.ts';
@@ -96,9 +99,17 @@ export interface NetworkParts {
 
 /** Resolves when the signal aborted and everything is at rest; rejects with what makes it impossible to go on. */
 export async function runNetwork(settings: NetworkSettings, parts: NetworkParts, signal: AbortSignal): Promise<void> {
-  const joined = await join(settings, parts, signal);
-  parts.readiness.report('lease', undefined);
-  await serve(settings, parts, joined, signal);
+  while (!signal.aborted) {
+    const joined = await join(settings, parts, signal);
+    parts.readiness.report('lease', undefined);
+    const joinedOnce = childSignal(signal);
+    try {
+      await serve(settings, parts, joined, joinedOnce.signal, joinedOnce.abort);
+    } finally {
+      joinedOnce.dispose();
+    }
+    if (!signal.aborted) for (const part of NETWORK_PARTS) parts.readiness.report(part, 'joining the network anew');
+  }
 }
 
 interface Joined extends ViewOf {
@@ -112,8 +123,7 @@ interface Joined extends ViewOf {
 async function join(settings: NetworkSettings, parts: NetworkParts, signal: AbortSignal): Promise<Joined> {
   const { manager, log } = parts;
   const config = await firstConfig(manager, signal);
-  checkFamilies(config, kernelHasIpv6());
-  const backend = createBackend(config, parts.identity);
+  const backend = backendFor(config, parts);
   const previous = readPreviousSubnets(settings.subnetFile, log);
   const search = {
     options: settings.interface,
@@ -148,11 +158,28 @@ async function join(settings: NetworkSettings, parts: NetworkParts, signal: Abor
   return { config, backend, search: { ...search, subnets }, external, membership, lease, required, previousNetworks };
 }
 
+/** Throws when this node's kernel cannot do what the config asks for: before a lease is taken, or an older config left. */
+function backendFor(config: NetworkConfig, { identity, nl }: NetworkParts): Backend {
+  checkFamilies(config, kernelHasIpv6());
+  const backend = createBackend(config, identity);
+  const { linkKind } = backendNeeds(config.backend, outerFamilies(config));
+  if (linkKind !== undefined && !hasLinkKind(nl, linkKind)) {
+    throw new DaemonError(
+      'UNSUPPORTED_BACKEND',
+      `This kernel has no devices of the kind ${linkKind}, which the ${backend.type} backend needs: ` +
+        `load or install the kernel module ${linkKind}, or set Backend.Type in the network config to another one`,
+    );
+  }
+  return backend;
+}
+
+/** `leave` ends it, for a new start from join() on. */
 async function serve(
   settings: NetworkSettings,
   parts: NetworkParts,
   joined: Joined,
   signal: AbortSignal,
+  leave: () => void,
 ): Promise<void> {
   const { manager, nl, readiness, log } = parts;
   const { config, backend, external, membership, lease } = joined;
@@ -239,7 +266,10 @@ async function serve(
           watchSilence(manager, (trouble) => readiness.report('source', trouble), stop),
         ),
         steady('Following the network config', async (stop) => {
-          for await (const config of manager.config(stop)) await dataPath?.setConfig(config);
+          for await (const next of manager.config(stop)) {
+            if (followConfig(config, next, parts)) return leave();
+            await dataPath?.setConfig(next);
+          }
         }),
         async (stop) => {
           // Who reads the file starts pods: not before their packets have somewhere to go.
@@ -285,6 +315,25 @@ async function serve(
     kernel.close();
     await dataPath?.stop();
   }
+}
+
+/** True when it takes a new start; what keeps this node from following is noted, and it goes on as it is. */
+function followConfig(config: NetworkConfig, next: NetworkConfig, parts: NetworkParts): boolean {
+  const { readiness, log } = parts;
+  const change = configChange(config, next);
+  let waits: string | undefined;
+  if (change.kind === 'restart') waits = `${change.reason}, which takes effect when flanneld is started again`;
+  if (change.kind === 'join') {
+    try {
+      backendFor(next, parts);
+      log.info(`The network config has changed (${change.what}): joining anew`);
+    } catch (error) {
+      waits = `this node cannot follow it: ${messageOf(error)}`;
+    }
+  }
+  if (waits !== undefined) log.warn(`The network config has changed: ${waits}`);
+  readiness.note('network config', waits && `the network config has changed: ${waits}`);
+  return change.kind === 'join' && waits === undefined;
 }
 
 function underlayParts({ options }: InterfaceSearch, { readiness, log }: NetworkParts): UnderlayParts {

@@ -95,6 +95,50 @@ describe.each(CASES)('$type', ({ type, mtu, lease, devices }) => {
   });
 });
 
+test('a change of the backend is followed by all nodes, there and back, without a new process', async () => {
+  const cluster = await Cluster.create(program, 2);
+  try {
+    const config = (backend: object, more: object = {}) =>
+      cluster.etcd.put(`${PREFIX}/config`, JSON.stringify({ Network: '10.5.0.0/16', Backend: backend, ...more }));
+    config({ Type: 'udp' });
+    const [a, b] = cluster.nodes as [Node, Node];
+    for (const node of cluster.nodes) node.start();
+    for (const node of cluster.nodes) {
+      await node.untilReady();
+      node.addPodAddress();
+    }
+    const subnets = cluster.nodes.map((node) => node.subnet);
+    const pids = cluster.nodes.map((node) => node.pid);
+    // Between two backends the network is unreachable.
+    const route = (node: Node) => node.run('sh', '-c', `ip route get ${b.podAddress.replace(/1$/, '9')} || true`);
+    for (const [backend, dev] of [
+      [{ Type: 'host-gw' }, 'eth0'],
+      [{ Type: 'udp', Port: 9000 }, 'flannel0'],
+      [{ Type: 'udp' }, 'flannel0'],
+    ] as const) {
+      config(backend);
+      await until(() => route(a).includes(` dev ${dev} `) && a.canPing(b) && b.canPing(a));
+      for (const node of cluster.nodes) await node.untilReady();
+    }
+    expect(cluster.nodes.map((node) => node.subnet)).toEqual(subnets);
+    expect(cluster.nodes.map((node) => node.pid)).toEqual(pids);
+
+    config({ Type: 'udp' }, { Network: '10.6.0.0/16' });
+    await until(
+      () => a.logged('the network of IPv4 is another one, which takes effect when flanneld is started again') > 0,
+    );
+    expect(a.canPing(b)).toBe(true);
+    config({ Type: 'ipip' });
+    await until(() => a.logged('this node cannot follow it') > 0);
+    expect(a.probe('readyz?verbose' as 'readyz')).toContain('network config');
+    config({ Type: 'udp' });
+    await until(() => !a.probe('readyz?verbose' as 'readyz').includes('network config'));
+    expect(a.canPing(b)).toBe(true);
+  } finally {
+    await cluster.destroy();
+  }
+});
+
 test('host-gw refuses a node that is behind a router', async () => {
   const cluster = await Cluster.create(program, 1);
   try {

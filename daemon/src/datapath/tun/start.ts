@@ -16,7 +16,7 @@ export interface TunSettings {
 
 export function tunDataPath({ engine, filterPeers }: TunSettings, log: Logger): StartDataPath {
   return (overlay, config, { report }): DataPath => {
-    const engines = new EngineSwitch(engine, config, log);
+    const engines = new EngineSwitch(engine, config);
     const engineOf = (settings: EngineSettings) => chooseEngine(settings, (text) => log.warn(text));
     const multiQueue = engines.current.queues > 1;
     const tunnel = new Tunnel(
