@@ -13,7 +13,7 @@ import { writeTextFile } from '@flannel-ts/linux/text-files';
 import { ensureAddress, ensureAddressAbsent, listAddresses } from '@flannel-ts/rtnetlink/address';
 import type { Netlink } from '@flannel-ts/rtnetlink/connection';
 import { isNetlinkError } from '@flannel-ts/rtnetlink/errors';
-import { getLink, type Link, setLink } from '@flannel-ts/rtnetlink/link';
+import { getLink, type Link, listLinks, setLink } from '@flannel-ts/rtnetlink/link';
 import { addBridge, type BridgeSpec } from '@flannel-ts/rtnetlink/link-add';
 import type { BridgeConfig } from './bridge-config.ts';
 import { CniError, ErrorCode } from './errors.ts';
@@ -33,7 +33,7 @@ export function ensureBridge(nl: Netlink, config: BridgeConfig, mac: Mac | undef
   // A pod may send router advertisements; the host must not take its routes from them (CVE-2020-10749).
   setIpv6(config.bridge, 'accept_ra', 0);
   const promiscuous = config.promiscMode && (bridge.flags & IFF_PROMISC) === 0 ? true : undefined;
-  const mtu = mtuChange(bridge, config.mtu);
+  const mtu = mtuChange(nl, bridge, config.mtu);
   if (!bridge.up || promiscuous || mtu !== undefined) setLink(nl, bridge.index, { up: true, promiscuous, mtu });
   return { ...bridge, up: true, mtu: mtu ?? bridge.mtu };
 }
@@ -41,11 +41,13 @@ export function ensureBridge(nl: Netlink, config: BridgeConfig, mac: Mac | undef
 /**
  * A new bridge (it is down) gets its MTU after it is made: the kernel takes that for what the user wants to keep, but not the
  * MTU in the request that makes it, which follows the ports from then on (net/bridge/br_if.c, br_mtu_auto_adjust). One in
- * use is only lowered: older pods may have the smaller one, and a packet larger than that does not arrive.
+ * use is raised only when no older pod has a smaller one: a packet larger than that does not arrive.
  */
-function mtuChange(bridge: Link, wanted: number | undefined): number | undefined {
+function mtuChange(nl: Netlink, bridge: Link, wanted: number | undefined): number | undefined {
   if (wanted === undefined || wanted === bridge.mtu) return undefined;
-  return !bridge.up || wanted < bridge.mtu ? wanted : undefined;
+  if (!bridge.up || wanted < bridge.mtu) return wanted;
+  const ports = listLinks(nl, { master: bridge.index });
+  return ports.every(({ mtu }) => mtu >= wanted) ? wanted : undefined;
 }
 
 /** Not rtnetlink's ensureBridge: what stands in the way gets the reference plugin's sentence. */

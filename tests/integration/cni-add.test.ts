@@ -60,14 +60,18 @@ describe.each(PROGRAMS)('CNI ADD, %s', (_name, make) => {
     expect(node.read('networks', 'cbr0', 'last_reserved_ip.0')).toBe('10.244.1.2');
   });
 
-  test('#17 the bridge keeps its MTU when the last pod goes', () => {
-    const pod = node.addPod();
-    node.attach({ pod });
-    node.del({ pod });
+  test('#17 the bridge keeps its MTU when the last pod goes, and gets a larger one when no pod has the smaller', () => {
+    const [old, pod] = [node.addPod(), node.addPod()];
+    node.attach({ pod: old });
+    node.del({ pod: old });
     expect(link(node.host, 'cni0')?.mtu).toBe(1450);
+    node.attach({ pod: old });
     node.writeEnv({ FLANNEL_MTU: '8950' });
     node.attach({ pod });
     expect([link(node.host, 'cni0')?.mtu, link(pod, 'eth0')?.mtu]).toEqual([1450, 8950]);
+    for (const each of [old, pod]) node.del({ pod: each });
+    node.attach({ pod });
+    expect(link(node.host, 'cni0')?.mtu).toBe(8950);
     node.del({ pod });
     node.writeEnv({ FLANNEL_MTU: '1400' });
     node.attach({ pod });
