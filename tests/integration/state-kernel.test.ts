@@ -371,6 +371,15 @@ describe('a pass', () => {
     expect(await reconciler.pass()).toBeUndefined();
   });
 
+  test('says that the port is in use, and sets the device up as soon as it is free', async () => {
+    lab.run('ip', 'link', 'add', 'theirs', 'type', 'vxlan', 'id', '9', 'dstport', '8472', 'dev', 'eth0', 'gbp');
+    lab.run('ip', 'link', 'set', 'theirs', 'up');
+    expect(await reconciler.pass()).toMatch(/^Cannot set up device flannel.1: its UDP port is in use: free it \(/);
+    lab.run('ip', 'link', 'delete', 'theirs');
+    expect(await reconciler.pass()).toBeUndefined();
+    expect(lab.ip('-4', 'route', 'show', 'dev', 'flannel.1')).toHaveLength(2);
+  });
+
   test('takes over the device, entries and routes of flannel without touching the device', async () => {
     // As backend/vxlan/device.go and vxlan_network.go make them.
     const [dev, mac] = ['flannel.1', '0a:58:0a:05:01:77'];

@@ -4,6 +4,7 @@ import path from 'node:path';
 import { compileProgram } from '../integration/support/flanneld-bundle.ts';
 import { fetchKernel } from './support/kernels.ts';
 import { runOnKernel } from './support/machine.ts';
+import { TWO_NODES } from './support/two-nodes.ts';
 
 jest.setTimeout(300_000);
 
@@ -14,21 +15,7 @@ beforeAll(() => {
 afterAll(() => rmSync(path.dirname(program), { recursive: true, force: true }));
 
 const SCRIPT = `
-ip link add vpc0 type bridge
-ip link set vpc0 up
-for n in 1 2; do
-  ip netns add node$n
-  ip link add eth0 netns node$n type veth peer name p$n
-  ip link set p$n master vpc0 up
-  ip -n node$n link set lo up
-  ip -n node$n link set eth0 up
-  ip -n node$n address add 10.64.0.1$n/24 dev eth0
-  ip -n node$n address add fd00:64::1$n/64 dev eth0 nodad
-  ip -n node$n link add pod type bridge
-  ip -n node$n address add 10.5.$n.1/24 dev pod
-  ip -n node$n address add fd00:5:0:$n::1/64 dev pod nodad
-  ip -n node$n link set pod up
-done
+${TWO_NODES}
 wireguard setup
 for n in 1 2; do
   ip -n node$n route add 10.5.0.0/16 dev wg0

@@ -1,3 +1,4 @@
+import { NUD_FAILED, NUD_NOARP, NUD_PERMANENT, NUD_REACHABLE, NUD_STALE } from '@flannel-ts/rtnetlink/constants';
 import type { Monitor } from '@flannel-ts/rtnetlink/monitor';
 import { pino } from 'pino';
 import { startKernelEvents } from './events.ts';
@@ -47,4 +48,38 @@ test('startKernelEvents() calls all who listen, until they unsubscribe', async (
   await until(() => calls[1] === 2);
   events.close();
   expect(calls[0]).toBe(1);
+});
+
+test('startKernelEvents() tells of entries of the links that a listener asks for, but for those that the kernel has learned', async () => {
+  let pending: unknown[] = [];
+  const monitor = { drain: () => pending.splice(0), close: () => {} } as unknown as Monitor;
+  const events = startKernelEvents(() => monitor, pino({ enabled: false }), 1);
+  const calls = { all: 0, ours: 0 };
+  events.subscribe(() => calls.all++);
+  events.subscribe(
+    () => calls.ours++,
+    () => new Set([7]),
+  );
+  const after = async (...what: unknown[]) => {
+    const before = { ...calls };
+    pending = what;
+    await until(() => pending.length === 0);
+    await new Promise((resolve) => setTimeout(resolve, 5));
+    return [calls.all - before.all, calls.ours - before.ours];
+  };
+  const neighbour = (index: number, state: number, action = 'set') => ({
+    type: 'neighbour',
+    action,
+    neighbour: { index, state },
+  });
+  const fdb = (index: number, state: number, action = 'set') => ({ type: 'fdb', action, entry: { index, state } });
+  expect(await after({ type: 'link' })).toEqual([1, 1]);
+  expect(await after({ type: 'lost' })).toEqual([1, 1]);
+  expect(await after(neighbour(7, NUD_PERMANENT))).toEqual([0, 1]);
+  expect(await after(neighbour(7, NUD_FAILED, 'deleted'))).toEqual([0, 1]);
+  expect(await after(fdb(7, NUD_PERMANENT, 'deleted'), fdb(7, NUD_PERMANENT))).toEqual([0, 1]);
+  expect(await after(neighbour(8, NUD_PERMANENT), fdb(8, NUD_PERMANENT))).toEqual([0, 0]);
+  expect(await after(neighbour(7, NUD_NOARP))).toEqual([0, 0]);
+  expect(await after(fdb(7, NUD_REACHABLE), fdb(7, NUD_STALE, 'deleted'))).toEqual([0, 0]);
+  events.close();
 });

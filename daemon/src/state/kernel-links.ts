@@ -142,7 +142,14 @@ export class KernelLinks {
     if (acceptRouterAdvertisements === false) this.refuseAdvertisements(name);
     // Before it is up, which is when the kernel makes the address.
     if (linkLocal !== undefined) setLink(this.nl, index, { addressGeneration: linkLocal });
-    if (mtu !== undefined || mac !== undefined || up) setLink(this.nl, index, { mtu, mac, up });
+    try {
+      if (mtu !== undefined || mac !== undefined || up) setLink(this.nl, index, { mtu, mac, up });
+    } catch (error) {
+      // Vxlan and WireGuard devices open their socket when they are set up.
+      if (!isNetlinkError(error, 'EADDRINUSE')) throw error;
+      const remedy = 'free it ("ss -ulpn" and "ip -d link" show who has it), or set another port in the network config';
+      throw new DaemonError('KERNEL', `Cannot set up device ${name}: its UDP port is in use: ${remedy}`);
+    }
   }
 
   private parentOf({ name, parent }: KernelLink & VxlanAttributes): number {

@@ -4,7 +4,7 @@ import { parsePrefix } from '@flannel-ts/inet/prefix';
 import type { Device, Peer } from '@flannel-ts/wireguard/device';
 import { keyFromBytes, NO_KEY } from '@flannel-ts/wireguard/key';
 import type { WireguardAttributes, WireguardPeer } from './desired.ts';
-import { describeWireguardChange, diffWireguard } from './wireguard.ts';
+import { describeWireguardChange, diffWireguard, EndpointMemory } from './wireguard.ts';
 
 const NOW = 1_764_385_200;
 const keyOf = (byte: number): string => keyFromBytes(new Uint8Array(32).fill(byte));
@@ -107,4 +107,34 @@ test('describeWireguardChange() shows no secret', () => {
   expect(describeWireguardChange('flannel-wg', change)).toBe(
     `wg set flannel-wg private-key (not shown) listen-port 51820 peer ${keyOf(8)} remove peer ${keyOf(2)} allowed-ips 10.5.2.0/24`,
   );
+});
+
+describe('EndpointMemory', () => {
+  const elsewhere = { address: parseIp('192.0.2.1'), port: 4711 };
+  const roamed: Device = { ...there, peers: [{ ...peerThere, endpoint: elsewhere }] };
+
+  test('a peer that moves is left where it is, whether this process has set it or an earlier one', () => {
+    const set = new EndpointMemory();
+    set.set('flannel-wg', wanted);
+    expect(diff({}, roamed, new Map(set.see('flannel-wg', wanted, roamed)))).toBeUndefined();
+    const seen = new EndpointMemory();
+    seen.see('flannel-wg', wanted, there);
+    expect(diff({}, roamed, new Map(seen.see('flannel-wg', wanted, roamed)))).toBeUndefined();
+  });
+
+  test('nothing is known of a peer that had moved before, or of another device', () => {
+    const memory = new EndpointMemory();
+    memory.set('flannel-wg-v6', wanted);
+    expect([...memory.see('flannel-wg', wanted, roamed)]).toEqual([]);
+  });
+
+  test('a lease that has changed is followed', () => {
+    const memory = new EndpointMemory();
+    memory.set('flannel-wg', wanted);
+    const moved = { ...wanted, peers: [{ ...peer, endpoint: { ...endpoint, port: parsePort(51999) } }] };
+    const known = new Map(memory.see('flannel-wg', moved, roamed));
+    expect(diff({ peers: moved.peers }, roamed, known)).toEqual({
+      peers: [{ publicKey: peer.publicKey, endpoint: { ...endpoint, port: 51999 } }],
+    });
+  });
 });
