@@ -34,7 +34,15 @@ export const COMMANDS = {
     operands: [{ name: 'FILE' }],
     flags: {},
   },
-  cleanup: { help: 'remove the devices, routes, rules and files that flanneld made on this node', flags: {} },
+  cleanup: {
+    help: 'remove the devices, routes, rules and files that flanneld, or real flannel, made on this node',
+    flags: {
+      'dry-run': off('show what would be removed, and remove nothing'),
+      force: off('remove also while a flanneld runs, which makes most of it again'),
+      identity: off('remove what other nodes know this one by, too: MAC addresses and keys'),
+      bridge: off('remove the bridge of pods, too; pods that run are cut off'),
+    },
+  },
 } as const satisfies Readonly<Record<string, CommandSpec>>;
 
 export type CommandName = keyof typeof COMMANDS;

@@ -6,8 +6,9 @@ import { DaemonError, messageOf } from './errors.ts';
 import { helpText } from './flag-help.ts';
 import { runDaemon } from './flanneld.ts';
 import { createLogger } from './log.ts';
-import { cleanup, release } from './operate/commands.ts';
+import { cleanup } from './operate/cleanup.ts';
 import { checkConfigFile } from './operate/config-command.ts';
+import { release } from './operate/release.ts';
 import type { CommandResult } from './operate/result.ts';
 import { runStatus } from './operate/status-command.ts';
 import { type Options, type OptionsResult, parseOptions } from './options.ts';
@@ -53,13 +54,19 @@ function main(): void {
 }
 
 /** Of commands whose output is for people or scripts, and not a log; undefined for the others. */
-function answerOf({ command, operands, subnetFile, status }: Options): Promise<CommandResult> | undefined {
+function answerOf(options: Options): Promise<CommandResult> | undefined {
+  const { command, operands, subnetFile, status } = options;
   const width = process.stdout.columns ?? DEFAULT_WIDTH;
   switch (command) {
     case 'status':
       return runStatus({ subnetFile, ...status, width }, new AbortController().signal);
     case 'config check':
       return Promise.resolve(checkConfigFile(operands[0]!, width));
+    case 'cleanup':
+      return cleanup(
+        { ...options, ...options.cleanup },
+        createLogger(options.verbosity, process.stderr.isTTY === true),
+      );
     default:
       return undefined;
   }
@@ -76,7 +83,6 @@ function fail(error: unknown): void {
 }
 
 async function run(options: Options, log: Logger, signal: AbortSignal): Promise<void> {
-  if (options.command === 'cleanup') return cleanup(options, log);
   const renewMarginSeconds = options.renewMarginMinutes * 60;
   const identity = machineIdentity();
   const keptState = { file: stateFileOf(options.subnetFile), ...(identity !== undefined && { identity }) };

@@ -14,6 +14,7 @@ import { messageOf } from './errors.ts';
 import { FLAGS } from './flag-table.ts';
 import { FlagValues, valuesOf } from './flag-values.ts';
 import { booleanValue, type ParsedFlags, parseFlags, usage } from './flags.ts';
+import type { CleanupChoice } from './operate/cleanup.ts';
 import { type Endpoints, parseEndpoints } from './subnet/etcd/endpoints.ts';
 import type { EtcdOptions } from './subnet/etcd/settings.ts';
 import { parseGoRegExp } from './underlay/go-regexp.ts';
@@ -35,6 +36,7 @@ export interface Options {
   /** What the command is about, like a file. */
   readonly operands: readonly string[];
   readonly status: StatusOptions;
+  readonly cleanup: CleanupChoice;
   readonly etcd: EtcdOptions;
   readonly interface: InterfaceOptions;
   readonly subnetFile: string;
@@ -76,7 +78,8 @@ export function parseOptions(
   const read = new FlagValues(values);
   const { command, operands } = commandOf(flags, read);
   checkCommandFlags(command, flags);
-  return { options: { ...build(command, operands, read, warnings), status: statusOptions(flags, read) }, warnings };
+  const own = { status: statusOptions(flags, read), cleanup: cleanupChoice(flags) };
+  return { options: { ...build(command, operands, read, warnings), ...own }, warnings };
 }
 
 function build(
@@ -84,7 +87,7 @@ function build(
   operands: readonly string[],
   read: FlagValues,
   warnings: string[],
-): Omit<Options, 'status'> {
+): Omit<Options, 'status' | 'cleanup'> {
   return {
     command,
     operands,
@@ -154,15 +157,24 @@ function checkCommandFlags(command: Command, { given }: ParsedFlags): void {
   throw usage(`Flag -${foreign} is for "flanneld ${users.join('", "flanneld ')}"`);
 }
 
-function statusOptions({ given }: ParsedFlags, read: FlagValues): StatusOptions {
-  const last = (name: string): string => given.get(name)?.at(-1) ?? COMMAND_FLAGS[name]!.fallback;
-  const seconds = Number(last('timeout'));
+/** Of a flag that only some command has: the environment says nothing of these. */
+function commandFlag({ given }: ParsedFlags, name: string): string {
+  return given.get(name)?.at(-1) ?? COMMAND_FLAGS[name]!.fallback;
+}
+
+function cleanupChoice(flags: ParsedFlags): CleanupChoice {
+  const isOn = (name: string): boolean => booleanValue(commandFlag(flags, name));
+  return { dryRun: isOn('dry-run'), force: isOn('force'), identity: isOn('identity'), bridge: isOn('bridge') };
+}
+
+function statusOptions(flags: ParsedFlags, read: FlagValues): StatusOptions {
+  const seconds = Number(commandFlag(flags, 'timeout'));
   if (seconds < 1 || seconds > 86_400) {
     throw usage(`Invalid value ${seconds} for flag -timeout: must be from 1 to 86400`);
   }
   return {
-    json: booleanValue(last('json')),
-    waitMs: booleanValue(last('wait')) ? seconds * 1000 : undefined,
+    json: booleanValue(commandFlag(flags, 'json')),
+    waitMs: booleanValue(commandFlag(flags, 'wait')) ? seconds * 1000 : undefined,
     isChosen: read.isGiven('subnet-file'),
   };
 }

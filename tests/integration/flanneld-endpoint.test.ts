@@ -76,6 +76,7 @@ test('an address that a pod has is left to it', async () => {
   writeFileSync(name, 'c1\r\neth0');
   a.start(flags(a));
   await until(() => a.logged(`The health endpoint waits for the address ${endpoint(a)}, which a pod has`) === 1);
+  await a.stop();
   expect(a.command('cleanup', ...a.flags(...flags(a)))).toMatchObject({ code: 0 });
   expect(readFileSync(name, 'utf8')).toBe('c1\r\neth0');
 });

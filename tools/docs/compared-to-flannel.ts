@@ -37,6 +37,7 @@ const underlay = inFile('tests/integration/flanneld-underlay.test.ts');
 const operate = (file: string) => inFile(`daemon/src/operate/${file}.test.ts`);
 const underlayUnit = (file: string) => inFile(`daemon/src/underlay/${file}.test.ts`);
 const ownership = inFile('tests/integration/flanneld-ownership.test.ts');
+const cleanup = inFile('tests/integration/flanneld-cleanup.test.ts');
 const safety = inFile('tests/integration/flanneld-safety.test.ts');
 const interrupted = inFile('tests/e2e/interrupted.test.ts');
 const settings = inFile('tools/src/settings/check.test.ts');
@@ -672,7 +673,10 @@ export const SECTIONS: readonly Section[] = [
         flannel: 'has no command for it; rules, routes and the lease stay',
         source: '#886, #739, #820, #2063',
         ours: '"flanneld release" gives the lease back, "flanneld cleanup" removes the rest',
-        tests: [flanneld('release gives back the lease, cleanup removes what is left')],
+        tests: [
+          flanneld('release gives back the lease, cleanup removes what is left'),
+          cleanup('removes all that flanneld and flannel made, first shows it, and leaves what is of others'),
+        ],
       },
       {
         situation: 'A password for etcd',

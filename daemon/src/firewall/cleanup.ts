@@ -4,19 +4,30 @@ import { changeForward, readForeignTables, removeLeftovers } from './foreign.ts'
 import { planForwardRemoval } from './forward.ts';
 import { planLeftovers } from './leftovers.ts';
 
-/** Those of these networks, or with `undefined` of all; resolves with what was removed, in words. */
-export async function removeAllRules(
+export interface FoundRules {
+  /** In words. */
+  readonly names: readonly string[];
+  remove(): Promise<void>;
+}
+
+/** Those of these networks, or with `undefined` of all. */
+export async function findRules(
   networks: readonly string[] | undefined,
   options: NftOptions = {},
-): Promise<readonly string[]> {
+): Promise<FoundRules> {
   const placed = await readForeignTables(options);
   const changes = planForwardRemoval(placed, networks);
-  await changeForward(changes, options);
-  // Numbers of legacy rules have changed.
-  const leftovers = planLeftovers(changes.length > 0 ? await readForeignTables(options) : placed, networks);
-  await removeLeftovers(leftovers, options);
+  const leftovers = planLeftovers(placed, networks);
   const accepts = changes.map(
     ({ rule }) => `the rule that accepts ${rule.side} ${rule.network} in ${rule.family} filter`,
   );
-  return [...accepts, ...leftovers.names];
+  return {
+    names: [...accepts, ...leftovers.names],
+    async remove() {
+      await changeForward(changes, options);
+      // Numbers of legacy rules have changed.
+      const rest = changes.length > 0 ? planLeftovers(await readForeignTables(options), networks) : leftovers;
+      await removeLeftovers(rest, options);
+    },
+  };
 }

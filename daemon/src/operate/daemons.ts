@@ -1,5 +1,6 @@
 /** The flanneld processes of this network namespace, ours or real flannel's, by what /proc says. */
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import { DEFAULT_SUBNET_FILE } from '@flannel-ts/flannel/defaults';
 
 export interface RunningDaemon {
   readonly pid: number;
@@ -7,6 +8,11 @@ export interface RunningDaemon {
   readonly subnetFile: string | undefined;
   /** Stopped by a signal (SIGSTOP) or a debugger, or frozen. */
   readonly isStopped: boolean;
+}
+
+/** The subnet file that it uses. */
+export function fileOf({ subnetFile = DEFAULT_SUBNET_FILE }: RunningDaemon): string {
+  return subnetFile;
 }
 
 export interface ProcessFacts {

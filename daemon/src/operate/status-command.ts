@@ -1,9 +1,8 @@
 /** `flanneld status`: what the running daemon says of itself, as a table or as JSON. */
-import { DEFAULT_SUBNET_FILE } from '@flannel-ts/flannel/defaults';
 import { readJsonObject } from '@flannel-ts/flannel/go-json';
 import { sleep } from '../abort.ts';
 import { type Answer, askDaemon } from './ask.ts';
-import { findDaemons, type RunningDaemon } from './daemons.ts';
+import { fileOf, findDaemons, type RunningDaemon } from './daemons.ts';
 import type { CommandResult } from './result.ts';
 import { formatStatus } from './show/status-text.ts';
 import { socketOf } from './socket.ts';
@@ -108,10 +107,6 @@ function absent({ subnetFile }: Pick<StatusRequest, 'subnetFile'>, daemons: read
   const others = daemons.map((daemon) => `${fileOf(daemon)} (process ${daemon.pid})`);
   const choice = others.length === 0 ? 'start it' : `choose another with -subnet-file: ${others.join(', ')}`;
   return none(STATUS_EXITS.noDaemon, `No flanneld runs here with the subnet file ${subnetFile}: ${choice}`);
-}
-
-function fileOf({ subnetFile = DEFAULT_SUBNET_FILE }: RunningDaemon): string {
-  return subnetFile;
 }
 
 function none(exit: number, sentence: string): Found {

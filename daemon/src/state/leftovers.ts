@@ -1,13 +1,13 @@
 /** What real flannel and earlier starts of ours leave on a node: recognized by their names, their kind and their addresses. */
 import { RTPROT_FLANNEL } from '@flannel-ts/flannel/defaults';
+import { type Ip, isLinkLocal } from '@flannel-ts/inet/ip';
 import { type Prefix, parsePrefix, prefixContains } from '@flannel-ts/inet/prefix';
 import { listAddresses } from '@flannel-ts/rtnetlink/address';
 import type { Netlink } from '@flannel-ts/rtnetlink/connection';
 import { RTPROT_BOOT } from '@flannel-ts/rtnetlink/constants';
-import { ensureLinkAbsent, type Link, listLinks } from '@flannel-ts/rtnetlink/link';
+import { type Link, listLinks } from '@flannel-ts/rtnetlink/link';
 import type { ActualRoute } from './actual.ts';
-import { describeRoute } from './change.ts';
-import { readRoutes, removeRoute } from './kernel-routes.ts';
+import { readRoutes } from './kernel-routes.ts';
 import { type Owner, owns } from './owner.ts';
 
 /** Devices of flannel's backends that outlive it (backend/vxlan/vxlan.go, ipip/ipip.go, wireguard/wireguard_network.go). */
@@ -21,41 +21,55 @@ const TUN_DEVICE = { kind: 'tun', name: /^flannel\d+$/ };
 
 const EVERYTHING: Owner = { networks: [parsePrefix('0.0.0.0/0'), parsePrefix('::/0')] };
 
-export interface LeftoverOptions {
-  /** TUN devices as well: right only when no flanneld runs. */
-  readonly tun?: boolean;
-}
-
-/** `undefined`: of every network, where nobody knows any more which it was. */
-export function findLeftoverDevices(nl: Netlink, owner: Owner | undefined, options: LeftoverOptions = {}): Link[] {
-  const wanted = options.tun ? [...DEVICES, TUN_DEVICE] : DEVICES;
-  const addresses = listAddresses(nl);
-  return listLinks(nl)
-    .filter((link) => wanted.some(({ kind, name }) => link.kind === kind && name.test(link.name)))
-    .filter(({ index }) => owner === undefined || isInside(owner.networks, addresses, index));
-}
-
-/** Returns the names of what was removed. To be used when no flanneld runs. */
-export function removeLeftoverDevices(nl: Netlink, owner: Owner | undefined): string[] {
-  return findLeftoverDevices(nl, owner, { tun: true })
-    .filter(({ index }) => ensureLinkAbsent(nl, index))
-    .map(({ name }) => name);
+/** Those of these networks that outlive the process that made them. */
+export function findLeftoverDevices(nl: Netlink, owner: Owner): Link[] {
+  return devicesOf(nl, DEVICES, (addresses) => isInside(owner.networks, addresses));
 }
 
 /**
- * Removes all routes of ours in these networks (`undefined`: in all), and those in the shape that host-gw, and vxlan or ipip with
+ * Every device of flannel's or ours in these networks (`undefined`: in all), and those without an address, which are of no use to any.
+ * To be used when no flanneld runs: the device of the udp backend is among them.
+ */
+export function findAllDevices(nl: Netlink, owner: Owner | undefined): Link[] {
+  return devicesOf(nl, [...DEVICES, TUN_DEVICE], (addresses) => {
+    return owner === undefined || addresses.length === 0 || isInside(owner.networks, addresses);
+  });
+}
+
+/** The bridge of this name, when it has an address in these networks. */
+export function findBridge(nl: Netlink, owner: Owner | undefined, name: string): Link | undefined {
+  const wanted = [{ kind: 'bridge', name: { test: (each: string) => each === name } }];
+  return devicesOf(nl, wanted, (addresses) => owner === undefined || isInside(owner.networks, addresses))[0];
+}
+
+function devicesOf(
+  nl: Netlink,
+  wanted: readonly { readonly kind: string; readonly name: Pick<RegExp, 'test'> }[],
+  isOurs: (addresses: readonly Ip[]) => boolean,
+): Link[] {
+  const all = listAddresses(nl).map(({ index, address }) => ({ index, address: address.address }));
+  const addressesOf = (link: number): Ip[] =>
+    all.filter(({ index, address }) => index === link && !isLinkLocal(address)).map(({ address }) => address);
+  return listLinks(nl)
+    .filter((link) => wanted.some(({ kind, name }) => link.kind === kind && name.test(link.name)))
+    .filter(({ index }) => isOurs(addressesOf(index)));
+}
+
+/**
+ * All routes of ours in these networks (`undefined`: in all), and those in the shape that host-gw, and vxlan or ipip with
  * DirectRouting, give theirs: to a whole subnet of another node by that node's address (backend/route_network.go). To be used
  * when no flanneld runs.
  */
-export function removeLeftoverRoutes(nl: Netlink, owner: Owner | undefined, ownSubnets: readonly Prefix[]): string[] {
+export function findLeftoverRoutes(
+  nl: Netlink,
+  owner: Owner | undefined,
+  ownSubnets: readonly Prefix[],
+): ActualRoute[] {
   const isLeftover = (route: ActualRoute): boolean =>
     owner === undefined
       ? route.protocol === RTPROT_FLANNEL
       : owns(owner, route, new Set()) || isOfHostGw(route, ownSubnets);
-  return readRoutes(nl, owner ?? EVERYTHING)
-    .filter((route) => isLeftover(route))
-    .filter((route) => removeRoute(nl, route))
-    .map(describeRoute);
+  return readRoutes(nl, owner ?? EVERYTHING).filter((route) => isLeftover(route));
 }
 
 /** An operator's own route may look the same: it is left alone where it is no whole subnet. */
@@ -71,12 +85,6 @@ export function isOfHostGw(route: ActualRoute, ownSubnets: readonly Prefix[]): b
   );
 }
 
-function isInside(
-  networks: readonly Prefix[],
-  addresses: ReturnType<typeof listAddresses>,
-  linkIndex: number,
-): boolean {
-  return addresses.some(
-    ({ index, address }) => index === linkIndex && networks.some((network) => prefixContains(network, address.address)),
-  );
+function isInside(networks: readonly Prefix[], addresses: readonly Ip[]): boolean {
+  return addresses.some((address) => networks.some((network) => prefixContains(network, address)));
 }

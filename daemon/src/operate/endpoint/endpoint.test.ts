@@ -1,10 +1,10 @@
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { formatIp } from '@flannel-ts/inet/ip';
 import { parsePrefix } from '@flannel-ts/inet/prefix';
 import { endpointAddress, endpointLink } from './endpoint.ts';
-import { releaseAddresses, reserveAddress } from './reserve.ts';
+import { findReservations, reserveAddress } from './reserve.ts';
 
 test.each([
   ['10.5.1.0/24', '10.5.1.254', 'flh0a050100'],
@@ -24,21 +24,19 @@ describe('reserveAddress()', () => {
   });
   afterEach(() => rmSync(directory, { recursive: true, force: true }));
 
-  test('reserves in every store, as host-local writes it, and takes only its own back', () => {
+  test('reserves in every store, as host-local writes it, and finds only its own again', () => {
     for (const name of ['cbr0', 'other']) mkdirSync(file(name));
     writeFileSync(file('cbr0', '10.5.1.7'), 'c1\r\neth0');
     writeFileSync(file('cbr0', 'last_reserved_ip.0'), '10.5.1.7');
     expect(reserveAddress(directory, '10.5.1.254')).toBe(true);
     expect(reserveAddress(directory, '10.5.1.254')).toBe(true);
     expect(readFileSync(file('other', '10.5.1.254'), 'utf8')).toBe('flanneld-health-endpoint\r\neth0');
-    releaseAddresses(directory);
-    expect(readdirSync(file('cbr0')).sort()).toEqual(['10.5.1.7', 'last_reserved_ip.0']);
-    expect(readdirSync(file('other'))).toEqual([]);
+    expect(findReservations(directory).sort()).toEqual([file('cbr0', '10.5.1.254'), file('other', '10.5.1.254')]);
   });
 
   test('says when a pod has the address, and is fine without any store', () => {
     expect(reserveAddress(file('missing'), '10.5.1.254')).toBe(true);
-    releaseAddresses(file('missing'));
+    expect(findReservations(file('missing'))).toEqual([]);
     mkdirSync(file('cbr0'));
     writeFileSync(file('cbr0', '10.5.1.254'), 'c1\r\neth0\n');
     expect(reserveAddress(directory, '10.5.1.254')).toBe(false);

@@ -2,7 +2,7 @@
  * Keeps the address of the health endpoint from being given to a pod: a file in each of host-local's stores, as host-local
  * itself would write it (plugins: ipam/host-local/backend/disk). host-local takes no address of which there is a file.
  */
-import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { isErrno } from '@flannel-ts/linux/errors';
 
@@ -14,14 +14,14 @@ export function reserveAddress(dataDir: string, address: string): boolean {
   return stores(dataDir).every((store) => reserveIn(path.join(store, address)));
 }
 
-/** Removes what was reserved for any address; resolves nothing of others. */
-export function releaseAddresses(dataDir: string): void {
-  for (const store of stores(dataDir)) {
-    for (const name of list(store)) {
-      const file = path.join(store, name);
-      if (/^[0-9a-f.:]+$/.test(name) && contentOf(file) === CONTENT) rmSync(file, { force: true });
-    }
-  }
+/** The files of what was reserved for any address, and nothing of others. */
+export function findReservations(dataDir: string): string[] {
+  return stores(dataDir).flatMap((store) =>
+    list(store)
+      .filter((name) => /^[0-9a-f.:]+$/.test(name))
+      .map((name) => path.join(store, name))
+      .filter((file) => contentOf(file) === CONTENT),
+  );
 }
 
 function reserveIn(file: string): boolean {
