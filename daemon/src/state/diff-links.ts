@@ -12,7 +12,7 @@ export interface LinkDifference {
   readonly changes: readonly LinkChange[];
   /** Names of those that are new after the changes: nothing that the kernel had of them is left. */
   readonly fresh: ReadonlySet<string>;
-  /** Names of those that are not there after the changes either. */
+  /** Names of those that are not there after the changes either, or not yet as they should be. */
   readonly absent: ReadonlySet<string>;
   /** Devices of others under the names of ours: they stay. */
   readonly foreign: readonly ForeignLink[];
@@ -41,6 +41,9 @@ export function diffLinks(desired: DesiredState, actual: ActualState): LinkDiffe
     const comparison = found === undefined ? undefined : compareLink(wanted, found);
     if (comparison?.answer === 'foreign') {
       foreign.push({ name, description: comparison.description });
+      absent.add(name);
+    } else if (comparison?.answer === 'remake' && !desired.complete) {
+      // What it has of peers may still be right, and could not be made again before they are known.
       absent.add(name);
     } else if (found === undefined || comparison?.answer === 'remake') {
       fresh.add(name);

@@ -128,6 +128,11 @@ test('diffState() remakes a device and then all that went with it', () => {
   ]);
 });
 
+test('diffState() remakes no device before the peers are known, without which it could not carry packets', () => {
+  const other = { ...actualLink, attributes: { ...vxlan, vni: 9, group: undefined, omitsChecksums: false } };
+  expect(changes({ links: [other] }, { ...desiredFor([]), complete: false })).toEqual([]);
+});
+
 test('diffState() leaves a device of another kind alone, and waits with what needs it', () => {
   const dummy = { ...actualLink, addresses: [], attributes: { kind: 'other', description: 'a dummy device' } } as const;
   const found = difference({ links: [dummy], routes: [], neighbours: [], fdb: [] });
