@@ -218,6 +218,27 @@ test('up changes the backend of a running stack, node by node', async () => {
   await expectAllReachable();
 });
 
+test.each([
+  { backend: 'host-gw', mtu: 1500, devices: [] },
+  { backend: 'udp', mtu: 1472, devices: ['flannel0'] },
+])(
+  'up changes it to $backend, with its MTU, and leaves nothing of the one before',
+  async ({ backend, mtu, devices }) => {
+    await cliOk('up', '--stack', stack, '--backend', backend);
+    current = await outputs(stack);
+    expect(current.network.backend).toMatchObject({ Type: backend });
+    for (const node of ['node-0', 'node-1']) {
+      const links = await insideOk(netns(stack, node), 'ip', '-br', 'link');
+      expect(links.match(/^flannel\S+/gm) ?? []).toEqual(devices);
+    }
+    await expectAllReachable();
+    const [from, to] = [podOn('node-0'), podOn('node-1')];
+    const largest = ['ping', '-c', '1', '-W', '2', '-M', 'do', '-s'];
+    expect((await inside(from.netns, ...largest, String(mtu - 28), to.address)).code).toBe(0);
+    expect((await inside(from.netns, ...largest, String(mtu - 27), to.address)).code).not.toBe(0);
+  },
+);
+
 test('a changed artifact rolls the nodes', async () => {
   const { directory, sha256 } = changedArtifact('echo changed > CHANGED');
   try {
