@@ -43,9 +43,14 @@ export function diffRoutes(
   const deletions: RouteChange[] = [];
   const conflicts: Conflict[] = [];
   const gone = new Set<ActualRoute>();
+  /** Destinations for which there is nothing better yet than what another flannel made. */
+  const waiting = new Set<string>();
 
   for (const route of desired.routes) {
-    if (route.type === 'unicast' && absent.has(route.link)) continue;
+    if (route.type === 'unicast' && absent.has(route.link)) {
+      waiting.add(keyOf(route.dst));
+      continue;
+    }
     const rivals = there.get(keyOf(route.dst)) ?? [];
     const inPlace = rivals.filter((rival) => rival.metric === metricOf(route));
     const mine = inPlace.find(isOurs);
@@ -71,7 +76,8 @@ export function diffRoutes(
     if (gone.has(route)) continue;
     const isWanted = (wanted.get(keyOf(route.dst)) ?? []).some((other) => metricOf(other) === route.metric);
     const isStale = isOurs(route) && desired.complete && !isWanted;
-    if (isStale || isSuperseded(route)) deletions.push({ type: 'delete-route', route });
+    const isReplaced = isSuperseded(route) && !waiting.has(keyOf(route.dst));
+    if (isStale || isReplaced) deletions.push({ type: 'delete-route', route });
   }
   return { guards, set, deletions, conflicts };
 }

@@ -140,6 +140,17 @@ test('diffState() leaves a device of another kind alone, and waits with what nee
   expect(found.foreignLinks).toEqual([{ name: link, description: 'a dummy device' }]);
 });
 
+test('diffState() keeps the route of another flannel as long as the device is missing by which packets would go instead', () => {
+  const superseded = [{ dst: parsePrefix('10.5.2.0/24'), gateway: parseIp('10.0.0.2') }];
+  const wanted = { ...desired, superseded };
+  const dummy = { ...actualLink, addresses: [], attributes: { kind: 'other', description: 'a dummy device' } } as const;
+  const hostGw = routeTo(2, { link: 'eth0', gateway: parseIp('10.0.0.2'), protocol: RTPROT_BOOT });
+  const found = difference({ links: [dummy], routes: [guard, hostGw], neighbours: [], fdb: [] }, wanted);
+  expect(found.changes).toEqual([]);
+  const routes = [guard, hostGw, routeTo(3)];
+  expect(changes({ routes }, wanted)).toEqual(['route replace 10.5.2.0/24 via 10.5.2.0 dev flannel.1 onlink']);
+});
+
 test('diffState() puts back entries that are gone, or that somebody has changed', () => {
   expect(changes({ neighbours: [neighbourOf(2)], fdb: [fdbOf(3)] })).toEqual([OF_PEERS[0], OF_PEERS[3]]);
   expect(changes({ neighbours: [neighbourOf(2, { mac }), neighbourOf(3, { permanent: false })] })).toEqual([
