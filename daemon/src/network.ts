@@ -197,8 +197,12 @@ async function serve(
   const { dataPath } = view;
   const { carriers } = backendNeeds(config.backend, outerFamilies(config));
   const { overlay, probing } = view.desired();
-  const prober = probeFromHost(overlay, probing, carriers, readiness, (peer, limit) =>
-    dataPath?.setPathLimit(peer, limit),
+  const prober = probeFromHost(
+    overlay,
+    () => view.desired().probing,
+    carriers,
+    readiness,
+    (peer, limit) => dataPath?.setPathLimit(peer, limit),
   );
   const preconditions = watchForwarding(
     {
@@ -230,6 +234,10 @@ async function serve(
   });
   const move = async (to: ExternalInterface): Promise<void> => {
     await view.setExternal(to);
+    const { mtu } = view.desired().overlay;
+    prober.setMtu(mtu);
+    prober.reopen();
+    podPath?.setMtu(mtu);
     reconciler.trigger();
     rememberAddresses(settings, to, log);
   };

@@ -154,6 +154,24 @@ test('nodes of different MTU in one overlay: the one that sends more than the ot
   await until(() => status(b).peers[0]?.largePackets === 'passes');
 });
 
+test('an MTU that changes while flanneld runs is that of the large probes from then on', async () => {
+  await startBoth();
+  await until(() => status(a).peers[0]?.largePackets === 'passes');
+  const arrived = (bytes: number) => b.run('nft', 'list', 'counter', 'inet', 'fltest', `of${bytes}`);
+  const count = (bytes: number) =>
+    `counter of${bytes} {}; chain c${bytes} { type filter hook input priority 0; icmp type echo-request meta length ${bytes} counter name of${bytes}; };`;
+  b.run('nft', `table inet fltest { ${count(1372)} ${count(1272)} }`);
+  for (const [mtu, inside] of [
+    [1400, 1372],
+    [1300, 1272],
+  ] as const) {
+    for (const node of cluster.nodes) node.ip('link', 'set', 'eth0', 'mtu', String(mtu));
+    await until(() => !arrived(inside).includes('packets 0 '));
+    await until(() => status(a).peers[0]?.largePackets === 'passes');
+  }
+  expect(get(a, 'readyz?verbose')).not.toContain('get lost on the way');
+});
+
 test('forwarding that somebody turns off is on again within seconds, on the host and on an interface', async () => {
   await startBoth();
   const [podA, podB] = cluster.nodes.map(addPod) as [ReturnType<typeof addPod>, ReturnType<typeof addPod>];

@@ -32,6 +32,7 @@ const wire = inFile('daemon/testing/engine/compliance/wire.ts');
 const paths = inFile('daemon/testing/engine/compliance/paths.ts');
 const firewall = inFile('tests/integration/flanneld-firewall.test.ts');
 const reach = inFile('tests/integration/flanneld-reach.test.ts');
+const reach6 = inFile('tests/integration/flanneld-reach-ipv6.test.ts');
 const status = inFile('tests/integration/flanneld-status.test.ts');
 const underlay = inFile('tests/integration/flanneld-underlay.test.ts');
 const operate = (file: string) => inFile(`daemon/src/operate/${file}.test.ts`);
@@ -607,6 +608,10 @@ export const SECTIONS: readonly Section[] = [
         tests: [
           reach('a node that nobody answers is not ready until somebody does, and its process stays'),
           reach('one silent node of two is a detail, with its name'),
+          reach6(
+            'IPv6 alone: the peer is probed by ICMPv6, also with large packets, and its silence makes the node not ready',
+          ),
+          reach6('both families: the subnets of a peer are probed each by its own, and one that is silent is named'),
         ],
       },
       {
@@ -841,6 +846,16 @@ export const SECTIONS: readonly Section[] = [
             'pods learn how narrow a path is that swallows large packets, and send large ones again when it is wide',
           ),
           forward('passes an echo request of the node itself above the limit of a path, but not above the MTU'),
+        ],
+      },
+      {
+        situation: 'The MTU of the interface changes while the daemon runs',
+        flannel: 'is not looked at after the start; seen here before: paths were probed with the MTU of the start',
+        source: 'main.go by its source',
+        ours: 'the device and the probes follow',
+        tests: [
+          reach('an MTU that changes while flanneld runs is that of the large probes from then on'),
+          reach6('the health endpoint has an address of each family, and a rule against the pods of one is found'),
         ],
       },
       {

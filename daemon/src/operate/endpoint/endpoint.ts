@@ -37,12 +37,14 @@ export function endpointLink([subnet]: readonly Prefix[]): string {
 
 export class Endpoint {
   private netns: Fd | undefined;
+  private mtu: number;
   readonly addresses: readonly Ip[];
 
   constructor(
     private readonly nl: Netlink,
     private readonly settings: EndpointSettings,
   ) {
+    this.mtu = settings.mtu;
     this.addresses = settings.subnets.map(endpointAddress);
   }
 
@@ -62,6 +64,13 @@ export class Endpoint {
     return 'made';
   }
 
+  /** The next ensure() makes it anew. */
+  setMtu(mtu: number): void {
+    if (mtu === this.mtu) return;
+    this.mtu = mtu;
+    this.close();
+  }
+
   openSocket(family: Family): EchoSocket | undefined {
     const address = this.addresses.find((candidate) => familyOf(candidate) === family);
     if (address === undefined || this.netns === undefined) return undefined;
@@ -79,7 +88,8 @@ export class Endpoint {
   }
 
   private make(bridge: number, gateways: readonly Ip[]): void {
-    const { mtu, subnets } = this.settings;
+    const { mtu } = this;
+    const { subnets } = this.settings;
     const netns = openNewNetns();
     try {
       addVeth(this.nl, { name: this.name, mtu, master: bridge, up: true, peer: { name: 'eth0', mtu, netnsFd: netns } });

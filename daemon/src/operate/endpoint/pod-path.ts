@@ -52,6 +52,12 @@ export class PodPath {
     if (this.isUp) this.prober.setPeers(change);
   }
 
+  /** Of the overlay, from then on. */
+  setMtu(mtu: number): void {
+    this.endpoint.setMtu(mtu);
+    this.prober.setMtu(mtu);
+  }
+
   async run(signal: AbortSignal): Promise<void> {
     try {
       await runTogether([(stop) => this.prober.run(stop), (stop) => this.keep(stop)], signal);

@@ -12,20 +12,22 @@ import { EchoSocket } from './socket.ts';
 /** Where readiness knows it by. */
 const REACH = 'reach';
 
+/** `probing` is asked for each socket: the node may have another address by then. */
 export function probeFromHost(
   { mtu }: Overlay,
-  { addresses, answers }: Probing,
+  probing: () => Probing,
   carriers: readonly Carrier[],
   readiness: Readiness,
   setPathLimit: SetPathLimit,
 ): Prober {
   const limits = new PathLimits(setPathLimit);
+  const { answers } = probing();
   return createProber(
     {
       mtu,
       answers,
       openSocket: (family) => {
-        const own = addresses.find((candidate) => familyOf(candidate) === family);
+        const own = probing().addresses.find((candidate) => familyOf(candidate) === family);
         return own === undefined ? undefined : new EchoSocket(family, own, answers === 'node');
       },
     },
@@ -34,7 +36,7 @@ export function probeFromHost(
       limits.update(peers);
       const { trouble, notes } = judgeReach({
         peers,
-        mtu,
+        mtu: prober.mtu(),
         carriers,
         graceMs: prober.graceMs(),
         blocked: prober.blocked(),

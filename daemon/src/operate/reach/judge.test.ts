@@ -71,6 +71,20 @@ describe('judgeReach()', () => {
     });
   });
 
+  test('a node with a subnet of each family counts once', () => {
+    const both = (n: number, more: Partial<PeerReach> = {}) => [
+      reach(n, more),
+      reach(n, { ...more, subnet: parsePrefix(`fd00:5:0:${n}::/64`) }),
+    ];
+    const silent = { silentMs: 20_000 };
+    expect(judge(...both(1, silent)).trouble).toContain('the only other node, 10.5.1.0/24 at 10.64.0.1');
+    expect(judge(...both(1, silent), ...both(2, silent)).trouble).toContain('none of 2 other nodes has answered');
+    const [, ipv6Only] = both(1, silent);
+    expect(judge(reach(1), ipv6Only!).notes).toEqual([
+      '1 of 1 other node does not answer through the overlay: fd00:5:0:1::/64 at 10.64.0.1 for 20 s',
+    ]);
+  });
+
   test('a path that loses large packets is a note', () => {
     expect(judge(reach(1), reach(2, { pathMtu: 'lost' })).notes).toEqual([
       'packets of 1472 bytes get lost on the way to 10.5.2.0/24 at 10.64.0.2, smaller ones arrive: make the MTU of the interface, or of the path, the same on all nodes',

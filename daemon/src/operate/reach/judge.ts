@@ -46,14 +46,14 @@ export function judgeReach({ peers, mtu, carriers, graceMs, blocked, startMs = S
   const anyAnswers = peers.some(({ answered, silentMs }) => answered && silentMs <= graceMs);
   if (silent.length > 0 && !anyAnswers) return { trouble: nobodyAnswers(silent, carriers), notes: [] };
   if (peers.every(({ answered, silentMs }) => !answered && silentMs < startMs)) {
-    return { trouble: `waiting for the first answer of ${count(peers.length)} through the overlay`, notes: [] };
+    return { trouble: `waiting for the first answer of ${nodes(peers)} through the overlay`, notes: [] };
   }
   const narrow = peers.filter(({ pathMtu, silentMs }) => pathMtu === 'lost' && silentMs <= graceMs);
   return {
     notes: [
       ...(silent.length > 0
         ? [
-            `${silent.length} of ${count(peers.length)} ${silent.length === 1 ? 'does' : 'do'} not answer through the overlay: ${named(silent, true)}`,
+            `${countNodes(silent)} of ${nodes(peers)} ${countNodes(silent) === 1 ? 'does' : 'do'} not answer through the overlay: ${named(silent, true)}`,
           ]
         : []),
       ...(narrow.length > 0
@@ -68,15 +68,21 @@ export function judgeReach({ peers, mtu, carriers, graceMs, blocked, startMs = S
 function nobodyAnswers(silent: readonly PeerReach[], carriers: readonly Carrier[]): string {
   const seconds = Math.round(Math.min(...silent.map(({ silentMs }) => silentMs)) / 1000);
   const who =
-    silent.length === 1
+    countNodes(silent) === 1
       ? `the only other node, ${named(silent, false)}, has not answered`
-      : `none of ${count(silent.length)} has answered`;
+      : `none of ${nodes(silent)} has answered`;
   const open = carriers.length === 0 ? '' : `${describeCarriers(carriers)} has to be open between the nodes, `;
   return `${who} through the overlay for ${seconds} s: ${open}check firewalls, security groups and the route to ${formatIp(silent[0]!.peer)}`;
 }
 
-function count(peers: number): string {
-  return peers === 1 ? '1 other node' : `${peers} other nodes`;
+/** A node may have a subnet of each family. */
+function countNodes(peers: readonly PeerReach[]): number {
+  return new Set(peers.map(({ peer }) => peer)).size;
+}
+
+function nodes(peers: readonly PeerReach[]): string {
+  const count = countNodes(peers);
+  return count === 1 ? '1 other node' : `${count} other nodes`;
 }
 
 function named(peers: readonly PeerReach[], withTime: boolean): string {
@@ -106,10 +112,10 @@ export function judgePodPath({ host, pod, from, graceMs }: PodPathFacts): ReachV
   if (silent.length === 0) return { notes: [] };
   const what = `answer this host and not its health endpoint ${from}`;
   if (silent.length < asked.length)
-    return { notes: [`${silent.length} of ${asked.length} nodes ${what}: ${named(silent, true)}`] };
+    return { notes: [`${countNodes(silent)} of ${countNodes(asked)} nodes ${what}: ${named(silent, true)}`] };
   const seconds = Math.round(Math.min(...silent.map(({ silentMs }) => silentMs)) / 1000);
   return {
-    trouble: `pods of this node reach nobody for ${seconds} s: ${count(silent.length)} ${silent.length === 1 ? what.replace('answer', 'answers') : what}: check firewall rules, forwarding and the bridge of this node`,
+    trouble: `pods of this node reach nobody for ${seconds} s: ${nodes(silent)} ${countNodes(silent) === 1 ? what.replace('answer', 'answers') : what}: check firewall rules, forwarding and the bridge of this node`,
     notes: [],
   };
 }

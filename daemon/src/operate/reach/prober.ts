@@ -11,7 +11,7 @@ import type { EchoSocket } from './socket.ts';
 import { type AnswersFrom, type PeerReach, REACH_SETTINGS, ReachTable } from './table.ts';
 
 export interface ProberSettings {
-  /** Of the overlay. */
+  /** Of the overlay, until setMtu(). */
   readonly mtu: number;
   readonly answers: AnswersFrom;
   /** Least time between two questions to any peers; REACH_SETTINGS says what otherwise. */
@@ -22,6 +22,9 @@ export interface ProberSettings {
 
 export interface Prober {
   setPeers(change: PeerChange): void;
+  /** Of the overlay, from then on. */
+  setMtu(mtu: number): void;
+  mtu(): number;
   report(): readonly PeerReach[];
   /** Without an answer for longer, a peer is silent; more in large networks, where each is asked less often. */
   graceMs(): number;
@@ -50,6 +53,11 @@ export function createProber(settings: ProberSettings, onAnswers: (prober: Probe
       if (isFirst) onAnswers(prober);
       bell.ring();
     },
+    setMtu(mtu) {
+      table.setMtu(mtu, performance.now());
+      bell.ring();
+    },
+    mtu: () => table.mtu,
     report: () => table.report(performance.now()),
     graceMs: () => Math.max(GRACE_MS, 3 * table.interval()),
     blocked: () => sockets.blocked,

@@ -167,4 +167,22 @@ describe('ReachTable', () => {
     expect(table.report(202)).toMatchObject([{ answered: false }]);
     expect(table.ask(300)).toMatchObject({ target: target(1) });
   });
+
+  test('asks at the new MTU when that of the overlay changes, and forgets what it knew of the paths', () => {
+    const table = make();
+    table.setPeers({ set: [peer(1)], removed: [] }, 0);
+    table.answered({ sequence: table.ask(0)!.sequence, from: target(1) }, 1);
+    const large = table.ask(5000)!;
+    expect(large.bytes).toBe(MTU);
+    table.answered({ sequence: large.sequence, from: target(1) }, 5001);
+    expect(table.report(5001)[0]!.pathMtu).toBe('passes');
+    table.setMtu(1372, 5002);
+    expect(table.report(5002)[0]!.pathMtu).toBe('unknown');
+    expect(table.ask(10_000)!.bytes).toBe(1372);
+    // The answer to a question of the size before says nothing of this one.
+    table.setMtu(1472, 10_001);
+    expect(table.answered({ sequence: table.ask(10_200)!.sequence - 1, from: target(1) }, 10_201)).toBe(false);
+    table.setMtu(1472, 10_300);
+    expect(table.mtu).toBe(1472);
+  });
 });

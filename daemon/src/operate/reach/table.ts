@@ -21,7 +21,7 @@ import { PathSearch } from './path-search.ts';
 export type AnswersFrom = 'device' | 'node';
 
 export interface ReachSettings {
-  /** Of the overlay. */
+  /** Of the overlay, until setMtu(). */
   readonly mtu: number;
   readonly answers: AnswersFrom;
   /** Least time between two questions to any peers: 100 for 10 a second. */
@@ -75,7 +75,7 @@ interface Entry {
   nextMtuAt: number;
   lastAnswer: number | undefined;
   rttMs: number | undefined;
-  readonly path: PathSearch;
+  path: PathSearch;
 }
 
 interface Pending {
@@ -107,8 +107,26 @@ export class ReachTable {
   /** When to look for the answer to the last urgent question. */
   private looks: number[] = [];
   private urgentAnswer = false;
+  private overlayMtu: number;
 
-  constructor(private readonly settings: ReachSettings) {}
+  constructor(private readonly settings: ReachSettings) {
+    this.overlayMtu = settings.mtu;
+  }
+
+  get mtu(): number {
+    return this.overlayMtu;
+  }
+
+  /** What is known of the paths was found with packets of another size: each path is tried anew. */
+  setMtu(mtu: number, now: number): void {
+    if (mtu === this.overlayMtu) return;
+    this.overlayMtu = mtu;
+    for (const entry of this.entries.values()) {
+      entry.path = this.newPath();
+      entry.nextMtuAt = now;
+    }
+    for (const [sequence, { large }] of this.pending) if (large !== undefined) this.pending.delete(sequence);
+  }
 
   get size(): number {
     return this.entries.size;
@@ -248,10 +266,14 @@ export class ReachTable {
       nextMtuAt: now,
       lastAnswer: undefined,
       rttMs: undefined,
-      path: new PathSearch(this.settings.mtu, SMALL_BYTES),
+      path: this.newPath(),
     };
     this.askAt(entry, now);
     return entry;
+  }
+
+  private newPath(): PathSearch {
+    return new PathSearch(this.overlayMtu, SMALL_BYTES);
   }
 
   private askAt(entry: Entry, at: number): void {
