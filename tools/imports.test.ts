@@ -45,6 +45,7 @@ const ROOMS: Readonly<Record<string, readonly string[]>> = {
   'flag-parity.ts': ['flag-table.ts'],
   'flag-help.ts': ['command-table.ts', 'flag-table.ts', 'flag-parity.ts', 'flags.ts'],
   'flag-values.ts': ['flag-table.ts', 'flags.ts', 'errors.ts', 'defined.ts'],
+  'flag-report.ts': ['flag-table.ts', 'flag-values.ts', 'flags.ts', 'errors.ts', 'operate'],
   'options.ts': [
     ...['flags.ts', 'command-table.ts', 'flag-table.ts', 'flag-values.ts', 'defined.ts', 'errors.ts'],
     ...['subnet', 'underlay', 'operate', 'firewall'],
@@ -65,6 +66,7 @@ const ROOMS: Readonly<Record<string, readonly string[]>> = {
   ],
   'main.ts': [
     ...['abort.ts', 'errors.ts', 'log.ts', 'version.ts', 'options.ts', 'flag-help.ts', 'flanneld.ts'],
+    ...['command-table.ts', 'flag-table.ts', 'flag-report.ts'],
     ...['subnet', 'operate'],
   ],
 };

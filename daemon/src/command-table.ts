@@ -28,6 +28,12 @@ export const COMMANDS = {
       timeout: { kind: 'integer', fallback: '60', help: 'seconds to wait at most, with -wait' },
     },
   },
+  support: {
+    help: 'write an archive for those who help: status, metrics, links, routes, rules, log; without secrets',
+    flags: {
+      o: { kind: 'string', fallback: '', help: 'file to write; by default one named by the host and the time' },
+    },
+  },
   release: { help: 'give back the lease of this node, when it is taken out of service', flags: {} },
   'config check': {
     help: 'check a network config, JSON as in etcd or net-conf.json ("-" for standard input), and show what results; exit code 1 if there is a fault',

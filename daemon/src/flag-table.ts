@@ -30,7 +30,10 @@ export const FLAGS = {
   'etcd-certfile': string('', 'client certificate for etcd'),
   'etcd-cafile': string('', 'certificate authority of etcd; works without a client certificate, too'),
   'etcd-username': string('', 'user name for etcd'),
-  'etcd-password': string('', 'password for etcd; better given as FLANNELD_ETCD_PASSWORD'),
+  'etcd-password': {
+    ...string('', 'password for etcd; better given as FLANNELD_ETCD_PASSWORD'),
+    secret: true,
+  },
   iface: list('interface (name or address) for traffic between hosts; repeat it to try several in order'),
   'iface-regex': list(
     "regular expression in Go's syntax for the address or name of the interface, tried after -iface; may be repeated",

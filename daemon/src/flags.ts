@@ -10,6 +10,8 @@ export interface FlagSpec {
   readonly kind: FlagKind;
   readonly fallback: string;
   readonly help: string;
+  /** Its value is shown nowhere. */
+  readonly secret?: true;
 }
 
 export type FlagTable = Readonly<Record<string, FlagSpec>>;

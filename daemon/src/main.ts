@@ -2,8 +2,11 @@
 import { hasCapability } from '@flannel-ts/linux/capabilities';
 import { exitNow } from '@flannel-ts/linux/process';
 import type { Logger } from 'pino';
+import { COMMAND_FLAGS } from './command-table.ts';
 import { DaemonError, messageOf } from './errors.ts';
 import { helpText } from './flag-help.ts';
+import { reportFlags } from './flag-report.ts';
+import { FLAGS } from './flag-table.ts';
 import { runDaemon } from './flanneld.ts';
 import { createLogger } from './log.ts';
 import { cleanup } from './operate/cleanup.ts';
@@ -11,6 +14,7 @@ import { checkConfigFile } from './operate/config-command.ts';
 import { release } from './operate/release.ts';
 import type { CommandResult } from './operate/result.ts';
 import { runStatus } from './operate/status-command.ts';
+import { writeSupport } from './operate/support/command.ts';
 import { type Options, type OptionsResult, parseOptions } from './options.ts';
 import { stateFileOf } from './subnet/etcd/kept-state.ts';
 import { EtcdSubnetManager } from './subnet/etcd/manager.ts';
@@ -62,6 +66,11 @@ function answerOf(options: Options): Promise<CommandResult> | undefined {
       return runStatus({ subnetFile, ...status, width }, new AbortController().signal);
     case 'config check':
       return Promise.resolve(checkConfigFile(operands[0]!, width));
+    case 'support': {
+      const request = { ...options, isChosen: status.isChosen, output: options.supportFile, reportFlags };
+      const flags = reportFlags(process.argv.slice(2), process.env, { ...FLAGS, ...COMMAND_FLAGS });
+      return writeSupport({ ...request, flags }, new Date());
+    }
     case 'cleanup':
       return cleanup(
         { ...options, ...options.cleanup },

@@ -37,6 +37,8 @@ export interface Options {
   readonly operands: readonly string[];
   readonly status: StatusOptions;
   readonly cleanup: CleanupChoice;
+  /** Of `flanneld support`: the file to write; undefined: a name of its own. */
+  readonly supportFile: string | undefined;
   readonly etcd: EtcdOptions;
   readonly interface: InterfaceOptions;
   readonly subnetFile: string;
@@ -78,7 +80,11 @@ export function parseOptions(
   const read = new FlagValues(values);
   const { command, operands } = commandOf(flags, read);
   checkCommandFlags(command, flags);
-  const own = { status: statusOptions(flags, read), cleanup: cleanupChoice(flags) };
+  const own = {
+    status: statusOptions(flags, read),
+    cleanup: cleanupChoice(flags),
+    supportFile: commandFlag(flags, 'o') || undefined,
+  };
   return { options: { ...build(command, operands, read, warnings), ...own }, warnings };
 }
 
@@ -87,7 +93,7 @@ function build(
   operands: readonly string[],
   read: FlagValues,
   warnings: string[],
-): Omit<Options, 'status' | 'cleanup'> {
+): Omit<Options, 'status' | 'cleanup' | 'supportFile'> {
   return {
     command,
     operands,

@@ -16,7 +16,7 @@ test.each([
   [['flanneld'], { FLANNELD_SUBNET_FILE: '/run/c.env' }, '/run/c.env'],
   [['flanneld', '-subnet-file=/run/d.env'], { FLANNELD_SUBNET_FILE: '/run/c.env' }, '/run/d.env'],
 ])('%j with %j is a daemon of the subnet file %s', (argv, environment, subnetFile) => {
-  expect(daemonOf(facts(argv, { environment }))).toEqual({ pid: 7, subnetFile, isStopped: false });
+  expect(daemonOf(facts(argv, { environment }))).toMatchObject({ pid: 7, subnetFile, isStopped: false });
 });
 
 test('a command, another program and one that has ended are no daemons', () => {

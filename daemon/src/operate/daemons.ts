@@ -8,6 +8,10 @@ export interface RunningDaemon {
   readonly subnetFile: string | undefined;
   /** Stopped by a signal (SIGSTOP) or a debugger, or frozen. */
   readonly isStopped: boolean;
+  /** What follows the name of the program. */
+  readonly argv: readonly string[];
+  /** Variables of flanneld only. */
+  readonly environment: Readonly<Record<string, string>>;
 }
 
 /** The subnet file that it uses. */
@@ -47,7 +51,9 @@ export function daemonOf({ pid, argv, environment, state }: ProcessFacts): Runni
   }
   // A command comes first in practice; a flag's value elsewhere would look the same.
   if (words[0] !== undefined && /^[a-z]+$/.test(words[0])) return undefined;
-  return { pid, subnetFile, isStopped: state === 'T' || state === 't' };
+  const own = Object.entries(environment).filter(([name]) => name.startsWith('FLANNELD_'));
+  const isStopped = state === 'T' || state === 't';
+  return { pid, subnetFile, isStopped, argv: words, environment: Object.fromEntries(own) };
 }
 
 /** Undefined for what is in another namespace, has gone meanwhile, or may not be looked at. */
