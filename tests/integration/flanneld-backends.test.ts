@@ -18,8 +18,20 @@ interface Case {
 }
 
 const CASES: readonly Case[] = [
+  {
+    type: 'vxlan',
+    mtu: 1430,
+    lease:
+      /"BackendType":"vxlan","BackendData":\{"VNI":1,"VtepMAC":"[0-9a-f:]{17}"\},"BackendV6Data":\{"VNI":1,"VtepMAC":"[0-9a-f:]{17}"\}\}$/,
+    devices: ['flannel.1', 'flannel-v6.1'],
+  },
   { type: 'host-gw', mtu: 1500, lease: /"BackendType":"host-gw"\}$/, devices: ['eth0', 'eth0'] },
 ];
+
+const FLUSH_FDB =
+  "bridge fdb show dev flannel.1 | while read mac rest; do bridge fdb del $mac dev flannel.1 self $(echo $rest | grep -o 'dst [0-9.]*'); done";
+const OTHER_DEVICE =
+  'ip link delete flannel.1; ip link add flannel.1 type vxlan id 9 dstport 8472 dev eth0; ip link set flannel.1 up';
 
 let program: string;
 beforeAll(async () => {
@@ -87,6 +99,22 @@ describe.each(CASES)('$type', ({ type, mtu, lease, devices }) => {
     await until(reachEachOther);
   });
 
+  test('routes that flannel made are taken over without a gap', async () => {
+    await a.stop();
+    const flannels = (line: string) => line.replace(/ proto 241/, ' proto boot').trim();
+    const [route] = routes(a, '-4')
+      .split('\n')
+      .filter((line) => line.startsWith('10.5.'));
+    a.ip('route', 'delete', ...route!.trim().split(/\s+/));
+    a.ip('route', 'add', ...flannels(route!).split(/\s+/));
+    const stop = await startNumbered(a.place(a.podAddress), b.place(b.podAddress), { everyMs: 1 });
+    a.start(['-ip-masq']);
+    await until(() => routes(a, '-4').includes(route!.trim().split(' ')[0]!));
+    for (const { lost } of await stop()) expect(lost).toEqual([]);
+    expect(a.ip('route', 'show', 'proto', 'boot')).not.toContain('10.5.');
+    await a.untilReady();
+  });
+
   test('a peer of another backend is named and not sent to', async () => {
     cluster.etcd.put(`${PREFIX}/subnets/10.5.250.0-24`, '{"PublicIP":"10.64.0.99","PublicIPv6":null}');
     await until(() => a.logged(`its backend is udp or alloc, this node's is ${type}`) > 0);
@@ -112,7 +140,9 @@ test('a change of the backend is followed by all nodes, there and back, without 
     // Between two backends the network is unreachable.
     const route = (node: Node) => node.run('sh', '-c', `ip route get ${b.podAddress.replace(/1$/, '9')} || true`);
     for (const [backend, dev] of [
+      [{ Type: 'vxlan' }, 'flannel.1'],
       [{ Type: 'host-gw' }, 'eth0'],
+      [{ Type: 'vxlan', VNI: 7 }, 'flannel.7'],
       [{ Type: 'udp', Port: 9000 }, 'flannel0'],
       [{ Type: 'udp' }, 'flannel0'],
     ] as const) {
@@ -120,6 +150,8 @@ test('a change of the backend is followed by all nodes, there and back, without 
       await until(() => route(a).includes(` dev ${dev} `) && a.canPing(b) && b.canPing(a));
       for (const node of cluster.nodes) await node.untilReady();
     }
+    // What an earlier backend had is removed once the next one works.
+    await until(() => !a.ip('-br', 'link').includes('flannel.'));
     expect(cluster.nodes.map((node) => node.subnet)).toEqual(subnets);
     expect(cluster.nodes.map((node) => node.pid)).toEqual(pids);
 
@@ -137,6 +169,86 @@ test('a change of the backend is followed by all nodes, there and back, without 
   } finally {
     await cluster.destroy();
   }
+});
+
+describe('vxlan', () => {
+  let cluster: Cluster;
+  let [a, b] = [] as unknown as [Node, Node];
+  const macOf = (node: Node) => /link\/ether (\S+)/.exec(node.ip('link', 'show', 'flannel.1'))?.[1];
+  const lease = (node: Node) => cluster.etcd.get(`${PREFIX}/subnets/${node.subnet.replace('.1/24', '.0-24')}`);
+
+  beforeAll(async () => {
+    cluster = await Cluster.create(program, 2);
+    cluster.etcd.put(`${PREFIX}/config`, '{"Network":"10.5.0.0/16","Backend":{"Type":"vxlan"}}');
+    [a, b] = cluster.nodes as [Node, Node];
+    for (const node of cluster.nodes) node.start();
+    for (const node of cluster.nodes) await node.untilReady();
+    for (const node of cluster.nodes) node.addPodAddress();
+  });
+  afterAll(() => cluster.destroy());
+
+  test.each([
+    ['is deleted', ['ip', 'link', 'delete', 'flannel.1']],
+    ['is taken down', ['ip', 'link', 'set', 'flannel.1', 'down']],
+    ['gets another MAC address', ['ip', 'link', 'set', 'flannel.1', 'address', '02:00:00:00:00:77']],
+    ['loses its addresses', ['ip', 'address', 'flush', 'dev', 'flannel.1']],
+    ['loses its neighbours', ['ip', 'neighbour', 'flush', 'dev', 'flannel.1', 'nud', 'permanent']],
+    ['loses its routes', ['ip', 'route', 'flush', 'proto', '241']],
+    ['loses its forwarding entries', ['sh', '-c', FLUSH_FDB]],
+    ['is another one of the name', ['sh', '-c', OTHER_DEVICE]],
+  ])('a device that %s is as it was, and nothing is published anew', async (_, command) => {
+    const before = [macOf(a), lease(a)];
+    a.run(...command);
+    await until(() => a.canPing(b) && b.canPing(a));
+    expect([macOf(a), lease(a)]).toEqual(before);
+  });
+
+  test('entries of a peer that is gone are removed, and those of a peer that moved are replaced', async () => {
+    const key = `${PREFIX}/subnets/10.5.250.0-24`;
+    const value = (ip: string, mac: string) =>
+      `{"PublicIP":"${ip}","PublicIPv6":null,"BackendType":"vxlan","BackendData":{"VNI":1,"VtepMAC":"${mac}"}}`;
+    const entries = () => a.run('sh', '-c', 'bridge fdb show dev flannel.1; ip neighbour show dev flannel.1');
+    cluster.etcd.put(key, value('10.64.0.98', '02:00:00:00:00:98'));
+    await until(() => entries().includes('02:00:00:00:00:98 dst 10.64.0.98'));
+    cluster.etcd.put(key, value('10.64.0.99', '02:00:00:00:00:99'));
+    await until(() => entries().includes('02:00:00:00:00:99 dst 10.64.0.99'));
+    await until(() => !entries().includes('02:00:00:00:00:98'));
+    cluster.etcd.etcdctl('del', key);
+    await until(() => !entries().includes('02:00:00:00:00:99'));
+    expect(a.ip('route')).not.toContain('10.5.250.0');
+  });
+
+  test('the MAC address outlives a reboot, so that peers go on', async () => {
+    const before = [macOf(a), lease(a)];
+    await a.stop();
+    a.ip('link', 'delete', 'flannel.1');
+    await a.startReady();
+    await until(() => a.canPing(b));
+    expect([macOf(a), lease(a)]).toEqual(before);
+  });
+
+  test('a device that somebody else made with the name is left alone, and said', async () => {
+    await a.stop();
+    a.ip('link', 'delete', 'flannel.1');
+    a.ip('link', 'add', 'flannel.1', 'type', 'bridge');
+    a.start();
+    await until(() => a.probe('readyz').includes('the device flannel.1 is not ours but'));
+    expect(a.ip('-d', 'link', 'show', 'flannel.1')).toContain('bridge');
+    expect(a.ip('address', 'show', 'flannel.1')).not.toContain('inet 10.5.');
+    a.ip('link', 'delete', 'flannel.1');
+    await a.untilReady();
+    await until(() => a.canPing(b));
+  });
+
+  test('a device of somebody else with the same VNI and port is named', async () => {
+    await a.stop();
+    a.ip('link', 'set', 'flannel.1', 'down');
+    a.ip('link', 'set', 'flannel.1', 'name', 'theirs');
+    a.start();
+    await until(() => a.probe('readyz').includes('theirs'));
+    a.ip('link', 'delete', 'theirs');
+    await a.untilReady();
+  });
 });
 
 test('host-gw refuses a node that is behind a router', async () => {

@@ -5,6 +5,7 @@ import { createAllocBackend } from './alloc.ts';
 import type { Backend, Identity } from './backend.ts';
 import { createHostGwBackend } from './host-gw.ts';
 import { createUdpBackend } from './udp.ts';
+import { createVxlanBackend } from './vxlan.ts';
 
 type BackendConfig = NetworkConfig['backend'];
 type Factory<T extends BackendConfig['type']> = (
@@ -15,6 +16,7 @@ type Factory<T extends BackendConfig['type']> = (
 
 const BACKENDS: { readonly [T in BackendConfig['type']]?: Factory<T> } = {
   udp: createUdpBackend,
+  vxlan: createVxlanBackend,
   'host-gw': createHostGwBackend,
   alloc: createAllocBackend,
 };

@@ -168,7 +168,7 @@ export const KNOWN_BACKENDS = Object.keys(CODECS) as readonly BackendType[];
  * Those that this version's daemon can run: the preview refuses the others, before machines are made that then do not start.
  * The daemon's own table is tested to be the same (daemon/src/backend/registry.test.ts).
  */
-export const AVAILABLE_BACKENDS: readonly BackendType[] = ['udp', 'host-gw', 'alloc'];
+export const AVAILABLE_BACKENDS: readonly BackendType[] = ['udp', 'vxlan', 'host-gw', 'alloc'];
 
 const REMOVED = 'flannel itself has removed it in v0.20';
 
