@@ -71,12 +71,12 @@ export const COMMANDS = {
     flags: { '--help': help },
   },
   status: {
-    words: '',
-    help: "Shows a stack's nodes and pods, and which pods reach each other",
-    count: [0, 0],
+    words: '[NODE]',
+    help: "Shows a stack's nodes and pods, which pods reach each other, and what is not well; or one node's flanneld",
+    count: [0, 1],
     flags: {
       '--stack': stack,
-      '--json': { help: "only the stack's outputs, as JSON", apply: () => ({ json: true }) },
+      '--json': { help: "the stack's outputs and what each flanneld says, as JSON", apply: () => ({ json: true }) },
       '--help': help,
     },
   },

@@ -1,5 +1,6 @@
 /** The commands around a stack: what they print, where, and their exit codes. */
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import {
   cli,
@@ -113,6 +114,48 @@ describe('a stack of one node', () => {
   test('up again changes nothing and says that all reach all', async () => {
     const { stderr } = await cliOk('up', '--stack', stack);
     expect(stderr).toMatch(/^\d+ unchanged/m);
+  });
+
+  test("status shows what each node's flanneld says, and ends with 1 when one says nothing", async () => {
+    expect((await cliOk('status', '--stack', stack)).stdout).toMatch(/ ready +no others +in 2\d h.* udp, \w+ engine\n/);
+    expect((await cliOk('status', '--stack', stack, 'node-0')).stdout).toMatch(
+      /^flanneld .* is ready\n[\s\S]*\nlease /,
+    );
+    const { flanneld } = JSON.parse((await cliOk('status', '--stack', stack, '--json')).stdout);
+    expect(flanneld).toMatchObject({ 'node-0': { ready: true, node: { backend: 'udp' }, peers: [] } });
+    process.kill(flanneld['node-0'].pid, 'SIGSTOP');
+    try {
+      const { code, stdout } = await cli('status', '--stack', stack);
+      expect([code, stdout]).toEqual([
+        1,
+        expect.stringMatching(/\nNOT WELL: node-0\n +flanneld.*does not answer within 3 s/),
+      ]);
+    } finally {
+      process.kill(flanneld['node-0'].pid, 'SIGCONT');
+    }
+    const unknown = await cli('status', '--stack', stack, 'node-7');
+    expect([unknown.code, unknown.stderr]).toEqual([1, expect.stringContaining('use one of node-0')]);
+  });
+
+  test('status of a stack whose first up did not end shows the nodes that are there, and how to go on', async () => {
+    const directory = mkdtempSync(join(tmpdir(), 'flannel-state-'));
+    const file = join(directory, 'state.json');
+    try {
+      await cliOk('pulumi', 'stack', 'export', '--stack', stack, '--file', file);
+      const state = JSON.parse(readFileSync(file, 'utf8')) as {
+        deployment: { resources: { type: string; outputs?: object }[] };
+      };
+      for (const resource of state.deployment.resources) {
+        if (resource.type === 'pulumi:pulumi:Stack') resource.outputs = {};
+      }
+      writeFileSync(file, JSON.stringify(state));
+      await cliOk('pulumi', 'stack', 'import', '--stack', stack, '--file', file);
+    } finally {
+      rmSync(directory, { recursive: true });
+    }
+    const { code, stdout, stderr } = await cli('status', '--stack', stack);
+    expect([code, stdout]).toEqual([1, expect.stringMatching(/node-0 +10\.64\.0\.16 +10\.244\.\d+\.0\/24 +ready/)]);
+    expect(stderr).toContain(`"npm run up -- --stack ${stack}" continues it`);
   });
 });
 

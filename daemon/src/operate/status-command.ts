@@ -22,7 +22,7 @@ export interface StatusRequest {
   readonly width: number;
 }
 
-type Found =
+export type Found =
   | { readonly kind: 'status'; readonly status: Status }
   | { readonly kind: 'none'; readonly exit: number; readonly sentence: string };
 
@@ -58,7 +58,8 @@ function isReady(found: Found): boolean {
   return found.kind === 'status' && found.status.ready;
 }
 
-async function look(asked: StatusRequest): Promise<Found> {
+/** What the daemon says now, or one sentence on why it says nothing. */
+export async function look(asked: Pick<StatusRequest, 'subnetFile' | 'isChosen'>): Promise<Found> {
   const first = await askStatus(asked.subnetFile);
   if (first.kind !== 'absent') return read(first, asked.subnetFile);
   const daemons = findDaemons();

@@ -1,6 +1,7 @@
 import type { Context } from '../context.ts';
 import { Pulumi } from '../pulumi/cli.ts';
 import { formatTable } from '../report/table.ts';
+import { terminalWidth } from '../terminal.ts';
 
 interface Summary {
   readonly name: string;
@@ -12,16 +13,16 @@ interface Summary {
 /** Lists the stacks that the backend knows. */
 export async function stacks(context: Context): Promise<number> {
   const all = JSON.parse(await new Pulumi(context).ask(['stack', 'ls', '--json'])) as Summary[];
-  process.stdout.write(`${formatStacks(all)}\n`);
+  process.stdout.write(`${formatStacks(all, terminalWidth())}\n`);
   return 0;
 }
 
-export function formatStacks(all: readonly Summary[]): string {
+export function formatStacks(all: readonly Summary[], width: number): string {
   if (all.length === 0) return 'There are no stacks: "npm run up" creates one';
   const rows = all.map(({ name, resourceCount, lastUpdate, updateInProgress }) => [
     name.split('/').at(-1)!,
     resourceCount === undefined ? '?' : String(resourceCount),
     updateInProgress ? 'now' : (lastUpdate?.replace(/\.\d+Z$/, 'Z') ?? 'never'),
   ]);
-  return formatTable([['STACK', 'RESOURCES', 'LAST CHANGE'], ...rows.sort()]);
+  return formatTable([['STACK', 'RESOURCES', 'LAST CHANGE'], ...rows.sort()], width);
 }

@@ -49,7 +49,7 @@ export async function up(context: Context, options: Options): Promise<number> {
   }
   const outputs = asOutputs(await readOutputs(pulumi, stack));
   if (outputs === undefined || !local) return 0;
-  return (await report(stack, outputs, PATIENCE_MS)) ? 0 : 1;
+  return (await report(stack, outputs, { patienceMs: PATIENCE_MS })).reachable ? 0 : 1;
 }
 
 /** All that can be seen without Pulumi, and before the machine is prepared. */

@@ -1,11 +1,5 @@
 /** The state of a node's flanneld, by the status file of its supervisor. */
-import { join } from 'node:path';
-import { machineRoot } from '@flannel-ts/infra/local/names';
-import { readStatus, type Status } from '@flannel-ts/infra/local/supervisor/descriptor';
-
-export function nodeHealth(stack: string, node: string): string {
-  return formatHealth(readStatus(join(machineRoot(stack, node), 'run', 'flanneld.status.json')), isRunning);
-}
+import type { Status } from '@flannel-ts/infra/local/supervisor/descriptor';
 
 export function formatHealth(status: Status | undefined, running: (pid: number) => boolean): string {
   if (status === undefined) return 'missing';
@@ -14,7 +8,7 @@ export function formatHealth(status: Status | undefined, running: (pid: number) 
   return status.restarts === 0 ? state : `${state}, ${status.restarts} restart${status.restarts === 1 ? '' : 's'}`;
 }
 
-function isRunning(pid: number): boolean {
+export function isRunning(pid: number): boolean {
   try {
     process.kill(pid, 0);
     return true;

@@ -54,11 +54,22 @@ export function unreachablePairs({ pods, matrix }: Reachability): Pair[] {
   );
 }
 
-export function formatReachability({ pods, matrix }: Reachability): string {
-  const heading = ['ms', ...pods.map(({ name }) => name)];
-  const rows = pods.map(({ name }, i) => [name, ...matrix[i]!.map((time, j) => (i === j ? '-' : formatTime(time)))]);
-  return formatTable([heading, ...rows]);
+/** As many columns side by side as the width allows, the others below. */
+export function formatReachability({ pods, matrix }: Reachability, width = Number.POSITIVE_INFINITY): string {
+  const names = pods.map(({ name }) => name);
+  const cells = matrix.map((row, i) => row.map((time, j) => (i === j ? '-' : formatTime(time))));
+  const column = Math.max(...[...names, ...cells.flat()].map((text) => text.length)) + GAP;
+  const side = Math.max(1, Math.min(pods.length, Math.floor((width - INDENT) / column) - 1));
+  const tables = Array.from({ length: Math.ceil(pods.length / side) }, (_, i) => {
+    const part = <T>(row: readonly T[]): readonly T[] => row.slice(i * side, (i + 1) * side);
+    return formatTable([['ms', ...part(names)], ...names.map((name, from) => [name, ...part(cells[from]!)])]);
+  });
+  return tables.join('\n\n');
 }
+
+/** Of formatTable(). */
+const GAP = 2;
+const INDENT = 2;
 
 function formatTime(ms: number | undefined): string {
   return ms === undefined ? 'none' : ms.toFixed(ms < 10 ? 2 : 0);

@@ -1,6 +1,6 @@
 import { formatHealth } from './health.ts';
 import { asOutputs } from './outputs.ts';
-import { formatMissing, formatNodes } from './report.ts';
+import { formatMissing } from './report.ts';
 import { formatTable } from './table.ts';
 
 const OUTPUTS = {
@@ -10,14 +10,6 @@ const OUTPUTS = {
   artifact: { version: '0.1.0', sha256: 'abcdef0123456789' },
   pods: [{ name: 'pod-0-0', node: 'node-0', address: '10.244.7.2', netns: '/run/netns/x' }],
 };
-
-test('formatNodes() shows each node with its part of the pod network and its pods', () => {
-  const lines = formatNodes(OUTPUTS, () => 'ready').split('\n');
-  expect(lines.slice(-2)).toEqual([
-    '  NODE    ADDRESS     PODS FROM      FLANNELD  PODS',
-    '  node-0  10.64.0.16  10.244.7.0/24  ready     pod-0-0 10.244.7.2',
-  ]);
-});
 
 test('asOutputs() is undefined for a stack that never came up', () => {
   expect(asOutputs({})).toBeUndefined();
@@ -29,6 +21,18 @@ test('asOutputs() is undefined for a stack that never came up', () => {
 test('formatTable() aligns columns and leaves no blanks at the end', () => {
   expect(formatTable([['a', 'bb'], ['ccc'], ['d', 'e']])).toBe('  a    bb\n  ccc\n  d    e');
   expect(formatTable([])).toBe('');
+});
+
+test('formatTable() gives each row a block where the table is too wide', () => {
+  expect(
+    formatTable(
+      [
+        ['NAME', 'SINCE'],
+        ['some-name', '2026-03-01'],
+      ],
+      20,
+    ),
+  ).toBe('  NAME   some-name\n  SINCE  2026-03-01');
 });
 
 describe('formatHealth()', () => {

@@ -1,21 +1,67 @@
 /** What `up` and `status` show of a stack. */
+import { wrap } from '@flannel-ts/daemon/operate/show/layout';
 import { flag } from '../pulumi/names.ts';
-import { nodeHealth } from './health.ts';
-import type { Outputs, PodOutput } from './outputs.ts';
+import { terminalWidth } from '../terminal.ts';
+import { askNodes, type NodeStates } from './daemons.ts';
+import { formatNodes, formatPods, formatStack } from './nodes.ts';
+import type { NodeOutput, Outputs, PodOutput } from './outputs.ts';
 import { formatReachability, measure, type Pair, unreachablePairs } from './reachability.ts';
-import { formatTable } from './table.ts';
+import { formatNodeTroubles, isWell } from './troubles.ts';
 
-/** Prints nodes, pods and which pods reach each other. False if some do not. */
-export async function report(stack: string, outputs: Outputs, patienceMs: number): Promise<boolean> {
-  print('');
-  print(formatNodes(outputs, (node) => nodeHealth(stack, node)));
-  if (outputs.pods.length < 2) return true;
-  const reachability = await measure(outputs.pods, { patienceMs });
-  print(`\nRound-trip times between pods, in ms (from the left to the top):\n${formatReachability(reachability)}\n`);
+export interface Findings {
+  /** Every pod reaches every other. */
+  readonly reachable: boolean;
+  /** Every flanneld says that its node is ready. */
+  readonly ready: boolean;
+}
+
+/**
+ * Prints nodes, pods and which pods reach each other; and what the nodes say is not well if pods do not reach each other, or
+ * `always`: right after a change, nodes wait for first answers while pods talk already.
+ */
+export async function report(
+  stack: string,
+  outputs: Outputs,
+  { patienceMs = 0, always = false }: { readonly patienceMs?: number; readonly always?: boolean },
+): Promise<Findings> {
+  const { nodes, pods } = outputs;
+  const width = terminalWidth();
+  print(`\n${formatStack(outputs, width)}\n`);
+  await reportNodes(stack, nodes);
+  if (pods.length > 0) print(`\n${formatPods(nodes, pods, width)}`);
+  const reachable = pods.length < 2 || (await reportReachability(stack, pods, patienceMs));
+  const states = await askStates(stack, nodes);
+  if (always || !reachable) printTroubles(stack, states, width);
+  return { reachable, ready: [...states.values()].every(isWell) };
+}
+
+/** The nodes alone, as far as they are there: of a stack without outputs. */
+export async function reportNodes(stack: string, nodes: readonly NodeOutput[]): Promise<NodeStates> {
+  const states = await askStates(stack, nodes);
+  print(formatNodes(nodes, states, terminalWidth(), Date.now()));
+  return states;
+}
+
+export function printTroubles(stack: string, states: NodeStates, width: number): void {
+  const text = formatNodeTroubles(stack, states, width);
+  if (text !== '') print(`${text}\n`);
+}
+
+function askStates(stack: string, nodes: readonly NodeOutput[]): Promise<NodeStates> {
+  return askNodes(
+    stack,
+    nodes.map(({ name }) => name),
+  );
+}
+
+async function reportReachability(stack: string, pods: readonly PodOutput[], patienceMs: number): Promise<boolean> {
+  const width = terminalWidth();
+  const reachability = await measure(pods, { patienceMs });
+  const heading = wrap('Round-trip times between pods, in ms (from the left to the top):', width);
+  print(`\n${heading}\n${formatReachability(reachability, width)}\n`);
   const missing = unreachablePairs(reachability);
-  if (missing.length === 0) return true;
-  print(`${formatMissing(missing, reachability.pods, stack)}\n`);
-  return false;
+  if (missing.length > 0) print(`${wrap(formatMissing(missing, reachability.pods, stack), width)}\n`);
+  return missing.length === 0;
 }
 
 /** More pairs are a list that nobody reads. */
@@ -34,19 +80,6 @@ export function formatMissing(missing: readonly Pair[], pods: readonly PodOutput
       ? `All of them involve ${suspect}: "npm run logs -- ${named}${suspect}" shows why`
       : `"npm run logs -- ${named}${suspect}" shows what flanneld says there`;
   return `No answer: ${shown.join(', ')}${more}. ${hint}, "npm run up${flag(stack)}" repairs what is broken`;
-}
-
-export function formatNodes(outputs: Outputs, health: (node: string) => string): string {
-  const { network, nodes, pods, etcdEndpoints, artifact } = outputs;
-  const rows = nodes.map(({ name, address, podSubnet = '' }) => {
-    const own = pods.filter(({ node }) => node === name).map((pod) => `${pod.name} ${pod.address}`);
-    return [name, address, podSubnet, health(name), own.join(', ')];
-  });
-  return [
-    `VPC ${network.vpcCidr}, pods ${network.podCidr}, backend ${network.backend.Type ?? 'udp'}, etcd ${etcdEndpoints.join(' ')}, flannel-ts ${artifact.version} (${artifact.sha256.slice(0, 12)})`,
-    '',
-    formatTable([['NODE', 'ADDRESS', 'PODS FROM', 'FLANNELD', 'PODS'], ...rows]),
-  ].join('\n');
 }
 
 function print(text: string): void {

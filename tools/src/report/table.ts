@@ -1,12 +1,15 @@
-/** Rows as text, columns aligned. The first row is the heading. */
-export function formatTable(rows: readonly (readonly string[])[], indent = '  '): string {
-  const columns = Math.max(0, ...rows.map((row) => row.length));
-  const widths = Array.from({ length: columns }, (_, i) => Math.max(...rows.map((row) => row[i]?.length ?? 0)));
-  const lines = rows.map((row) =>
-    row
-      .map((cell, i) => cell.padEnd(widths[i]!))
-      .join('  ')
-      .trimEnd(),
+import { formatTable as layOut } from '@flannel-ts/daemon/operate/show/layout';
+
+/** Rows as text, columns aligned; a block for each row where the width does not do. The first row is the heading. */
+export function formatTable(
+  [heading = [], ...rows]: readonly (readonly string[])[],
+  width = Number.POSITIVE_INFINITY,
+  indent = '  ',
+): string {
+  return layOut(
+    heading.map((title) => ({ title })),
+    rows,
+    width,
+    indent,
   );
-  return lines.map((line) => `${indent}${line}`.trimEnd()).join('\n');
 }

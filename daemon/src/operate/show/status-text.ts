@@ -15,8 +15,8 @@ export function formatStatus(status: Status, width: number, now: number): string
     heading(status),
     facts(status, width, now),
     peers(status, width),
-    troubles(status, width),
-    notes(status, width),
+    formatTroubles(status, width),
+    formatDetails(status, width),
   ]
     .filter((section) => section !== '')
     .join('\n\n');
@@ -42,7 +42,7 @@ function facts({ node, source }: Status, width: number, now: number): string {
   return formatFacts(rows, width);
 }
 
-function formatLeaseEnd(leaseEnds: string | null, now: number): string {
+export function formatLeaseEnd(leaseEnds: string | null, now: number): string {
   if (leaseEnds === null) return 'a reservation without an end';
   const seconds = (Date.parse(leaseEnds) - now) / 1000;
   return seconds > 0 ? `ends in ${formatDuration(seconds)} unless renewed` : `ended ${formatDuration(-seconds)} ago`;
@@ -88,7 +88,8 @@ function silence({ lastAnswerSecondsAgo }: PeerStatus): number {
   return lastAnswerSecondsAgo ?? Number.POSITIVE_INFINITY;
 }
 
-function troubles({ troubles: all }: Status, width: number): string {
+/** Empty where there are none. */
+export function formatTroubles({ troubles: all }: Pick<Status, 'troubles'>, width: number): string {
   if (all.length === 0) return '';
   const waiting = all.filter(({ trouble }) => trouble === NOT_STARTED);
   const real = all.filter(({ trouble }) => trouble !== NOT_STARTED);
@@ -108,7 +109,8 @@ function formatTrouble({ part, trouble, remedy, forSeconds }: TroubleStatus, wid
   ].join('\n');
 }
 
-function notes({ details }: Status, width: number): string {
+/** Empty where there are none. */
+export function formatDetails({ details }: Pick<Status, 'details'>, width: number): string {
   if (details.length === 0) return '';
   return ['WORTH KNOWING', ...details.map((detail) => wrap(detail, width, '    ').replace(/^ {2}/, ''))].join('\n');
 }
