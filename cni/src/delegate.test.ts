@@ -53,6 +53,12 @@ describe('renderDelegate()', () => {
     expect(render({ delegate: { ipMasq: true } }).ipMasq).toBe(true);
   });
 
+  test('hands runtimeConfig on as the runtime gave it', () => {
+    const runtimeConfig = { dns: { servers: ['10.96.0.10'], searches: ['svc.local'] }, portMappings: [] };
+    expect(render({ delegate: { type: 'other' }, runtimeConfig }).runtimeConfig).toEqual(runtimeConfig);
+    expect('runtimeConfig' in render({ delegate: { type: 'other' } })).toBe(false);
+  });
+
   test('keeps what the user set, in any spelling', () => {
     const rendered = render({ delegate: { MTU: 1300, ISGATEWAY: false, bridge: 'br7' }, runtimeConfig: { mac: 'x' } });
     expect(rendered).toMatchObject({ MTU: 1300, ISGATEWAY: false, bridge: 'br7', runtimeConfig: { mac: 'x' } });

@@ -117,6 +117,11 @@ describe.each(PROGRAMS)('three nodes with %s', (_, make) => {
     expect(a.ip('-o', '-4', 'address', 'show', 'flannel0')).toContain('/32');
   });
   test('a removed route comes back', () => healed(a, () => a.ip('route', 'delete', '10.5.0.0/16')));
+  test('all routes that a network service removes as foreign come back', async () => {
+    // As systemd-networkd does when it starts (ManageForeignRoutes=yes, its default).
+    await healed(a, () => a.ip('route', 'flush', 'proto', '241', 'table', 'all'));
+    await until(() => a.ip('route', 'show', 'type', 'unreachable').includes('10.5.0.0/16'));
+  });
   test('a route of somebody else in the place of ours stays, is reported, and is no trouble once it is gone', async () => {
     a.ip('route', 'replace', '10.5.0.0/16', 'via', GATEWAY);
     await until(() => a.probe('readyz').includes('the route of 10.5.0.0/16 is not ours but 10.5.0.0/16 via 10.64.0.1'));

@@ -42,6 +42,7 @@ const cleanup = inFile('tests/integration/flanneld-cleanup.test.ts');
 const safety = inFile('tests/integration/flanneld-safety.test.ts');
 const interrupted = inFile('tests/e2e/interrupted.test.ts');
 const settings = inFile('tools/src/settings/check.test.ts');
+const stackSettings = inFile('tests/e2e/settings.test.ts');
 const interop = inFile('tests/interop/udp.test.ts');
 const masquerade = inFile('tests/integration/masquerade.test.ts');
 const underlay6 = inFile('tests/integration/flanneld-ipv6-underlay.test.ts');
@@ -866,6 +867,49 @@ export const SECTIONS: readonly Section[] = [
         tests: [reach('nodes of different MTU in one overlay: the one that sends more than the other takes says so')],
       },
       {
+        situation: 'systemd-networkd starts again and removes routes that it does not know',
+        flannel: 'does not look at them again',
+        source: '#1759, #1348',
+        ours: 'all of them come back within seconds',
+        tests: [flanneld('all routes that a network service removes as foreign come back')],
+      },
+      {
+        situation: 'The network config is stored with quotes around it, with backslashes, or as a JSON string',
+        flannel: 'says what its parser of JSON says, again and again',
+        source: 'pkg/subnet/config.go by its source',
+        ours: 'is refused in one sentence that says what to store',
+        tests: [config('parseNetworkConfig() refuses %s with one sentence that says what to store')],
+      },
+      {
+        situation: 'A host reboots, and the addresses of its pods are still reserved',
+        flannel: 'they stay reserved, until none is free',
+        source: 'host-local of containernetworking by its source',
+        ours: '"up" gives nodes their subnets again, and no address stays reserved for a pod that is gone',
+        tests: [interrupted('comes back after a reboot of the host, without addresses that are taken for ever')],
+      },
+      {
+        situation:
+          'The state of a stack has code that cannot remove a node, or "refresh" runs after a "down" that was cut off',
+        flannel: 'not of flannel: the stack could neither be completed nor removed here before',
+        source: 'pulumi, dynamic providers: their code is kept in the state',
+        ours: '"up" completes it, with fewer nodes, too',
+        tests: [
+          interrupted('loses a node whose code in the state is faulty'),
+          interrupted('is completed after a down that was killed and a refresh'),
+        ],
+      },
+      {
+        situation: 'A checkout is moved, or the settings of a stack get lost',
+        flannel: 'not of flannel: "up" went back to the default number of nodes without a word here before',
+        source: 'Pulumi keeps settings in the checkout',
+        ours: 'what is deployed is kept, and fewer nodes are asked about',
+        tests: [
+          interrupted('is the same to a checkout in another folder, which can remove it'),
+          stackSettings('a checkout without the file keeps what is deployed'),
+          stackSettings('fewer nodes in the file are asked about, and nothing is changed without an answer'),
+        ],
+      },
+      {
         situation: 'A misspelt or wrong setting of a stack',
         flannel: 'not of flannel: seen here before, it was stored and every later command failed',
         source: 'a walk through the documentation',
@@ -877,6 +921,13 @@ export const SECTIONS: readonly Section[] = [
   {
     title: 'The CNI plugin',
     rows: [
+      {
+        situation: 'The runtime gives a pod DNS servers, and the delegate is another plugin',
+        flannel: 'hands them on',
+        source: 'flannel-io/cni-plugin by its source',
+        ours: 'the same: what the runtime gives reaches the delegate as it came',
+        tests: [inFile('cni/src/delegate.test.ts')('hands runtimeConfig on as the runtime gave it')],
+      },
       {
         situation: 'subnet.env has a line without "="',
         flannel: 'panics',
