@@ -35,8 +35,8 @@ export interface Prober {
   run(signal: AbortSignal): Promise<void>;
 }
 
-/** Judged so often; asking goes on by itself. */
-const JUDGE_MS = 1000;
+/** Judged so often, and less often in large networks, since each peer is looked at; asking goes on by itself. */
+const judgeMs = (peers: number): number => Math.min(5000, Math.max(1000, 5 * peers));
 const REOPEN_MS = 1000;
 
 /** `onAnswers` is called when there may be something new to judge. */
@@ -87,11 +87,11 @@ async function run(
         sockets.send(target, encodeRequest(familyOf(target), { id, sequence }, bytes), now);
       }
       // The first answer makes a node ready.
-      if (table.takeUrgentAnswer() || now - judged >= JUDGE_MS) {
+      if (table.takeUrgentAnswer() || now - judged >= judgeMs(table.size)) {
         judge();
         judged = now;
       }
-      await bell.wait(Math.max(Math.min(table.nextAt(now) - now, JUDGE_MS), 1), signal);
+      await bell.wait(Math.max(Math.min(table.nextAt(now) - now, judgeMs(table.size)), 1), signal);
     }
   } finally {
     sockets.close();
