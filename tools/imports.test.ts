@@ -19,6 +19,7 @@ const ROOMS: Readonly<Record<string, readonly string[]>> = {
   'defined.ts': [],
   'errors.ts': [],
   'log.ts': [],
+  'memory.ts': ['abort.ts'],
   'version.ts': [],
   'tasks.ts': ['abort.ts', 'errors.ts', 'repeats.ts'],
   'units.ts': [],
@@ -61,7 +62,7 @@ const ROOMS: Readonly<Record<string, readonly string[]>> = {
     ...['backend', 'datapath', 'state', 'subnet', 'firewall', 'underlay', 'operate'],
   ],
   'flanneld.ts': [
-    ...['abort.ts', 'errors.ts', 'tasks.ts', 'version.ts', 'options.ts', 'network.ts', 'identity.ts'],
+    ...['abort.ts', 'errors.ts', 'tasks.ts', 'version.ts', 'options.ts', 'network.ts', 'identity.ts', 'memory.ts'],
     ...['datapath', 'datapath/tun', 'subnet', 'operate', 'underlay', 'firewall', 'state'],
   ],
   'main.ts': [

@@ -1,13 +1,13 @@
 /** The daemon: wires networks to what they share on this node (netlink, health server, systemd). */
 import { setMaxListeners } from 'node:events';
 import { deviceCounters } from '@flannel-ts/linux/device-counters';
-import { releaseOwnCode } from '@flannel-ts/linux/own-pages';
 import { openNetlink } from '@flannel-ts/rtnetlink/connection';
 import { getLink } from '@flannel-ts/rtnetlink/link';
 import type { Logger } from 'pino';
 import { tunDataPath } from './datapath/tun/start.ts';
 import { messageOf } from './errors.ts';
 import { openIdentity } from './identity.ts';
+import { keepMemorySmall } from './memory.ts';
 import { NETWORK_PARTS, type NetworkSettings, runNetwork, STARTED_PARTS } from './network.ts';
 import { type HealthServer, startHealth } from './operate/health.ts';
 import { daemonFacts, renderMetrics, type ServingFacts } from './operate/metrics.ts';
@@ -19,9 +19,6 @@ import type { Options } from './options.ts';
 import type { SubnetManager } from './subnet/manager.ts';
 import { resolveHosts } from './underlay/resolve.ts';
 import { VERSION } from './version.ts';
-
-/** So long after the start is over, what only it needed is no longer in use. */
-const SETTLED_MS = 3000;
 
 /** Resolves when the signal aborted and everything is at rest; rejects with what makes it impossible to go on. */
 export async function runDaemon(
@@ -58,7 +55,9 @@ export async function runDaemon(
       if (signal.aborted) return;
       // systemd ends a service that is not ready in time; one that only its peers do not answer has to stay.
       reportToSystemd('READY=1', log);
-      setTimeout(freeStartUpMemory, SETTLED_MS).unref();
+      keepMemorySmall(signal).catch((error: unknown) => {
+        log.warn(`Memory that is no longer needed stays in use from now on: ${messageOf(error)}`);
+      });
     });
     const onServing = (facts: () => ServingFacts): void => {
       servingFacts = facts;
@@ -97,12 +96,6 @@ function networkSettings(options: Options): NetworkSettings {
     blackholeRoute,
     healthEndpointDir: options.healthEndpoint ? options.hostLocalDir : undefined,
   };
-}
-
-/** What only the start needed should not stay in the memory of a daemon that runs for months. */
-function freeStartUpMemory(): void {
-  (globalThis as { Bun?: { gc(full: boolean): void } }).Bun?.gc(true);
-  releaseOwnCode();
 }
 
 function reportToSystemd(state: string, log: Logger): void {
