@@ -46,6 +46,8 @@ const ROOMS: Readonly<Record<string, readonly string[]>> = {
   'flag-parity.ts': ['flag-table.ts'],
   'flag-help.ts': ['command-table.ts', 'flag-table.ts', 'flag-parity.ts', 'flags.ts'],
   'flag-values.ts': ['flag-table.ts', 'flags.ts', 'errors.ts', 'defined.ts'],
+  completion: ['command-table.ts', 'flag-table.ts', 'flags.ts'],
+  'man-page.ts': ['command-table.ts', 'flag-table.ts', 'flags.ts'],
   'flag-report.ts': ['flag-table.ts', 'flag-values.ts', 'flags.ts', 'errors.ts', 'operate'],
   'options.ts': [
     ...['flags.ts', 'command-table.ts', 'flag-table.ts', 'flag-values.ts', 'defined.ts', 'errors.ts'],
@@ -67,7 +69,7 @@ const ROOMS: Readonly<Record<string, readonly string[]>> = {
   ],
   'main.ts': [
     ...['abort.ts', 'errors.ts', 'log.ts', 'version.ts', 'options.ts', 'flag-help.ts', 'flanneld.ts'],
-    ...['command-table.ts', 'flag-table.ts', 'flag-report.ts'],
+    ...['command-table.ts', 'flag-table.ts', 'flag-report.ts', 'completion', 'man-page.ts'],
     ...['subnet', 'operate'],
   ],
 };

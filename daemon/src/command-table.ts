@@ -31,7 +31,12 @@ export const COMMANDS = {
   support: {
     help: 'write an archive for those who help: status, metrics, links, routes, rules, log; without secrets',
     flags: {
-      o: { kind: 'string', fallback: '', help: 'file to write; by default one named by the host and the time' },
+      o: {
+        kind: 'string',
+        fallback: '',
+        help: 'file to write; by default one named by the host and the time',
+        hint: 'file',
+      },
     },
   },
   release: { help: 'give back the lease of this node, when it is taken out of service', flags: {} },
@@ -49,6 +54,12 @@ export const COMMANDS = {
       bridge: off('remove the bridge of pods, too; pods that run are cut off'),
     },
   },
+  completion: {
+    help: 'print what a shell needs to complete the commands and options of flanneld',
+    operands: [{ name: 'SHELL', values: ['bash', 'zsh', 'fish'] }],
+    flags: {},
+  },
+  man: { help: 'print the manual page, for man(1)', flags: {} },
 } as const satisfies Readonly<Record<string, CommandSpec>>;
 
 export type CommandName = keyof typeof COMMANDS;

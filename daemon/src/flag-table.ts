@@ -2,6 +2,7 @@
 import {
   DEFAULT_BUSY_POLL_US,
   DEFAULT_SOURCE_PORTS,
+  ENGINE_NAMES,
   MAX_BUSY_POLL_US,
   MAX_QUEUES,
   MAX_SOURCE_PORTS,
@@ -13,12 +14,13 @@ import {
   DEFAULT_IDENTITY_FILE,
   DEFAULT_SUBNET_FILE,
 } from '@flannel-ts/flannel/defaults';
-import type { FlagTable } from './flags.ts';
+import type { FlagTable, ValueHint } from './flags.ts';
 
-const string = (fallback: string, help: string) => ({ kind: 'string', fallback, help }) as const;
+const string = (fallback: string, help: string, hint?: ValueHint) =>
+  ({ kind: 'string', fallback, help, ...(hint && { hint }) }) as const;
 const integer = (fallback: number, help: string) => ({ kind: 'integer', fallback: String(fallback), help }) as const;
 const boolean = (fallback: boolean, help: string) => ({ kind: 'boolean', fallback: String(fallback), help }) as const;
-const list = (help: string) => ({ kind: 'list', fallback: '', help }) as const;
+const list = (help: string, hint?: ValueHint) => ({ kind: 'list', fallback: '', help, ...(hint && { hint }) }) as const;
 
 export const FLAGS = {
   'etcd-endpoints': string(
@@ -26,23 +28,24 @@ export const FLAGS = {
     'comma-separated list of etcd endpoints; without a scheme http, or https with a certificate; without a port 2379',
   ),
   'etcd-prefix': string(DEFAULT_ETCD_PREFIX, 'etcd prefix'),
-  'etcd-keyfile': string('', 'client key for etcd'),
-  'etcd-certfile': string('', 'client certificate for etcd'),
-  'etcd-cafile': string('', 'certificate authority of etcd; works without a client certificate, too'),
+  'etcd-keyfile': string('', 'client key for etcd', 'file'),
+  'etcd-certfile': string('', 'client certificate for etcd', 'file'),
+  'etcd-cafile': string('', 'certificate authority of etcd; works without a client certificate, too', 'file'),
   'etcd-username': string('', 'user name for etcd'),
   'etcd-password': {
     ...string('', 'password for etcd; better given as FLANNELD_ETCD_PASSWORD'),
     secret: true,
   },
-  iface: list('interface (name or address) for traffic between hosts; repeat it to try several in order'),
+  iface: list('interface (name or address) for traffic between hosts; repeat it to try several in order', 'interface'),
   'iface-regex': list(
     "regular expression in Go's syntax for the address or name of the interface, tried after -iface; may be repeated",
   ),
   'iface-can-reach': string('', 'choose the interface by which this address, of IPv4 or IPv6, is reached'),
-  'subnet-file': string(DEFAULT_SUBNET_FILE, 'file to write subnet, MTU and masquerading to'),
+  'subnet-file': string(DEFAULT_SUBNET_FILE, 'file to write subnet, MTU and masquerading to', 'file'),
   'identity-file': string(
     '',
     `file to keep the MAC addresses and the key in that other nodes know this one by; by default ${DEFAULT_IDENTITY_FILE}, and beside the subnet file where -subnet-file is given`,
+    'file',
   ),
   'public-ip': string('', 'address that other nodes reach this one by'),
   'public-ipv6': string(
@@ -55,12 +58,17 @@ export const FLAGS = {
   'anti-spoofing': string(
     'auto',
     "take a packet from another node only if its source is in that node's subnet: on, off, or auto (on with -ip-masq, without which packets from outside the overlay have foreign sources)",
+    ['auto', 'on', 'off'],
   ),
   'kube-subnet-mgr': boolean(false, 'take the subnet from the Kubernetes API instead of etcd'),
   'kube-api-url': string('', 'Kubernetes API server'),
-  'kubeconfig-file': string('', 'kubeconfig file'),
+  'kubeconfig-file': string('', 'kubeconfig file', 'file'),
   'kube-annotation-prefix': string('flannel.alpha.coreos.com', 'prefix of node annotations'),
-  'net-config-path': string('/etc/kube-flannel/net-conf.json', 'network config file; read with -kube-subnet-mgr only'),
+  'net-config-path': string(
+    '/etc/kube-flannel/net-conf.json',
+    'network config file; read with -kube-subnet-mgr only',
+    'file',
+  ),
   'set-node-network-unavailable': boolean(true, 'set the node condition NetworkUnavailable'),
   'healthz-ip': string('0.0.0.0', 'address for /healthz, /readyz, /status and /metrics'),
   'healthz-port': integer(0, 'port for /healthz, /readyz, /status and /metrics; 0 turns them off'),
@@ -71,6 +79,7 @@ export const FLAGS = {
   'host-local-dir': string(
     DEFAULT_HOST_LOCAL_DATA_DIR,
     'where host-local keeps the addresses of pods; that of the health endpoint is reserved there',
+    'directory',
   ),
   'metrics-per-peer': boolean(true, 'metrics of each other node, up to 200 of them'),
   'iptables-resync': integer(5, 'seconds between checks of the firewall rules'),
@@ -82,6 +91,7 @@ export const FLAGS = {
   engine: string(
     '',
     'what forwards packets of the udp backend: fast, or reference (one packet per system call). This and the next four win over Engine, Offload, BusyPollUs, Queues and SourcePorts of Backend in the network config',
+    ENGINE_NAMES,
   ),
   'engine-offload': boolean(true, 'let the fast engine use offloads of the kernel; turn off where they misbehave'),
   'engine-busy-poll': integer(

@@ -6,10 +6,14 @@ import { DaemonError } from './errors.ts';
 
 export type FlagKind = 'string' | 'boolean' | 'integer' | 'list';
 
+/** What its values are, for completion: paths, names of interfaces, or these words. */
+export type ValueHint = 'file' | 'directory' | 'interface' | readonly string[];
+
 export interface FlagSpec {
   readonly kind: FlagKind;
   readonly fallback: string;
   readonly help: string;
+  readonly hint?: ValueHint;
   /** Its value is shown nowhere. */
   readonly secret?: true;
 }

@@ -3,12 +3,14 @@ import { hasCapability } from '@flannel-ts/linux/capabilities';
 import { exitNow } from '@flannel-ts/linux/process';
 import type { Logger } from 'pino';
 import { COMMAND_FLAGS } from './command-table.ts';
+import { completionFor } from './completion/shells.ts';
 import { DaemonError, messageOf } from './errors.ts';
 import { helpText } from './flag-help.ts';
 import { reportFlags } from './flag-report.ts';
 import { FLAGS } from './flag-table.ts';
 import { runDaemon } from './flanneld.ts';
 import { createLogger } from './log.ts';
+import { manPage } from './man-page.ts';
 import { cleanup } from './operate/cleanup.ts';
 import { checkConfigFile } from './operate/config-command.ts';
 import { release } from './operate/release.ts';
@@ -39,6 +41,8 @@ function main(): void {
   // On stderr, as flannel's.
   if (options.command === 'help') return void process.stderr.write(helpText());
   if (options.command === 'version') return void process.stderr.write(`${VERSION}\n`);
+  if (options.command === 'completion') return void process.stdout.write(completionFor(options.operands[0]!));
+  if (options.command === 'man') return void process.stdout.write(manPage(VERSION));
 
   const answer = answerOf(options);
   if (answer !== undefined) return void answer.then(show, fail);

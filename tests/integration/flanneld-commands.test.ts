@@ -50,3 +50,14 @@ describe('config check', () => {
     expect(run(['config']).stderr).toBe('flanneld: Incomplete command: write "flanneld config check FILE"\n');
   });
 });
+
+test('completion and man print what a shell and man(1) read', () => {
+  const bash = run(['completion', 'bash']);
+  expect(bash).toMatchObject({ status: 0, stderr: '' });
+  expect(spawnSync('bash', ['-n'], { input: bash.stdout, encoding: 'utf8' })).toMatchObject({ status: 0, stderr: '' });
+  expect(run(['completion', 'ksh'])).toMatchObject({
+    status: 2,
+    stderr: 'flanneld: Invalid SHELL "ksh": use one of bash, zsh, fish\n',
+  });
+  expect(run(['man']).stdout).toMatch(/^\.TH FLANNELD 8 "" "flanneld test"/);
+});

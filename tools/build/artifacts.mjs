@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { pathToFileURL } from 'node:url';
@@ -45,6 +46,7 @@ export const EXECUTABLES = [
 export async function buildAll(root, env) {
   const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
   for (const executable of EXECUTABLES) await makePart(root, executablePart(root, env, version, executable));
+  await makePart(root, manualPart(root));
   await buildInfraOnly(root);
   await makePart(root, archivePart(root, version));
 }
@@ -99,6 +101,25 @@ export async function compile(root, env, version, { name, entries, isBrief }, ou
   const task = JSON.stringify({ entries: paths, outfile, version, target, isBrief });
   const bun = join(root, 'node_modules', '.bin', 'bun');
   await run(bun, [join(root, 'tools', 'build', 'compile.mjs'), task], { cwd: root, env });
+}
+
+/**
+ * The program has it, for nodes without this repository.
+ * @param {string} root
+ * @returns {Part}
+ */
+function manualPart(root) {
+  const output = join('dist', 'man', 'flanneld.8');
+  return {
+    name: 'the manual page',
+    inputs: ['dist/flanneld'],
+    outputs: [output],
+    async make() {
+      const page = execFileSync(join(root, 'dist', 'flanneld'), ['man'], { encoding: 'utf8' });
+      mkdirSync(dirname(join(root, output)), { recursive: true });
+      writeFileSync(join(root, output), page);
+    },
+  };
 }
 
 /**

@@ -22,6 +22,7 @@ export const PACKAGES = [
   { name: 'iproute2', program: 'ip', why: 'to look at links and routes', purposes: ['run', 'test', 'bench'] },
   { name: 'util-linux', program: 'nsenter', why: 'to enter namespaces', purposes: ['run', 'test', 'bench'] },
   { name: 'curl', program: 'curl', why: 'nodes fetch their software with it', purposes: ['run', 'test', 'bench'] },
+  { name: 'groff-base', program: 'groff', why: 'tests format the manual page', purposes: ['test'] },
   { name: 'tcpdump', program: 'tcpdump', why: 'tests look at packets', purposes: ['test'] },
   { name: 'iperf3', program: 'iperf3', why: 'throughput is measured with it', purposes: ['test', 'bench'] },
   { name: 'qemu-system-x86', program: 'qemu-system-x86_64', why: 'tests boot other kernels', purposes: ['test'] },
