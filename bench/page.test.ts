@@ -51,7 +51,7 @@ describe('judge()', () => {
     expect(judge([of('a: fast', 3, 'vxlan', 1)], [atMost])).toMatchObject([{ measured: 3, met: false, missedBy: 1 }]);
   });
 
-  test('takes the limit itself for met', () => {
+  test('counts the limit itself as met', () => {
     expect(judge([of('a: fast', 3, 'vxlan', 2)], [atLeast, atMost])).toMatchObject([
       { met: true },
       { met: true, missedBy: 0 },

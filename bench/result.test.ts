@@ -1,6 +1,6 @@
 import { median, summarize } from './result.ts';
 
-test('median() takes the middle, or the mean of the two in the middle', () => {
+test('median() is the middle, or the mean of the two in the middle', () => {
   expect(median([9, 1, 5])).toBe(5);
   expect(median([4, 1, 3, 2])).toBe(2.5);
 });

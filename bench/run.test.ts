@@ -38,7 +38,7 @@ test('mergeReports() keeps the version of flannel, and refuses two', () => {
   expect(() => mergeReports([of('v1'), of('v2')])).toThrow('Figures of flannel v1 and v2 are not of one page');
 });
 
-test('mergeReports() puts results one after the other, and takes the last date', () => {
+test('mergeReports() puts results one after the other, and has the last date', () => {
   const report = { machine: 'm', kernel: 'k', date: '2026-01-02T00:00:00.000Z', results: [add] };
   const later = { ...report, date: '2026-01-03T00:00:00.000Z', results: [summarize('up', 's', [9])] };
   expect(mergeReports([later, report])).toEqual({ ...later, results: [...later.results, add] });

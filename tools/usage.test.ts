@@ -9,7 +9,7 @@ test('parseArguments() reads flags with a space and with an equals sign', () => 
   expect(spaced).toMatchObject({ stack: 'mine', nodes: 5, pods: 0, config: { mtu: '1400' } });
 });
 
-test('parseArguments() takes the default stack, and collects settings', () => {
+test('parseArguments() uses the default stack, and collects settings', () => {
   const backend = '{"Type":"udp","Port":8299}';
   expect(parseArguments('up', ['--config', 'a=1', '--config', `backend=${backend}`])).toMatchObject({
     stack: 'local',
@@ -17,7 +17,7 @@ test('parseArguments() takes the default stack, and collects settings', () => {
   });
 });
 
-test('parseArguments() takes the type of the backend in any letter case', () => {
+test('parseArguments() accepts the type of the backend in any letter case', () => {
   expect(parseArguments('up', ['--backend', 'VXLAN'])).toMatchObject({ backend: 'vxlan' });
 });
 
@@ -26,7 +26,7 @@ test('parseArguments() leaves all that follows a pod to the command there', () =
   expect([stack, words]).toEqual(['a', ['pod-0-0', 'ping', '--stack', 'b', '-c', '1']]);
 });
 
-test('parseArguments() takes flags after a word where nothing belongs to another command', () => {
+test('parseArguments() accepts flags after a word where nothing belongs to another command', () => {
   expect(parseArguments('logs', ['node-0', '-f', '--lines', '5'])).toMatchObject({
     words: ['node-0'],
     follow: true,

@@ -1,6 +1,6 @@
 import { settingsOf } from './settings.ts';
 
-test('settingsOf() takes variables over the quick values over the full ones', () => {
+test('settingsOf() prefers variables to the quick values, and those to the full ones', () => {
   expect(settingsOf({})).toMatchObject({ mtus: [1500, 9001], rounds: 3, quick: false });
   expect(settingsOf({ BENCH_QUICK: '1', BENCH_ROUNDS: '2', BENCH_PATHS: 'fast,vxlan' })).toMatchObject({
     mtus: [1500],

@@ -5,7 +5,7 @@ const parse = (conf: JsonObject, args: Record<string, string> = {}) =>
   parseBridgeConfig(conf, new Map(Object.entries(args)));
 
 describe('parseBridgeConfig()', () => {
-  test('takes cni0 and the kernel MTU by default', () => {
+  test('uses cni0 and the kernel’s MTU by default', () => {
     expect(parse({})).toMatchObject({ bridge: 'cni0', mtu: undefined, isGateway: false, ipMasq: false });
   });
 

@@ -31,7 +31,7 @@ describe('renderDelegate()', () => {
     );
   });
 
-  test('takes one range per family and one route per network (#18, #19, #20)', () => {
+  test('has one range per family and one route per network (#18, #19, #20)', () => {
     const two = ENV.replace('10.244.0.0/16', '10.244.0.0/16,10.245.0.0/16') + V6;
     expect(render({}, two).ipam).toMatchObject({
       ranges: [[{ subnet: '10.244.1.0/24' }], [{ subnet: 'fd00:10:0:1::/64' }]],
@@ -39,7 +39,7 @@ describe('renderDelegate()', () => {
     });
   });
 
-  test('takes IPv6 alone where the node has no subnet of IPv4', () => {
+  test('has IPv6 alone where the node has no IPv4 subnet', () => {
     const env = `${V6}FLANNEL_MTU=1452\nFLANNEL_IPMASQ=true\n`;
     expect(render({}, env)).toMatchObject({
       mtu: 1452,

@@ -187,7 +187,7 @@ describe('requireVersion()', () => {
 describe('readRequest()', () => {
   const invocation = readEnvironment(ENV);
 
-  test('takes a missing version as 0.1.0 (#11)', () => {
+  test('reads a missing version as 0.1.0 (#11)', () => {
     expect(readRequest(invocation, bytes({ name: 'n' })).version).toBe('0.1.0');
     expect(readRequest(invocation, bytes({ name: 'n', cniVersion: '' })).version).toBe('0.1.0');
   });

@@ -82,7 +82,7 @@ describe('decodeResult()', () => {
     expect(decoded.routes).toHaveLength(3);
   });
 
-  test('takes the version of the configuration when there is none', () => {
+  test('uses the version of the configuration when there is none', () => {
     expect(decodeResult({ ip4: { ip: '10.0.0.2/24' } }, '0.2.0').ips).toEqual([{ address: '10.0.0.2/24' }]);
     expect(decodeResult({ ips: [{ address: '10.0.0.2/24' }] }, '1.0.0').ips).toEqual([{ address: '10.0.0.2/24' }]);
   });

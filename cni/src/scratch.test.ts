@@ -37,7 +37,7 @@ describe('ScratchFiles', () => {
     expect(new ScratchFiles(dataDir, 'c1', 'net1').read()?.conf).toEqual({ type: 'upstream' });
   });
 
-  test.each(['', '{"type":', '[]', 'null'])('takes a file that holds %j for damaged', (text) => {
+  test.each(['', '{"type":', '[]', 'null'])('treats a file that holds %j as damaged', (text) => {
     mkdirSync(dataDir, { recursive: true });
     writeFileSync(join(dataDir, 'c1:eth0'), text);
     expect(new ScratchFiles(dataDir, 'c1', 'eth0').read()).toMatchObject({ conf: undefined });

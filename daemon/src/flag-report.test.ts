@@ -1,6 +1,6 @@
 import { reportFlags } from './flag-report.ts';
 
-test('every flag is told with its value and where it comes from, but for secrets', () => {
+test('every flag is shown with its value and where it comes from, but for secrets', () => {
   const { text, secrets } = reportFlags(['-ip-masq', '-iface', 'eth1', '-etcd-password', 'hunter2'], {
     FLANNELD_ETCD_PREFIX: '/other',
   });
@@ -13,7 +13,7 @@ test('every flag is told with its value and where it comes from, but for secrets
   expect(secrets).toEqual(['hunter2']);
 });
 
-test('nothing is told of a command line that cannot be read', () => {
+test('nothing is shown of a command line that cannot be read', () => {
   const { text } = reportFlags(['-etcd-password', 'hunter2', '-nonsense'], {});
   expect(text).toBe('The command line cannot be read: Unknown flag -nonsense: run flanneld --help for the list\n');
 });

@@ -30,7 +30,7 @@ describe('parseOptions()', () => {
     expect(parse(argv)).toMatchObject({ ipMasq: true, etcd: { prefix: '/x/y' } });
   });
 
-  test('parseOptions() does not take the next word as the value of a boolean', () => {
+  test('parseOptions() does not read the next word as the value of a boolean', () => {
     expect(parse(['-ip-masq', 'release'])).toMatchObject({ ipMasq: true, command: 'release' });
     expect(parse(['-ip-masq=F']).ipMasq).toBe(false);
     expect(parse(['-ip-blackhole-route']).blackholeRoute).toBe(true);
@@ -40,7 +40,7 @@ describe('parseOptions()', () => {
     expect(parse(['-iface=eth1', '-iface', '10.0.0.1']).interface.names).toEqual(['eth1', '10.0.0.1']);
   });
 
-  test('parseOptions() takes -iface-can-reach of either family', () => {
+  test('parseOptions() accepts -iface-can-reach of either family', () => {
     expect(parse(['-iface-can-reach=10.0.0.1']).interface.canReach).toBe(0x0a000001);
     expect(parse(['-iface-can-reach=::2']).interface.canReach).toBe(2n);
   });
@@ -54,7 +54,7 @@ describe('parseOptions()', () => {
     });
   });
 
-  test('parseOptions() tells a setting of the engine that was given from one that was not', () => {
+  test('parseOptions() distinguishes a setting of the engine that was given from one that was not', () => {
     expect(parse(['-engine-offload', '-engine-busy-poll=0']).engine).toEqual({ offload: true, busyPollUs: 0 });
     expect(parse([], { FLANNELD_ENGINE: 'fast' }).engine).toEqual({ engine: 'fast' });
   });

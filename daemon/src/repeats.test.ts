@@ -14,7 +14,7 @@ function day(repeats: Repeats, causeOf: (second: number) => string | undefined):
   return lines.filter((line) => line !== undefined);
 }
 
-test('a day of the same failure is told at once, and then after 1 min, 10 min, 1 h and each 6 h', () => {
+test('a day of the same failure is logged at once, and then after 1 min, 10 min, 1 h and each 6 h', () => {
   const repeats = new Repeats();
   expect(day(repeats, () => 'refused')).toEqual([
     'refused',
@@ -29,7 +29,7 @@ test('a day of the same failure is told at once, and then after 1 min, 10 min, 1
   expect(repeats.over(DAY + SECOND)).toBeUndefined();
 });
 
-test('another cause is told at once, but not each of many', () => {
+test('another cause is logged at once, but not each of many', () => {
   const three = day(new Repeats(), (second) => `member ${second % 3} refused`);
   expect(three.slice(0, 3)).toEqual([
     'member 0 refused',

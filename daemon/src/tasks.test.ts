@@ -22,7 +22,7 @@ test('runTogether() resolves when the signal ends the tasks', async () => {
   await running;
 });
 
-test('persistent() begins a task again that failed, says so, and takes it back once the task runs', async () => {
+test('persistent() restarts a task that failed, reports it, and clears the report once the task runs', async () => {
   const notes: (string | undefined)[] = [];
   const controller = new AbortController();
   let starts = 0;

@@ -86,7 +86,7 @@ test('apply() that cannot look up the routes to new nodes makes the next look() 
   expect(jest.mocked(readPaths).mock.calls[0]![1]).toEqual(new Set([1, 2, 3].map((n) => parseIp(`10.64.0.${n}`))));
 });
 
-test('look() takes a peer away that is reached through a tunnel by now, and gives it back afterwards', () => {
+test('look() removes a peer that is reached through a tunnel by now, and adds it again afterwards', () => {
   expect(setPeers).toHaveBeenLastCalledWith({
     set: [expect.objectContaining({ subnet: lease(2).subnet })],
     removed: [],

@@ -182,7 +182,7 @@ test('a run that fails removes its stack, and ends with 1', async () => {
   expectGone(branches.fails);
 });
 
-test('a run that is told to end removes its stack first, and hears it once', async () => {
+test('a run that gets a signal removes its stack first, and gets it once', async () => {
   const { child, outcome } = await startUntilNode(branches.ends);
   child.kill('SIGTERM');
   setTimeout(() => child.kill('SIGTERM'), 1_000);

@@ -103,7 +103,7 @@ describe('a stack of one node', () => {
     ]);
   });
 
-  test('logs shows the log of a node, and goes on with --follow until it is told to end', async () => {
+  test('logs shows the log of a node, and continues with --follow until it is interrupted', async () => {
     expect((await cliOk('logs', '--stack', stack, 'node-0')).stdout).toMatch(/ready/i);
     const child = start(['node', 'tools/run.mjs', 'logs', '--stack', stack, 'node-0', '--follow']);
     child.stdout!.once('data', () => child.kill('SIGINT'));

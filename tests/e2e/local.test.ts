@@ -164,7 +164,7 @@ test('a killed supervisor with its daemon is seen by refresh and repaired by up'
   await expectAllReachable();
 });
 
-test('a node cut off from etcd keeps its network and takes up what changed when etcd is back', async () => {
+test('a node cut off from etcd keeps its network and applies what changed when etcd is back', async () => {
   const namespace = netns(stack, 'node-0');
   const etcd = new URL(current.etcdEndpoints[0]!).hostname;
   const stop = await startNumbered(podOn('node-0'), podOn('node-1'));

@@ -56,7 +56,7 @@ describe('a chain with portmap', () => {
     expect(sh('ip', '-n', node.host, '-o', 'link')).not.toContain('veth');
   });
 
-  test('#51 our plugin takes no notice of a result that it is given, as upstream', () => {
+  test('#51 our plugin ignores a previous result, as upstream does', () => {
     const pod = node.addPod();
     const prevResult = { cniVersion: '1.0.0', ips: [{ address: '192.0.2.77/24' }] };
     const result = node.attach({ pod, conf: { prevResult } });

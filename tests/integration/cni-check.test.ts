@@ -73,7 +73,7 @@ describe.each(PROGRAMS)('CNI CHECK, GC, STATUS, %s', (_name, make) => {
     expect([code, stdout]).toEqual([0, '']);
   });
 
-  test('#49 GC takes back what the runtime does not name', () => {
+  test('#49 GC removes what the runtime does not name', () => {
     const conf = { cniVersion: '1.1.0' };
     const pods = Array.from({ length: 5 }, () => node.addPod());
     for (const pod of pods) node.attach({ pod, conf });

@@ -50,12 +50,12 @@ describe.each(PROGRAMS)('CNI protocol, %s', (_name, make) => {
     expect(code).toBe(0);
   });
 
-  test('#2 VERSION takes libcni dummies for the other variables', () => {
+  test('#2 VERSION accepts the dummies of libcni for the other variables', () => {
     const env = { CNI_COMMAND: 'VERSION', CNI_NETNS: 'dummy', CNI_IFNAME: 'dummy', CNI_PATH: 'dummy' };
     expect(run(env).code).toBe(0);
   });
 
-  test('#3 without a command it tells about itself on stderr', () => {
+  test('#3 without a command it describes itself on stderr', () => {
     const { code, stdout, stderr } = run({});
     expect(code).toBe(0);
     expect(stdout).toBe('');

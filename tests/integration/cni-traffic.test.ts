@@ -86,7 +86,7 @@ describe('traffic of pods', () => {
     expect(hairpin().sort()).toEqual(['false', 'true']);
   });
 
-  test('#53 the host takes no router advertisements from pods', () => {
+  test('#53 the host accepts no router advertisements from pods', () => {
     const pod = node.addPod();
     node.attach({ pod });
     expect(sysctl(node.host, 'ipv6/conf/cni0/accept_ra')).toBe('0');

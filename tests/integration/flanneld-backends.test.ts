@@ -268,7 +268,7 @@ test('host-gw refuses a node that is behind a router', async () => {
   }
 });
 
-test('alloc takes a lease, writes the subnet file, and leaves the kernel as it is', async () => {
+test('alloc acquires a lease, writes the subnet file, and leaves the kernel as it is', async () => {
   const cluster = await Cluster.create(program, 1);
   try {
     cluster.etcd.put(`${PREFIX}/config`, '{"Network":"10.5.0.0/16","Backend":{"Type":"alloc"}}');

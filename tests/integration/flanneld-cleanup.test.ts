@@ -113,7 +113,7 @@ test('removes all that flanneld and flannel made, first shows it, and leaves wha
   expect(cleanup()).toEqual({ code: 0, stdout: 'There is nothing to remove.\n', stderr: '' });
 });
 
-test('keeps the bridge of pods and the identity until it is told', async () => {
+test('keeps the bridge of pods and the identity unless flags say otherwise', async () => {
   await node.startReady();
   node.addPodAddress();
   await node.stop();
@@ -129,7 +129,7 @@ test('keeps the bridge of pods and the identity until it is told', async () => {
   expect(files()).toEqual([]);
 });
 
-test('refuses while flanneld runs, unless it is told', async () => {
+test('refuses while flanneld runs, unless forced', async () => {
   await node.startReady();
   const refused = cleanup();
   expect([refused.code, refused.stdout]).toEqual([1, '']);

@@ -108,7 +108,7 @@ describe.each(['reference', 'fast'])('IPv6 alone between nodes that have no IPv4
     await untilPing6(a, b);
   });
 
-  test('a restart takes the same subnet again, also without subnet.env', async () => {
+  test('a restart leases the same subnet again, also without subnet.env', async () => {
     const before = ipv6Subnet(a);
     await a.stop();
     rmSync(a.subnetFile);

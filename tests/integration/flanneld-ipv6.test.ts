@@ -83,7 +83,7 @@ describe.each(['reference', 'fast'])('two nodes with IPv6 inside and the %s engi
     expect(ping6(a, 'fd00:5:0:fa::1')).toMatch(/No route|Destination unreachable/);
   });
 
-  test('a restart takes the same subnets again', async () => {
+  test('a restart leases the same subnets again', async () => {
     const before = [a.subnet, ipv6Subnet(a)];
     await a.stop();
     await a.startReady([`-engine=${engine}`, '-ip-masq']);

@@ -59,7 +59,7 @@ test('two nodes become ready together, and know round trip and path of each othe
   );
 });
 
-test('a node that may not probe says so, and takes no silence for a fault', async () => {
+test('a node that may not probe says so, and does not treat silence as a fault', async () => {
   a.without = ['net_raw'];
   await startBoth();
   // Longer than the silence that would count, were it one: b, which may probe, finds a closed port on its side meanwhile.
@@ -147,7 +147,7 @@ test('pods learn how narrow a path is that swallows large packets, and send larg
   }
 });
 
-test('nodes of different MTU in one overlay: the one that sends more than the other takes says so', async () => {
+test('nodes of different MTU in one overlay: the one that sends more than the other accepts says so', async () => {
   b.ip('link', 'set', 'eth0', 'mtu', '1400');
   await startBoth();
   await until(() => status(a).peers[0]?.largePackets === 'lost');

@@ -137,7 +137,7 @@ test('-ip-blackhole-route drops packets for addresses that no pod has, behind th
   await until(() => blackholes() === '');
 });
 
-test("flannel's documented network, which holds the addresses of nodes and etcd, takes neither of them away", async () => {
+test("flannel's documented network, which holds the addresses of nodes and etcd, leaves both reachable", async () => {
   const documented =
     '{"Network":"10.0.0.0/8","SubnetLen":20,"SubnetMin":"10.10.0.0","SubnetMax":"10.99.0.0","Backend":{"Type":"udp"}}';
   cluster = await Cluster.create(program, 2);

@@ -106,7 +106,7 @@ test('a socket that somebody deleted is made again, also with its directory', as
   expect(existsSync(socketOf(a))).toBe(false);
 });
 
-test('two daemons of one host are told apart by their subnet files, and a daemon that ends removes its own socket only', async () => {
+test('two daemons of one host are distinguished by their subnet files, and a daemon that ends removes its own socket only', async () => {
   cluster.etcd.put('/other/config', '{"Network":"10.6.0.0/16","Backend":{"Type":"udp","Port":8286}}');
   const other = cluster.addDaemon(a, {});
   await a.startReady();

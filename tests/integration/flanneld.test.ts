@@ -85,7 +85,7 @@ describe.each(PROGRAMS)('three nodes with %s', (_, make) => {
     expect(a.probe('readyz')).toBe('200 flanneld is ready');
   });
 
-  test('/metrics counts packets, and tells that the daemon takes no more than 80 MB', async () => {
+  test('/metrics counts packets, and shows that the daemon uses no more than 80 MB', async () => {
     const value = (name: string) => Number(new RegExp(`^${name} (.*)$`, 'm').exec(a.probe('metrics'))?.[1]);
     const before = value('flannel_engine_sent_packets_total');
     await until(() => a.canPing(b));
@@ -164,7 +164,7 @@ describe.each(PROGRAMS)('three nodes with %s', (_, make) => {
     });
   });
 
-  test('traffic goes on without etcd, and what changed meanwhile is taken up when it is back', async () => {
+  test('traffic goes on without etcd, and what changed meanwhile is applied when it is back', async () => {
     const stopNumbered = await startNumbered(a.place(a.podAddress), b.place(b.podAddress));
     await cluster.etcd.stop();
     await c.stop('SIGKILL');
@@ -209,14 +209,14 @@ describe.each(PROGRAMS)('three nodes with %s', (_, make) => {
     await until(() => a.probe('metrics').includes('flannel_leases 3'));
   });
 
-  test('the same subnet is taken again after its lease was deleted', async () => {
+  test('the same subnet is leased again after its lease was deleted', async () => {
     const key = `${PREFIX}/subnets/${b.subnet.replace('.1/24', '.0-24')}`;
     cluster.etcd.etcdctl('del', key);
     await until(() => cluster.etcd.get(key) !== undefined);
     await until(() => a.canPing(b));
   });
 
-  test('SIGTERM ends it with 0, the subnet file stays, and a restart takes the same subnet', async () => {
+  test('SIGTERM ends it with 0, the subnet file stays, and a restart leases the same subnet', async () => {
     const subnet = a.subnet;
     const ended = await a.stop();
     expect(ended).toMatchObject({ code: 0 });
@@ -351,7 +351,7 @@ describe.each(PROGRAMS)('one node with %s', (_, make) => {
     expect(node.log.find(({ msg }) => msg.includes('Waiting'))?.msg).toMatch(reason);
   });
 
-  test('the interface and the published address are chosen by flags, systemd is told when it is ready', async () => {
+  test('the interface and the published address are chosen by flags, systemd is notified when it is ready', async () => {
     cluster = await Cluster.create(await make(), 1);
     cluster.etcd.put(`${PREFIX}/config`, CONFIG);
     const [node] = cluster.nodes as [Node];

@@ -68,7 +68,7 @@ describe('both bindings', () => {
 });
 
 describe('network namespaces', () => {
-  test('createNetns() makes what ip(8) takes for a namespace, with its loopback down', () => {
+  test('createNetns() makes a namespace that ip(8) recognizes, with its loopback down', () => {
     const path = newNetns('ip');
     expect(execFileSync('ip', ['netns', 'list'], { encoding: 'utf8' })).toContain(`fltest-${process.pid}-ip`);
     const lo = JSON.parse(execFileSync('nsenter', [`--net=${path}`, 'ip', '-j', 'link'], { encoding: 'utf8' }));

@@ -161,7 +161,7 @@ describe('an etcd cluster', () => {
     expect(etcdctl(2, 'admin', 'get', 'a', '--print-value-only')).toBe('b\n');
   });
 
-  test('takes a member back that has lost its data', async () => {
+  test('adds a member again that has lost its data', async () => {
     await members[1]!.refresh();
     process.kill(lab.status('etcd-1', 'etcd').supervisor.pid, 'SIGTERM');
     await until(() => lab.status('etcd-1', 'etcd').pid === undefined);

@@ -117,7 +117,7 @@ describe('node', () => {
     expect(readdirSync(`${lab.root('node-0')}/opt/flannel`).sort()).toEqual(['current', before, two.sha256].sort());
   });
 
-  test('an artifact that cannot be fetched is told before any node changes over', async () => {
+  test('an artifact that cannot be fetched is reported before any node is changed', async () => {
     const { pid } = status();
     const { url, sha256 } = staged.inputs;
     const wrong = { url: `file://${lab.directory}/none.tar.gz`, sha256: '0'.repeat(64) };
@@ -133,7 +133,7 @@ describe('node', () => {
     expect(await node.update({ revision: '2' })).toBe(false);
   });
 
-  test('a service that does not come up is told with the end of its log, and the next configuration repairs it', async () => {
+  test('a service that does not start is reported with the end of its log, and the next configuration repairs it', async () => {
     const files = node.inputs.files as { path: string; content: string }[];
     const failing = files.map((file) =>
       file.path.endsWith('.env') ? { ...file, content: `${file.content}FLANNELD_DOUBLE_FAIL=no reason\n` } : file,
@@ -199,7 +199,7 @@ describe('node', () => {
       expect(address(1)).toBe(before);
     });
 
-    test('a failed ADD is told in the words of the plugin, and leaves no address behind', async () => {
+    test('a failed ADD is reported with the message of the plugin, and leaves no address behind', async () => {
       const pod = lab.resource('pod', { ...inputs(7), pod: 'pod-0-7' });
       const list = `${lab.root('node-0')}/etc/cni/net.d/10-flannel.conflist`;
       const good = readFileSync(list, 'utf8');

@@ -76,7 +76,7 @@ describe('vpc and machine', () => {
     expect(ping('node-0', '10.64.31.254')).toBe(true);
   });
 
-  test('a machine that takes the place of another is found at once', async () => {
+  test('a machine that replaces another is found at once', async () => {
     expect(ping('node-1', '10.64.0.16')).toBe(true);
     await machines[0]!.delete();
     await machines[0]!.create();

@@ -137,7 +137,7 @@ describe('nft', () => {
     expect(await listed()).toEqual(wanted);
   });
 
-  test('ensureTable() leaves other chains alone when told so, and other tables always', async () => {
+  test('ensureTable() leaves other chains alone on request, and other tables always', async () => {
     nft('add table inet fltest-other');
     await ensureTable(table({ name: 'a', rules: [] }), { netns });
     await ensureTable(table({ name: 'b', rules: [] }), { netns, keepOtherChains: true });
@@ -159,7 +159,7 @@ describe('nft', () => {
     expect(await listed()).toBeUndefined();
   });
 
-  test('listTable() does not take an absent namespace for an absent table', async () => {
+  test('listTable() distinguishes an absent namespace from an absent table', async () => {
     await expect(listTable('ip', 'x', { netns: '/run/netns/fltest-nowhere' })).rejects.toThrow('nsenter');
   });
 

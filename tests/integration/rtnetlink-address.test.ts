@@ -95,7 +95,7 @@ describe('addresses', () => {
     });
   });
 
-  test('ensureAddress() and ensureAddressAbsent() tell whether they changed something', () => {
+  test('ensureAddress() and ensureAddressAbsent() return whether they changed something', () => {
     const address = parseInterfaceAddress('10.5.72.1/24');
     expect(ensureAddress(lab.nl, { index, address })).toBe(true);
     expect(ensureAddress(lab.nl, { index, address })).toBe(false);

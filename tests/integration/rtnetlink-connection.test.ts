@@ -47,7 +47,7 @@ describe('openNetlink()', () => {
     });
   });
 
-  test('takes replies that are longer than its buffer', () => {
+  test('reads replies that are longer than its buffer', () => {
     for (let i = 0; i < 50; i++) addBridge(lab.nl, { name: `br${i}` });
     withNetlink({ netns: lab.netns, receiveBufferBytes: 32 }, (nl) => {
       expect(getLink(nl, 'br7')?.kind).toBe('bridge');

@@ -118,7 +118,7 @@ describe('links', () => {
     expect(seen.linkinfo?.info_data).toMatchObject({ stp_state: 0, mcast_snooping: 0 });
   });
 
-  test('ensureBridge() takes a bridge that is there and refuses another kind', () => {
+  test('ensureBridge() uses an existing bridge and refuses a device of another kind', () => {
     const first = ensureBridge(lab.nl, { name: 'cni0' });
     expect(ensureBridge(lab.nl, { name: 'cni0' }).index).toBe(first.index);
     addVeth(lab.nl, { name: 'v0', peer: { name: 'v1' } });

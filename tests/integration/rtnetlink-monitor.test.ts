@@ -27,7 +27,7 @@ describe('openMonitor()', () => {
   const of = <T extends MonitorEvent['type']>(events: MonitorEvent[], type: T): EventOf<T>[] =>
     events.filter((event): event is EventOf<T> => event.type === type);
 
-  test('tells of links that come, change and go, by whomever', () => {
+  test('reports links that come, change and go, whoever changes them', () => {
     monitor = openMonitor({ netns: lab.netns, groups: ['link'] });
     expect(monitor.drain()).toEqual([]);
     lab.run('ip', 'link', 'add', 'br0', 'type', 'bridge');
@@ -43,7 +43,7 @@ describe('openMonitor()', () => {
     expect(monitor.drain()).toEqual([]);
   });
 
-  test('leaves out routes and neighbours of the connection that it is told, and no others', () => {
+  test('leaves out routes and neighbours of the connection that it is given, and no others', () => {
     const { index } = addBridge(lab.nl, { name: 'br0', up: true });
     lab.run('ip', 'address', 'add', '10.5.72.1/24', 'dev', 'br0');
     monitor = openMonitor({ netns: lab.netns, groups: ['route', 'neighbour'], exceptOf: lab.nl.portId });
@@ -61,7 +61,7 @@ describe('openMonitor()', () => {
     expect(of(monitor.drain(), 'route')).toMatchObject([{ action: 'deleted' }]);
   });
 
-  test('tells of addresses and routes of both families', async () => {
+  test('reports addresses and routes of both families', async () => {
     const { index } = addBridge(lab.nl, { name: 'br0', up: true });
     monitor = openMonitor({ netns: lab.netns, groups: ['address', 'route'] });
     const address = parseInterfaceAddress('10.5.72.1/24');
@@ -93,7 +93,7 @@ describe('openMonitor()', () => {
     expect(of(events, 'link')).toEqual([]);
   });
 
-  test('tells of neighbours and FDB entries', () => {
+  test('reports neighbours and FDB entries', () => {
     const { index } = addVxlan(lab.nl, { name: 'flannel.1', vni: 1, port: 8472, up: true });
     monitor = openMonitor({ netns: lab.netns, groups: ['neighbour'] });
     const mac = parseMac('0a:58:0a:05:34:00');
@@ -130,7 +130,7 @@ describe('openMonitor()', () => {
     expect(new Set(names).size).toBe(10);
   });
 
-  test('hears nothing of other namespaces, and nothing once closed', () => {
+  test('reports nothing of other namespaces, and nothing once closed', () => {
     const other = openLab('elsewhere');
     try {
       monitor = openMonitor({ netns: lab.netns, groups: ['link'] });

@@ -39,7 +39,7 @@ describe('neighbours', () => {
     ]);
   });
 
-  test('replaceNeighbour() takes another state', () => {
+  test('replaceNeighbour() changes the state', () => {
     replaceNeighbour(lab.nl, { index, address: parseIp('10.5.52.0'), mac, state: NUD_NOARP });
     // The kernel keeps entries of its own in that state, for multicast groups.
     expect(lab.ip('neighbour', 'show', 'to', '10.5.52.0', 'dev', 'br0', 'nud', 'noarp')).toMatchObject([
@@ -58,7 +58,7 @@ describe('neighbours', () => {
     expect(listNeighbours(lab.nl, { index: 4711 })).toEqual([]);
   });
 
-  test('deleteNeighbour() deletes, and ENOENT or ENODEV tell what is not there', () => {
+  test('deleteNeighbour() deletes, and reports what is missing by ENOENT or ENODEV', () => {
     const address = parseIp('10.5.52.0');
     replaceNeighbour(lab.nl, { index, address, mac });
     deleteNeighbour(lab.nl, { index, address });
@@ -115,7 +115,7 @@ describe('FDB entries', () => {
     expect(ensureFdbAbsent(lab.nl, { index: 4711, mac })).toBe(false);
   });
 
-  test('replaceFdb() takes IPv6 peers', () => {
+  test('replaceFdb() accepts IPv6 peers', () => {
     const local = parseIp('fd00:64::16');
     const { index } = addVxlan(lab.nl, { name: 'flannel-v6.1', vni: 1, port: 8472, local, up: true });
     replaceFdb(lab.nl, { index, mac, dst: parseIp('fd00:64::17') });

@@ -123,7 +123,7 @@ describe('routes', () => {
     expect(shown('10.5.52.0/24')).toMatchObject([{ gateway: '10.64.0.18', protocol: String(OURS) }]);
   });
 
-  test('deleteRoute() takes what is not given as a wildcard, and ESRCH for none', () => {
+  test('deleteRoute() treats what is not given as a wildcard, and reports ESRCH when nothing matches', () => {
     addRoute(lab.nl, { dst: subnet, gateway: parseIp('10.64.0.17'), protocol: OURS, priority: 5 });
     expect(errorOf(() => deleteRoute(lab.nl, { dst: subnet, protocol: 99 }))).toMatchObject({
       code: 'ESRCH',
@@ -135,7 +135,7 @@ describe('routes', () => {
     expect(ensureRouteAbsent(lab.nl, { dst: subnet, outIndex: 4711 })).toBe(false);
   });
 
-  test('deleteRoute() takes a route as listRoutes() gave it', () => {
+  test('deleteRoute() accepts a route as listRoutes() returned it', () => {
     const gateway = parseIp('10.64.0.17');
     addRoute(lab.nl, { dst: subnet, gateway, outIndex: index, protocol: OURS, mtu: 1400, onlink: true });
     lab.run('ip', 'route', 'add', '10.5.53.0/24', 'dev', 'br0');

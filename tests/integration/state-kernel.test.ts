@@ -292,7 +292,7 @@ describe('a pass', () => {
     expect(reconciler.statistics.changes).toBe(changes);
   });
 
-  test('takes away what is of peers that are gone, and leaves what the kernel has learned', async () => {
+  test('removes the entries of peers that are gone, and leaves what the kernel has learned', async () => {
     await reconciler.pass();
     const learned = '0a:58:00:00:00:77';
     lab.run('bridge', 'fdb', 'add', learned, 'dev', 'flannel.1', 'dst', '10.0.0.77', 'self', 'dynamic');

@@ -146,7 +146,7 @@ describe('EtcdSubnetManager', () => {
     await proxy.close();
   });
 
-  test('peers() lists anew when the revision to resume at was compacted, and tells what is gone', async () => {
+  test('peers() lists anew when the revision to resume at was compacted, and reports what is gone', async () => {
     server.put(`${PREFIX}/subnets/10.5.1.0-24`, leaseValue(1));
     // A pause long enough for all that happens behind the watcher's back.
     const timings = { ...QUICK, retryFirstMs: 8000, retryMostMs: 8000 };

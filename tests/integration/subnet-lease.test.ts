@@ -243,7 +243,7 @@ describe('a node whose address changes', () => {
     await follower.stop();
   });
 
-  test('does not take its former lease from a node that has its former address and leased it since', async () => {
+  test('leaves its former lease to a node that has its former address and leased it since', async () => {
     await startEtcd();
     const before = nodeAt(server.endpoint, 'a');
     const { lease } = await joinAs(before, 1);
@@ -268,7 +268,7 @@ describe('a node whose address changes', () => {
     expect(server.get(`${PREFIX}/subnets/10.5.210.0-24`)).toBe(leaseValue(2));
   });
 
-  test('is not taken for the machine that its disk was copied from', async () => {
+  test('is not confused with the machine that its disk was copied from', async () => {
     await startEtcd();
     const original = await joinAs(nodeAt(server.endpoint, 'a'), 1);
     hold(original);

@@ -85,7 +85,7 @@ describe.each(['fast', 'reference'])('the %s engine', (engine) => {
     }
   });
 
-  test('counts two hops between the nodes, as flannel does, and tells the sender where flannel is silent', async () => {
+  test('counts two hops between the nodes, as flannel does, and sends an error where flannel is silent', async () => {
     const [ours, theirs] = await mixed(engine);
     const hops = (from: Node, to: Node): readonly string[] => [1, 2, 3].map((hop) => outcome(from, to, hop));
     expect(hops(ours, theirs)).toEqual(['exceeded', 'lost', 'answered']);
@@ -93,7 +93,7 @@ describe.each(['fast', 'reference'])('the %s engine', (engine) => {
   });
 });
 
-test("sends flannel's no IPv6, and tells the pod", async () => {
+test('sends no IPv6 to a node of flannel, and an error to the pod', async () => {
   cluster.etcd.put(`${PREFIX}/config`, CONFIG_WITH_IPV6);
   const [ours, theirs] = await mixed();
   ours.ip('address', 'add', ipv6Subnet(ours), 'dev', 'cni0', 'nodad');

@@ -74,7 +74,7 @@ describe('makeEtcdArtifact()', () => {
     await expect(make({ version: '1' }, { PATH: `/nowhere:${bin}` })).resolves.toMatchObject({ version: '1' });
   });
 
-  test('takes a tarball of a release when its sha256 is the one that was told', async () => {
+  test('accepts a tarball of a release whose sha256 is the given one', async () => {
     programs(join(directory, 'release/etcd-v3.5.0-linux-arm64'), 183);
     const tarball = join(directory, 'release.tar.gz');
     execFileSync('tar', [

@@ -12,7 +12,7 @@ describe('identify()', () => {
     expect(identify({}, {}, git)).toEqual({ branch: 'topic', commit: 'a1b2c3' });
   });
 
-  test("takes a pull request's own branch", () => {
+  test("uses a pull request's own branch", () => {
     const env = { GITHUB_HEAD_REF: 'feature/x', GITHUB_REF_NAME: '12/merge', GITHUB_SHA: 'd00d' };
     expect(identify({}, env, noGit).branch).toBe('feature/x');
   });

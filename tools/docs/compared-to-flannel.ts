@@ -86,7 +86,7 @@ export const SECTIONS: readonly Section[] = [
         flannel: 'ends with exit code 0, which most supervisors take for a wish',
         source: '#1240; "Lease has been revoked. Shutting down daemon."',
         ours: 'takes the same subnet again; packets flow',
-        tests: [flanneld('the same subnet is taken again after its lease was deleted')],
+        tests: [flanneld('the same subnet is leased again after its lease was deleted')],
       },
       {
         situation: 'A subnet is reserved for a node by a key without an end',
@@ -105,7 +105,7 @@ export const SECTIONS: readonly Section[] = [
         source: 'pkg/lease/lease.go by its source; #408, #1052',
         ours: 'sends to the new address',
         tests: [
-          flanneld('traffic goes on without etcd, and what changed meanwhile is taken up when it is back'),
+          flanneld('traffic goes on without etcd, and what changed meanwhile is applied when it is back'),
           table('apply() says what a snapshot and later changes add, change and remove'),
         ],
       },
@@ -115,7 +115,7 @@ export const SECTIONS: readonly Section[] = [
         source: 'LeaseWatcher.Reset in pkg/lease/lease.go by its source',
         ours: 'the own lease is no peer; what is gone is removed once',
         tests: [
-          etcd('peers() lists anew when the revision to resume at was compacted, and tells what is gone'),
+          etcd('peers() lists anew when the revision to resume at was compacted, and reports what is gone'),
           udp('desired() lets no lease take the own subnet, and reaches nobody at the own address or at none'),
         ],
       },
@@ -218,7 +218,7 @@ export const SECTIONS: readonly Section[] = [
         ours: 'the second is refused in one sentence, the first goes on and reports it',
         tests: [
           leases('the second is refused in one sentence, the first goes on and reports it'),
-          leases('is not taken for the machine that its disk was copied from'),
+          leases('is not confused with the machine that its disk was copied from'),
         ],
       },
       {
@@ -344,7 +344,7 @@ export const SECTIONS: readonly Section[] = [
         source: 'proxy_amd64.c',
         ours: 'its sender gets "time exceeded", so traceroute works',
         tests: [
-          interop('counts two hops between the nodes, as flannel does, and tells the sender where flannel is silent'),
+          interop('counts two hops between the nodes, as flannel does, and sends an error where flannel is silent'),
           reference('answers an expired TTL to the peer that has the source'),
         ],
       },
@@ -645,7 +645,7 @@ export const SECTIONS: readonly Section[] = [
         ours: 'is begun again, and reported until it runs',
         tests: [
           inFile('daemon/src/tasks.test.ts')(
-            'persistent() begins a task again that failed, says so, and takes it back once the task runs',
+            'persistent() restarts a task that failed, reports it, and clears the report once the task runs',
           ),
         ],
       },
@@ -654,7 +654,7 @@ export const SECTIONS: readonly Section[] = [
         flannel: 'has none',
         source: 'main.go by its source',
         ours: 'metrics by peer are bounded, and can be turned off',
-        tests: [operate('metrics')('names no more than some peers, adds up the rest, and names none when told so')],
+        tests: [operate('metrics')('names no more than some peers, adds up the rest, and names none when that is off')],
       },
       {
         situation: 'subnet.env is removed or changed',
@@ -672,7 +672,7 @@ export const SECTIONS: readonly Section[] = [
         flannel: 'has no metrics',
         source: 'main.go by its source',
         ours: '/metrics',
-        tests: [flanneld('/metrics counts packets, and tells that the daemon takes no more than 80 MB')],
+        tests: [flanneld('/metrics counts packets, and shows that the daemon uses no more than 80 MB')],
       },
       {
         situation: 'A node leaves for good',
@@ -727,7 +727,7 @@ export const SECTIONS: readonly Section[] = [
         tests: [
           underlay('a restart keeps interface and subnet when the bridge of pods matches -iface-regex by now'),
           underlayUnit('select')(
-            'selectInterface() takes no address of pods, nor a device of the overlay, by a pattern',
+            'selectInterface() chooses no address of pods, nor a device of the overlay, by a pattern',
           ),
         ],
       },
@@ -744,9 +744,7 @@ export const SECTIONS: readonly Section[] = [
         source: '#112, #479',
         ours: 'each peer has a route of its own instead, and nothing that is needed is covered',
         tests: [
-          safety(
-            "flannel's documented network, which holds the addresses of nodes and etcd, takes neither of them away",
-          ),
+          safety("flannel's documented network, which holds the addresses of nodes and etcd, leaves both reachable"),
         ],
       },
       {
@@ -864,7 +862,7 @@ export const SECTIONS: readonly Section[] = [
         flannel: 'large packets get lost in silence',
         source: '#1011, #463, #841',
         ours: 'the node that sends more than the other takes says so',
-        tests: [reach('nodes of different MTU in one overlay: the one that sends more than the other takes says so')],
+        tests: [reach('nodes of different MTU in one overlay: the one that sends more than the other accepts says so')],
       },
       {
         situation: 'systemd-networkd starts again and removes routes that it does not know',
@@ -975,7 +973,7 @@ export const SECTIONS: readonly Section[] = [
         ours: 'CHECK compares, GC takes back what the runtime does not name, STATUS says why an ADD would fail',
         tests: [
           inFile('tests/integration/cni-check.test.ts')('#48 CHECK misses %s'),
-          inFile('tests/integration/cni-check.test.ts')('#49 GC takes back what the runtime does not name'),
+          inFile('tests/integration/cni-check.test.ts')('#49 GC removes what the runtime does not name'),
           inFile('tests/integration/cni-check.test.ts')('#50 STATUS is well, or says why an ADD would fail'),
         ],
       },

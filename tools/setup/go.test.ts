@@ -1,6 +1,6 @@
 import { usableGo } from './go.mjs';
 
-test('usableGo() takes the version that the modules ask for, and newer ones', () => {
+test('usableGo() accepts the version that the modules ask for, and newer ones', () => {
   expect(usableGo('go', 'go version go1.26.8 linux/amd64')).toEqual({ program: 'go', env: {} });
   expect(usableGo('go', 'go version go1.30rc1 linux/arm64')).toEqual({ program: 'go', env: {} });
 });

@@ -45,7 +45,7 @@ test('planNpm() plans nothing when nothing differs', () => {
   expect(planNpm({ root: checkout(A), cache: '', env: {} })?.what).toContain('nothing is installed yet');
 });
 
-test('planBun() tells the text in the place of the program from the program', () => {
+test('planBun() distinguishes the program from a text in its place', () => {
   const root = scratch();
   write(join(root, 'node_modules/bun/bin/bun.exe'), "The 'bun.exe' file is a placeholder for the binary file");
   expect(planBun({ root, cache: '', env: {} })).toBeDefined();

@@ -26,18 +26,18 @@ function machine(programs: Readonly<Record<string, string>>) {
 
 const OTHERS = { 'pulumi-language-nodejs': '', 'pulumi-resource-pulumi-nodejs': '' };
 
-test('findPulumi() takes the one on PATH, and asks it for its version once', async () => {
+test('findPulumi() uses the one on PATH, and asks it for its version once', async () => {
   const context = machine({ pulumi: 'echo x >> "$0.calls"; echo v3.240.0', ...OTHERS });
   expect(await findPulumi(context)).toBe(context.bin);
   expect(await findPulumi(context)).toBe(context.bin);
   expect(readFileSync(join(context.bin, 'pulumi.calls'), 'utf8')).toBe('x\n');
 });
 
-test.each(['v3.239.9', 'v2.300.0', 'nonsense', ''])('findPulumi() does not take version "%s"', async (version) => {
+test.each(['v3.239.9', 'v2.300.0', 'nonsense', ''])('findPulumi() does not accept version "%s"', async (version) => {
   expect(await findPulumi(machine({ pulumi: `echo ${version}`, ...OTHERS }))).toBeUndefined();
 });
 
-test('findPulumi() does not take a CLI without its language host', async () => {
+test('findPulumi() does not accept a CLI without its language host', async () => {
   expect(await findPulumi(machine({ pulumi: 'echo v3.259.0' }))).toBeUndefined();
 });
 
@@ -59,7 +59,7 @@ test('planPulumi() builds the CLI from its Go modules when the download cannot b
   expect(readdirSync(join(context.cache, 'tools'))).toEqual([`pulumi-${PULUMI_VERSION}`]);
 });
 
-test('planPulumi() takes the download when it works, and does not ask Go', async () => {
+test('planPulumi() uses the download when it works, and does not ask Go', async () => {
   const npm = `bin="$PULUMI_HOME/versions/$PULUMI_VERSION/bin"; mkdir -p "$bin"
 for name in pulumi pulumi-language-nodejs; do printf '#!/bin/sh\\necho '"$NEW"'\\n' > "$bin/$name"; chmod 755 "$bin/$name"; done`;
   const context = machine({ npm, go: 'exit 3' });

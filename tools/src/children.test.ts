@@ -35,7 +35,7 @@ async function ready(child: ChildProcess): Promise<{ outcome: Promise<[number | 
   return { outcome };
 }
 
-test('runWithSignals() passes one Ctrl-C on once, though terminal and npm both tell of it', async () => {
+test('runWithSignals() passes one Ctrl-C on once, though terminal and npm both send it', async () => {
   const child = start(QUITTER);
   const { outcome } = await ready(child);
   process.kill(-child.pid!, 'SIGINT'); // the terminal: the whole group
@@ -52,7 +52,7 @@ test('runWithSignals() passes a second one on that comes later', async () => {
   expect(await outcome).toEqual([9, 'told\ntold\n']);
 });
 
-test('runWithSignals() tells the child when its parent is killed', async () => {
+test('runWithSignals() notifies the child when its parent is killed', async () => {
   const child = start(QUITTER);
   const { outcome } = await ready(child);
   await sleep(300); // it has then set its guard

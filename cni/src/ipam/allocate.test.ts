@@ -6,13 +6,13 @@ const order = (set: Parameters<typeof candidates>[0], last?: string): string[] =
   [...candidates(set, last === undefined ? undefined : parseIp(last))].map(({ ip }) => formatIp(ip));
 
 describe('parseRange()', () => {
-  test('takes .1 as gateway and start, broadcast - 1 as end', () => {
+  test('uses .1 as gateway and start, broadcast - 1 as end', () => {
     const range = parseRange({ subnet: '10.1.2.0/24' });
     expect(formatIp(range.gateway)).toBe('10.1.2.1');
     expect(formatRangeSet([range])).toBe('10.1.2.1-10.1.2.254');
   });
 
-  test('takes all ones as end in IPv6', () => {
+  test('uses all ones as end in IPv6', () => {
     expect(formatRangeSet([parseRange({ subnet: '2001:db8:1::/64' })])).toBe(
       '2001:db8:1::1-2001:db8:1:0:ffff:ffff:ffff:ffff',
     );
@@ -47,7 +47,7 @@ describe('candidates()', () => {
     expect(order(small, '10.1.2.6')).toEqual(['10.1.2.2', '10.1.2.3', '10.1.2.4', '10.1.2.5', '10.1.2.6']);
   });
 
-  test('takes a last address of elsewhere as none (#30)', () => {
+  test('ignores a last address of another range (#30)', () => {
     expect(order(small, '10.9.9.9')).toEqual(order(small));
     expect(order(small, 'fd00::1')).toEqual(order(small));
   });

@@ -25,7 +25,7 @@ describe('host-local', () => {
   const reserve = (config = configure(), owner = OWNER, mayHoldAddress = false): string[] =>
     reserveAddresses(new Store(config.directory), config, owner, mayHoldAddress).map(({ ip }) => formatIp(ip));
 
-  test('reserveAddresses() takes one of each range set', () => {
+  test('reserveAddresses() reserves one address of each range set', () => {
     expect(reserve()).toEqual(['10.1.2.2', 'fd00:1::2']);
     expect(files()).toEqual(['10.1.2.2', 'fd00:1::2', 'last_reserved_ip.0', 'last_reserved_ip.1', 'lock']);
   });

@@ -141,7 +141,7 @@ describe('Store', () => {
     expect(store.locked(() => 1)).toBe(1);
   });
 
-  test('does not take a directory in the place of an address for free', () => {
+  test('does not treat a directory in the place of an address as a free address', () => {
     store.locked(() => undefined);
     mkdirSync(join(store.directory, '10.1.2.3'));
     expect(store.locked(() => store.reserve(ip('10.1.2.3'), OWNER))).toBe(false);

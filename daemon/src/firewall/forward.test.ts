@@ -74,7 +74,7 @@ describe('planForward()', () => {
     expect([unsure.troubles.length, unsure.doubts.length]).toEqual([0, 1]);
   });
 
-  test("never writes into a table that is not iptables', and says how firewalld is told", () => {
+  test("never writes into a table that is not iptables', and gives the command for firewalld", () => {
     const hook = { type: 'filter', hook: 'forward', priority: 10, policy: 'accept' } as const;
     const reject = { handle: 9, expressions: [{ kind: 'other', json: { reject: {} } } as const] };
     const table = { family: 'inet', name: 'firewalld', chains: [{ name: 'filter_FORWARD', hook, rules: [reject] }] };

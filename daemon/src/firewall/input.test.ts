@@ -146,7 +146,7 @@ describe('judgeInput()', () => {
   });
 });
 
-test('reveal() takes what nft does not show from iptables-save', () => {
+test('reveal() reads what nft does not show from iptables-save', () => {
   const hidden = (name: string) => ({ xt: { type: 'match', name } });
   const rule = (...expr: object[]) => ({ rule: { family: 'ip', table: 'filter', chain: 'INPUT', handle: 7, expr } });
   const listed = (...rules: object[]) => {

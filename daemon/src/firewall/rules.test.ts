@@ -39,7 +39,7 @@ describe('masquerade', () => {
     expect(table).not.toContain('ip saddr');
   });
 
-  test('desiredTables() leaves fully-random out when told so', () => {
+  test('desiredTables() leaves fully-random out when that is off', () => {
     expect(renderTable(desiredTables({ 4: ipv4! }, { ...ALL, fullyRandom: false })[0]!)).toContain(
       'masquerade comment',
     );

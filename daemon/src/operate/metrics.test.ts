@@ -85,7 +85,7 @@ function serving(): Facts {
 }
 
 describe('renderMetrics()', () => {
-  test('tells before there is a lease what is known then', () => {
+  test('shows before there is a lease what is known then', () => {
     expect(renderMetrics(DAEMON)).toBe(`# HELP flannel_build_info Always 1; the version of flanneld as a label.
 # TYPE flannel_build_info gauge
 flannel_build_info{version="1.2.3"} 1
@@ -105,7 +105,7 @@ process_cpu_seconds_total 0.25
 `);
   });
 
-  test('tells of the engine, the lease and the kernel afterwards', () => {
+  test('shows the engine, the lease and the kernel afterwards', () => {
     const lines = renderMetrics(serving()).split('\n');
     expect(lines).toEqual(
       expect.arrayContaining([
@@ -136,7 +136,7 @@ process_cpu_seconds_total 0.25
     );
   });
 
-  test('tells of the lease of a node that has both families, or IPv6 alone', () => {
+  test('shows the lease of a node that has both families, or IPv6 alone', () => {
     const facts = serving();
     const info = (key: string, value: string) => {
       const lease = { ...parseLeaseKey(key)!, attributes: parseLeaseValue(value) };
@@ -157,7 +157,7 @@ process_cpu_seconds_total 0.25
     for (const { name, type } of METRICS) expect(text).toContain(`# TYPE ${name} ${type}\n${name}`);
   });
 
-  test('names no more than some peers, adds up the rest, and names none when told so', () => {
+  test('names no more than some peers, adds up the rest, and names none when that is off', () => {
     const facts = serving();
     const dataPath = facts.serving!.dataPath!;
     const counters = { sentPackets: 2, sentBytes: 3, receivedPackets: 4, receivedBytes: 5 };

@@ -62,7 +62,7 @@ describe('the log', () => {
     expect(lines.at(-1)).toBe('Not ready (it changed 15 times since the last line): engine: died');
   });
 
-  test('says nothing of what stops because it was told to', () => {
+  test('does not report what stops on request', () => {
     const { lines, readiness } = setUp();
     readiness.stop();
     readiness.report('engine', 'stopped');

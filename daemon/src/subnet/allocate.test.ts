@@ -29,7 +29,7 @@ describe('allocateSubnet()', () => {
     });
   });
 
-  test('allocateSubnet() takes no subnet that covers an address of a node or one to avoid', () => {
+  test('allocateSubnet() chooses no subnet that covers an address of a node or one to avoid', () => {
     const shared = parseNetworkConfig('{"Network":"10.64.0.0/22"}');
     const input = { config: shared, node: { publicIp: parseIp('10.64.0.16', 4) }, random: 0 };
     const occupied = [lease('10.9.0.0/24', { publicIp: parseIp('10.64.1.17', 4) })];
@@ -60,7 +60,7 @@ describe('allocateSubnet()', () => {
     });
   });
 
-  test('allocateSubnet() takes the previous subnet when it is free, and not when it is leased or outside', () => {
+  test('allocateSubnet() chooses the previous subnet when it is free, and not when it is leased or outside', () => {
     const previous = { subnet: parsePrefix('10.3.77.0/24') };
     const occupied = [lease('10.3.77.0/24')];
     expect(allocateSubnet({ config, occupied: [], node: own, previous, random: 0 })).toMatchObject({
@@ -116,7 +116,7 @@ describe('with IPv6', () => {
   const allocate = (occupied: Occupied[], previous: Partial<LeaseSubnets> = {}) =>
     allocateSubnet({ config: network, occupied, node: own, previous, random: 0 });
 
-  test('allocateSubnet() takes a free subnet of each family, whatever the other one’s number', () => {
+  test('allocateSubnet() chooses a free subnet of each family, whatever the other one’s number', () => {
     const occupied = [dual('10.3.1.0/24', 'fd00:0:0:2::/64'), dual('10.3.2.0/24', 'fd00:0:0:1::/63')];
     expect(allocate(occupied)).toEqual({
       kind: 'create',
@@ -125,7 +125,7 @@ describe('with IPv6', () => {
     });
   });
 
-  test('allocateSubnet() takes each of the previous subnets that is free', () => {
+  test('allocateSubnet() chooses each of the previous subnets that is free', () => {
     const { subnet, ipv6Subnet } = dual('10.3.77.0/24', 'fd00:0:0:77::/64');
     const previous = { subnet: subnet!, ipv6Subnet: ipv6Subnet! };
     expect(allocate([], previous)).toMatchObject({ subnets: previous });
@@ -168,7 +168,7 @@ describe('with IPv6 alone', () => {
   const allocate = (occupied: Occupied[], previous: Partial<LeaseSubnets> = {}) =>
     allocateSubnet({ config: network, occupied, node: self, previous, random: 0 });
 
-  test('allocateSubnet() takes a free subnet and none of IPv4', () => {
+  test('allocateSubnet() chooses a free IPv6 subnet, and no IPv4 subnet where IPv4 is off', () => {
     const occupied = [alone('fd00:0:0:1::/64'), lease('10.3.1.0/24')];
     const subnets = { ipv6Subnet: parsePrefix('fd00:0:0:2::/64') };
     expect(allocate(occupied)).toEqual({ kind: 'create', stale: [], subnets });

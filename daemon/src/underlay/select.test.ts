@@ -45,11 +45,11 @@ const select = (options: Partial<InterfaceOptions>, more: Partial<NodeFacts> = {
 };
 
 describe('selectInterface()', () => {
-  test('selectInterface() takes the interface of the default route and its best address', () => {
+  test('selectInterface() chooses the interface of the default route and its best address', () => {
     expect(select({})).toBe('eth0 10.0.2.16 10.0.2.16');
   });
 
-  test('selectInterface() takes -public-ip for the address of an interface when nothing else is asked', () => {
+  test('selectInterface() uses -public-ip as the address of an interface when nothing else is given', () => {
     expect(select({ publicIp: parseIp('192.168.33.10') })).toBe('eth1 192.168.33.10 192.168.33.10');
     expect(() => select({ publicIp: parseIp('203.0.113.1') })).toThrow('no interface has this address');
   });
@@ -68,7 +68,7 @@ describe('selectInterface()', () => {
     expect(select({ names: ['eth1'], patterns: [/eth0/] })).toBe('eth1 192.168.33.10 192.168.33.10');
   });
 
-  test('selectInterface() takes the interface by which an address is reached', () => {
+  test('selectInterface() chooses the interface by which an address is reached', () => {
     const canReach = parseIp('192.168.33.99');
     expect(select({ canReach }, { reachSource: parseIp('192.168.33.10') })).toBe('eth1 192.168.33.10 192.168.33.10');
     expect(() => select({ canReach })).toThrow('-iface-can-reach=192.168.33.99: there is no route to it');
@@ -88,7 +88,7 @@ describe('selectInterface() over IPv6', () => {
     return `${found.name} ${formatIp(found.address)} ${formatIp(found.publicIpv6!)}`;
   };
 
-  test('selectInterface() takes the interface of the IPv6 default route, and no address that passes', () => {
+  test('selectInterface() chooses the interface of the IPv6 default route, and no temporary address', () => {
     expect(select6({})).toBe('eth5 2001:db8::5 2001:db8::5');
     expect(() => select6({}, { defaultRoutes: { 4: [2], 6: [] } })).toThrow(
       'IPv6 default route: there is none: name the interface with -iface',
@@ -105,7 +105,7 @@ describe('selectInterface() over IPv6', () => {
     });
   });
 
-  test('selectInterface() takes an address of either family for the name of its interface', () => {
+  test('selectInterface() accepts an address of either family in place of an interface’s name', () => {
     expect(select6({ names: ['fd00:6::9'] })).toBe('eth6 fd00:6::9 fd00:6::9');
     expect(select6({ names: ['10.6.0.6'] })).toBe('eth6 fd00:6::6 fd00:6::6');
     expect(select({ names: ['fd00:6::9'] })).toBe('eth6 10.6.0.6 10.6.0.6');
@@ -118,7 +118,7 @@ describe('selectInterface() over IPv6', () => {
     expect(select({ patterns: [/^fd00:6:/] })).toBe('eth6 10.6.0.6 10.6.0.6');
   });
 
-  test('selectInterface() takes the interface by which an address is reached, and -public-ipv6', () => {
+  test('selectInterface() chooses the interface by which an address is reached, and -public-ipv6', () => {
     const canReach = parseIp('fd00:6::99');
     expect(select6({ canReach }, { reachSource: parseIp('fd00:6::6') })).toBe('eth6 fd00:6::6 fd00:6::6');
     expect(() => select6({ canReach })).toThrow('-iface-can-reach=fd00:6::99: there is no route to it');
@@ -127,7 +127,7 @@ describe('selectInterface() over IPv6', () => {
     expect(select6({ publicIpv6: parseIp('fd00:6::7'), names: ['eth5'] })).toBe('eth5 2001:db8::5 fd00:6::7');
   });
 
-  test('selectInterface() takes no address that is still checked', () => {
+  test('selectInterface() chooses no address that is still checked for duplicates', () => {
     const links = [link('eth7', 7, address('fd00:7::7', true, { unfit: true, tentative: true }))];
     for (const [options, reason] of [
       [{ names: ['eth7'] }, 'has no usable IPv6 address'],
@@ -164,14 +164,14 @@ describe('selectInterface() over both families', () => {
     expect(() => both({ names: ['eth5'] })).toThrow('interface eth5 has no usable IPv4 address');
   });
 
-  test('selectInterface() takes an address of either family for the interface, and keeps to it', () => {
+  test('selectInterface() accepts an address of either family for the interface, and uses that address', () => {
     expect(both({ names: ['fd00:6::9'] })).toBe('eth6 10.6.0.6 fd00:6::9');
     expect(both({ names: ['10.6.0.6'] })).toBe('eth6 10.6.0.6 fd00:6::6');
     expect(both({ publicIpv6: parseIp('fd00:6::9') })).toBe('eth6 10.6.0.6 fd00:6::9');
     expect(both({ publicIp: parseIp('10.6.0.6') })).toBe('eth6 10.6.0.6 fd00:6::6');
   });
 
-  test('selectInterface() matches -iface-regex against IPv4, and takes an IPv6 address that matches, too', () => {
+  test('selectInterface() matches -iface-regex against IPv4, and chooses an IPv6 address that matches, too', () => {
     expect(both({ patterns: [/^(10\.6\.|fd00:6::9)/] })).toBe('eth6 10.6.0.6 fd00:6::9');
     expect(both({ patterns: [/^10\./] })).toBe('eth6 10.6.0.6 fd00:6::6');
     expect(both({ patterns: [/^fd00:/] })).toBe('eth6 10.6.0.6 fd00:6::6');
@@ -206,7 +206,7 @@ describe('selectInterface() beside the overlay', () => {
     return `${found.name} ${formatIp(found.address)}`;
   };
 
-  test('selectInterface() takes no address of pods, nor a device of the overlay, by a pattern', () => {
+  test('selectInterface() chooses no address of pods, nor a device of the overlay, by a pattern', () => {
     const patterns = [/^10\.\d{1,3}\.\d{1,3}\.\d{1,3}$/, /^172\.16\.\d{1,3}\.\d{1,3}$/];
     const flannel = link('flannel0', 1, address('10.244.5.0'));
     const veth = link('veth1a2b', 3, address('10.244.5.1'));
@@ -214,7 +214,7 @@ describe('selectInterface() beside the overlay', () => {
     expect(select({ patterns: [/^(cni0|flannel.*|eth0)$/] }, [flannel, cni0, nic])).toBe('eth0 172.16.15.10');
   });
 
-  test('selectInterface() takes no address of pods even when nobody knows the subnet any more', () => {
+  test('selectInterface() chooses no address of pods even when the subnet is not known any more', () => {
     const docker0 = link('docker0', 7, address('10.244.5.1'));
     const patterns = [/^10\./, /^172\.16\./];
     expect(select({ patterns }, [docker0, nic], { subnets: [] })).toBe('eth0 172.16.15.10');
@@ -229,7 +229,7 @@ describe('selectInterface() beside the overlay', () => {
     );
   });
 
-  test('selectInterface() takes an address inside the network where the node has no other one', () => {
+  test('selectInterface() chooses an address inside the network where the node has no other one', () => {
     const inside = link('eth0', 2, address('10.244.9.9'));
     expect(select({}, [link('eth0', 2, address('10.244.9.9'), address('172.16.15.10'))])).toBe('eth0 172.16.15.10');
     for (const options of [{}, { names: ['eth0'] }, { names: ['10.244.9.9', 'eth1'] }, { patterns: [/^10\./] }]) {
@@ -237,7 +237,7 @@ describe('selectInterface() beside the overlay', () => {
     }
   });
 
-  test('selectInterface() takes a container bridge by a pattern only when nothing else matches', () => {
+  test('selectInterface() chooses a container bridge by a pattern only when nothing else matches', () => {
     const docker0 = link('docker0', 1, address('172.17.0.1'));
     expect(select({ patterns: [/^172\.17\./, /^172\./] }, [docker0, nic])).toBe('eth0 172.16.15.10');
     expect(select({ patterns: [/^172\.17\./] }, [docker0, nic])).toBe('docker0 172.17.0.1');

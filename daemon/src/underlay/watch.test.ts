@@ -66,7 +66,7 @@ describe('judge() over both families', () => {
     expect(judge(dual, nodeWith(['10.0.0.9', '10.0.0.1', 'fd00::9', 'fd00::1']), before)).toEqual({});
   });
 
-  test('judge() takes the place of one address alone', () => {
+  test('judge() replaces one address and keeps the other', () => {
     expect(judge(dual, nodeWith(['10.0.0.1', 'fd00::2']), before)).toEqual({
       next: externalAt(['10.0.0.1', 'fd00::2']),
     });

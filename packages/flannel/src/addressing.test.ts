@@ -53,7 +53,7 @@ describe('addressing', () => {
     expect(problemsOf(change)).toEqual([expect.stringContaining(message)]);
   });
 
-  test('checkAddressing() tells every problem at once', () => {
+  test('checkAddressing() reports every problem at once', () => {
     expect(problemsOf({ pods: parsePrefix('10.64.0.0/19'), nodes: 100, backend: { Type: 'x' } })).toHaveLength(3);
   });
 

@@ -10,7 +10,7 @@ test('a config without a fault is what the daemon reads', () => {
   expect(checkNetworkConfig(json)).toEqual({ config: parseNetworkConfig(json), faults: [] });
 });
 
-test('every fault is told, with the path of its key', () => {
+test('every fault is reported with the path of its key', () => {
   expect(
     faults({
       Network: '10.5.0.0/16',
@@ -33,7 +33,7 @@ test('every fault is told, with the path of its key', () => {
   ]);
 });
 
-test('a misspelt key is told with the likely one, in the backend as well', () => {
+test('a misspelt key is reported with the likely one, in the backend as well', () => {
   const { config, faults } = check({ Network: '10.5.0.0/16', SubnetLength: 24, Backend: { Type: 'udp', Prot: 1 } });
   expect(config?.pools[4]?.subnetLength).toBe(24);
   expect(faults).toEqual([

@@ -47,7 +47,7 @@ describe('netconf', () => {
     expect(() => checkDelegate(parseNetConf(JSON.stringify({ delegate })))).toThrow(message);
   });
 
-  test('checkDelegate() takes a delegate with its own type', () => {
+  test('checkDelegate() accepts a delegate with its own type', () => {
     checkDelegate(parseNetConf('{"delegate":{"type":"ipvlan","isDefaultGateway":true}}'));
   });
 });

@@ -34,12 +34,12 @@ describe('network config', () => {
     expect(config.pools[4]).toBeUndefined();
   });
 
-  test('parseNetworkConfig() takes overrides', () => {
+  test('parseNetworkConfig() reads overrides', () => {
     const config = parse({ Network: '10.3.0.0/16', SubnetMin: '10.3.5.0', SubnetMax: '10.3.8.0', SubnetLen: 28 });
     expect(textOf(config.pools[4])).toEqual(['10.3.0.0/16', 28, '10.3.5.0', '10.3.8.0']);
   });
 
-  test('parseNetworkConfig() takes IPv6 overrides', () => {
+  test('parseNetworkConfig() reads IPv6 overrides', () => {
     const config = parse({
       EnableIPv6: true,
       IPv6Network: 'fc00::/48',

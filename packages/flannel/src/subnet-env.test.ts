@@ -59,7 +59,7 @@ describe('subnet.env', () => {
     fc.assert(fc.property(env, (value) => expect(parseSubnetEnv(formatSubnetEnv(value))).toEqual(value as SubnetEnv)));
   });
 
-  test('parseSubnetEnv() takes a list of networks without repetitions, CRLF, quotes, comments, unknown keys', () => {
+  test('parseSubnetEnv() reads a list of networks without repetitions, CRLF, quotes, comments, unknown keys', () => {
     const env = parseSubnetEnv(
       '# made by hand\r\nFLANNEL_NETWORK=10.1.0.0/16,192.168.0.0/16,10.1.0.0/16\r\nFLANNEL_SUBNET="10.1.17.1/24"\r\n' +
         'FLANNEL_MTU=1472\r\nFLANNEL_IPMASQ=true\r\nfoo\r\nbar=baz\r\n',
@@ -69,11 +69,11 @@ describe('subnet.env', () => {
     expect(env.ipMasq).toBe(true);
   });
 
-  test('parseSubnetEnv() takes the largest number of 32 bits', () => {
+  test('parseSubnetEnv() accepts the largest number of 32 bits', () => {
     expect(parseSubnetEnv(IPV4.replace('1450', '4294967295')).mtu).toBe(4_294_967_295);
   });
 
-  test('parseSubnetEnv() takes only "true" for true', () => {
+  test('parseSubnetEnv() reads only "true" as true', () => {
     expect(parseSubnetEnv(IPV4.replace('=true', '=TRUE')).ipMasq).toBe(false);
   });
 

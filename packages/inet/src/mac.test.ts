@@ -4,7 +4,7 @@ import { macFromBytes, macToBytes, parseMac, randomLocalMac } from './mac.ts';
 const sixBytes = fc.uint8Array({ minLength: 6, maxLength: 6 });
 
 describe('mac', () => {
-  test('parseMac() lower-cases and takes dashes', () => {
+  test('parseMac() lower-cases and accepts dashes', () => {
     expect(parseMac('C6:D2:32:6F:8F:44')).toBe('c6:d2:32:6f:8f:44');
     expect(parseMac('0E-2A-00-00-00-01')).toBe('0e:2a:00:00:00:01');
   });

@@ -1,7 +1,7 @@
 import { parsePort } from './port.ts';
 
 describe('port', () => {
-  test('parsePort() takes numbers and decimal text', () => {
+  test('parsePort() accepts numbers and decimal text', () => {
     expect(parsePort(8285)).toBe(8285);
     expect(parsePort('65535')).toBe(65535);
   });

@@ -3,7 +3,7 @@ import { codeMappings, releaseOwnCode } from './own-pages.ts';
 
 const block = (head: string, anonymous: number) => `${head}\nRss: 40 kB\nAnonymous: ${anonymous} kB\nVmFlags: rd ex\n`;
 
-test('codeMappings() takes what is executable, unchanged, and of the program itself', () => {
+test('codeMappings() selects what is executable, unchanged, and of the program itself', () => {
   const smaps = [
     block('00200000-01a39000 r--p 00000000 fe:00 53 /opt/flanneld', 0),
     block('01a40000-0684a000 r-xp 01838000 fe:00 53 /opt/flanneld', 0),

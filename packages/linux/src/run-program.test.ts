@@ -35,7 +35,7 @@ const RUNTIMES: [string, (file: string, args: string[], options: RunOptions) => 
 describe.each(RUNTIMES)('runProgram() on %s', (_name, run) => {
   const options = { env: { PATH: '/usr/bin:/bin' }, timeoutMs: 10_000 };
 
-  test('gives input, environment and arguments, and takes both outputs', () => {
+  test('passes input, environment and arguments, and returns both outputs', () => {
     const script = 'cat; echo "$1 $X" >&2; exit 3';
     const outcome = run('/bin/sh', ['-c', script, 'sh', 'arg'], { ...options, env: { X: 'y' }, input: 'höst' });
     expect(outcome).toEqual({ status: 3, signal: null, timedOut: false, stdout: 'höst', stderr: 'arg y\n' });

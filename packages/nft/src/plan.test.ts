@@ -46,7 +46,7 @@ describe('plan', () => {
     ]);
   });
 
-  test('planTable() removes other chains, or leaves them when told so', () => {
+  test('planTable() removes other chains, or leaves them on request', () => {
     const current = table({ name: 'a', rules: [ACCEPT] }, { name: 'b', rules: [DROP] });
     const wanted = table({ name: 'a', rules: [ACCEPT] });
     expect(lines(planTable(current, wanted))).toEqual(['add table ip t', 'flush chain ip t b', 'delete chain ip t b']);

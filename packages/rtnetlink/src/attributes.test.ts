@@ -59,7 +59,7 @@ describe('attributes', () => {
     expect(() => parseAttributes(fromHex('00000000'))).toThrow('has length 0');
   });
 
-  test('parseAttributes() takes a last attribute without padding, as the kernel may send', () => {
+  test('parseAttributes() accepts a last attribute without padding, as the kernel may send', () => {
     expect(readU8(parseAttributes(fromHex('0500070009')), 7)).toBe(9);
   });
 

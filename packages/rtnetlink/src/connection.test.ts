@@ -35,7 +35,7 @@ describe('Netlink.request()', () => {
     expect([...transport.requests[0]!.payload]).toEqual([0x0a, 0x0b, 0x0c, 0x0d]);
   });
 
-  test('takes only answers to its own sequence number', () => {
+  test('accepts only answers to its own sequence number', () => {
     const { nl, transport } = connect(() => [[SUCCESS]]);
     const stale = encodeMessage({ type: NLMSG_ERROR, flags: 0, seq: 99, pid: 0, payload: refusal(17).payload });
     transport.inject({ bytes: stale, sender: 0 });
@@ -44,7 +44,7 @@ describe('Netlink.request()', () => {
     expect(transport.requests.map((request) => request.seq)).toEqual([1, 2]);
   });
 
-  test('takes only answers of the kernel', () => {
+  test('accepts only answers of the kernel', () => {
     const { nl, transport } = connect(() => [[SUCCESS]]);
     const forged = encodeMessage({ type: NLMSG_ERROR, flags: 0, seq: 1, pid: 0, payload: refusal(17).payload });
     transport.inject({ bytes: forged, sender: 4242 });
@@ -124,7 +124,7 @@ describe('Netlink.dump()', () => {
     expect(transport.requests[0]?.flags).toBe(NLM_F_REQUEST | NLM_F_DUMP);
   });
 
-  test('takes an interrupted dump again, after reading it to the end', () => {
+  test('repeats an interrupted dump, after reading it to the end', () => {
     const { nl, transport, pauses } = connect((_, count) =>
       count < 3 ? [[ITEM, { ...ITEM, flags: 2 | NLM_F_DUMP_INTR }], [ITEM], [DONE]] : [[ITEM], [DONE]],
     );

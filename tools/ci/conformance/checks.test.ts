@@ -22,7 +22,7 @@ function cluster(count: number, each: number): { pods: Pod[]; nodes: Node[] } {
   return { pods, nodes };
 }
 
-test('onePerNode() takes the first pod of each node, in their order', () => {
+test('onePerNode() selects the first pod of each node, in their order', () => {
   expect(onePerNode(cluster(3, 2).pods).map(({ name }) => name)).toEqual(['pod-0-0', 'pod-1-0', 'pod-2-0']);
 });
 
@@ -67,7 +67,7 @@ describe('complete()', () => {
     expect(failures(complete(plans, good))).toEqual([]);
   });
 
-  test('takes silence for a failure, and says why where that is known', () => {
+  test('treats silence as a failure, and says why where that is known', () => {
     const half = good.filter(({ from }) => from === 'pod-0-0');
     expect(
       failures(complete(plans, half, new Map([['pod-1-0', 'ended with 1']]))).map(({ problem }) => problem),

@@ -28,7 +28,7 @@ test('repairBackend() removes attributes that were cut off, and leaves others al
   expect(readFileSync(join(stacks, 'mine.json'), 'utf8')).toBe('{"checkpoint":{}}');
 });
 
-test('repairBackend() takes the state before, where the present one was lost with the power', () => {
+test('repairBackend() uses the previous state where the present one was lost with the power', () => {
   const directory = scratch();
   const file = join(directory, '.pulumi/stacks/flannel/mine.json');
   write(file, '');

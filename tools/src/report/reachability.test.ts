@@ -56,7 +56,7 @@ test.each([80, 60, 40, 10])('formatReachability() fits %d columns, or has one po
   expect(columns.join(' ').match(/pod-\d-\d/g)).toEqual(result.pods.map(({ name }) => name));
 });
 
-test('parsePing() takes the smallest time, and nothing when no answer came', () => {
+test('parsePing() reads the smallest time, and nothing when no answer came', () => {
   const lost = '--- 10.0.0.1 ping statistics ---\n3 packets transmitted, 0 received, 100% packet loss, time 102ms\n\n';
   expect(parsePing(`3 packets transmitted\nrtt min/avg/max/mdev = 0.031/0.044/0.062/0.013 ms\n`)).toBe(0.031);
   expect(parsePing(lost)).toBeUndefined();

@@ -24,7 +24,7 @@ test('countJest() counts a file that did not even start as a failure', () => {
   expect(countJest(RESULTS, 1)).toEqual({ passed: 5, failed: 3, skipped: 2 });
 });
 
-test('countJest() does not take an unexplained exit code for success', () => {
+test('countJest() does not treat an unexplained exit code as success', () => {
   expect(countJest(undefined, 1)).toEqual({ passed: 0, failed: 1, skipped: 0 });
   const fine = { ...RESULTS, numFailedTests: 0, numRuntimeErrorTestSuites: 0 };
   expect(countJest(fine, 0).failed).toBe(0);

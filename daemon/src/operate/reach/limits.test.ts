@@ -1,7 +1,7 @@
 import { parseIp } from '@flannel-ts/inet/ip';
 import { PathLimits } from './limits.ts';
 
-test('PathLimits tells the smallest limit of a peer once, a changed one, and its end', () => {
+test('PathLimits reports the smallest limit of a peer once, a changed one, and its end', () => {
   const told: unknown[] = [];
   const limits = new PathLimits((peer, limit) => told.push([peer, limit]));
   const peer = parseIp('10.64.0.1');

@@ -47,7 +47,7 @@ describe('ReachTable', () => {
     expect(table.report(6004)[0]!.rttMs).toBeLessThanOrEqual(4);
   });
 
-  test('takes no answer of somebody else, of another question, or twice', () => {
+  test('accepts no answer of another host, of another question, or twice', () => {
     const table = make();
     table.setPeers({ set: [peer(1), peer(2)], removed: [] }, 0);
     const { sequence } = table.ask(0)!;

@@ -75,7 +75,7 @@ test('decide() after a start without etcd trusts a changed key only with the pre
   );
 });
 
-test('decide() takes an older revision with its own address for that of a restored snapshot, not for another node', () => {
+test('decide() attributes an older revision with its own address to a restored snapshot, not to another node', () => {
   fc.assert(
     fc.property(facts, (each) => {
       fc.pre(each.node?.publicIp === each.wanted.publicIp);
