@@ -85,8 +85,6 @@ let running: { stop: () => Promise<void> } | undefined;
 
 beforeEach(() => {
   lab = openLab('state');
-  lab.run('ip', 'link', 'set', 'lo', 'up');
-  addParent();
   lines = [];
   failures = [];
   log = pino({ base: null }, { write: (line: string) => void lines.push(JSON.parse(line).msg) });
@@ -102,6 +100,8 @@ beforeEach(() => {
     () => desired,
     (listener) => events.subscribe(listener, () => kernel.entryLinks),
   );
+  lab.run('ip', 'link', 'set', 'lo', 'up');
+  addParent();
 });
 
 afterEach(async () => {
