@@ -29,7 +29,7 @@ export const COMMANDS = {
     },
   },
   support: {
-    help: 'write an archive for those who help: status, metrics, links, routes, rules, log; without secrets',
+    help: 'write an archive for support: status, metrics, links, routes, rules, log; without secrets',
     flags: {
       o: {
         kind: 'string',

@@ -1,4 +1,4 @@
-/** Takes flannel's rules off this node, ours and real flannel's. */
+/** Removes flannel's rules, ours and real flannel's, from this node. */
 import type { NftOptions } from '@flannel-ts/nft/run';
 import { changeForward, readForeignTables, removeLeftovers } from './foreign.ts';
 import { planForwardRemoval } from './forward.ts';

@@ -64,7 +64,7 @@ export function planForward(placed: readonly PlacedTables[], question: ForwardQu
   return { changes, troubles, doubts };
 }
 
-/** What cleanup takes out again: our rules for these networks (undefined: for any), wherever they stand in the chain. */
+/** What cleanup removes: our rules for these networks (undefined: for any), wherever they stand in the chain. */
 export function planForwardRemoval(
   placed: readonly PlacedTables[],
   networks: readonly string[] | undefined,

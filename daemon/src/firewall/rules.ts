@@ -68,7 +68,7 @@ export function overlayOf({ pools }: Pick<NetworkConfig, 'pools'>, lease: LeaseS
 
 /**
  * A table of its own for each network (10.5.0.0/16), since several flanneld may run on a host: flannel-ipv4-10.5.0.0-16.
- * nftables takes no colon in a name.
+ * nftables accepts no colon in a name.
  */
 export function ownTable(network: string): Pick<Table, 'family' | 'name'> {
   const { family, table } = NFT[familyOf(parsePrefix(network).base)];

@@ -1,5 +1,5 @@
 /**
- * `flanneld cleanup`: takes off this node what flanneld, ours or real flannel, made on it for the network that the subnet file names;
+ * `flanneld cleanup`: removes what flanneld, ours or real flannel, made on this node for the network that the subnet file names;
  * without the file for every network. Everything is found first and then removed, each by itself: one that resists keeps no other.
  */
 import { existsSync, rmSync } from 'node:fs';

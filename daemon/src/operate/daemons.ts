@@ -4,7 +4,7 @@ import { DEFAULT_SUBNET_FILE } from '@flannel-ts/flannel/defaults';
 
 export interface RunningDaemon {
   readonly pid: number;
-  /** As the process was told; undefined: the default. */
+  /** As given to the process; undefined: the default. */
   readonly subnetFile: string | undefined;
   /** Stopped by a signal (SIGSTOP) or a debugger, or frozen. */
   readonly isStopped: boolean;

@@ -1,4 +1,4 @@
-/** The kernel parameters that this node's packets need, with what has to be done before forwarding of IPv6 is turned on. */
+/** The kernel parameters that this node's packets need, with what has to be done before IPv6 forwarding is turned on. */
 import { DEFAULT_BRIDGE } from '@flannel-ts/flannel/defaults';
 import { readSysctl, writeSysctl } from '@flannel-ts/linux/sysctl';
 import type { Netlink } from '@flannel-ts/rtnetlink/connection';

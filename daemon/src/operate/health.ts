@@ -1,5 +1,5 @@
 /**
- * /healthz (the process lives) and /readyz (the node serves) over HTTP, with flannel's words; /metrics for Prometheus and /status
+ * /healthz (the process runs) and /readyz (the node serves) over HTTP, with flannel's texts; /metrics for Prometheus and /status
  * for people. /healthz never fails for anything that a restart would not mend: packets may well flow.
  */
 import { createServer, type Server, type ServerResponse } from 'node:http';

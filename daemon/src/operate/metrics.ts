@@ -1,5 +1,5 @@
 /**
- * What flanneld tells Prometheus, in its text format 0.0.4. Written by hand: prom-client, measured in a binary compiled by Bun,
+ * What flanneld exposes to Prometheus, in its text format 0.0.4. Written by hand: prom-client, measured in a binary compiled by Bun,
  * takes 16 MB of resident memory and 20 ms of the start, a fifth of what the whole daemon may have (docs/metrics.md is made
  * of the table below, and a test compares them).
  */
@@ -17,7 +17,7 @@ import { GRACE_MS } from './reach/judge.ts';
 import type { PeerReach } from './reach/table.ts';
 import type { Readiness } from './readiness.ts';
 
-/** Everything that metrics tell of, at one moment. */
+/** Everything that metrics show, at one moment. */
 export interface Facts {
   readonly version: string;
   readonly ready: boolean;

@@ -1,4 +1,4 @@
-/** sd_notify(3): tells systemd that a Type=notify service is ready. Node has no datagrams over unix sockets of its own. */
+/** sd_notify(3): notifies systemd that a Type=notify service is ready. Node has no datagrams over unix sockets of its own. */
 import { closeFd } from '@flannel-ts/linux/files';
 import { AF_UNIX, SOCK_DGRAM, sendTo, socket } from '@flannel-ts/linux/socket';
 

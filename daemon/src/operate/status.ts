@@ -31,7 +31,7 @@ export interface Status {
 export interface TroubleStatus {
   readonly part: string;
   readonly trouble: string;
-  /** The command or setting that mends it, or tells more. */
+  /** The command or setting that repairs it, or shows more. */
   readonly remedy: string;
   readonly forSeconds: number;
 }

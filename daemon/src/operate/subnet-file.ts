@@ -93,6 +93,6 @@ function readText(file: string): string | undefined {
   try {
     return readFileSync(file, 'utf8');
   } catch {
-    return undefined; // whatever the reason, writing will tell
+    return undefined; // whatever the reason, writing will report it
   }
 }

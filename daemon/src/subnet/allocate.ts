@@ -1,4 +1,4 @@
-/** Which subnet a node takes, as a function of what is there (flannel: local_manager.go, tryAcquireLease and allocateSubnet). */
+/** Which subnet a node leases, as a function of what is leased (flannel: local_manager.go, tryAcquireLease and allocateSubnet). */
 import { isSameNode, type LeaseSubnets, leaseSubnets, type NodeAddresses } from '@flannel-ts/flannel/lease';
 import type { NetworkConfig } from '@flannel-ts/flannel/network-config';
 import type { SubnetPool } from '@flannel-ts/flannel/subnet-pool';

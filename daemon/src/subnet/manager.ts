@@ -31,10 +31,10 @@ export interface Membership {
   readonly lease: Lease;
   /** When the lease ends if it is not renewed, as Date.now(); undefined for a reservation. Absent where leases have no end. */
   end?(): number | undefined;
-  /** Tells the other nodes something new of this one: another public address, another MAC address. */
+  /** Publishes a change of this node, such as another public address or MAC address, to the other nodes. */
   publish(attributes: LeaseAttributes, signal: AbortSignal): Promise<void>;
   /**
-   * Keeps the lease: renews it, and takes it again when it was lost and nobody has it yet. Resolves when the signal aborts;
+   * Keeps the lease: renews it, and leases it again when it was lost and no other node has it yet. Resolves when the signal aborts;
    * rejects with LEASE_TAKEN when another node has the subnet.
    */
   hold(signal: AbortSignal, report: Report): Promise<void>;
@@ -60,9 +60,9 @@ export interface SourceStatistics {
 }
 
 export interface SubnetManager {
-  /** The present config, and each later one that is valid; goes on through outages, ends only with the signal. */
+  /** The present config, and each later one that is valid; continues through outages and ends only with the signal. */
   config(signal: AbortSignal): AsyncIterable<NetworkConfig>;
-  /** Starts with a snapshot; goes on through outages, ends only with the signal. */
+  /** Starts with a snapshot; continues through outages and ends only with the signal. */
   peers(signal: AbortSignal): AsyncIterable<LeaseBatch>;
   /** Resolves with a subnet that is this node's alone. Rejects with OUT_OF_SUBNETS when none is free. */
   join(request: JoinRequest, signal: AbortSignal): Promise<Membership>;

@@ -43,7 +43,7 @@ function addressFacts({ family, address, flags, tentative, duplicate }: Address)
     unfit: (flags & IFA_F_DEPRECATED) !== 0 || tentative || duplicate,
     tentative: tentative && !duplicate,
     duplicate,
-    // IFA_F_SECONDARY of IPv4 and IFA_F_TEMPORARY of IPv6 are one bit.
+    // IPv4's IFA_F_SECONDARY and IPv6's IFA_F_TEMPORARY are the same bit.
     temporary: family === 6 && (flags & IFA_F_TEMPORARY) !== 0,
     secondary: family === 4 && ((flags & IFA_F_SECONDARY) !== 0 || address.length === 32),
   };
@@ -58,7 +58,7 @@ function readIpv6Mtu(link: string): number | undefined {
   }
 }
 
-/** By metric: flannel takes the first of the list, whatever its metric. */
+/** By metric: flannel chooses the first of the list, whatever its metric. */
 function defaultRouteIndexes(nl: Netlink, family: Family): number[] {
   const defaults = listRoutes(nl, { family })
     .filter(({ dst }) => dst === undefined || dst.length === 0)

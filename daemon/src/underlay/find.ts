@@ -25,7 +25,7 @@ export interface UnderlayParts {
 }
 
 export interface FindTimings {
-  /** DHCP, address checks of IPv6 and drivers that load late; a supervisor's start limit is commonly 90 s. */
+  /** DHCP, duplicate address detection of IPv6 and drivers that load late; a supervisor's start limit is commonly 90 s. */
   readonly limitMs: number;
   readonly everyMs: number;
 }

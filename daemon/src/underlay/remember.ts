@@ -1,5 +1,5 @@
 /**
- * The addresses that this node used last, kept beside subnet.env, one a line: among several that fit, a restart goes on with them.
+ * The addresses that this node used last, kept beside subnet.env, one per line: among several that fit, a restart chooses them again.
  * In /run, so that a reboot begins anew.
  */
 import { readFileSync } from 'node:fs';

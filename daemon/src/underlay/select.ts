@@ -259,7 +259,7 @@ function byReach(candidates: Candidates): Match[] | string {
   return reachSource === undefined ? 'there is no route to it' : byAddress(reachSource, candidates);
 }
 
-/** Of two families: first the interfaces that have the default routes of both, the only ones that flannel takes. */
+/** Of two families: first the interfaces that have the default routes of both, the only ones that flannel accepts. */
 function byDefaultRoute([first, ...others]: OuterFamilies, { facts, links }: Candidates): Match[] | string {
   const indexes = facts.defaultRoutes[first];
   if (indexes.length === 0) return 'there is none: name the interface with -iface';
@@ -269,7 +269,7 @@ function byDefaultRoute([first, ...others]: OuterFamilies, { facts, links }: Can
   return found.length === 0 ? 'its interface is gone' : found.map((link) => ({ link }));
 }
 
-/** An address of another family only tells which interface is meant. */
+/** An address of another family only names the interface. */
 function usable(
   { link, addresses: matched = [] }: Match,
   options: InterfaceOptions,
@@ -333,7 +333,7 @@ function preferred(link: Candidate, family: Family): CandidateAddress[] {
     .sort((a, b) => rank(a) - rank(b));
 }
 
-/** Or, for link-local ones of IPv6, of this link: without its name they are no address to send to. */
+/** Or, for IPv6 link-local ones, of this link: without its name they are no address to send to. */
 function isOfThisHost(address: Ip): boolean {
   return isLoopback(address) || (isIpv6(address) && isLinkLocal(address));
 }

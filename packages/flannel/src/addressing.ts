@@ -42,7 +42,7 @@ const UNUSABLE: readonly (readonly [string, string])[] = [
   ['240.0.0.0/4', 'is reserved'],
 ];
 
-/** All checks, and flannel's own on the config that comes of it; every problem is told, not the first one only. */
+/** All checks, and flannel's own on the config that comes of it; every problem is reported, not the first one only. */
 export function checkAddressing(plan: AddressingPlan): AddressingResult {
   const problems: FlannelError[] = [];
   const attempt = <T>(check: () => T): T | undefined => {

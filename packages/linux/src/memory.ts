@@ -24,7 +24,7 @@ export function textOf(field: Uint8Array): string {
   return new TextDecoder().decode(end === -1 ? field : field.subarray(0, end));
 }
 
-/** Bun's pointer conversion refuses empty views; the kernel takes a null pointer with length 0. */
+/** Bun's pointer conversion refuses empty views; the kernel accepts a null pointer with length 0. */
 export function pointer(view: Uint8Array): Uint8Array | null {
   return view.length === 0 ? null : view;
 }

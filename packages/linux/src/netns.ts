@@ -12,7 +12,7 @@ export { withNetns } from './enter-netns.ts';
 const NSFS_MAGIC = 0x6e736673; // linux/magic.h
 
 /**
- * Makes a network namespace that lives as long as `path` exists, as `ip netns add`: its loopback device is down.
+ * Makes a network namespace that exists as long as `path` does, as `ip netns add`: its loopback device is down.
  * An existing path is an error (EEXIST); a path left behind without its mount (as after a crash) is taken over.
  */
 export function createNetns(path: string): void {
@@ -36,7 +36,7 @@ export function createNetns(path: string): void {
   });
 }
 
-/** One without a name: it lives as long as this descriptor, or a socket or process in it. The caller closes it. */
+/** One without a name: it exists as long as this descriptor, or a socket or process in it. The caller closes it. */
 export function openNewNetns(): Fd {
   return returning(() => {
     checked(libc.unshare(CLONE_NEWNET), 'unshare', 'create a network namespace');

@@ -9,7 +9,7 @@ interface Mapping {
 }
 
 /**
- * Takes the machine code of this program out of its resident memory: a runtime's is large, the kernel maps 64 KB around each
+ * Removes the machine code of this program from its resident memory: a runtime's is large, the kernel maps 64 KB around each
  * byte that runs, and much of it runs only at the start. What is needed comes back from the page cache at its next use.
  */
 export function releaseOwnCode(): void {

@@ -69,7 +69,7 @@ export const ICMPV6_FILTER = 1;
 export const SOL_UDP = 17;
 export const UDP_SEGMENT = 103; // Linux 4.18; also the type of the control message, a u16
 export const UDP_GRO = 104; // Linux 5.0; the control message holds an int
-export const UDP_MAX_SEGMENTS = 64; // 128 since Linux 6.9; 64 is what every kernel takes
+export const UDP_MAX_SEGMENTS = 64; // 128 since Linux 6.9; every kernel accepts 64
 
 // linux/netlink.h
 export const SOL_NETLINK = 270;

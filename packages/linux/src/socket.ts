@@ -35,7 +35,7 @@ export function listen(fd: Fd, backlog = 128): void {
   checked(libc.listen(fd, backlog), 'listen', () => `listen on socket ${fd}`);
 }
 
-/** Takes the next connection of a listening socket; SOCK_CLOEXEC is always added. */
+/** Accepts the next connection of a listening socket; SOCK_CLOEXEC is always added. */
 export function accept(fd: Fd, flags = 0): Fd {
   return checked(
     uninterrupted(() => libc.accept4(fd, null, null, flags | SOCK_CLOEXEC)),

@@ -8,7 +8,7 @@ export function setThreadName(name: string): void {
   libc.prctl(PR_SET_NAME, cString(name), 0, 0, 0);
 }
 
-/** Lets the other threads that are ready run on this processor before the calling one goes on. */
+/** Lets the other threads that are ready run on this processor before the calling one continues. */
 export function yieldProcessor(): void {
   libc.sched_yield();
 }

@@ -19,7 +19,7 @@ export const TUN_F_CSUM = 0x01;
 export const TUN_F_TSO4 = 0x02;
 export const TUN_F_TSO6 = 0x04;
 export const TUN_F_TSO_ECN = 0x08;
-export const TUN_F_USO4 = 0x20; // Linux 6.2; the kernel takes USO4 and USO6 only together
+export const TUN_F_USO4 = 0x20; // Linux 6.2; the kernel accepts USO4 and USO6 only together
 export const TUN_F_USO6 = 0x40;
 
 /** struct virtio_net_hdr without the merged-buffers field, the kernel's default for TUN. */

@@ -203,7 +203,7 @@ export class Device {
     return queue;
   }
 
-  /** Takes this queue out of the kernel's choice, or back into it, without closing it. */
+  /** Excludes this queue from the kernel's choice, or includes it again, without closing it. */
   setQueueEnabled(enabled: boolean): void {
     ioctl(this.fd, c.TUNSETQUEUE, encodeIfreq('', enabled ? c.IFF_ATTACH_QUEUE : c.IFF_DETACH_QUEUE));
   }

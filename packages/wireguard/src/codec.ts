@@ -53,7 +53,7 @@ export interface PeerChange {
   readonly remove?: boolean | undefined;
   /** Do nothing if there is no such peer. */
   readonly updateOnly?: boolean | undefined;
-  /** NO_KEY takes it away. */
+  /** NO_KEY removes it. */
   readonly presharedKey?: string | undefined;
   readonly endpoint?: Endpoint | undefined;
   /** Seconds, up to 65535; 0: none. */
@@ -88,7 +88,7 @@ export interface Peer {
   readonly allowedIps: readonly Prefix[];
 }
 
-/** Below the size of a netlink attribute (64 KiB) and of what a socket's send buffer takes. */
+/** Below the size of a netlink attribute (64 KiB) and of what a socket's send buffer holds. */
 const MESSAGE_BYTES = 32 * 1024;
 /** A peer's attributes without its allowed IPs, with all that may be in it: a bound. */
 const PEER_BYTES = 160;

@@ -16,7 +16,7 @@ export class WireguardKeyError extends Error {
   override readonly name = 'WireguardKeyError';
 }
 
-/** Whether the text is a key, as `wg` takes it. */
+/** Whether the text is a key, as `wg` accepts it. */
 export function isKey(text: string): boolean {
   return KEY.test(text);
 }

@@ -1,6 +1,6 @@
 /**
  * Keeps the address of the health endpoint from being given to a pod: a file in each of host-local's stores, as host-local
- * itself would write it (plugins: ipam/host-local/backend/disk). host-local takes no address of which there is a file.
+ * itself would write it (plugins: ipam/host-local/backend/disk). host-local assigns no address for which a file exists.
  */
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';

@@ -1,4 +1,4 @@
-/** What is due when: the earliest first, in a binary heap, so that each step takes time in proportion to the logarithm of their number. */
+/** What is due when: the earliest first, in a binary heap, so that each step costs O(log n). */
 export interface Due<T> {
   readonly at: number;
   readonly item: T;

@@ -1,4 +1,4 @@
-/** ICMP and ICMPv6 echo messages (RFC 792, RFC 4443) as a raw socket takes and gives them. Pure. */
+/** ICMP and ICMPv6 echo messages (RFC 792, RFC 4443) as they are written to and read from a raw socket. Pure. */
 import type { Family } from '@flannel-ts/inet/family';
 
 export interface Echo {
@@ -13,7 +13,7 @@ export const TYPES = {
   6: { request: 128, reply: 129, unreachable: 1 },
 } as const;
 const PROTOCOLS = { 4: 1, 6: 58 } as const;
-/** A code of IPv4's "unreachable" that says nothing of the destination. */
+/** A code of ICMP's "destination unreachable" that says nothing about the destination itself. */
 const FRAGMENTATION_NEEDED = 4;
 const HEADER_BYTES = 8;
 const IP_HEADER_BYTES = { 4: 20, 6: 40 } as const;

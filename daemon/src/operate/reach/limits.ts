@@ -5,7 +5,7 @@ import type { PeerReach } from './table.ts';
 /** As DataPath.setPathLimit(). */
 export type SetPathLimit = (peer: Ip, limit: number | undefined) => void;
 
-/** Tells the data path each limit once, and its end. */
+/** Reports each limit, and its end, to the data path once. */
 export class PathLimits {
   private told: ReadonlyMap<Ip, number> = new Map();
 

@@ -1,6 +1,6 @@
 /**
  * The largest packet that a path carries, found by bisection between what arrived and what did not. Pure: it says which size to
- * send next, and is told what became of it.
+ * send next, and is given the result.
  */
 
 /** Until a size is believed to be lost on the path. */

@@ -1,9 +1,9 @@
 /**
- * Takes secrets out of texts that leave the node: those that are known, wherever they stand, and what stands where secrets do, since
+ * Removes secrets from texts that leave the node: those that are known, wherever they stand, and what stands where secrets do, since
  * flannel writes its password into its log. Pure.
  */
 const REMOVED = '[removed]';
-/** Shorter ones would take half of a text with them, and their own places are known. */
+/** Shorter ones would match half of a text, and their own places are known. */
 const LEAST_LENGTH = 4;
 
 const PRIVATE_KEY = /-----BEGIN [A-Z ]*PRIVATE KEY-----[\s\S]*?(?:-----END [A-Z ]*PRIVATE KEY-----|$)/g;

@@ -85,7 +85,7 @@ export class Channel {
     this.host.close();
   }
 
-  /** A token lives as long as its channel: who gets "invalid auth token" opens another. */
+  /** A token is valid as long as its channel: on "invalid auth token" another channel is opened. */
   private authenticated(): Promise<Metadata> {
     this.metadata ??= this.authenticate().catch((error: unknown) => {
       this.metadata = undefined;

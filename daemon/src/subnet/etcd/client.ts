@@ -20,7 +20,7 @@ export interface KeyValue {
   readonly key: string;
   readonly value: string;
   readonly modRevision: string;
-  /** '0' without a lease: the key stays for ever. */
+  /** '0' without a lease: the key does not expire. */
   readonly leaseId: string;
 }
 
@@ -219,7 +219,7 @@ export function isLeaseNotFound(error: unknown): boolean {
   return error instanceof DaemonError && error.cause instanceof EtcdLeaseInvalidError;
 }
 
-/** Etcd takes no writes until space is freed and the alarm disarmed; reads and keep-alives work. */
+/** Etcd accepts no writes until space is freed and the alarm disarmed; reads and keep-alives work. */
 export function isOutOfSpace(error: unknown): boolean {
   return error instanceof DaemonError && error.message.includes('database space exceeded');
 }

@@ -50,7 +50,7 @@ export function decide(facts: KeyFacts): Decision {
   return { kind: 'yield' };
 }
 
-/** The revision alone does not tell: an etcd that was restored from an older snapshot counts the same revisions once more. */
+/** The revision alone is no proof: an etcd that was restored from an older snapshot assigns the same revisions once more. */
 export function isAsLeft(
   { lease, modRevision, leaseId }: Held,
   present: KeyValue,

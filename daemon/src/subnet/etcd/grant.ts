@@ -59,7 +59,7 @@ export async function put(context: EtcdContext, grant: Grant, request: PutReques
       return { ...held, modRevision: written };
     }
     if (reservation) return undefined;
-    // The answer to a first try may have been lost, and the second have met our own key: the lease id tells.
+    // The answer to a first try may have been lost, and the second try have found our own key: its lease id shows that.
     const present = (await context.client.range(key)).keyValues[0];
     if (present?.leaseId !== id) return undefined;
     grant.keep();

@@ -215,7 +215,7 @@ function aged({ config, lease, leases }: KeptFile, elapsedMs: number): KeptConte
   };
 }
 
-/** Infinity when no clock can tell. */
+/** Infinity when no clock shows it. */
 export function elapsedSince(then: Moment, now: Moment): number {
   const elapsed = then.bootId === now.bootId ? now.uptimeMs - then.uptimeMs : now.wallMs - then.wallMs;
   return elapsed >= 0 ? elapsed : Number.POSITIVE_INFINITY;

@@ -1,4 +1,4 @@
-/** Values by key of a range as they were last heard, to pass over what is told again: a node that renews its lease puts the same value. */
+/** Last known values of a range by key, to ignore what is reported again: a node that renews its lease puts the same value. */
 import type { RangeEvent } from './watch.ts';
 
 export class KnownValues {

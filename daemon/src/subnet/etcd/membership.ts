@@ -1,5 +1,5 @@
 /**
- * Keeping a lease. flannel renews by writing blindly, so that it takes back a key that meanwhile is another node's, and its
+ * Keeping a lease. flannel renews by writing without a comparison, so that it overwrites a key that meanwhile is another node's, and its
  * watch on its own key ends for good with the first error (reference 1.5). Here a loop compares what etcd has with what it
  * should have until both agree: a notice from the watch is done with only when what it asks for has been done.
  */
@@ -38,7 +38,7 @@ const NEWCOMER_MS = 10_000;
 const CONTEST_REPORT_MS = 60_000;
 const RETRY_FIRST_MS = 500;
 const RETRY_MOST_MS = 10_000;
-const LONGEST_TIMER_MS = 2 ** 31 - 1; // setTimeout takes no more
+const LONGEST_TIMER_MS = 2 ** 31 - 1; // setTimeout accepts no more
 
 /** When to renew: the margin before the end, but not sooner than half of the time (for lifetimes shorter than the margin). */
 export function renewalDelayMs(now: number, { endsAt, lifetimeMs }: Term, marginSeconds: number): number {
@@ -162,7 +162,7 @@ export class EtcdMembership implements Membership {
     if (this.renewalInMs() === 0) await this.renew();
   }
 
-  /** Of what it has told already, a watch tells again after a new start. */
+  /** A watch that starts again repeats what it has reported before. */
   private isNews(notice: Notice | undefined): boolean {
     if (notice === undefined || notice === this.handled) return false;
     const { keyValue } = notice;

@@ -36,7 +36,7 @@ export class Layout {
   }
 }
 
-/** Tells what to do with a record that cannot be read, once for each. */
+/** Logs each record that cannot be read once. */
 export class RecordReader {
   private readonly complained = new Set<string>();
 
@@ -72,8 +72,8 @@ export class RecordReader {
 }
 
 /**
- * A subnet with an unreadable value is in use all the same, by whoever wrote it: allocation must not give it away. Without
- * an address nobody takes it for its own.
+ * A subnet with an unreadable value is in use by whoever wrote it: allocation must not give it away. Without
+ * an address no node considers it its own.
  */
 export function occupiedBy(layout: Layout, reader: RecordReader, keyValue: KeyValue): LeaseRecord | undefined {
   const record = reader.read(keyValue);
