@@ -118,6 +118,16 @@ test('production code does not import test code', () => {
   expect(show(production.filter(({ to }) => isTestCode(to)))).toEqual([]);
 });
 
+test('tools are TypeScript, but for what runs before TypeScript can be loaded', () => {
+  // One file for the pods of a stack, which have nothing but a runtime.
+  const early = new Set(['tools/run.mjs', 'tools/ci/conformance/probe.mjs']);
+  for (const file of early) {
+    for (const { from, to } of imports) if (from === file && to.endsWith('.mjs')) early.add(to);
+  }
+  const others = files.filter((file) => file.startsWith('tools/') && file.endsWith('.mjs') && !early.has(file));
+  expect(others).toEqual([]);
+});
+
 test('no file imports itself by way of others', () => {
   expect(circlesOf(imports).filter((circle) => !circle.some((file) => KNOWN_CIRCLES.includes(file)))).toEqual([]);
 });

@@ -13,6 +13,14 @@
  */
 
 /**
+ * @typedef {object} EtcdOptions
+ * @property {string} [from]
+ * @property {string} [sha256]
+ * @property {string} [version]
+ * @property {string} [output]
+ */
+
+/**
  * @typedef {object} Options
  * @property {string} stack
  * @property {readonly string[]} words what is no flag
@@ -36,6 +44,7 @@
  * @property {number} lines
  * @property {string} [testName]
  * @property {CiOptions} [ci]
+ * @property {EtcdOptions} [etcd]
  * @property {boolean} help
  */
 

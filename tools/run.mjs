@@ -79,7 +79,7 @@ async function main(name, args) {
 }
 
 /**
- * The commands themselves; npm's packages must be installed.
+ * The commands themselves, which are TypeScript; npm's packages must be installed.
  * @param {import('./setup/context.mjs').Context} context
  * @returns {Promise<typeof import('./src/main.ts')>}
  */

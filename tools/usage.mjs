@@ -121,6 +121,40 @@ export const COMMANDS = {
     count: [0, 2],
     flags: { '--help': help },
   },
+  build: {
+    words: '',
+    help: 'Builds what nodes run and the Pulumi program, as far as it is out of date',
+    count: [0, 0],
+    flags: { '--help': help },
+  },
+  'etcd-artifact': {
+    words: '',
+    help: "Packs what etcd's machines in a cloud run, into dist/etcd",
+    count: [0, 0],
+    flags: {
+      '--from': {
+        value: 'DIR|FILE',
+        help: "a directory with etcd and etcdctl, or a tarball of etcd's release (those found on PATH)",
+        apply: ({ etcd }, from) => ({ etcd: { ...etcd, from } }),
+      },
+      '--sha256': {
+        value: 'HASH',
+        help: "what the release's SHA256SUMS says of the tarball; needed with one",
+        apply: ({ etcd }, sha256) => ({ etcd: { ...etcd, sha256 } }),
+      },
+      '--version': {
+        value: 'VERSION',
+        help: 'of binaries that cannot be run here to be asked',
+        apply: ({ etcd }, version) => ({ etcd: { ...etcd, version } }),
+      },
+      '--output': {
+        value: 'DIR',
+        help: 'where to put it (dist/etcd)',
+        apply: ({ etcd }, output) => ({ etcd: { ...etcd, output } }),
+      },
+      '--help': help,
+    },
+  },
   test: {
     words: `[${SUITES.join('|')}|PATH...]`,
     help: 'Builds, checks and tests: everything, or what is named',
@@ -285,7 +319,7 @@ export function assertNothingKeptByNpm(name, env) {
 export function usage(name) {
   const command = COMMANDS[name];
   if (command === undefined) {
-    const list = Object.entries(COMMANDS).map(([each, { help: text }]) => `  ${each.padEnd(11)} ${text}`);
+    const list = Object.entries(COMMANDS).map(([each, { help: text }]) => `  ${each.padEnd(13)} ${text}`);
     return ['Usage: npm run COMMAND [-- ...]', '', ...list].join('\n');
   }
   const flags = Object.entries(command.flags).map(([flag, { short, value, help: text }]) => {

@@ -38,7 +38,7 @@ function compile(directory: string): string[] {
   const outfile = join(directory, 'node');
   const { version } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as { version: string };
   const task = { entries: [ENTRY], outfile, version, target: `bun-linux-${process.arch}` };
-  const script = join(ROOT, 'tools/build/compile.mjs');
+  const script = join(ROOT, 'tools/build/compile.ts');
   execFileSync(join(ROOT, 'node_modules/.bin/bun'), [script, JSON.stringify(task)], { cwd: ROOT });
   return [outfile];
 }

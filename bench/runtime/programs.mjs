@@ -49,7 +49,7 @@ function compiledByBun(directory) {
     const outfile = join(directory, `${name}-bun`);
     const target = `bun-linux-${process.arch}`;
     const task = { entries: [join(HERE, `${name}.ts`)], outfile, version: '0.0.0', target };
-    execFileSync(bun, [join(ROOT, 'tools/build/compile.mjs'), JSON.stringify(task)], { cwd: ROOT, stdio: 'pipe' });
+    execFileSync(bun, [join(ROOT, 'tools/build/compile.ts'), JSON.stringify(task)], { cwd: ROOT, stdio: 'pipe' });
     return outfile;
   });
   const runtime = `Bun ${version}, compiled`;

@@ -8,7 +8,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { readArtifact } from '../../infra/node/artifact.ts';
-import { makeEtcdArtifact } from '../../tools/build/etcd.mjs';
+import { makeEtcdArtifact } from '../../tools/build/etcd.ts';
 import type { StateResource } from '../aws/support/project.ts';
 import { DoubleStack } from '../aws/support/stack.ts';
 import { Account } from './support/account.ts';

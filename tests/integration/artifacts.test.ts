@@ -25,7 +25,7 @@ let directory: string;
 let manifest: Manifest;
 
 beforeAll(() => {
-  execFileSync('node', ['tools/build.mjs'], { cwd: REPOSITORY, stdio: 'pipe' });
+  execFileSync('node', ['tools/run.mjs', 'build'], { cwd: REPOSITORY, stdio: 'pipe' });
   manifest = readManifest(DIST);
   directory = mkdtempSync(join(tmpdir(), 'fltest-artifacts-'));
   execFileSync('tar', ['-xzf', join(DIST, manifest.artifact!.file), '-C', directory]);
@@ -67,7 +67,7 @@ describe('the archive', () => {
   });
 
   test('is the same when it is packed by another user at another time', async () => {
-    const { writeArchive } = await import('../../tools/build/archive.mjs');
+    const { writeArchive } = await import('../../tools/build/archive.ts');
     const copy = join(directory, 'copy');
     execFileSync('install', [
       '-D',
@@ -90,7 +90,7 @@ describe('the archive', () => {
   });
 
   test('is the same program when it is compiled into another directory', async () => {
-    const { compile, EXECUTABLES } = await import('../../tools/build/artifacts.mjs');
+    const { compile, EXECUTABLES } = await import('../../tools/build/artifacts.ts');
     for (const [i, { path, sha256: expected }] of manifest.files.entries()) {
       const outfile = join(directory, 'again', path);
       await compile(REPOSITORY, process.env, manifest.version, EXECUTABLES[i]!, outfile);

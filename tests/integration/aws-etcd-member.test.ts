@@ -111,7 +111,7 @@ const idOf = (name: string) =>
 const configured = () => members[0]!.ctl('get', '--print-value-only', CONFIG);
 
 beforeAll(async () => {
-  const { makeEtcdArtifact } = await import('../../tools/build/etcd.mjs');
+  const { makeEtcdArtifact } = await import('../../tools/build/etcd.ts');
   artifact = await makeEtcdArtifact(ROOT, { output: join(directory, 'artifact') }, process.env);
   mkdirSync(join(cloud, 's3/artifacts'), { recursive: true });
   sh('cp', artifact.file, join(cloud, 's3/artifacts/etcd.tar.gz'));

@@ -1,3 +1,4 @@
+// Plain JavaScript: by this file TypeScript is loaded.
 import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { hashFiles } from './inputs.mjs';

@@ -12,7 +12,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { readArtifact } from '@flannel-ts/infra/node/artifact';
-import { makeEtcdArtifact } from './etcd.mjs';
+import { makeEtcdArtifact } from './etcd.ts';
 import { sha256OfFile } from './inputs.mjs';
 
 const ROOT = join(__dirname, '../..');

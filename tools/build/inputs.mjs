@@ -1,3 +1,4 @@
+// Plain JavaScript: by this file TypeScript is loaded.
 import { createHash } from 'node:crypto';
 import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { join, relative } from 'node:path';

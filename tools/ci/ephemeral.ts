@@ -7,7 +7,7 @@ import { writeFileSync } from 'node:fs';
 import { constants } from 'node:os';
 import { join } from 'node:path';
 import type { Stack } from '@pulumi/pulumi/automation';
-import { build } from '../build/build.mjs';
+import { build } from '../build/build.ts';
 import type { CiOptions } from '../options.mjs';
 import { ToolError } from '../setup/errors.mjs';
 import { say } from '../setup/progress.mjs';

@@ -1,7 +1,7 @@
 /** Removes CI stacks whose time is over: those of runs that were killed, or kept to be looked at. */
 import { hostname } from 'node:os';
 import type { StackSummary } from '@pulumi/pulumi/automation';
-import { build } from '../build/build.mjs';
+import { build } from '../build/build.ts';
 import { say } from '../setup/progress.mjs';
 import type { Context, Options } from '../src/context.ts';
 import { isHeld, readLocks } from '../src/pulumi/locks.ts';

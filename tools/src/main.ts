@@ -4,6 +4,7 @@ import { ephemeral } from '../ci/ephemeral.ts';
 import { janitor } from '../ci/janitor.ts';
 import { awsPreview } from './commands/aws-preview.ts';
 import { bench } from './commands/bench.ts';
+import { build, etcdArtifact } from './commands/build.ts';
 import { down } from './commands/down.ts';
 import { fuzz } from './commands/fuzz.ts';
 import { logs } from './commands/logs.ts';
@@ -24,6 +25,8 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   logs,
   shell,
   pulumi: pulumiCommand,
+  build,
+  'etcd-artifact': etcdArtifact,
   test,
   bench,
   fuzz,

@@ -21,7 +21,7 @@ import {
 } from '../../../infra/local/host/certificates.ts';
 import { readArtifact } from '../../../infra/node/artifact.ts';
 import { ETCD_PEER_NAME, etcdClientUrl } from '../../../infra/node/files.ts';
-import { makeEtcdArtifact } from '../../../tools/build/etcd.mjs';
+import { makeEtcdArtifact } from '../../../tools/build/etcd.ts';
 import { type Lab, SERVICES_URL, type Zone } from './lab.ts';
 import type { BlockDevice, Machine } from './machine.ts';
 import type { Credentials } from './metadata.ts';

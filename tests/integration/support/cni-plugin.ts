@@ -45,7 +45,7 @@ export function compilePlugin(): Program {
     const outfile = path.join(to, 'flannel');
     const task = { entries, outfile, version: 'test', target: `bun-linux-${process.arch}`, isBrief: true };
     const bun = path.join(ROOT, 'node_modules/.bin/bun');
-    execFileSync(bun, [path.join(ROOT, 'tools/build/compile.mjs'), JSON.stringify(task)], { cwd: ROOT });
+    execFileSync(bun, [path.join(ROOT, 'tools/build/compile.ts'), JSON.stringify(task)], { cwd: ROOT });
   });
   return { command: [path.join(directory, 'flannel')], directory };
 }

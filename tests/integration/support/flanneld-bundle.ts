@@ -60,7 +60,7 @@ export function compileProgram(program: string, entry: string, sources: readonly
     const outfile = path.join(to, program);
     const task = { entries, outfile, version: 'test', target: `bun-linux-${process.arch}` };
     const bun = path.join(ROOT, 'node_modules/.bin/bun');
-    execFileSync(bun, [path.join(ROOT, 'tools/build/compile.mjs'), JSON.stringify(task)], { cwd: ROOT });
+    execFileSync(bun, [path.join(ROOT, 'tools/build/compile.ts'), JSON.stringify(task)], { cwd: ROOT });
   });
   return path.join(directory, program);
 }

@@ -1,6 +1,6 @@
 import { createRequire } from 'node:module';
 import type * as program from '../../../tests/aws/preview.ts';
-import { build } from '../../build/build.mjs';
+import { build } from '../../build/build.ts';
 import { bundle } from '../../build/bundle.mjs';
 import { UsageError } from '../../setup/errors.mjs';
 import { say } from '../../setup/progress.mjs';

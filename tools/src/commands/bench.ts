@@ -5,7 +5,7 @@ import { formatFigures, insertFigures } from '../../../bench/figures.ts';
 import { formatMarkdown } from '../../../bench/page.ts';
 import type { Benchmark, Report } from '../../../bench/result.ts';
 import { mergeReports, runBenchmarks } from '../../../bench/run.ts';
-import { build } from '../../build/build.mjs';
+import { build } from '../../build/build.ts';
 import { bundle } from '../../build/bundle.mjs';
 import { UsageError } from '../../setup/errors.mjs';
 import { say } from '../../setup/progress.mjs';

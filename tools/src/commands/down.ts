@@ -1,6 +1,6 @@
 import { existsSync, readFileSync, rmSync } from 'node:fs';
 import { sweep } from '@flannel-ts/infra/local/host/sweep';
-import { build } from '../../build/build.mjs';
+import { build } from '../../build/build.ts';
 import { ToolError } from '../../setup/errors.mjs';
 import { say } from '../../setup/progress.mjs';
 import type { Context, Options } from '../context.ts';

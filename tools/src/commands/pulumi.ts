@@ -1,4 +1,4 @@
-import { build } from '../../build/build.mjs';
+import { build } from '../../build/build.ts';
 import type { Context, Options } from '../context.ts';
 import { Pulumi } from '../pulumi/cli.ts';
 

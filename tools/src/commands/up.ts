@@ -1,6 +1,6 @@
 import { parseBackendConfig } from '@flannel-ts/flannel/backend-config';
 import { kernelProblem } from '@flannel-ts/infra/local/host/requirements';
-import { build } from '../../build/build.mjs';
+import { build } from '../../build/build.ts';
 import { ToolError, UsageError } from '../../setup/errors.mjs';
 import { say } from '../../setup/progress.mjs';
 import { confirm } from '../confirm.ts';

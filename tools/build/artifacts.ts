@@ -5,69 +5,61 @@ import { pathToFileURL } from 'node:url';
 import { ToolError } from '../setup/errors.mjs';
 import { run } from '../setup/exec.mjs';
 import { step } from '../setup/progress.mjs';
-import { writeArchive } from './archive.mjs';
+import { writeArchive } from './archive.ts';
+import type { CompileTask } from './compile.ts';
 import { hashFiles, listInputs, sha256, sha256OfFile } from './inputs.mjs';
 
 /** As in names of Go, flannel and Debian. */
-const ARCHITECTURES = /** @type {Readonly<Record<string, string>>} */ ({ x64: 'amd64', arm64: 'arm64' });
+const ARCHITECTURES: Readonly<Record<string, string>> = { x64: 'amd64', arm64: 'arm64' };
 /** What goes into every executable. */
 const SHARED_INPUTS = ['package-lock.json', 'packages', 'tools/build', 'daemon/build'];
 
-/**
- * One part of a build. It is made again when the contents of its inputs have changed, or an output is gone.
- * @typedef {object} Part
- * @property {string} name
- * @property {readonly string[]} inputs files and directories, relative to the root
- * @property {string} [salt] what else it depends on
- * @property {readonly string[]} outputs relative to the root
- * @property {() => Promise<void>} make
- */
+/** One part of a build. It is made again when the contents of its inputs have changed, or an output is gone. */
+interface Part {
+  readonly name: string;
+  /** Files and directories, relative to the root. */
+  readonly inputs: readonly string[];
+  /** What else it depends on. */
+  readonly salt?: string;
+  /** Relative to the root. */
+  readonly outputs: readonly string[];
+  readonly make: () => Promise<void>;
+}
 
-/**
- * @typedef {object} Executable
- * @property {string} name
- * @property {string} path below dist
- * @property {readonly string[]} entries the first is the program, the others are its workers
- * @property {readonly string[]} inputs
- * @property {boolean} [isBrief] it runs for milliseconds
- */
+export interface Executable {
+  readonly name: string;
+  /** Below dist. */
+  readonly path: string;
+  /** The first is the program, the others are its workers. */
+  readonly entries: readonly string[];
+  readonly inputs: readonly string[];
+  /** It runs for milliseconds. */
+  readonly isBrief?: boolean;
+}
 
-/** @type {readonly Executable[]} */
-export const EXECUTABLES = [
+export const EXECUTABLES: readonly Executable[] = [
   { name: 'flanneld', path: 'flanneld', entries: ['daemon/src/main.ts'], inputs: ['daemon'] },
   { name: 'the CNI plugin', path: 'cni/flannel', entries: ['cni/src/main.ts'], inputs: ['cni'], isBrief: true },
 ];
 
-/**
- * Builds all that is out of date.
- * @param {string} root
- * @param {NodeJS.ProcessEnv} env
- */
-export async function buildAll(root, env) {
-  const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
+/** Builds all that is out of date. */
+export async function buildAll(root: string, env: NodeJS.ProcessEnv): Promise<void> {
+  const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { version: string };
   for (const executable of EXECUTABLES) await makePart(root, executablePart(root, env, version, executable));
   await makePart(root, manualPart(root));
   await buildInfraOnly(root);
   await makePart(root, archivePart(root, version));
 }
 
-/**
- * What the removal of a stack needs.
- * @param {string} root
- */
-export async function buildInfraOnly(root) {
-  const { ensureBuilt } = await import(pathToFileURL(join(root, 'infra', 'build.mjs')).href);
-  await ensureBuilt((/** @type {() => Promise<void>} */ work) => step('Building the Pulumi program', work));
+type InfraBuild = typeof import('../../infra/build.mjs');
+
+/** What the removal of a stack needs. */
+export async function buildInfraOnly(root: string): Promise<void> {
+  const { ensureBuilt } = (await import(pathToFileURL(join(root, 'infra', 'build.mjs')).href)) as InfraBuild;
+  await ensureBuilt((work) => step('Building the Pulumi program', work));
 }
 
-/**
- * @param {string} root
- * @param {NodeJS.ProcessEnv} env
- * @param {string} version
- * @param {Executable} executable
- * @returns {Part}
- */
-function executablePart(root, env, version, executable) {
+function executablePart(root: string, env: NodeJS.ProcessEnv, version: string, executable: Executable): Part {
   const { name, path, inputs } = executable;
   return {
     name,
@@ -85,30 +77,25 @@ function executablePart(root, env, version, executable) {
   };
 }
 
-/**
- * @param {string} root
- * @param {NodeJS.ProcessEnv} env
- * @param {string} version
- * @param {Executable} executable
- * @param {string} outfile
- */
-export async function compile(root, env, version, { name, entries, isBrief }, outfile) {
+export async function compile(
+  root: string,
+  env: NodeJS.ProcessEnv,
+  version: string,
+  { name, entries, isBrief = false }: Executable,
+  outfile: string,
+): Promise<void> {
   const paths = entries.map((entry) => join(root, entry));
   const missing = paths.find((path) => !existsSync(path));
   if (missing !== undefined) throw new ToolError('BUILD', `Cannot build ${name}: ${missing} does not exist`);
   mkdirSync(dirname(outfile), { recursive: true });
   const target = `bun-linux-${process.arch}`;
-  const task = JSON.stringify({ entries: paths, outfile, version, target, isBrief });
+  const task: CompileTask = { entries: paths, outfile, version, target, isBrief };
   const bun = join(root, 'node_modules', '.bin', 'bun');
-  await run(bun, [join(root, 'tools', 'build', 'compile.mjs'), task], { cwd: root, env });
+  await run(bun, [join(root, 'tools', 'build', 'compile.ts'), JSON.stringify(task)], { cwd: root, env });
 }
 
-/**
- * The program has it, for nodes without this repository.
- * @param {string} root
- * @returns {Part}
- */
-function manualPart(root) {
+/** The program has it, for nodes without this repository. */
+function manualPart(root: string): Part {
   const output = join('dist', 'man', 'flanneld.8');
   return {
     name: 'the manual page',
@@ -122,19 +109,14 @@ function manualPart(root) {
   };
 }
 
-/**
- * @param {string} root
- * @param {string} version
- * @returns {Part}
- */
-function archivePart(root, version) {
+function archivePart(root: string, version: string): Part {
   const dist = join(root, 'dist');
   const file = `flannel-${version}-linux-${ARCHITECTURES[process.arch] ?? process.arch}.tar.gz`;
   const paths = EXECUTABLES.map(({ path }) => path);
   return {
     name: 'the archive for the nodes',
     inputs: paths.map((path) => join('dist', path)),
-    salt: `${version} ${sha256OfFile(join(root, 'tools/build/archive.mjs'))}`,
+    salt: `${version} ${sha256OfFile(join(root, 'tools/build/archive.ts'))}`,
     outputs: [join('dist', file), 'dist/manifest.json'],
     async make() {
       const files = paths.map((path) => {
@@ -155,16 +137,11 @@ function archivePart(root, version) {
   };
 }
 
-/** @param {object} value */
-function toText(value) {
+function toText(value: object): string {
   return `${JSON.stringify(value, undefined, 2)}\n`;
 }
 
-/**
- * @param {string} root
- * @param {Part} part
- */
-async function makePart(root, { name, inputs, salt = '', outputs, make }) {
+async function makePart(root: string, { name, inputs, salt = '', outputs, make }: Part): Promise<void> {
   const record = join(root, 'dist', '.build', `${sha256(name).slice(0, 16)}.json`);
   const hash = sha256(`${salt} ${hashInputs(root, inputs)}`);
   if (isFresh(root, record, hash, outputs)) return;
@@ -176,11 +153,7 @@ async function makePart(root, { name, inputs, salt = '', outputs, make }) {
   writeFileSync(record, JSON.stringify({ name, hash, outputs: outputs.map((path) => identify(root, path)) }));
 }
 
-/**
- * @param {string} root
- * @param {readonly string[]} inputs
- */
-function hashInputs(root, inputs) {
+function hashInputs(root: string, inputs: readonly string[]): string {
   // Outputs of other parts: their directory is not among a listing's files.
   const built = inputs.filter((input) => input.startsWith('dist/'));
   const sources = listInputs(
@@ -190,28 +163,17 @@ function hashInputs(root, inputs) {
   return sha256(`${hashFiles(root, sources)} ${built.map((path) => identify(root, path)).join(' ')}`);
 }
 
-/**
- * @param {string} root
- * @param {string} record
- * @param {string} hash
- * @param {readonly string[]} outputs
- */
-function isFresh(root, record, hash, outputs) {
+function isFresh(root: string, record: string, hash: string, outputs: readonly string[]): boolean {
   try {
-    /** @type {{hash: string, outputs: string[]}} */
-    const last = JSON.parse(readFileSync(record, 'utf8'));
+    const last = JSON.parse(readFileSync(record, 'utf8')) as { readonly hash: string; readonly outputs: string[] };
     return last.hash === hash && outputs.every((path, index) => identify(root, path) === last.outputs[index]);
   } catch {
     return false; // never made, or an output is gone
   }
 }
 
-/**
- * Tells a big file from another one without reading it.
- * @param {string} root
- * @param {string} path
- */
-function identify(root, path) {
+/** Tells a big file from another one without reading it. */
+function identify(root: string, path: string): string {
   const { size, mtimeMs, ino } = statSync(join(root, path));
   return `${path}:${size}:${mtimeMs}:${ino}`;
 }

@@ -1,4 +1,4 @@
-import { spawn } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { createWriteStream } from 'node:fs';
 import { pipeline } from 'node:stream/promises';
 import { ToolError } from '../setup/errors.mjs';
@@ -6,13 +6,16 @@ import { ToolError } from '../setup/errors.mjs';
 /** 1980-01-01, the earliest time that every archive format can hold. */
 const FIXED_TIME = '@315532800';
 
+export interface PackedFile {
+  readonly directory: string;
+  readonly path: string;
+}
+
 /**
  * Packs files so that the same contents give the same bytes, on any machine and by any user: names in the given order, one
  * time, one owner, and gzip without name and time. The system's gzip, because zlib's output depends on the processor.
- * @param {string} output
- * @param {readonly {directory: string, path: string}[]} files
  */
-export async function writeArchive(output, files) {
+export async function writeArchive(output: string, files: readonly PackedFile[]): Promise<void> {
   const names = files.flatMap(({ directory, path }) => ['-C', directory, path]);
   const tar = spawn(
     'tar',
@@ -38,12 +41,7 @@ export async function writeArchive(output, files) {
   ]);
 }
 
-/**
- * @param {import('node:child_process').ChildProcess} child
- * @param {string} name
- * @returns {Promise<void>}
- */
-function succeeded(child, name) {
+function succeeded(child: ChildProcess, name: string): Promise<void> {
   return new Promise((resolve, reject) => {
     child.once('error', reject);
     child.once('close', (code) =>

@@ -16,34 +16,45 @@ import {
 } from 'node:fs';
 import { delimiter, dirname, join, resolve } from 'node:path';
 import { ToolError, UsageError } from '../setup/errors.mjs';
-import { writeArchive } from './archive.mjs';
+import { writeArchive } from './archive.ts';
 import { sha256OfFile } from './inputs.mjs';
 
 /** etcdutl restores snapshots from etcd 3.6 on; before, etcdctl does. */
-const PROGRAMS = /** @type {const} */ (['etcd', 'etcdctl', 'etcdutl']);
+const PROGRAMS = ['etcd', 'etcdctl', 'etcdutl'] as const;
 const OPTIONAL = 'etcdutl';
 /** What a member's machine does around etcd; versioned with it. */
 const SCRIPT = 'infra/aws/boot/flannel-etcd.sh';
 
 /** ELF's e_machine (elf.h). */
-const MACHINES = /** @type {Readonly<Record<number, string>>} */ ({ 62: 'amd64', 183: 'arm64' });
+const MACHINES: Readonly<Record<number, string>> = { 62: 'amd64', 183: 'arm64' };
 
-/**
- * @typedef {object} Options
- * @property {string} [from]
- * @property {string} [sha256]
- * @property {string} [version]
- * @property {string} [output] relative to the working directory
- */
+export interface EtcdArtifactOptions {
+  /** A directory with the programs, or a tarball of etcd's release; default: those on PATH. */
+  readonly from?: string;
+  /** Of the tarball. */
+  readonly sha256?: string;
+  /** Of programs that cannot be run here to be asked. */
+  readonly version?: string;
+  /** Relative to the working directory. */
+  readonly output?: string;
+}
+
+export interface EtcdArtifact {
+  readonly file: string;
+  readonly version: string;
+  readonly architecture: string;
+  readonly sha256: string;
+}
 
 /**
  * Packs etcd's programs with the script for its machines, and says what it packed in manifest.json. The same programs give
  * the same archive.
- * @param {string} root
- * @param {Options} options
- * @param {NodeJS.ProcessEnv} env
  */
-export async function makeEtcdArtifact(root, options, env) {
+export async function makeEtcdArtifact(
+  root: string,
+  options: EtcdArtifactOptions,
+  env: NodeJS.ProcessEnv,
+): Promise<EtcdArtifact> {
   const output = options.output === undefined ? join(root, 'dist', 'etcd') : resolve(options.output);
   const work = join(dirname(output), `.etcd-${process.pid}`);
   mkdirSync(join(work, 'files'), { recursive: true });
@@ -76,13 +87,11 @@ export async function makeEtcdArtifact(root, options, env) {
   }
 }
 
-/**
- * @param {Options} options
- * @param {NodeJS.ProcessEnv} env
- * @param {string} unpacked where a tarball goes
- * @returns {Record<string, string>} paths by name
- */
-function collect({ from, sha256 }, env, unpacked) {
+/** Paths by name. */
+type Programs = Readonly<Record<string, string>>;
+
+/** `unpacked`: where a tarball goes. */
+function collect({ from, sha256 }: EtcdArtifactOptions, env: NodeJS.ProcessEnv, unpacked: string): Programs {
   if (from === undefined) return find((env.PATH ?? '').split(delimiter), 'on PATH');
   const source = resolve(from);
   const stats = statSync(source, { throwIfNoEntry: false });
@@ -100,13 +109,8 @@ function collect({ from, sha256 }, env, unpacked) {
   return find([unpacked, ...below.map(({ name }) => join(unpacked, name))], `in ${from}`);
 }
 
-/**
- * @param {readonly string[]} directories
- * @param {string} where
- */
-function find(directories, where) {
-  /** @type {Record<string, string>} */
-  const programs = {};
+function find(directories: readonly string[], where: string): Programs {
+  const programs: Record<string, string> = {};
   for (const name of PROGRAMS) {
     const path = directories.map((directory) => join(directory, name)).find(isProgram);
     if (path !== undefined) programs[name] = path;
@@ -120,8 +124,7 @@ function find(directories, where) {
   return programs;
 }
 
-/** @param {string} path */
-function isProgram(path) {
+function isProgram(path: string): boolean {
   if (!existsSync(path) || !statSync(path).isFile()) return false;
   try {
     accessSync(path, constants.X_OK);
@@ -131,8 +134,7 @@ function isProgram(path) {
   }
 }
 
-/** @param {Readonly<Record<string, string>>} programs */
-function oneArchitecture(programs) {
+function oneArchitecture(programs: Programs): string {
   const [first, ...others] = [...new Set(Object.entries(programs).map(([name, path]) => elfArchitecture(name, path)))];
   if (first === undefined || others.length > 0) {
     throw new ToolError('ETCD', `etcd's programs are of different architectures, ${[first, ...others].join(' and ')}`);
@@ -140,11 +142,7 @@ function oneArchitecture(programs) {
   return first;
 }
 
-/**
- * @param {string} name
- * @param {string} path
- */
-function elfArchitecture(name, path) {
+function elfArchitecture(name: string, path: string): string {
   const header = Buffer.alloc(20);
   const fd = openSync(path, 'r');
   try {
@@ -159,8 +157,7 @@ function elfArchitecture(name, path) {
   return architecture;
 }
 
-/** @param {string} program */
-function askVersion(program) {
+function askVersion(program: string): string {
   try {
     const said = execFileSync(program, ['--version'], {
       encoding: 'utf8',

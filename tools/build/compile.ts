@@ -2,14 +2,23 @@
 import { etcd3ProtoPlugin } from '../../daemon/build/etcd3-proto-plugin.mjs';
 import { workerDefine } from '../../daemon/build/workers.mjs';
 
-/**
- * `isBrief`: the program ends within milliseconds, where compiling its functions to machine code costs more than it gives.
- * @typedef {{entries: string[], outfile: string, version: string, target: string, isBrief?: boolean}} Task
- */
+/** As JSON, the one argument. */
+export interface CompileTask {
+  readonly entries: readonly string[];
+  readonly outfile: string;
+  readonly version: string;
+  readonly target: string;
+  /** The program ends within milliseconds, where compiling its functions to machine code costs more than it gives. */
+  readonly isBrief?: boolean;
+}
 
-/** @type {Task} */
-const { entries, outfile, version, target, isBrief = false } = JSON.parse(process.argv[2] ?? '');
-const { Bun } = /** @type {any} */ (globalThis);
+/** As far as it is used here: its own types would take the place of those of Node.js. */
+interface Bundler {
+  build(options: object): Promise<{ readonly logs: readonly unknown[] }>;
+}
+
+const { entries, outfile, version, target, isBrief = false } = JSON.parse(process.argv[2] ?? '') as CompileTask;
+const { Bun } = globalThis as unknown as { readonly Bun: Bundler };
 
 /**
  * Where a compiled program believes to be. Bun would write down where each CommonJS module lay when it was built: a path of
