@@ -53,7 +53,8 @@ const ROOMS: Readonly<Record<string, readonly string[]>> = {
     ...['flags.ts', 'command-table.ts', 'flag-table.ts', 'flag-values.ts', 'defined.ts', 'errors.ts'],
     ...['subnet', 'underlay', 'operate', 'firewall'],
   ],
-  'view.ts': ['errors.ts', 'repeats.ts', 'backend', 'datapath', 'subnet', 'underlay'],
+  'refusal-log.ts': ['repeats.ts', 'backend'],
+  'view.ts': ['errors.ts', 'refusal-log.ts', 'backend', 'datapath', 'subnet', 'underlay'],
   'follow-underlay.ts': ['abort.ts', 'errors.ts', 'backend', 'subnet', 'underlay'],
   'config-change.ts': [],
   'network.ts': [

@@ -5,11 +5,10 @@ import type { Ip } from '@flannel-ts/inet/ip';
 import type { Netlink } from '@flannel-ts/rtnetlink/connection';
 import type { Logger } from 'pino';
 import type { Backend, Desired, RefusedLease, RequiredAddress, Surroundings } from './backend/backend.ts';
-import { describeRefusal } from './backend/peers.ts';
 import type { DataPath, PeerChange, StartDataPath } from './datapath/datapath.ts';
 import { diffPeers, type Peers, peersOf } from './datapath/peers.ts';
 import { messageOf } from './errors.ts';
-import { Repeats } from './repeats.ts';
+import { RefusalLog } from './refusal-log.ts';
 import type { LeaseBatch } from './subnet/manager.ts';
 import { createLeaseTable } from './subnet/table.ts';
 import type { ExternalInterface } from './underlay/select.ts';
@@ -44,9 +43,7 @@ export class View {
   private computed: { readonly device: string | undefined; readonly desired: Desired } | undefined;
   private peers: Peers = new Map();
   private lookedAt = Number.NEGATIVE_INFINITY;
-  /** Leases that are refused, in words. */
-  private refusals: ReadonlySet<string> = new Set();
-  private readonly refusalsTold = new Repeats();
+  private readonly refusals = new RefusalLog();
 
   constructor(
     private of: ViewOf,
@@ -152,7 +149,8 @@ export class View {
     this.surroundings = surroundings;
     this.computed = undefined;
     const { overlay, refused } = this.desired();
-    this.logRefused(refused);
+    const line = this.refusals.lineFor(refused, performance.now());
+    if (line !== undefined) this.parts.log.warn(line);
     const peers = peersOf(overlay.peers);
     const change = diffPeers(this.peers, peers);
     this.peers = peers;
@@ -160,25 +158,6 @@ export class View {
     this.dataPath?.setPeers(change);
     this.parts.onPeers(change);
   }
-
-  /** What is new. "flanneld status -json" has all, so that leases which come and go cannot fill the log. */
-  private logRefused(refused: readonly RefusedLease[]): void {
-    const before = this.refusals;
-    this.refusals = new Set(refused.map(describeRefusal));
-    const fresh = [...this.refusals].filter((refusal) => !before.has(refusal));
-    if (refused.length === 0) this.refusalsTold.over(performance.now());
-    if (fresh.length === 0) return;
-    const text = briefly(fresh);
-    if (this.refusalsTold.failed(text, performance.now()) !== undefined) this.parts.log.warn(text);
-  }
-}
-
-const MOST_REFUSALS = 3;
-
-function briefly(refusals: readonly string[]): string {
-  const more = refusals.length - MOST_REFUSALS;
-  const named = refusals.slice(0, MOST_REFUSALS).join('; ');
-  return more > 0 ? `${named}; and ${more} more, which "flanneld status -json" lists` : named;
 }
 
 function addressesOf(leases: Iterable<Lease>): Set<Ip> {

@@ -60,6 +60,7 @@ export class EtcdMembership implements Membership {
   private handled: Notice | undefined;
   private contestedAt: number | undefined;
   private contest = '';
+  private readonly contests = new Repeats();
   private readonly joinedAt = monotonicNow();
   private readonly bell = new Bell();
   private readonly defence: Backoff;
@@ -136,7 +137,9 @@ export class EtcdMembership implements Membership {
         backoff.reset();
         const over = repeats.over(monotonicNow());
         if (over !== undefined) this.context.log.info(`Etcd has the lease of ${subnets} as it should be again ${over}`);
-        report(this.contestTrouble());
+        const contest = this.contestTrouble();
+        if (contest === undefined) this.contests.over(monotonicNow());
+        report(contest);
         waitMs = this.idleMs();
       } catch (error) {
         if (!(error instanceof DaemonError) || error.code !== 'ETCD') throw error;
@@ -258,7 +261,8 @@ export class EtcdMembership implements Membership {
       why === 'same address'
         ? `another node writes the lease of ${subnets} with this node's public address ${addressOf(wanted)}: give each node a public address of its own (-public-ip)`
         : `the lease of ${subnets} was overwritten with ${why === 'unreadable' ? 'something unreadable' : 'that of another node'} (${present.value.slice(0, 100)}): find who writes ${held.key}`;
-    context.log.warn(`Wrote the own lease again: ${this.contest}`);
+    const line = this.contests.failed(`Wrote the own lease again: ${this.contest}`, now);
+    if (line !== undefined) context.log.warn(line);
     // At once the first time, then slower and slower: two that both insist must not keep etcd busy.
     const { contestedAt } = this;
     this.contestedAt = now;
