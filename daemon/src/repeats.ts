@@ -22,7 +22,10 @@ export class Repeats {
   private isTold = false;
 
   /** `remindAfterMs` empty: one line for each cause, until it is over. */
-  constructor(private readonly remindAfterMs = REMIND_AFTER_MS) {}
+  constructor(
+    private readonly remindAfterMs = REMIND_AFTER_MS,
+    private readonly mostCauses = MOST_CAUSES,
+  ) {}
 
   /** The line to write; undefined: none now. */
   failed(cause: string, now: number): string | undefined {
@@ -30,7 +33,7 @@ export class Repeats {
     if (this.tries === 0) this.since = now;
     this.endedAt = undefined;
     this.tries++;
-    const isNews = this.causes.size < MOST_CAUSES && !this.causes.has(cause);
+    const isNews = this.causes.size < this.mostCauses && !this.causes.has(cause);
     if (!isNews && now < this.nextAt) return undefined;
     this.causes.add(cause);
     if (now >= this.nextAt) this.nextAt = now + this.pauseMs(this.lines++);

@@ -14,6 +14,8 @@ import { EtcdMembership } from './membership.ts';
 import { Layout, RecordReader } from './records.ts';
 import { WATCH_TIMINGS, watchRange } from './watch.ts';
 
+jest.setTimeout(60_000); // a day has 30,000 tries
+
 const DAY_MS = 86_400_000;
 const MEMBERS = ['10.64.0.4', '10.64.0.5', '10.64.0.6'];
 const attributes = { publicIp: parseIp('10.64.0.16', 4), backendType: '' };
@@ -70,6 +72,23 @@ test('a node that runs', async () => {
   expect(of('Cannot renew the lease of 10.5.1.0/24 yet').length).toBeGreaterThanOrEqual(MEMBERS.length);
   expect(of('Waiting for etcd').length).toBeGreaterThanOrEqual(1);
   expect(lines.length).toBeLessThan(20);
+});
+
+test('a watch that is lost says how at once, why a minute later, and then once in six hours', async () => {
+  const { client, log } = withoutEtcd();
+  const answering = { ...client, range: async () => ({ revision: '5', keyValues: [] }) } as unknown as EtcdClient;
+  const watch = watchRange(answering, { key: 'key' }, { log, timings: WATCH_TIMINGS }, stop.signal);
+  await watch.next();
+  const ended = watch.next();
+  await jest.advanceTimersByTimeAsync(59_000);
+  expect(lines).toHaveLength(1);
+  await jest.advanceTimersByTimeAsync(DAY_MS - 59_000);
+  stop.abort();
+  await ended;
+  const lost = 'Lost the watch on etcd, trying again; what is known stays in force: ';
+  expect(lines.every((line) => line.startsWith(lost))).toBe(true);
+  const ages = lines.map((line) => / times in (.*)\)$/.exec(line)?.[1] ?? 'first');
+  expect(ages).toEqual(['first', expect.stringMatching(/^6[0-4] s$/), '6 h 1 min', '12 h 1 min', '18 h 1 min']);
 });
 
 test('a node that starts', async () => {

@@ -123,9 +123,16 @@ export async function* watchRange(
   }
 }
 
-/** Logs an outage when it begins and when it is over: that etcd stays away, the lease and /readyz say. */
+/**
+ * From one line of a lost watch to the next. The first says how the stream ended, the second why there is no new one; the three
+ * watches of a node are lost together, and a line for each cause would be one for each of them.
+ */
+const LOST_AGAIN_MS: readonly number[] = [60_000, 6 * 3_600_000];
+
+/** Logs an outage when it begins, rarely while it lasts, and when it is over. */
 class Outage {
-  private readonly repeats = new Repeats([]);
+  private readonly waiting = new Repeats([]);
+  private readonly lost = new Repeats(LOST_AGAIN_MS, 1);
   /** Whether there was a list before. */
   known = false;
 
@@ -136,16 +143,18 @@ class Outage {
   ) {}
 
   begin(error: unknown): void {
-    const what = this.known
-      ? 'Lost the watch on etcd, trying again; what is known stays in force'
-      : `Waiting for ${this.waitingFor}`;
-    const line = this.repeats.failed(`${what}: ${messageOf(error)}`, monotonicNow());
+    const [repeats, what] = this.known
+      ? [this.lost, 'Lost the watch on etcd, trying again; what is known stays in force']
+      : [this.waiting, `Waiting for ${this.waitingFor}`];
+    const line = repeats.failed(`${what}: ${messageOf(error)}`, monotonicNow());
     if (line !== undefined) this.log.warn({ key: this.key }, line);
   }
 
   over(): void {
-    const over = this.repeats.over(monotonicNow());
-    if (over !== undefined) this.log.info({ key: this.key }, `The watch on etcd is back ${over}`);
+    for (const repeats of [this.waiting, this.lost]) {
+      const over = repeats.over(monotonicNow());
+      if (over !== undefined) this.log.info({ key: this.key }, `The watch on etcd is back ${over}`);
+    }
   }
 }
 
