@@ -133,7 +133,7 @@ export const SECTIONS: readonly Section[] = [
         ours: 'gives the stream up and follows again; lists now and then besides',
         tests: [
           etcd('peers() gives up a stream that went silent, and follows again'),
-          etcd('peers() repairs a lost event by listing now and then'),
+          etcd('peers() lists now and then, in case an event was lost; a list that says nothing new is passed over'),
         ],
       },
       {
