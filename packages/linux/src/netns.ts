@@ -4,7 +4,7 @@ import { CLONE_NEWNET, OWN_NETNS, returning } from './enter-netns.ts';
 import { ERRNO } from './errno.ts';
 import { checked, isErrno, SystemError } from './errors.ts';
 import { libc } from './ffi/libc.ts';
-import { closeFd, type Fd, flock, LOCK_EX, O_DIRECTORY, O_RDONLY, openFile } from './files.ts';
+import { closeFd, flock, LOCK_EX, O_DIRECTORY, O_RDONLY, openFile } from './files.ts';
 import { MNT_DETACH, makeMountShared, mountBind, unmount } from './mount.ts';
 
 export { withNetns } from './enter-netns.ts';
@@ -34,19 +34,6 @@ export function createNetns(path: string): void {
       throw error;
     }
   });
-}
-
-/** One without a name: it exists as long as this descriptor, or a socket or process in it. The caller closes it. */
-export function openNewNetns(): Fd {
-  return returning(() => {
-    checked(libc.unshare(CLONE_NEWNET), 'unshare', 'create a network namespace');
-    return openFile(OWN_NETNS, O_RDONLY);
-  });
-}
-
-/** Where withNetns() finds the namespace of a descriptor. */
-export function netnsPathOf(fd: Fd): string {
-  return `/proc/self/fd/${fd}`;
 }
 
 /** The file to mount on. */

@@ -49,9 +49,7 @@ export interface BridgeSpec extends LinkSpec {
  * bridge (ignored). Use setLink() afterwards.
  */
 export interface VethPeerSpec extends Omit<LinkSpec, 'up' | 'master'> {
-  /** Descriptor of the namespace in which the peer is made; nothing has to be moved afterwards. */
-  readonly netnsFd?: number | undefined;
-  /** The same by its path. */
+  /** Path of the namespace in which the peer is made; nothing has to be moved afterwards. */
   readonly netns?: string | undefined;
 }
 
@@ -133,7 +131,7 @@ export function addVeth(nl: Netlink, spec: VethSpec): Link {
     const info = concatBytes([specHeader(peer), ...attributes]);
     return addLink(nl, spec, 'veth', [attribute(c.VETH_INFO_PEER, info)]);
   };
-  return peer.netns === undefined ? add(peer.netnsFd) : withNamespaceFd(peer.netns, add);
+  return peer.netns === undefined ? add(undefined) : withNamespaceFd(peer.netns, add);
 }
 
 /**

@@ -3,17 +3,18 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { formatIp } from '@flannel-ts/inet/ip';
 import { parsePrefix } from '@flannel-ts/inet/prefix';
-import { endpointAddress, endpointLink } from './endpoint.ts';
+import { endpointAddress, endpointLink, endpointMac } from './endpoint.ts';
 import { findReservations, reserveAddress } from './reserve.ts';
 
 test.each([
-  ['10.5.1.0/24', '10.5.1.254', 'flh0a050100'],
-  ['10.255.255.128/26', '10.255.255.190', 'flh0affff80'],
-  ['fd00:5:0:7::/64', 'fd00:5:0:7:ffff:ffff:ffff:ffff', 'flh00000007'],
-])('the endpoint of %s has the address %s and the link %s', (text, address, link) => {
+  ['10.5.1.0/24', '10.5.1.254', 'flh0a050100', '02:66:0a:05:01:00'],
+  ['10.255.255.128/26', '10.255.255.190', 'flh0affff80', '02:66:0a:ff:ff:80'],
+  ['fd00:5:0:7::/64', 'fd00:5:0:7:ffff:ffff:ffff:ffff', 'flh00000007', '02:66:00:00:00:07'],
+])('the endpoint of %s has the address %s, the link %s and the MAC address %s', (text, address, link, mac) => {
   const subnet = parsePrefix(text);
   expect(formatIp(endpointAddress(subnet))).toBe(address);
   expect(endpointLink([subnet])).toBe(link);
+  expect(endpointMac([subnet])).toBe(mac);
 });
 
 describe('reserveAddress()', () => {

@@ -1,19 +1,17 @@
 /**
- * A pod of our own: a network namespace without a process behind the bridge of pods, with the last usable address of the node's
- * subnet. What is sent from it goes the way that pods' packets go. It has no name and ends with flanneld.
+ * A pod of our own behind the bridge of pods, with the last usable address of the node's subnet. What is sent from it goes the way
+ * that pods' packets go. It ends with flanneld.
  */
 import type { Family } from '@flannel-ts/inet/family';
-import { familyOf, formatIp, type Ip } from '@flannel-ts/inet/ip';
+import { formatIp, type Ip } from '@flannel-ts/inet/ip';
+import { type Mac, macFromBytes, macToBytes } from '@flannel-ts/inet/mac';
 import { addressAt, lastAddress, type Prefix } from '@flannel-ts/inet/prefix';
-import { closeFd, type Fd } from '@flannel-ts/linux/files';
-import { netnsPathOf, openNewNetns, withNetns } from '@flannel-ts/linux/netns';
-import { addAddress, listAddresses } from '@flannel-ts/rtnetlink/address';
-import { type Netlink, withNetlink } from '@flannel-ts/rtnetlink/connection';
-import { ensureLinkAbsent, getLink, setLink } from '@flannel-ts/rtnetlink/link';
-import { addVeth } from '@flannel-ts/rtnetlink/link-add';
-import { addRoute } from '@flannel-ts/rtnetlink/route';
-import { EchoSocket } from '../reach/socket.ts';
+import { listAddresses } from '@flannel-ts/rtnetlink/address';
+import type { Netlink } from '@flannel-ts/rtnetlink/connection';
+import { ensureLinkAbsent, getLink, type Link, setLink } from '@flannel-ts/rtnetlink/link';
+import type { EchoPort } from '../reach/socket.ts';
 import type { AnswersFrom } from '../reach/table.ts';
+import { PodStation } from './station.ts';
 
 export interface EndpointSettings {
   /** Of this node: one, or one of each family. */
@@ -30,13 +28,24 @@ export function endpointAddress(subnet: Prefix): Ip {
 }
 
 /** 11 characters, other ones for each subnet. */
-export function endpointLink([subnet]: readonly Prefix[]): string {
+export function endpointLink(subnets: readonly Prefix[]): string {
+  return `flh${numberOf(subnets).toString(16).padStart(8, '0')}`;
+}
+
+/** The same after a restart: the node still knows it. Locally administered. */
+export function endpointMac(subnets: readonly Prefix[]): Mac {
+  const bytes = new Uint8Array([0x02, 0x66, 0, 0, 0, 0]);
+  new DataView(bytes.buffer).setUint32(2, numberOf(subnets));
+  return macFromBytes(bytes);
+}
+
+function numberOf([subnet]: readonly Prefix[]): number {
   const bits = subnet!.family === 4 ? BigInt(subnet!.base) : (subnet!.base as bigint) >> 64n;
-  return `flh${(bits & 0xffff_ffffn).toString(16).padStart(8, '0')}`;
+  return Number(bits & 0xffff_ffffn);
 }
 
 export class Endpoint {
-  private netns: Fd | undefined;
+  private station: PodStation | undefined;
   private mtu: number;
   readonly addresses: readonly Ip[];
 
@@ -57,11 +66,11 @@ export class Endpoint {
     const present = listAddresses(this.nl, { index: link.index }).map(({ address }) => address.address);
     const missing = gateways.find((gateway) => !present.includes(gateway));
     if (missing !== undefined) return { waitsFor: `the address ${formatIp(missing)} on the bridge ${bridge}` };
-    const veth = getLink(this.nl, this.name);
-    if (this.netns !== undefined && veth?.master === link.index) return 'present';
-    this.close();
-    this.make(link.index, gateways);
-    return 'made';
+    const port = getLink(this.nl, this.name);
+    const isPresent = this.station !== undefined && port?.master === link.index;
+    if (!isPresent) this.make(link);
+    this.station!.gateway = link.mac;
+    return isPresent ? 'present' : 'made';
   }
 
   /** The next ensure() makes it anew. */
@@ -71,46 +80,32 @@ export class Endpoint {
     this.close();
   }
 
-  openSocket(family: Family): EchoSocket | undefined {
-    const address = this.addresses.find((candidate) => familyOf(candidate) === family);
-    if (address === undefined || this.netns === undefined) return undefined;
-    return withNetns(netnsPathOf(this.netns), () => new EchoSocket(family, address, this.settings.answers === 'node'));
+  openPort(family: Family): EchoPort | undefined {
+    return this.station?.port(family);
   }
 
   close(): void {
+    this.station?.close();
+    this.station = undefined;
     ensureLinkAbsent(this.nl, this.name);
-    if (this.netns !== undefined) closeFd(this.netns);
-    this.netns = undefined;
   }
 
   private get name(): string {
     return endpointLink(this.settings.subnets);
   }
 
-  private make(bridge: number, gateways: readonly Ip[]): void {
-    const { mtu } = this;
-    const { subnets } = this.settings;
-    const netns = openNewNetns();
+  private make({ index: master }: Link): void {
+    this.close();
+    const { name, mtu, settings, addresses } = this;
+    const { subnets, answers } = settings;
+    const mac = endpointMac(subnets);
+    this.station = new PodStation({ name, mtu, mac, addresses, errors: answers === 'node' });
     try {
-      addVeth(this.nl, { name: this.name, mtu, master: bridge, up: true, peer: { name: 'eth0', mtu, netnsFd: netns } });
-      withNetns(netnsPathOf(netns), () => {
-        withNetlink({}, (nl) => {
-          setLink(nl, getLink(nl, 'lo')!.index, { up: true });
-          const { index } = getLink(nl, 'eth0')!;
-          setLink(nl, index, { up: true });
-          subnets.forEach((subnet, at) => {
-            const address = { address: this.addresses[at]!, length: subnet.length } as Parameters<
-              typeof addAddress
-            >[1]['address'];
-            addAddress(nl, { index, address, noDad: true });
-            addRoute(nl, { family: subnet.family, gateway: gateways[at], outIndex: index });
-          });
-        });
-      });
-      this.netns = netns;
+      // A bridge without an address of its own takes the lowest of its ports.
+      const highest = macFromBytes(macToBytes(mac).fill(0xfe, 0, 1));
+      setLink(this.nl, getLink(this.nl, name)!.index, { mac: highest, mtu, master, up: true });
     } catch (error) {
-      ensureLinkAbsent(this.nl, this.name);
-      closeFd(netns);
+      this.close();
       throw error;
     }
   }

@@ -41,7 +41,7 @@ export class PodPath {
     private readonly parts: PodPathParts,
   ) {
     this.endpoint = new Endpoint(parts.nl, settings);
-    const openSocket = this.endpoint.openSocket.bind(this.endpoint);
+    const openSocket = this.endpoint.openPort.bind(this.endpoint);
     this.prober = createProber({ mtu: settings.mtu, answers: settings.answers, gapMs: GAP_MS, openSocket }, () =>
       this.judge(),
     );

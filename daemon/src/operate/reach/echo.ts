@@ -64,9 +64,8 @@ function protocolOf(family: Family, packet: Uint8Array): number | undefined {
   return packet[family === 4 ? 9 : 6];
 }
 
-/** RFC 1071. */
-function checksum(bytes: Uint8Array): number {
-  let sum = 0;
+/** RFC 1071, over 16-bit words whose sum so far is `sum`. */
+export function checksum(bytes: Uint8Array, sum = 0): number {
   for (let i = 0; i < bytes.length; i += 2) sum += (bytes[i]! << 8) + (bytes[i + 1] ?? 0);
   while (sum > 0xffff) sum = (sum & 0xffff) + (sum >>> 16);
   return ~sum & 0xffff;

@@ -7,7 +7,7 @@ import type { PeerChange } from '../../datapath/datapath.ts';
 import { messageOf } from '../../errors.ts';
 import { encodeRequest } from './echo.ts';
 import { GRACE_MS } from './judge.ts';
-import type { EchoSocket } from './socket.ts';
+import type { EchoPort } from './socket.ts';
 import { type AnswersFrom, type PeerReach, REACH_SETTINGS, ReachTable } from './table.ts';
 
 export interface ProberSettings {
@@ -17,7 +17,7 @@ export interface ProberSettings {
   /** Least time between two questions to any peers; REACH_SETTINGS says what otherwise. */
   readonly gapMs?: number;
   /** Throws while it cannot be opened; undefined for a family that the node does not have. */
-  readonly openSocket: (family: Family) => EchoSocket | undefined;
+  readonly openSocket: (family: Family) => EchoPort | undefined;
 }
 
 export interface Prober {
@@ -99,7 +99,7 @@ async function run(
 }
 
 class Sockets {
-  private readonly open = new Map<Family, EchoSocket>();
+  private readonly open = new Map<Family, EchoPort>();
   private nextOpen = 0;
   /** Why this process may not open one. */
   blocked: string | undefined;
@@ -130,7 +130,7 @@ class Sockets {
     this.open.clear();
   }
 
-  private socketFor(family: Family, now: number): EchoSocket | undefined {
+  private socketFor(family: Family, now: number): EchoPort | undefined {
     const found = this.open.get(family);
     if (found !== undefined || now < this.nextOpen) return found;
     try {

@@ -39,7 +39,15 @@ export interface Reply extends Answer {
 /** asm-generic/sockios.h, SIOCGSTAMPNS_OLD: a timespec of two words of 64 bits. The first call turns time stamps on. */
 const SIOCGSTAMPNS = 0x8907;
 
-export class EchoSocket {
+/** By which the prober asks: a socket of the kernel's, or what is one for it. */
+export interface EchoPort {
+  send(target: Ip, message: Uint8Array): void;
+  /** The next reply that has arrived, whoever asked for it; undefined: none has. */
+  receive(): Reply | undefined;
+  close(): void;
+}
+
+export class EchoSocket implements EchoPort {
   private readonly buffer = new Uint8Array(2048);
   private readonly sender = new Uint8Array(SOCKADDR_IN6_BYTES);
   private readonly timespec = new Uint8Array(16);
@@ -69,7 +77,6 @@ export class EchoSocket {
     sendTo(this.fd, message, MSG_DONTWAIT, sockaddrOf(target, 0));
   }
 
-  /** The next reply that has arrived, whoever asked for it; undefined: none has. */
   receive(): Reply | undefined {
     for (;;) {
       const length = tryRecvFrom(this.fd, this.buffer, MSG_DONTWAIT, this.sender);
