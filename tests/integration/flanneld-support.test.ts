@@ -74,6 +74,16 @@ test('has the status, the network of the kernel, rules, flags and metrics of a n
   for (const secret of [PASSWORD, KEY, PSK]) expect(everything).not.toContain(secret);
 });
 
+test('without -o it writes into the present directory, under a name of the host and the time', () => {
+  const argv = [`--net=/run/netns/${node.netns}`, program, 'support', `-subnet-file=${node.subnetFile}`];
+  const output = execFileSync('nsenter', argv, { encoding: 'utf8', cwd: node.directory });
+  const [name] = readdirSync(node.directory);
+  expect(name).toMatch(/^flanneld-support-.*-\d{8}T\d{6}Z\.tar\.gz$/);
+  expect(output).toContain(name);
+  const names = execFileSync('tar', ['-tzf', path.join(node.directory, name!)], { encoding: 'utf8' });
+  expect(names).toContain(`${name!.replace('.tar.gz', '')}/status.json\n`);
+});
+
 test('says what it has not, where no flanneld runs', () => {
   const files = support('-etcd-username=root', `-etcd-password=${PASSWORD}`);
   expect(files['status.json']).toMatch(/^No flanneld listens at /);

@@ -2,6 +2,7 @@
  * What others write is read without surprises: each parser returns, or throws the error that it is documented to throw. Inputs are
  * broken copies of good ones. FUZZ_RUNS says how many for each parser, FUZZ_SEED begins with those of an earlier run.
  */
+import { checkNetworkConfig } from '@flannel-ts/flannel/config-check';
 import { FlannelError } from '@flannel-ts/flannel/errors';
 import { formatLeaseKey, parseLeaseKey, parseLeaseValue } from '@flannel-ts/flannel/lease';
 import { parseNetConf } from '@flannel-ts/flannel/netconf';
@@ -120,6 +121,20 @@ const TEXTS: readonly (readonly [string, (text: string) => unknown, ErrorClass |
       '{"Network":"10.5.0.0/16","SubnetLen":24,"SubnetMin":"10.5.1.0","Backend":{"Type":"udp","Port":8285,"Mode":"ipv4"}}',
       '{"EnableIPv6":true,"Network":"10.5.0.0/16","IPv6Network":"fd00::/48","Backend":{"Type":"vxlan","VNI":1,"MTU":1400}}',
       '{"Network":"10.5.0.0/16","Backend":{"Type":"wireguard","PSK":"AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="}}',
+    ],
+  ],
+  [
+    'checkNetworkConfig()',
+    (text) => {
+      const { config, faults } = checkNetworkConfig(text);
+      // What the daemon reads, or why it does not.
+      if (config === undefined) expect(faults.length).toBeGreaterThan(0);
+      else expect(parseNetworkConfig(text)).toEqual(config);
+    },
+    undefined,
+    [
+      '{"Network":"10.5.0.0/16","SubnetLen":24,"SubnetMin":"10.5.1.0","Backend":{"Type":"udp","Port":8285,"Mode":"ipv4"}}',
+      '{"EnableIPv6":true,"Network":"10.5.0.0/16","IPv6Network":"fd00::/48","Backend":{"Type":"ipip","DirectRouting":1}}',
     ],
   ],
   [
