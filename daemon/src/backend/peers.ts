@@ -121,6 +121,28 @@ export function selectPeers<Data>(
   return { peers, refused };
 }
 
+/** Those whose `value` no other node has: the first node that has it keeps it, since the kernel knows one place for each. */
+export function withoutDoubles<Data>(
+  selected: readonly SelectedPeer<Data>[],
+  what: string,
+  uniqueOf: (data: Data) => string,
+): Selection<Data> {
+  const owners = new Map<string, Ip>();
+  const peers: SelectedPeer<Data>[] = [];
+  const refused: RefusedLease[] = [];
+  for (const candidate of selected) {
+    const { subnet, peer, lease, data } = candidate;
+    const value = uniqueOf(data);
+    const key = `${subnet.family} ${value}`;
+    const owner = owners.get(key) ?? peer;
+    owners.set(key, owner);
+    // A node may have a second subnet, which is reached in the same way.
+    if (owner === peer) peers.push(candidate);
+    else refused.push({ lease, reason: `its ${what} ${value} is that of the node at ${formatIp(owner)}, too` });
+  }
+  return { peers, refused };
+}
+
 /** For a data path: without what only the backend needs. */
 export function overlayPeers(selected: readonly OverlayPeer[]): OverlayPeer[] {
   return selected.map(({ subnet, peer }) => ({ subnet, peer }));

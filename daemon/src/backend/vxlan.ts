@@ -13,9 +13,9 @@ import { DaemonError, messageOf } from '../errors.ts';
 import type { DesiredFdbEntry, DesiredLink, DesiredNeighbour, DesiredRoute } from '../state/desired.ts';
 import type { ExternalInterface } from '../underlay/select.ts';
 import { publicAddresses } from './attributes.ts';
-import type { Backend, Desired, Identity, OwnNode, RefusedLease } from './backend.ts';
+import type { Backend, Desired, Identity, OwnNode } from './backend.ts';
 import { familiesOf, mtuInside } from './mtu.ts';
-import { otherBackend, overlayPeers, type PeerRules, type SelectedPeer, type Selection, selectPeers } from './peers.ts';
+import { otherBackend, overlayPeers, type PeerRules, selectPeers, withoutDoubles } from './peers.ts';
 import { deviceAddresses, guardRoutes, overlayAddresses, ownSubnets, supersededRoutes } from './routes.ts';
 
 /** A VTEP that a peer publishes. */
@@ -64,7 +64,8 @@ function vxlanDesired(
   const own = ownSubnets(config, node);
   const networks = own.map(({ network }) => network);
   const selection = selectPeers(node, networks, rulesOf(vxlan, macOf), leases ?? []);
-  const { peers, refused } = withoutSharedMacs(selection.peers);
+  // Frames for a MAC address go to one node.
+  const { peers, refused } = withoutDoubles(selection.peers, 'VtepMAC', ({ mac }) => mac);
   const neighbours: DesiredNeighbour[] = [];
   const fdb: DesiredFdbEntry[] = [];
   const toPeers: DesiredRoute[] = [];
@@ -147,24 +148,4 @@ function rulesOf({ vni }: VxlanConfig, macOf: (family: Family) => Mac): PeerRule
       }
     },
   };
-}
-
-/** Frames for a MAC address go to one node: the first that has it keeps it. */
-function withoutSharedMacs(selected: readonly SelectedPeer<Vtep>[]): Selection<Vtep> {
-  const owners = new Map<string, SelectedPeer<Vtep>>();
-  const peers: SelectedPeer<Vtep>[] = [];
-  const refused: RefusedLease[] = [];
-  for (const candidate of selected) {
-    const { subnet, peer, lease, data } = candidate;
-    const key = `${subnet.family} ${data.mac}`;
-    const first = owners.get(key) ?? candidate;
-    // A node may have a second subnet, which is reached by the same device.
-    if (first.peer !== peer) {
-      refused.push({ lease, reason: `its VtepMAC ${data.mac} is that of the node at ${formatIp(first.peer)}, too` });
-      continue;
-    }
-    owners.set(key, first);
-    peers.push(candidate);
-  }
-  return { peers, refused };
 }

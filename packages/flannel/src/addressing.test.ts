@@ -48,7 +48,6 @@ describe('addressing', () => {
     ],
     [{ mtu: 600 }, 'MTU 600 leaves 572 bytes inside the udp backend, IPv4 needs 576: set an MTU of 604 or more'],
     [{ backend: { Type: 'gre' } }, 'Unknown backend type: gre, use one of udp, '],
-    [{ backend: { Type: 'ipip' } }, 'Backend type ipip of flannel is not available here, use one of udp, '],
   ])('checkAddressing() tells what is wrong with %j', (change, message) => {
     expect(problemsOf(change)).toEqual([expect.stringContaining(message)]);
   });

@@ -4,7 +4,7 @@
  */
 import { MIN_IPV4_MTU } from '@flannel-ts/inet/mtu';
 import { formatPrefix, type Prefix, parsePrefix, prefixesOverlap, subnetCount } from '@flannel-ts/inet/prefix';
-import { checkBackendAvailable, parseBackendConfig } from './backend-config.ts';
+import { parseBackendConfig } from './backend-config.ts';
 import { backendOverhead } from './backend-needs.ts';
 import { FlannelError } from './errors.ts';
 import { goStringify } from './go-json.ts';
@@ -60,10 +60,7 @@ export function checkAddressing(plan: AddressingPlan): AddressingResult {
   attempt(() => checkPodsFit(plan.subnetLength, plan.podsPerNode ?? 0));
   // With too few subnets flannel's own check would ask for something else again.
   const config = attempt(() => (suffice ? planNetworkConfig(plan) : void parseBackendConfig(plan.backend)));
-  if (config !== undefined) {
-    attempt(() => checkBackendAvailable(config.backend));
-    attempt(() => checkMtu(config.backend, plan.mtu));
-  }
+  if (config !== undefined) attempt(() => checkMtu(config.backend, plan.mtu));
   return config === undefined || problems.length > 0 ? { ok: false, problems } : { ok: true, config };
 }
 

@@ -161,14 +161,7 @@ export const BACKEND_KEYS: Readonly<Record<BackendType, readonly string[]>> = {
   wireguard: ['Type', 'ListenPort', 'ListenPortV6', 'MTU', 'PSK', 'PersistentKeepaliveInterval', 'Mode'],
 };
 
-/** Those whose config is understood. */
 export const KNOWN_BACKENDS = Object.keys(CODECS) as readonly BackendType[];
-
-/**
- * Those that this version's daemon can run: the preview refuses the others, before machines are made that then do not start.
- * The daemon's own table is tested to be the same (daemon/src/backend/registry.test.ts).
- */
-export const AVAILABLE_BACKENDS: readonly BackendType[] = ['udp', 'vxlan', 'host-gw', 'alloc'];
 
 const REMOVED = 'flannel itself has removed it in v0.20';
 
@@ -200,11 +193,6 @@ export function formatBackendConfig(config: BackendConfig): object {
 
 export function isBackendType(type: string): type is BackendType {
   return Object.hasOwn(CODECS, type);
-}
-
-/** Throws for a backend that flannel has, whose config is understood, and that this version cannot run. */
-export function checkBackendAvailable({ type }: BackendConfig): void {
-  if (!AVAILABLE_BACKENDS.includes(type)) throw unavailable(type);
 }
 
 function parseUdp(fields: FieldReader): UdpConfig {
@@ -311,21 +299,14 @@ function unknownBackend(type: string): FlannelError {
   return unusable(`Unknown backend type: ${name}, ${advice()}`);
 }
 
-function unavailable(type: string): FlannelError {
-  return unusable(`Backend type ${type} of flannel is not available here, ${advice()}`);
-}
-
 function unusable(message: string): FlannelError {
   return new FlannelError('UNKNOWN_BACKEND', message, undefined, { key: 'Backend.Type', reason: message });
 }
 
 function advice(): string {
-  return AVAILABLE_BACKENDS.length === 1
-    ? `use ${AVAILABLE_BACKENDS[0]}`
-    : `use one of ${AVAILABLE_BACKENDS.join(', ')}`;
+  return `use one of ${KNOWN_BACKENDS.join(', ')}`;
 }
 
-/** Without a key for the object as a whole. */
 function invalid(reason: string, key?: string): FlannelError {
   const fault = { key: key === undefined ? 'Backend' : `Backend.${key}`, reason };
   const message = `Invalid Backend in the network config: ${reason}`;

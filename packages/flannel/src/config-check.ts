@@ -1,6 +1,6 @@
 /** All that is wrong with a network config, where parseNetworkConfig() stops at the first. */
 import { FAMILIES } from '@flannel-ts/inet/family';
-import { BACKEND_KEYS, checkBackendAvailable, isBackendType } from './backend-config.ts';
+import { BACKEND_KEYS, isBackendType } from './backend-config.ts';
 import { type ConfigFault, FlannelError } from './errors.ts';
 import {
   field,
@@ -30,13 +30,12 @@ export function checkNetworkConfig(json: string): ConfigCheck {
   const { config, fault } = attempt(json);
   const object = readJsonObject(json.replace(/^\uFEFF/, ''));
   const unread = object === undefined ? [] : unreadKeys(object);
-  if (fault === undefined) return { config, faults: [...unread, ...unavailable(config)] };
+  if (fault === undefined) return { config, faults: unread };
   const faults = [fault];
   const rest = object && newJsonObject(object);
   while (rest !== undefined) {
     putRight(rest, faults.at(-1)!.key);
     const next = attempt(JSON.stringify(rest));
-    if (next.fault === undefined) faults.push(...unavailable(next.config));
     if (next.fault === undefined || faults.some(({ key }) => key === next.fault.key)) break;
     faults.push(next.fault);
   }
@@ -52,15 +51,6 @@ function attempt(json: string): Attempt {
     return { config: parseNetworkConfig(json) };
   } catch (error) {
     return { fault: faultOf(error) };
-  }
-}
-
-function unavailable({ backend }: NetworkConfig): ConfigFault[] {
-  try {
-    checkBackendAvailable(backend);
-    return [];
-  } catch (error) {
-    return [faultOf(error)];
   }
 }
 

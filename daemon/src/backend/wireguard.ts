@@ -1,0 +1,205 @@
+/**
+ * flannel's wireguard backend: one device of the kernel for both families, or one for each, with every other node as a peer
+ * (pkg/backend/wireguard/wireguard.go, wireguard_network.go).
+ */
+import type { WireguardConfig } from '@flannel-ts/flannel/backend-config';
+import type { Lease, LeaseAttributes, NodeAddresses } from '@flannel-ts/flannel/lease';
+import type { NetworkConfig } from '@flannel-ts/flannel/network-config';
+import { formatWireguardData, parseWireguardData } from '@flannel-ts/flannel/wireguard-data';
+import type { Family } from '@flannel-ts/inet/family';
+import { familyOf, type Ip } from '@flannel-ts/inet/ip';
+import type { Port } from '@flannel-ts/inet/port';
+import { type Prefix, parsePrefix, prefixContains } from '@flannel-ts/inet/prefix';
+import { publicKeyOf } from '@flannel-ts/wireguard/key';
+import { messageOf } from '../errors.ts';
+import type { DesiredLink, DesiredRoute, WireguardPeer } from '../state/desired.ts';
+import type { ExternalInterface } from '../underlay/select.ts';
+import { publicAddresses } from './attributes.ts';
+import type { Backend, Desired, Identity, OwnNode } from './backend.ts';
+import { familiesOf, mtuInside } from './mtu.ts';
+import { otherBackend, overlayPeers, type PeerRules, type SelectedPeer, selectPeers, withoutDoubles } from './peers.ts';
+import {
+  destinationsOf,
+  deviceAddresses,
+  guardRoutes,
+  type OwnSubnet,
+  overlayAddresses,
+  ownSubnets,
+  supersededRoutes,
+} from './routes.ts';
+
+/** What a peer publishes, as far as it concerns one of its subnets. */
+interface PeerData {
+  readonly publicKey: string;
+  readonly port: Port;
+}
+
+interface Device {
+  readonly name: string;
+  readonly port: Port;
+  /** Those that it carries. */
+  readonly inner: readonly Family[];
+}
+
+export function createWireguardBackend(config: NetworkConfig, wireguard: WireguardConfig, identity: Identity): Backend {
+  const families = familiesOf(config);
+  return {
+    type: 'wireguard',
+    attributes: (external) => attributesOf(config, wireguard, identity, external),
+    mtu: (external) => mtuInside(config, families[0]!, families, external),
+    desired: (node, leases) => wireguardDesired(config, wireguard, identity, node, leases),
+  };
+}
+
+function devicesOf({ mode, listenPort, listenPortV6 }: WireguardConfig, families: readonly Family[]): Device[] {
+  if (mode !== 'separate') return [{ name: 'flannel-wg', port: listenPort, inner: families }];
+  return families.map((family) =>
+    family === 4
+      ? { name: 'flannel-wg', port: listenPort, inner: [4] }
+      : { name: 'flannel-wg-v6', port: listenPortV6, inner: [6] },
+  );
+}
+
+function attributesOf(
+  config: NetworkConfig,
+  wireguard: WireguardConfig,
+  identity: Identity,
+  external: ExternalInterface,
+): LeaseAttributes {
+  const publicKey = publicKeyOf(identity.wireguardKey());
+  const { mode, listenPort, listenPortV6 } = wireguard;
+  // Where the device really receives: flannel writes ListenPortV6 of one device for both families, too, and is not reached there.
+  const portV6 = mode === 'separate' ? listenPortV6 : listenPort;
+  return {
+    ...publicAddresses(config, external),
+    // Over IPv6 alone or IPv4 alone, the address of that family is needed whatever is inside.
+    ...(mode === 'ipv4' && external.publicIp !== undefined && { publicIp: external.publicIp }),
+    ...(mode === 'ipv6' && external.publicIpv6 !== undefined && { publicIpv6: external.publicIpv6 }),
+    backendType: 'wireguard',
+    ...(config.pools[4] && { backendData: formatWireguardData({ publicKey, port: listenPort }) }),
+    ...(config.pools[6] && { backendV6Data: formatWireguardData({ publicKey, port: portV6 }) }),
+  };
+}
+
+function wireguardDesired(
+  config: NetworkConfig,
+  wireguard: WireguardConfig,
+  identity: Identity,
+  node: OwnNode,
+  leases: Iterable<Lease> | undefined,
+): Desired {
+  const own = ownSubnets(config, node);
+  const families = own.map(({ family }) => family);
+  const networks = own.map(({ network }) => network);
+  const mtu = mtuInside(config, familiesOf(config)[0]!, familiesOf(config), node.external);
+  const privateKey = identity.wireguardKey();
+  const selection = selectPeers(node, networks, rulesOf(wireguard, publicKeyOf(privateKey), node), leases ?? []);
+  // What a peer's key opens is sent to one node.
+  const { peers, refused } = withoutDoubles(selection.peers, 'public key', ({ publicKey }) => publicKey);
+  const devices = devicesOf(wireguard, families);
+  return {
+    state: {
+      links: devices.map(
+        (device): DesiredLink => ({
+          kind: 'wireguard',
+          name: device.name,
+          mtu,
+          addresses: deviceAddresses(own.filter(({ family }) => device.inner.includes(family))),
+          port: device.port,
+          privateKey,
+          peers: peersOf(wireguard, device, peers),
+        }),
+      ),
+      routes: own.flatMap((one) => routesOf(one, devices, node, leases === undefined ? undefined : peers)),
+      superseded: supersededRoutes(peers),
+      complete: leases !== undefined,
+    },
+    overlay: { mtu, ...overlayAddresses(own), peers: overlayPeers(peers) },
+    probing: { addresses: own.map(({ subnet }) => subnet.base), answers: 'device' },
+    devices: Object.fromEntries(devices.flatMap(({ name, inner }) => inner.map((family) => [family, name]))),
+    refused: [...selection.refused, ...refused],
+  };
+}
+
+function routesOf(
+  { family, network }: OwnSubnet,
+  devices: readonly Device[],
+  node: OwnNode,
+  peers: readonly SelectedPeer<PeerData>[] | undefined,
+): DesiredRoute[] {
+  const link = devices.find(({ inner }) => inner.includes(family))!.name;
+  const guards = guardRoutes(network, node, peers ?? []);
+  if (peers === undefined) return guards;
+  const toDevice = destinationsOf(network, node, peers).map(
+    (dst): DesiredRoute => ({ type: 'unicast', dst, link, ...(family === 4 && { scope: 'link' }) }),
+  );
+  return [...guards, ...toDevice];
+}
+
+/** A node is one peer of a device, with all of its subnets that the device carries. */
+function peersOf(
+  { psk, persistentKeepaliveInterval }: WireguardConfig,
+  { inner }: Device,
+  selected: readonly SelectedPeer<PeerData>[],
+): WireguardPeer[] {
+  const byKey = new Map<string, { peer: SelectedPeer<PeerData>; allowedIps: Prefix[] }>();
+  for (const peer of selected) {
+    if (!inner.includes(peer.subnet.family)) continue;
+    const found = byKey.get(peer.data.publicKey);
+    if (found === undefined) byKey.set(peer.data.publicKey, { peer, allowedIps: [peer.subnet] });
+    else found.allowedIps.push(peer.subnet);
+  }
+  return [...byKey.values()].map(({ peer: { peer, data }, allowedIps }) => ({
+    publicKey: data.publicKey,
+    endpoint: { address: peer, port: data.port },
+    ...(psk !== undefined && { presharedKey: psk }),
+    keepalive: persistentKeepaliveInterval,
+    allowedIps,
+  }));
+}
+
+function rulesOf(wireguard: WireguardConfig, ownKey: string, node: OwnNode): PeerRules<PeerData> {
+  return {
+    outer: (inner, lease) => outerOf(wireguard, inner, node.external, lease ?? node.external),
+    read: (attributes, inner, peer) => {
+      const other = otherBackend(attributes, 'wireguard');
+      if (other !== undefined) return other;
+      try {
+        const { publicKey } = parseWireguardData(inner === 4 ? attributes.backendData : attributes.backendV6Data);
+        if (publicKey === ownKey) {
+          return "its public key is this node's own: one of the two machines was copied from the other with its identity file";
+        }
+        return { data: { publicKey, port: portOf(wireguard, attributes, familyOf(peer)) } };
+      } catch (error) {
+        return messageOf(error);
+      }
+    },
+  };
+}
+
+/** By `auto`, as flannel decides (wireguard_network.go, selectMode). */
+function outerOf({ mode }: WireguardConfig, inner: Family, own: NodeAddresses, peer: NodeAddresses): Family {
+  if (mode === 'separate') return inner;
+  if (mode !== 'auto') return mode === 'ipv4' ? 4 : 6;
+  if (peer.publicIpv6 === undefined) return 4;
+  if (peer.publicIp === undefined) return 6;
+  if (!isPrivate(peer.publicIp) && own.publicIp !== undefined) return 4;
+  return own.publicIpv6 !== undefined && !isPrivate(peer.publicIpv6) && !isPrivate(own.publicIpv6) ? 6 : 4;
+}
+
+/** Nodes of older versions say none. */
+function portOf(wireguard: WireguardConfig, { backendData, backendV6Data }: LeaseAttributes, outer: Family): Port {
+  const { mode, listenPort, listenPortV6 } = wireguard;
+  const own = mode === 'separate' && outer === 6 ? listenPortV6 : listenPort;
+  const value = outer === 4 ? backendData : backendV6Data;
+  const port = value === undefined ? undefined : parseWireguardData(value).port;
+  // flannel says ListenPortV6 where its one device receives at ListenPort.
+  return port === undefined || (mode !== 'separate' && port === listenPortV6) ? own : port;
+}
+
+/** flannel's list (pkg/ip/ipnet.go, ip6net.go, IsPrivate). */
+const PRIVATE = ['10.0.0.0/8', '172.16.0.0/12', '192.168.0.0/16', 'fc00::/7'].map((text) => parsePrefix(text));
+
+function isPrivate(ip: Ip): boolean {
+  return PRIVATE.some((prefix) => prefixContains(prefix, ip));
+}
