@@ -78,6 +78,14 @@ const ROOMS: Readonly<Record<string, readonly string[]>> = {
 /** Rooms that stay pure: what they import of these is erased by the compiler. */
 const TYPES_ONLY: Readonly<Record<string, readonly string[]>> = { backend: ['state', 'datapath', 'underlay'] };
 
+/** What decides without doing: nothing that it reaches makes a system call, talks to the kernel or runs a program. */
+const PURE = [
+  ...['backend/', 'state/diff', 'state/compare-', 'state/desired.ts', 'firewall/rules.ts'],
+  ...['subnet/allocate.ts', 'subnet/table.ts', 'subnet/etcd/decide.ts', 'underlay/select.ts'],
+  ...['echo', 'judge', 'limits', 'path-search', 'table'].map((name) => `operate/reach/${name}.ts`),
+].map((file) => `daemon/src/${file}`);
+const EDGES = ['packages/linux/src/ffi/', 'packages/nft/src/run.ts', 'packages/rtnetlink/src/connection.ts'];
+
 interface Import {
   readonly from: string;
   readonly to: string;
@@ -153,6 +161,16 @@ describe('rooms of the daemon', () => {
   });
 });
 
+test('pure files reach no system call, no netlink socket and no program', () => {
+  const pure = files.filter((file) => PURE.some((start) => file.startsWith(start)) && !isTest(file));
+  expect(pure.length).toBeGreaterThan(PURE.length);
+  const impure = pure.flatMap((file) => {
+    const found = reachedFrom(file).filter((reached) => EDGES.some((edge) => reached.startsWith(edge)));
+    return found.map((reached) => `${file} reaches ${reached}`);
+  });
+  expect(impure).toEqual([]);
+});
+
 test('circlesOf() finds a circle of three, and none in a diamond', () => {
   const edge = (text: string): Import => ({ from: text[0]!, to: text[1]!, typeOnly: false });
   expect(circlesOf(['ab', 'bc', 'ca', 'cd'].map(edge)).map((circle) => [...circle].sort())).toEqual([['a', 'b', 'c']]);
@@ -198,6 +216,14 @@ function roomOf(file: string): string | undefined {
   const inside = file.replace('daemon/src/', '');
   const fitting = Object.keys(ROOMS).filter((room) => inside === room || inside.startsWith(`${room}/`));
   return fitting.sort((a, b) => b.length - a.length)[0];
+}
+
+/** By imports that the compiler does not erase. */
+function reachedFrom(start: string): string[] {
+  const reached = new Set([start]);
+  for (const file of reached)
+    for (const { from, to, typeOnly } of imports) if (from === file && !typeOnly) reached.add(to);
+  return [...reached];
 }
 
 /** Groups of files of which each reaches each (Tarjan 1972). */

@@ -1,6 +1,7 @@
 import { DEFAULT_BRIDGE } from '@flannel-ts/flannel/defaults';
 import type { JsonObject } from '@flannel-ts/flannel/go-json';
 import { type Mac, parseMac } from '@flannel-ts/inet/mac';
+import { MAX_LINK_MTU, MIN_LINK_MTU } from '@flannel-ts/inet/mtu';
 import { CniError, ErrorCode } from './errors.ts';
 import { arrayField, booleanField, integerField, objectField, stringField } from './json.ts';
 import { type CniDns, decodeDns } from './result.ts';
@@ -21,10 +22,6 @@ export interface BridgeConfig {
   readonly mac: Mac | undefined;
   readonly dns: CniDns;
 }
-
-/** ETH_MIN_MTU and ETH_MAX_MTU, linux/if_ether.h. */
-const MIN_MTU = 68;
-const MAX_MTU = 65535;
 
 function invalid(message: string): CniError {
   return new CniError(ErrorCode.invalidNetworkConfig, message);
@@ -79,8 +76,8 @@ function refuseUnsupported(conf: JsonObject): void {
 function parseMtu(conf: JsonObject): number | undefined {
   const mtu = integerField(conf, 'mtu', 'delegate.mtu') ?? 0;
   if (mtu === 0) return undefined;
-  if (mtu < MIN_MTU || mtu > MAX_MTU) {
-    throw invalid(`invalid MTU ${mtu}: the pod's interface takes ${MIN_MTU} to ${MAX_MTU}`);
+  if (mtu < MIN_LINK_MTU || mtu > MAX_LINK_MTU) {
+    throw invalid(`invalid MTU ${mtu}: the pod's interface takes ${MIN_LINK_MTU} to ${MAX_LINK_MTU}`);
   }
   return mtu;
 }

@@ -1,4 +1,5 @@
 import type { Family } from '@flannel-ts/inet/family';
+import { MAX_LINK_MTU } from '@flannel-ts/inet/mtu';
 import { type Port, parsePort } from '@flannel-ts/inet/port';
 import { UDP_PORT, VXLAN_PORT, VXLAN_VNI, WIREGUARD_PORT, WIREGUARD_PORT_IPV6 } from './defaults.ts';
 import { FlannelError } from './errors.ts';
@@ -93,7 +94,6 @@ export type BackendType = BackendConfig['type'];
 
 /** A VXLAN network identifier has 24 bits (RFC 7348). */
 const MAX_VNI = 0xff_ffff;
-const MAX_MTU = 65_535;
 
 interface Codec<C> {
   readonly parse: (fields: FieldReader) => C;
@@ -242,7 +242,7 @@ function engineName(text: string): EngineName {
 }
 
 function parseVxlan(fields: FieldReader): VxlanConfig {
-  const mtu = fields.integerWithin('MTU', 0, MAX_MTU);
+  const mtu = fields.integerWithin('MTU', 0, MAX_LINK_MTU);
   return {
     type: 'vxlan',
     vni: fields.integerWithin('VNI', 1, MAX_VNI) ?? VXLAN_VNI,
@@ -258,7 +258,7 @@ function parseVxlan(fields: FieldReader): VxlanConfig {
 const MAX_KEEPALIVE = 65_535;
 
 function parseWireguard(fields: FieldReader): WireguardConfig {
-  const mtu = fields.integerWithin('MTU', 0, MAX_MTU);
+  const mtu = fields.integerWithin('MTU', 0, MAX_LINK_MTU);
   const psk = parsePsk(fields);
   return {
     type: 'wireguard',

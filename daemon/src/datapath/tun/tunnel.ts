@@ -50,7 +50,7 @@ const CALM_MS = 60_000;
 export class Tunnel {
   private device: TunDevice | undefined;
   private name = DEVICE_NAME;
-  private lastFailure = 0;
+  private lastFailure = Number.NEGATIVE_INFINITY;
   private starts = 0;
   private failures = 0;
   private overlay: CarriedOverlay;
@@ -217,9 +217,9 @@ export class Tunnel {
   }
 
   private retryAfter(trouble: string): void {
-    // After a good while without a failure this one is a new story.
-    if (Date.now() - this.lastFailure > CALM_MS) this.backoff.reset();
-    this.lastFailure = Date.now();
+    // A failure after a long time without one has nothing to do with the earlier ones.
+    if (performance.now() - this.lastFailure > CALM_MS) this.backoff.reset();
+    this.lastFailure = performance.now();
     this.failures++;
     const delay = this.backoff.take();
     this.parts.report(`${trouble}, next try in ${delay} ms`);
