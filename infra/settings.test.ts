@@ -118,6 +118,10 @@ describe('parseSettings() refuses a setting that nobody reads', () => {
     expect(problems(changes)[0]).toContain(sentence);
   });
 
+  test('a mode that a stack cannot have is refused once, without advice that no setting can follow', () => {
+    expect(problems({ backend: '{"Type":"udp","Mode":"ipv6"}' })).toHaveLength(1);
+  });
+
   test('and shows no pre-shared key', () => {
     expect(problems({ backend: '{"Type":"wireguard","PSK":"hunter2"}' }).join('\n')).not.toContain('hunter2');
   });

@@ -118,7 +118,10 @@ function check(read: Reader, stack: string, values: Values): Settings {
   }
   checkBackend(read, backend, common.mtu);
   if (local) read.attempt(() => planAddresses(vpc, etcdMembers, nodes));
-  const addressing = checkAddressing({ ...common, pods, subnetLength, backend, ...(local && { podsPerNode }) });
+  // A value that is refused above is not judged again: what flanneld would say of it may have no place in a stack.
+  const allowed = Object.entries(backend).filter(([key, value]) => !backendValueProblem(key, value, common.mtu));
+  const judged = { ...common, pods, subnetLength, backend: Object.fromEntries(allowed) };
+  const addressing = checkAddressing({ ...judged, ...(local && { podsPerNode }) });
   if (!addressing.ok) for (const { message } of addressing.problems) read.problem(message);
   const aws = local ? undefined : readAwsSettings(read, { ...values, backend: parsedOrUndefined(backend) });
   read.done();
