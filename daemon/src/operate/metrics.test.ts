@@ -205,6 +205,8 @@ flanneld answers on \`http://ADDRESS:PORT/metrics\`, in the text format of Prome
 \`-healthz-ip\` and \`-healthz-port\` (0, the default, turns it off). The counters of the engine are read from shared memory while
 it runs; asking does not slow it down. They begin at 0 with every start of an engine, as Prometheus expects of counters.
 
+Nodes of a stack answer at 127.0.0.1:8081, the node itself alone: \`npm run shell -- node-0 curl -s http://127.0.0.1:8081/metrics\`.
+
 | name | type | labels | what it tells |
 |---|---|---|---|
 ${METRICS.map(row).join('\n')}
