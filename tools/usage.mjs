@@ -315,17 +315,49 @@ export function assertNothingKeptByNpm(name, env) {
   );
 }
 
-/** @param {string} name */
-export function usage(name) {
+/**
+ * @param {string} name
+ * @param {number} [width] in columns
+ */
+export function usage(name, width = process.stderr.columns ?? 120) {
   const command = COMMANDS[name];
   if (command === undefined) {
-    const list = Object.entries(COMMANDS).map(([each, { help: text }]) => `  ${each.padEnd(13)} ${text}`);
+    const list = Object.entries(COMMANDS).map(([each, { help: text }]) => hang(each.padEnd(13), text, width));
     return ['Usage: npm run COMMAND [-- ...]', '', ...list].join('\n');
   }
   const flags = Object.entries(command.flags).map(([flag, { short, value, help: text }]) => {
     const names = `${short ? `${short}, ` : ''}${flag}${value ? ` ${value}` : ''}`;
-    return `  ${names.padEnd(30)} ${text}`;
+    return hang(names.padEnd(30), text, width);
   });
   const words = ['[FLAG...]', command.words].filter((word) => word !== '').join(' ');
-  return [`Usage: npm run ${name} -- ${words}`, command.help, '', ...flags].join('\n');
+  return [`Usage: npm run ${name} -- ${words}`, ...wrap(command.help, width), '', ...flags].join('\n');
+}
+
+/** Text that has less room than this beside what it explains is put below. */
+const LEAST = 40;
+
+/**
+ * Text beside its heading, or below.
+ * @param {string} heading
+ * @param {string} text
+ * @param {number} width
+ */
+function hang(heading, text, width) {
+  const beside = heading.length + 3;
+  if (width - beside >= LEAST) return `  ${heading} ${wrap(text, width - beside).join(`\n${' '.repeat(beside)}`)}`;
+  return [`  ${heading.trimEnd()}`, ...wrap(text, width - 6).map((line) => `      ${line}`)].join('\n');
+}
+
+/**
+ * @param {string} text
+ * @param {number} width
+ */
+function wrap(text, width) {
+  const lines = [''];
+  for (const word of text.split(' ')) {
+    const line = lines.at(-1) === '' ? word : `${lines.at(-1)} ${word}`;
+    if (line.length > width) lines.push(word);
+    else lines[lines.length - 1] = line;
+  }
+  return lines;
 }

@@ -65,6 +65,14 @@ test('assertNothingKeptByNpm() finds a flag that npm took for its own', () => {
   expect(() => assertNothingKeptByNpm('up', { ...env, npm_lifecycle_event: 'test' })).not.toThrow();
 });
 
+test.each([100, 80, 60])('usage() fits %d columns', (width) => {
+  for (const name of ['', ...Object.keys(COMMANDS)]) {
+    // The line that shows the words can be taken as a whole only.
+    const lines = usage(name, width).split('\n').slice(1);
+    expect(lines.filter((line) => line.length > width)).toEqual([]);
+  }
+});
+
 test('usage() names every flag of every command', () => {
   for (const [name, { flags }] of Object.entries(COMMANDS)) {
     for (const flag of Object.keys(flags)) expect(usage(name)).toContain(flag);
