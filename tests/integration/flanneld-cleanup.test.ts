@@ -3,7 +3,7 @@ import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import path from 'node:path';
-import { Cluster, GATEWAY, type Node, PREFIX } from './support/cluster.ts';
+import { Cluster, GATEWAY, type Node, PREFIX, until } from './support/cluster.ts';
 import { compileFlanneld } from './support/flanneld-bundle.ts';
 
 jest.setTimeout(120_000);
@@ -127,6 +127,28 @@ test('keeps the bridge of pods and the identity unless flags say otherwise', asy
   expect(named(stdout)).toEqual(expect.arrayContaining(['device cni0', `file ${identity}`]));
   expect(node.ip('-o', 'link')).not.toContain('cni0');
   expect(files()).toEqual([]);
+});
+
+test.each([
+  ['vxlan', '{"Type":"vxlan"}'],
+  ['host-gw', '{"Type":"host-gw"}'],
+])('leaves nothing of %s with a peer, of either family', async (_, backend) => {
+  const network = '"Network":"10.5.0.0/16","EnableIPv6":true,"IPv6Network":"fd00:5::/48"';
+  cluster.etcd.put(`${PREFIX}/config`, `{${network},"Backend":${backend}}`);
+  node.ip('address', 'add', `${node.address6}/64`, 'dev', 'eth0', 'nodad');
+  const v6 = '"PublicIPv6":"2001:db8:64::99","BackendV6Data":{"VNI":1,"VtepMAC":"c6:d2:32:6f:8f:45"}';
+  const v4 = '"PublicIP":"10.64.0.99","BackendData":{"VNI":1,"VtepMAC":"c6:d2:32:6f:8f:44"}';
+  const type = JSON.parse(backend).Type;
+  cluster.etcd.put(`${PREFIX}/subnets/10.5.9.0-24&fd00:5:0:9::-64`, `{"BackendType":"${type}",${v4},${v6}}`);
+  const before = everything();
+  node.start();
+  const routes = () => node.ip('route', 'show', '10.5.9.0/24') + node.ip('-6', 'route', 'show', 'fd00:5:0:9::/64');
+  await until(() => /10\.5\.9\.0\/24[\s\S]*fd00:5:0:9::\/64/.test(routes()));
+  await until(() => existsSync(node.subnetFile));
+  await node.stop('SIGKILL');
+  expect(routes()).not.toBe('');
+  const { code, stderr } = cleanup('-identity');
+  expect([code, stderr, everything()]).toEqual([0, '', before]);
 });
 
 test('refuses while flanneld runs, unless forced', async () => {
