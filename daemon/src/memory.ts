@@ -3,7 +3,7 @@
  * itself keeps it for long. Collecting stops the control side for some tens of milliseconds; an engine has a thread and a heap of its own.
  */
 import { readFileSync } from 'node:fs';
-import { releaseOwnCode } from '@flannel-ts/linux/own-pages';
+import { releaseOwnPages } from '@flannel-ts/linux/own-pages';
 import { sleep } from './abort.ts';
 
 /** The start is over, and what only it needed is no longer in use. */
@@ -48,9 +48,13 @@ export class Growth {
 export async function keepMemorySmall(signal: AbortSignal): Promise<void> {
   await sleep(SETTLED_MS, signal);
   const growth = new Growth(await collect(signal), performance.now());
+  let hasCollected = true;
   while (!signal.aborted) {
     await sleep(LOOK_MS, signal);
-    if (growth.isWorthwhile(ownMemory(), performance.now())) growth.collected(await collect(signal), performance.now());
+    // What runs often was compiled again meanwhile: the compiler is several megabytes of the program.
+    if (hasCollected) releaseOwnPages();
+    hasCollected = growth.isWorthwhile(ownMemory(), performance.now());
+    if (hasCollected) growth.collected(await collect(signal), performance.now());
   }
 }
 
@@ -60,7 +64,7 @@ async function collect(signal: AbortSignal): Promise<number> {
   // Compiled code goes as well; what runs often is compiled again.
   (globalThis as { Bun?: { shrink(): void } }).Bun?.shrink();
   await sleep(COLLECTING_MS, signal);
-  releaseOwnCode();
+  releaseOwnPages();
   return ownMemory();
 }
 
