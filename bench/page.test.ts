@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { AIMS, judge } from './dataplane/aims.ts';
 import { formatMarkdown } from './page.ts';
@@ -24,12 +24,14 @@ test('formatMarkdown() names machine, kernel and day, and shows every result of 
   }
 });
 
-test('docs/performance.md is the page of docs/performance.json', () => {
-  const [json, page] = ['performance.json', 'performance.md'].map((name) =>
-    readFileSync(join(__dirname, '../docs', name), 'utf8'),
-  );
-  expect(page).toBe(formatMarkdown(JSON.parse(json!) as Report));
-});
+const figures = readdirSync(join(__dirname, '../docs')).filter((file) => /^performance.*\.json$/.test(file));
+test.each(figures.map((file) => file.replace('.json', '')))(
+  'docs/%s.md is the page of the figures beside it',
+  (name) => {
+    const [json, page] = ['json', 'md'].map((type) => readFileSync(join(__dirname, `../docs/${name}.${type}`), 'utf8'));
+    expect(page).toBe(formatMarkdown(JSON.parse(json!) as Report));
+  },
+);
 
 test('formatMarkdown() of other benchmarks alone has no data plane', () => {
   const add = summarize('ADD', 'ms', [5.04, 4, 6], { name: 'bridge (Go)', runs: [10] });

@@ -19,8 +19,7 @@ export function formatMarkdown(report: Report): string {
 Written by \`npm run bench\` on ${date.slice(0, 10)}: ${machine}, Linux ${kernel}${flannel ? `, flannel ${flannel}` : ''}. No figure here is typed.
 Medians; what is compared was measured in turns in the same run. Absolute figures are this machine's, ratios say more.
 
-Again, on a quiet machine: \`npm run bench -- --only dataplane --json docs/performance.json --markdown docs/performance.md\`. With
-\`--from FILE,FILE\` instead of measuring, the page is made of earlier figures, such as those of parts (BENCH_PARTS) measured one by one.
+${howToRepeat(dataPlane.length > 0)}
 With FLANNEL_UPSTREAM naming a build of [flannel](https://github.com/flannel-io/flannel), its own udp backend takes part.`,
   ];
   if (dataPlane.length > 0) parts.push('## Data plane', dataPlanePage(dataPlane));
@@ -29,6 +28,14 @@ With FLANNEL_UPSTREAM naming a build of [flannel](https://github.com/flannel-io/
   if (dataPlane.length > 0)
     parts.push('## Single measurements of the data plane', runsTable(dataPlane.filter(isFirst)));
   return `${parts.join('\n\n')}\n`;
+}
+
+function howToRepeat(hasDataPlane: boolean): string {
+  const [only, page] = hasDataPlane ? ['dataplane', 'performance'] : ['control', 'performance-control'];
+  const command = `Again, on a quiet machine: \`npm run bench -- --only ${only} --json docs/${page}.json --markdown docs/${page}.md\`.`;
+  if (!hasDataPlane) return command;
+  return `${command} With
+\`--from FILE,FILE\` instead of measuring, the page is made of earlier figures, such as those of parts (BENCH_PARTS) measured one by one.`;
 }
 
 /** A result stands there once for each peer. */

@@ -17,4 +17,5 @@ test('formatMarkdown() judges the control plane by its aims, and shows flannel b
   expect(page).toContain('| 1,000 leases: start to all peers in place | ms | 2500 | 1250 |');
   expect(page).toContain('| 1,000 leases: a peer moves, until packets follow (p99) | ms | 12 |  |');
   expect(page).not.toContain('Everything else');
+  expect(page).toContain('`npm run bench -- --only control --json docs/performance-control.json');
 });

@@ -5,6 +5,10 @@ import { type Contender, record, type Samples } from './samples.ts';
 import { type Arrival, now, startReceiver, startSender } from './stream.ts';
 
 const OUTAGE_MS = 5000;
+/** After the start, until the memory is what it stays. */
+const SETTLED_MS = 10_000;
+/** Long enough for what changes have left in memory to be given back, too. */
+const QUIET_MS = 25_000;
 const RENEWALS = 1000;
 
 export async function measurePeers(
@@ -20,7 +24,7 @@ export async function measurePeers(
     const node = lab.addNode(program);
     const what = (text: string) => `${leases.toLocaleString('en')} leases: ${text}`;
     record(samples, what('start to all peers in place'), 'ms', await untilAllInPlace(lab, node, peers));
-    await sleep(3000); // it lets go of what only the start needed
+    await sleep(SETTLED_MS);
     record(samples, what('resident memory'), 'MB', node.residentBytes / 1e6);
     const times = await measureChanges(lab, node, peers[0]!, changes);
     record(samples, what('a peer moves, until packets follow (p50)'), 'ms', percentile(times, 50));
@@ -35,7 +39,11 @@ export async function measurePeers(
       'ms',
       await measureOutage(lab, node, peers[0]!),
     );
-    record(samples, what('resident memory at the end'), 'MB', node.residentBytes / 1e6);
+    const before = node.cpuSeconds;
+    await sleep(QUIET_MS);
+    const share = (node.cpuSeconds - before) / (QUIET_MS / 1000);
+    record(samples, what('CPU time while nothing changes, of one processor'), '%', share * 100);
+    record(samples, what('resident memory after the changes'), 'MB', node.residentBytes / 1e6);
   } finally {
     await lab.destroy();
   }

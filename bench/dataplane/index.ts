@@ -2,8 +2,8 @@
  * Pod to pod over each data path: the fast and the reference engine of the udp backend, and the kernel's own VXLAN and plain
  * routes. The paths take turns within each round; a result is the median of the rounds. settings.ts says what can be chosen.
  */
-import { spawnSync } from 'node:child_process';
 import type { Result } from '../result.ts';
+import { upstreamVersion } from '../upstream.ts';
 import { measureDaemon } from './parts/daemon.ts';
 import { measureOptions } from './parts/options.ts';
 import { measureProfile } from './parts/profile.ts';
@@ -11,7 +11,7 @@ import { measureRoundTrips } from './parts/round-trips.ts';
 import { measureTcp } from './parts/tcp.ts';
 import { measureUdp } from './parts/udp.ts';
 import { Session } from './session.ts';
-import { type PartName, SettingError, settingsOf } from './settings.ts';
+import { type PartName, settingsOf } from './settings.ts';
 import { compactTable } from './table.ts';
 
 export const name = 'dataplane';
@@ -44,8 +44,5 @@ export const summary = compactTable;
 /** Of the program that FLANNEL_UPSTREAM names. */
 export function flannelVersion(): string | undefined {
   const { paths, upstream } = settingsOf(process.env);
-  if (upstream === undefined || !paths.includes('flannel')) return undefined;
-  const { error, stdout, stderr } = spawnSync(upstream, ['-version'], { encoding: 'utf8' });
-  if (error !== undefined) throw new SettingError(`FLANNEL_UPSTREAM "${upstream}" cannot be run: ${error.message}`);
-  return (stdout + stderr).trim();
+  return paths.includes('flannel') ? upstreamVersion(upstream) : undefined;
 }
