@@ -43,6 +43,7 @@ import type { DesiredRoute, DesiredState } from './state/desired.ts';
 import { startKernelEvents } from './state/events.ts';
 import { Kernel } from './state/kernel.ts';
 import { Reconciler } from './state/reconcile.ts';
+import { withGrace } from './subnet/departures.ts';
 import { firstConfig, type Membership, type SubnetManager } from './subnet/manager.ts';
 import { watchSilence } from './subnet/silence.ts';
 import { persistent, runTogether, type Task } from './tasks.ts';
@@ -233,7 +234,9 @@ async function serve(
     log,
   });
   const move = async (to: ExternalInterface): Promise<void> => {
+    const before = addressesOf(view.external);
     await view.setExternal(to);
+    if (addressesOf(to).join() !== before.join()) manager.reconnect?.();
     const { mtu } = view.desired().overlay;
     prober.setMtu(mtu);
     prober.reopen();
@@ -262,7 +265,7 @@ async function serve(
       [
         steady('Keeping devices and routes', (stop) => reconciler.run(stop)),
         steady('Following the leases', async (stop) => {
-          for await (const batch of manager.peers(stop)) {
+          for await (const batch of withGrace((end) => manager.peers(end), stop)) {
             if (!view.apply(batch)) continue;
             reconciler.trigger();
             readiness.report('peers', undefined);

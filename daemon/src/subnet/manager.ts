@@ -69,6 +69,8 @@ export interface SubnetManager {
   /** Gives back what is leased to this address; resolves with it. A reservation (a lease without an end) stays. */
   releaseLeases(address: Ip, signal: AbortSignal): Promise<readonly LeaseSubnets[]>;
   statistics?(): SourceStatistics;
+  /** This node has another address: an answer to the earlier one never comes. */
+  reconnect?(): void;
   close(): void;
 }
 

@@ -29,6 +29,7 @@ export class Cluster {
   private readonly id = `fltest-${process.pid}-${count++}`;
   private readonly vpc = `${this.id}-vpc`;
   etcd!: EtcdServer;
+  private etcdPartner: EtcdServer | undefined;
 
   private constructor(
     readonly program: string,
@@ -57,6 +58,22 @@ export class Cluster {
   async startEtcd(tls?: EtcdSetup['tls'], ctlFlags: readonly string[] = []): Promise<void> {
     const setup = { netns: `/run/netns/${this.vpc}`, host: this.gateway, clientPort: 2379 };
     this.etcd = await EtcdServer.start({ ...setup, ctlFlags, ...(tls && { tls }) });
+  }
+
+  /** An etcd of two members, of which the nodes know the first: without the other one, which is returned, it has no leader. */
+  async startEtcdPair(): Promise<EtcdServer> {
+    const names = 'm0=http://127.0.0.1:2380,m1=http://127.0.0.1:2381';
+    const start = (number: number) =>
+      EtcdServer.start({
+        netns: `/run/netns/${this.vpc}`,
+        host: this.gateway,
+        clientPort: 2379 + 10 * number,
+        member: { name: `m${number}`, peerPort: 2380 + number, cluster: names },
+      });
+    const [first, second] = await Promise.all([start(0), start(1)]);
+    [this.etcd, this.etcdPartner] = [first, second];
+    await first.waitReady();
+    return second;
   }
 
   get endpoint(): string {
@@ -105,6 +122,7 @@ export class Cluster {
   async destroy(): Promise<void> {
     for (const node of [...this.nodes, ...this.others]) await node.kill();
     await this.etcd?.destroy();
+    await this.etcdPartner?.destroy();
     for (const netns of [...this.nodes.map((node) => node.netns), this.vpc]) sh('ip', 'netns', 'delete', netns);
     rmSync(this.directory, { recursive: true, force: true });
   }

@@ -24,6 +24,8 @@ export interface Journey {
 export interface NumberedOptions {
   readonly flows?: number;
   readonly everyMs?: number;
+  /** For so long after the last one is sent, those on their way may arrive. */
+  readonly settleMs?: number;
 }
 
 /** Of the clock that `Journey.lost` has. */
@@ -35,10 +37,10 @@ export function now(): number {
 export async function startNumbered(
   a: Place,
   b: Place,
-  { flows = 1, everyMs = 10 }: NumberedOptions = {},
+  { flows = 1, everyMs = 10, settleMs = 1000 }: NumberedOptions = {},
 ): Promise<() => Promise<readonly Journey[]>> {
   const start = (own: Place, peer: Place) => {
-    const numbers = [own.address, peer.address, PORT, flows, everyMs].map(String);
+    const numbers = [own.address, peer.address, PORT, flows, everyMs, settleMs].map(String);
     return spawn('nsenter', [`--net=${own.netns}`, process.execPath, PROGRAM, ...numbers]);
   };
   const ends = [start(a, b), start(b, a)] as const;

@@ -146,6 +146,13 @@ export class EtcdClient {
     this.rotations++;
   }
 
+  /** Lets the next call begin with a new connection to the same endpoint. */
+  reconnect(): void {
+    const endpoint = this.endpoints[this.current]!;
+    endpoint.channel?.close();
+    endpoint.channel = undefined;
+  }
+
   close(): void {
     this.closed = true;
     for (const endpoint of this.endpoints) endpoint.channel?.close();

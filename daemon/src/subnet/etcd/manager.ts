@@ -151,6 +151,10 @@ export class EtcdSubnetManager implements SubnetManager {
     };
   }
 
+  reconnect(): void {
+    this.client.reconnect();
+  }
+
   close(): void {
     this.context.kept.close();
     this.client.close();
