@@ -302,13 +302,18 @@ describe.each(PROGRAMS)('one node with %s', (_, make) => {
     await until(() => node.run('nft', 'list', 'ruleset').includes('masquerade'));
   });
 
-  test('a backend it does not have is refused with one sentence', async () => {
+  test('a backend it does not have is refused with one sentence, and it starts once the config has another', async () => {
     cluster = await Cluster.create(await make(), 1);
-    cluster.etcd.put(`${PREFIX}/config`, '{"Network":"10.5.0.0/16","Backend":{"Type":"vxlan"}}');
+    cluster.etcd.put(`${PREFIX}/config`, '{"Network":"10.5.0.0/16","Backend":{"Type":"extension"}}');
     const [node] = cluster.nodes as [Node];
     node.start();
-    expect(await node.untilEnded()).toMatchObject({ code: 1 });
-    expect(node.log.at(-1)?.msg).toContain('Backend type vxlan is not available in this flanneld');
+    await until(
+      () => node.logged('Backend type extension is refused: it runs commands of the network config as root') === 1,
+    );
+    expect(node.probe('readyz')).toMatch(/^503 flanneld is not ready yet\nlease: not yet started/);
+    cluster.etcd.put(`${PREFIX}/config`, CONFIG);
+    await node.untilReady();
+    expect(node.logged('Waiting for the network config')).toBe(1);
   });
 
   test('a second flanneld on the same port fails with a hint', async () => {
