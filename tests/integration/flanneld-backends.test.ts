@@ -1,7 +1,7 @@
 /** What holds for every backend that leaves packets to the kernel, in both families; and what is particular to one. */
 import { readFileSync, rmSync } from 'node:fs';
 import path from 'node:path';
-import { Cluster, type Node, PREFIX, until } from './support/cluster.ts';
+import { Cluster, GATEWAY, type Node, PREFIX, until } from './support/cluster.ts';
 import { bundleFlanneld } from './support/flanneld-bundle.ts';
 import { addPod, canPing6, ipv6Subnet, podAddress6, untilPing6 } from './support/ipv6.ts';
 import { startNumbered } from './support/numbered.ts';
@@ -263,6 +263,28 @@ test('host-gw refuses a node that is behind a router', async () => {
     await node.startReady();
     await until(() => node.logged("192.0.2.9 is on no link of this node's, which host-gw needs") > 0);
     expect(node.probe('readyz')).toBe('200 flanneld is ready');
+  } finally {
+    await cluster.destroy();
+  }
+});
+
+test('host-gw follows an address that changes, and probes from the new one', async () => {
+  const cluster = await Cluster.create(program, 2);
+  try {
+    cluster.etcd.put(`${PREFIX}/config`, '{"Network":"10.5.0.0/16","Backend":{"Type":"host-gw"}}');
+    const [a, b] = cluster.nodes as [Node, Node];
+    for (const node of cluster.nodes) node.start();
+    for (const node of cluster.nodes) await node.untilReady();
+    for (const node of cluster.nodes) node.addPodAddress();
+    const probesFrom = (address: string) => a.run('ss', '-Hanw').includes(`${address}:1`);
+    await until(() => probesFrom(a.address));
+    a.ip('address', 'flush', 'dev', 'eth0');
+    a.ip('address', 'add', '10.64.0.116/24', 'dev', 'eth0');
+    a.ip('route', 'add', 'default', 'via', GATEWAY);
+    await until(() => b.ip('route').includes('via 10.64.0.116'));
+    await until(() => probesFrom('10.64.0.116'));
+    await until(() => a.canPing(b) && b.canPing(a));
+    await a.untilReady();
   } finally {
     await cluster.destroy();
   }
