@@ -18,6 +18,10 @@ export const VNET_BYTES = 10;
 export const MAX_READ = 10 + 65535;
 export const IOVEC_BYTES = 16;
 export const MMSGHDR_BYTES = 64;
+/** Room for a sockaddr of either family; what it does not fill is zero. */
+export const NAME_STRIDE = 32;
+/** CMSG_SPACE of a u16 or an int is 24. */
+export const CONTROL_BYTES = 32;
 
 // Outgoing
 
@@ -28,34 +32,6 @@ export const MAX_SEGMENTS = 2048;
 /** The IPv4 and the TCP header, 60 bytes each at most. */
 export const HEADER_STRIDE = 128;
 export const HEADERS = ARENA + ARENA_BYTES;
-/**
- * A plan for each source port: what its socket sends by one sendmmsg. Not a power of two apart, so that they do not share their sets
- * of the processor's caches.
- */
-export const MAX_SOURCES = 16;
-export const PLANS = HEADERS + MAX_SEGMENTS * HEADER_STRIDE;
-
-// Of a plan, from its start
-
-export const SEND_IOVECS = 0;
-export const MESSAGES = SEND_IOVECS + MAX_SEGMENTS * 2 * IOVEC_BYTES;
-/** Per message, beside the mmsghdr: first segment, number of segments, bytes, peer. */
-export const MESSAGE_FACTS = MESSAGES + (MAX_SEGMENTS + 1) * MMSGHDR_BYTES;
-export const MESSAGE_FACTS_BYTES = 16;
-/** Per segment: first iovec, number of iovecs, length. */
-export const SEGMENTS = MESSAGE_FACTS + (MAX_SEGMENTS + 1) * MESSAGE_FACTS_BYTES;
-export const SEGMENT_BYTES = 12;
-export const SEND_NAMES = SEGMENTS + MAX_SEGMENTS * 16;
-/** Room for a sockaddr of either family; what it does not fill is zero. */
-export const NAME_STRIDE = 32;
-/** CMSG_SPACE of a u16 is 24. */
-export const SEND_CONTROLS = SEND_NAMES + (MAX_SEGMENTS + 1) * NAME_STRIDE;
-export const CONTROL_BYTES = 32;
-/** The mmsghdr, name and control behind the last ones: for a segment that is sent again alone. */
-export const SPARE_MESSAGE = MAX_SEGMENTS;
-/** How far the plan has come, while another one is made: plan.ts. */
-export const PLAN_STATE = SEND_CONTROLS + (MAX_SEGMENTS + 1) * CONTROL_BYTES;
-export const PLAN_STRIDE = PLAN_STATE + 32 + 192;
 
 // Incoming
 
@@ -63,7 +39,7 @@ export const SLOTS = 16;
 /** More than any datagram; not a power of two, so that the slots do not share their sets of the processor's caches. */
 export const SLOT_STRIDE = 65536 + 4096 + 192;
 export const SLOT_BYTES = 65536;
-export const RECEIVE_SLOTS = PLANS + MAX_SOURCES * PLAN_STRIDE;
+export const RECEIVE_SLOTS = HEADERS + MAX_SEGMENTS * HEADER_STRIDE;
 export const RECEIVE_MESSAGES = RECEIVE_SLOTS + SLOTS * SLOT_STRIDE;
 export const RECEIVE_IOVECS = RECEIVE_MESSAGES + SLOTS * MMSGHDR_BYTES;
 export const RECEIVE_NAMES = RECEIVE_IOVECS + SLOTS * IOVEC_BYTES;
@@ -106,6 +82,32 @@ export const OWN_ADDRESS6 = LAST_SENDER + NAME_STRIDE;
 /** The path to the peer whose name is at LAST_TARGET: the largest packet, and the length from which packets are sent one by one. */
 export const TARGET_LIMIT = OWN_ADDRESS6 + 16;
 export const TARGET_UNSEGMENTED = TARGET_LIMIT + 4;
+
+/**
+ * A plan for each source port: what its socket sends by one sendmmsg. Not a power of two apart, so that they do not share their sets
+ * of the processor's caches. Last, since as a rule there is one, and memory that nobody writes to is never taken.
+ */
+export const MAX_SOURCES = 16;
+export const PLANS = (TARGET_UNSEGMENTED + 4 + 63) & ~63;
+
+// Of a plan, from its start
+
+export const SEND_IOVECS = 0;
+export const MESSAGES = SEND_IOVECS + MAX_SEGMENTS * 2 * IOVEC_BYTES;
+/** Per message, beside the mmsghdr: first segment, number of segments, bytes, peer. */
+export const MESSAGE_FACTS = MESSAGES + (MAX_SEGMENTS + 1) * MMSGHDR_BYTES;
+export const MESSAGE_FACTS_BYTES = 16;
+/** Per segment: first iovec, number of iovecs, length. */
+export const SEGMENTS = MESSAGE_FACTS + (MAX_SEGMENTS + 1) * MESSAGE_FACTS_BYTES;
+export const SEGMENT_BYTES = 12;
+export const SEND_NAMES = SEGMENTS + MAX_SEGMENTS * 16;
+export const SEND_CONTROLS = SEND_NAMES + (MAX_SEGMENTS + 1) * NAME_STRIDE;
+/** The mmsghdr, name and control behind the last ones: for a segment that is sent again alone. */
+export const SPARE_MESSAGE = MAX_SEGMENTS;
+/** How far the plan has come, while another one is made: plan.ts. */
+export const PLAN_STATE = SEND_CONTROLS + (MAX_SEGMENTS + 1) * CONTROL_BYTES;
+export const PLAN_STRIDE = PLAN_STATE + 32 + 192;
+
 export const MEMORY_PAGES = 208;
 
 // Fields of an entry
