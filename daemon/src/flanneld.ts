@@ -9,6 +9,7 @@ import { messageOf } from './errors.ts';
 import { openIdentity } from './identity.ts';
 import { keepMemorySmall } from './memory.ts';
 import { NETWORK_PARTS, type NetworkSettings, runNetwork, STARTED_PARTS } from './network.ts';
+import { openDescriptorStore } from './operate/descriptors.ts';
 import { type HealthServer, startHealth } from './operate/health.ts';
 import { daemonFacts, renderMetrics, type ServingFacts } from './operate/metrics.ts';
 import { notifySystemd } from './operate/notify.ts';
@@ -32,6 +33,7 @@ export async function runDaemon(
   let health: HealthServer | undefined;
   let socket: StatusSocket | undefined;
   let servingFacts: (() => ServingFacts) | undefined;
+  const descriptors = openDescriptorStore(log);
   const nl = openNetlink();
   try {
     const metrics = (): string => renderMetrics(daemonFacts(readiness, servingFacts?.(), options.metricsPerPeer));
@@ -55,6 +57,7 @@ export async function runDaemon(
       if (signal.aborted) return;
       // systemd ends a service that is not ready in time; one that only its peers do not answer has to stay.
       reportToSystemd('READY=1', log);
+      descriptors.closeRest();
       keepMemorySmall(signal).catch((error: unknown) => {
         log.warn(`Memory that is no longer needed stays in use from now on: ${messageOf(error)}`);
       });
@@ -62,7 +65,7 @@ export async function runDaemon(
     const onServing = (facts: () => ServingFacts): void => {
       servingFacts = facts;
     };
-    const startDataPath = tunDataPath({ engine: options.engine, filterPeers: options.antiSpoofing }, log);
+    const startDataPath = tunDataPath({ engine: options.engine, filterPeers: options.antiSpoofing }, descriptors, log);
     const required = async () =>
       (await resolveHosts(options.etcd.endpoints)).map((address) => ({ address, what: 'etcd' }));
     const identity = openIdentity(options.identityFile, (device) => getLink(nl, device)?.mac, log);

@@ -324,7 +324,8 @@ async function serve(
   } finally {
     events.close();
     kernel.close();
-    await dataPath?.stop();
+    // A failure may be its own: then the next process makes everything anew.
+    await (signal.aborted ? dataPath?.handOver() : dataPath?.stop());
   }
 }
 

@@ -32,6 +32,7 @@ export interface ViewParts {
 
 /** A look-up for each node: 25 ms of the processor for 1,000. */
 const FULL_LOOK_MS = 60_000;
+const NO_CHANGE: PeerChange = { set: [], removed: [] };
 const NO_PATHS: Paths = { tunnelled: new Map(), direct: new Map() };
 
 export class View {
@@ -104,13 +105,15 @@ export class View {
   /** One change, however many leases it has. False when it changes nothing, as a renewal does. */
   apply(batch: LeaseBatch): boolean {
     const { added, changed, removed } = this.table.apply(batch);
-    if (this.known && added.length + changed.length + removed.length === 0) return false;
+    const isFirst = !this.known;
+    if (!isFirst && added.length + changed.length + removed.length === 0) return false;
     this.known = true;
     // Before they are peers: a packet to one of them might come back.
     const fresh = this.pathsTo(addressesOf([...added, ...changed.map(({ after }) => after)]));
     const tunnelled = new Map([...this.surroundings.tunnelled, ...fresh.tunnelled]);
     const direct = new Map([...this.surroundings.direct, ...fresh.direct]);
-    this.update({ ...this.surroundings, tunnelled, direct });
+    // The data path waits for its peers, be there none.
+    this.update({ ...this.surroundings, tunnelled, direct }, isFirst);
     return true;
   }
 
@@ -145,7 +148,7 @@ export class View {
     if (!isSame) this.update({ ...before, ...paths, addresses });
   }
 
-  private update(surroundings: Surroundings): void {
+  private update(surroundings: Surroundings, isFirst = false): void {
     this.surroundings = surroundings;
     this.computed = undefined;
     const { overlay, refused } = this.desired();
@@ -154,9 +157,9 @@ export class View {
     const peers = peersOf(overlay.peers);
     const change = diffPeers(this.peers, peers);
     this.peers = peers;
-    if (change === undefined) return;
-    this.dataPath?.setPeers(change);
-    this.parts.onPeers(change);
+    if (change === undefined && !isFirst) return;
+    this.dataPath?.setPeers(change ?? NO_CHANGE);
+    if (change !== undefined) this.parts.onPeers(change);
   }
 }
 

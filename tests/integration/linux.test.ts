@@ -1,12 +1,13 @@
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdtempSync, readdirSync, readlinkSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { closeFd } from '@flannel-ts/linux/files';
 import * as layouts from '@flannel-ts/linux/layouts';
 import { addressOf } from '@flannel-ts/linux/memory';
 import { createNetns, deleteNetns, isNetns, netnsExists, sameNetns, withNetns } from '@flannel-ts/linux/netns';
+import { receiveWithDescriptors, sendWithDescriptors } from '@flannel-ts/linux/pass-descriptors';
 import { isProcessAlive, processStartTime } from '@flannel-ts/linux/process';
 import * as s from '@flannel-ts/linux/socket';
 import { readSysctl, writeSysctl } from '@flannel-ts/linux/sysctl';
@@ -158,6 +159,53 @@ test('refuseInput() makes the kernel drop what arrives, and count it', () => {
   expect(s.recv(to, buffer, s.MSG_DONTWAIT)).toBe(1);
   expect(() => s.recv(to, buffer, s.MSG_DONTWAIT)).toThrow(expect.objectContaining({ code: 'EAGAIN' }));
   for (const fd of [from, to]) closeFd(fd);
+});
+
+describe('descriptors between processes', () => {
+  /** The ends of a path in a unix socket. */
+  function ends(): { readonly from: number; readonly to: number; readonly name: Uint8Array; close(): void } {
+    const directory = mkdtempSync(join(tmpdir(), 'fltest-linux-'));
+    const name = s.sockaddrUn(join(directory, 'socket'));
+    const [from, to] = [s.socket(s.AF_UNIX, s.SOCK_DGRAM), s.socket(s.AF_UNIX, s.SOCK_DGRAM)];
+    s.bind(to, name);
+    const close = (): void => {
+      for (const fd of [from, to]) closeFd(fd);
+      rmSync(directory, { recursive: true });
+    };
+    return { from, to, name, close };
+  }
+
+  test('receiveWithDescriptors() gets other numbers for what was sent, closed on exec, with the data beside them', () => {
+    const { from, to, name, close } = ends();
+    const sent = [1, 2, 3].map(() => s.socket(s.AF_INET, s.SOCK_DGRAM));
+    for (const fd of sent) s.bind(fd, s.sockaddrIn(0x7f000001, 0));
+    sendWithDescriptors(from, Buffer.from('three'), sent, name);
+    const { data, descriptors } = receiveWithDescriptors(to, 100);
+    expect(Buffer.from(data).toString()).toBe('three');
+    expect(descriptors).toHaveLength(3);
+    for (const [index, fd] of descriptors.entries()) {
+      expect(sent).not.toContain(fd);
+      expect(s.getSockName(fd)).toEqual(s.getSockName(sent[index]!));
+      // O_CLOEXEC, octal.
+      expect(readFileSync(`/proc/self/fdinfo/${fd}`, 'utf8')).toMatch(/^flags:\s+02\d{6}$/m);
+    }
+    for (const fd of [...sent, ...descriptors]) closeFd(fd);
+    close();
+  });
+
+  test('a message without descriptors is one, an empty one, too, and none is EAGAIN', () => {
+    const { from, to, name, close } = ends();
+    for (const text of ['none', '']) {
+      sendWithDescriptors(from, Buffer.from(text), [], name);
+      expect(receiveWithDescriptors(to, 100)).toEqual({ data: Uint8Array.from(Buffer.from(text)), descriptors: [] });
+    }
+    const wait = () => receiveWithDescriptors(to, 100, s.MSG_DONTWAIT);
+    expect(wait).toThrow(expect.objectContaining({ code: 'EAGAIN' }));
+    expect(() => sendWithDescriptors(from, Uint8Array.of(1), [9999], name)).toThrow(
+      expect.objectContaining({ code: 'EBADF' }),
+    );
+    close();
+  });
 });
 
 describe('message batches by address', () => {

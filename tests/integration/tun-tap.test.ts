@@ -20,7 +20,7 @@ import {
 } from '@flannel-ts/linux/socket';
 import { buildSync } from 'esbuild';
 import { TUNSETVNETHDRSZ } from 'tun-tap/constants';
-import { type Device, NO_OFFLOADS, open } from 'tun-tap/open';
+import { adopt, type Device, NO_OFFLOADS, open } from 'tun-tap/open';
 
 jest.setTimeout(240_000);
 
@@ -221,6 +221,18 @@ test('openQueue() adds queues to a device, 256 at most', () => {
     numqueues: 255,
     numdisabled: 1,
   });
+});
+
+test('adopt() takes over a queue with what waits in it, and knows its flags', () => {
+  const device = openHere({ name: 'tun9', vnetHeader: true, multiQueue: true, nonblocking: true });
+  expect(adopt(device.fd)).toMatchObject({ name: 'tun9', kind: 'tun', hasVnetHeader: true, isMultiQueue: true });
+  ip('link', 'delete', 'tun9');
+  expect(adopt(device.fd)).toBeUndefined();
+  const plain = openHere({ name: 'tap9', kind: 'tap' });
+  expect(adopt(plain.fd)).toMatchObject({ name: 'tap9', kind: 'tap', hasVnetHeader: false, isMultiQueue: false });
+  const fd = withNetns(NAMESPACE, () => socket(AF_INET, SOCK_DGRAM));
+  expect(adopt(fd)).toBeUndefined();
+  closeFd(fd);
 });
 
 test('transmitDrops() counts what the queue of a device had no room for', () => {

@@ -6,6 +6,7 @@ const inFile =
   (title: string): TestName => ({ file, title });
 
 const flanneld = inFile('tests/integration/flanneld.test.ts');
+const restart = inFile('tests/integration/flanneld-restart.test.ts');
 const engines = inFile('tests/integration/flanneld-engine.test.ts');
 const control = inFile('tests/integration/control.test.ts');
 const etcd = inFile('tests/integration/subnet-etcd.test.ts');
@@ -302,10 +303,11 @@ export const SECTIONS: readonly Section[] = [
         flannel: 'packets between pods leave by the default route, unencapsulated, until the device is back',
         source:
           'the TUN device goes with its process; "zero-downtime restart for all but udp", Documentation/running.md',
-        ours: 'an unreachable route keeps them back; what is lost is what is sent until the node is ready again',
+        ours: 'under systemd they wait in the device and the socket for the next flanneld, and none is lost; without it an unreachable route keeps them back, and what is lost is what is sent until the node is ready again',
         tests: [
           safety('after %s, etcd at hand: %s: no packet between pods leaves in the open'),
           flanneld('a restart loses only what is sent from its end until it is ready again, and changes no order'),
+          restart('a restart loses no packet, and keeps the order of each flow'),
         ],
       },
       {

@@ -62,8 +62,22 @@ export interface DataPath {
   /** Makes the device again, of the same name if it is free. */
   remake(): Promise<void>;
   statistics(): DataPathStatistics;
-  /** Resolves when no packet moves any more and everything it opened is closed. */
+  /**
+   * Resolves when no packet moves any more, and none is held: those that come wait in what the store keeps, for the data path of the next
+   * process. Where nothing is kept that is stop().
+   */
+  handOver(): Promise<void>;
+  /** Resolves when no packet moves any more and everything it opened is closed, in the store, too. */
   stop(): Promise<void>;
+}
+
+/** Descriptors that stay open when this process ends, for the one that takes its place. */
+export interface DescriptorStore {
+  /** What an earlier process has kept under a name, the caller's from now on; undefined if there is none. */
+  take(name: string): number | undefined;
+  /** Instead of what was kept under that name. */
+  keep(name: string, fd: number): void;
+  forget(name: string): void;
 }
 
 export interface DataPathParts {

@@ -67,6 +67,8 @@ export function flanneldService(unit: Unit): string {
       ['RuntimeDirectory', 'flannel'],
       // While flanneld is away pods start with what it has written.
       ['RuntimeDirectoryPreserve', 'yes'],
+      // The device and its socket, in which packets wait during a restart.
+      ['FileDescriptorStoreMax', '8'],
       ['AmbientCapabilities', FLANNELD_CAPABILITIES],
       ['CapabilityBoundingSet', FLANNELD_CAPABILITIES],
       ['DevicePolicy', 'closed'],

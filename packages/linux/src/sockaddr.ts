@@ -1,5 +1,5 @@
 import { type Ip, ipFromBytes, ipToBytes, isIpv6 } from '@flannel-ts/inet/ip';
-import { AF_INET, AF_INET6, AF_NETLINK } from './socket-constants.ts';
+import { AF_INET, AF_INET6, AF_NETLINK, AF_UNIX } from './socket-constants.ts';
 
 export const SOCKADDR_IN_BYTES = 16;
 /** Where its address is, in network order. */
@@ -63,6 +63,12 @@ export function sockaddrInAddress(sockaddr: Uint8Array): number {
 /** The port of a `struct sockaddr_in` or `sockaddr_in6`. */
 export function sockaddrInPort(sockaddr: Uint8Array): number {
   return (sockaddr[2]! << 8) | sockaddr[3]!;
+}
+
+/** `struct sockaddr_un`; a leading @ stands for the zero byte of an abstract name (unix(7)). */
+export function sockaddrUn(path: string): Uint8Array {
+  const name = new TextEncoder().encode(path.startsWith('@') ? `\0${path.slice(1)}` : `${path}\0`);
+  return Uint8Array.of(AF_UNIX, 0, ...name);
 }
 
 /** `struct sockaddr_nl` (12 bytes): the kernel's side is port id 0; `groups` is the mask of the old multicast groups. */

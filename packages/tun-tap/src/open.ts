@@ -71,11 +71,28 @@ export function open(options: OpenOptions = {}): Device {
  * another thread, or another process. The device must have been made with `multiQueue`.
  */
 export function openFurtherQueue(fd: Fd): Device {
+  return deviceOf(fd).openQueue();
+}
+
+/**
+ * The device that a descriptor of another process is a queue of, which came by inheritance or SCM_RIGHTS; undefined if it is none, or if
+ * the device has been deleted. The descriptor is the device's from now on, and its flags stay as they are.
+ */
+export function adopt(fd: Fd): Device | undefined {
+  try {
+    return deviceOf(fd);
+  } catch (error) {
+    if (isErrno(error, 'EBADF', 'EBADFD', 'ENOTTY', 'EINVAL')) return undefined;
+    throw error;
+  }
+}
+
+function deviceOf(fd: Fd): Device {
   const ifreq = encodeIfreq('', 0);
   ioctl(fd, c.TUNGETIFF, ifreq);
   const flags = new DataView(ifreq.buffer).getUint16(16, true);
   const kept = flags & (c.IFF_TUN | c.IFF_TAP | c.IFF_NO_PI | c.IFF_VNET_HDR | c.IFF_MULTI_QUEUE);
-  return new Device(ifreqName(ifreq), fd, kept, false).openQueue();
+  return new Device(ifreqName(ifreq), fd, kept, false);
 }
 
 function attach(name: string, flags: number, exclusive: boolean, nonblocking: boolean): Device {
@@ -141,6 +158,14 @@ export class Device {
     private readonly flags: number,
     private readonly nonblocking: boolean,
   ) {}
+
+  get kind(): 'tun' | 'tap' {
+    return (this.flags & c.IFF_TAP) !== 0 ? 'tap' : 'tun';
+  }
+
+  get isMultiQueue(): boolean {
+    return (this.flags & c.IFF_MULTI_QUEUE) !== 0;
+  }
 
   get hasVnetHeader(): boolean {
     return (this.flags & c.IFF_VNET_HDR) !== 0;

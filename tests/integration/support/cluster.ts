@@ -193,16 +193,21 @@ export class Node {
     ];
   }
 
-  /** Starts flanneld and does not wait. */
-  start(flags: string[] = [], environment: Record<string, string> = {}): void {
+  /** Starts flanneld and does not wait. `kept`: what systemd kept for it, by name. */
+  start(
+    flags: string[] = [],
+    environment: Record<string, string> = {},
+    kept: ReadonlyMap<string, number> = new Map(),
+  ): void {
     this.log = [];
     // Not the repository's directory, so that nothing is found there by accident.
-    const options = { cwd: '/', env: { PATH: process.env.PATH, ...environment } };
+    const listen = { LISTEN_FDS: `${kept.size}`, LISTEN_FDNAMES: [...kept.keys()].join(':') };
+    const env = { PATH: process.env.PATH, ...(kept.size > 0 && listen), ...environment };
     const [program, ...argv] = this.commandLine(this.flags(...flags));
-    const child = spawn(program!, argv, { ...options, stdio: ['ignore', 'ignore', 'pipe'] });
+    const child = spawn(program!, argv, { cwd: '/', env, stdio: ['ignore', 'ignore', 'pipe', ...kept.values()] });
     this.child = child;
     let rest = '';
-    child.stderr.on('data', (chunk: Buffer) => {
+    child.stderr!.on('data', (chunk: Buffer) => {
       const lines = (rest + chunk.toString()).split('\n');
       rest = lines.pop() ?? '';
       for (const line of lines) this.log.push(parseLine(line));
@@ -237,7 +242,9 @@ export class Node {
   /** In the node's namespace, and without this repository: nothing of it may be needed at run time. */
   private commandLine(argv: readonly string[]): string[] {
     const { program } = this;
-    const hide = ['unshare', '--mount', 'sh', '-c', 'mount -t tmpfs none "$0" && exec "$@"', ROOT];
+    // Each program here executes the next one, so that the process stays the same.
+    const script = 'mount -t tmpfs none "$0" && LISTEN_PID=$$ exec "$@"';
+    const hide = ['unshare', '--mount', 'sh', '-c', script, ROOT];
     const interpreter = program.endsWith('.cjs') ? [process.execPath] : [];
     const limits =
       this.without.length > 0 ? ['setpriv', `--bounding-set=${this.without.map((name) => `-${name}`)}`] : [];

@@ -1,8 +1,8 @@
 /** The data path in user space: a TUN device, a UDP socket and an engine between them. */
 import type { EngineChoice } from '@flannel-ts/flannel/backend-config';
 import type { Logger } from 'pino';
-import { open } from 'tun-tap/open';
-import type { DataPath, StartDataPath } from '../datapath.ts';
+import { adopt, open } from 'tun-tap/open';
+import type { DataPath, DescriptorStore, StartDataPath } from '../datapath.ts';
 import { chooseEngine, type EngineSettings } from './engine/choose.ts';
 import { EngineSwitch } from './engine-switch.ts';
 import { Tunnel } from './tunnel.ts';
@@ -14,7 +14,7 @@ export interface TunSettings {
   readonly filterPeers: boolean;
 }
 
-export function tunDataPath({ engine, filterPeers }: TunSettings, log: Logger): StartDataPath {
+export function tunDataPath({ engine, filterPeers }: TunSettings, store: DescriptorStore, log: Logger): StartDataPath {
   return (overlay, config, { report }): DataPath => {
     const engines = new EngineSwitch(engine, config);
     const engineOf = (settings: EngineSettings) => chooseEngine(settings, (text) => log.warn(text));
@@ -25,6 +25,9 @@ export function tunDataPath({ engine, filterPeers }: TunSettings, log: Logger): 
         startEngine: engineOf(engines.current),
         // The header costs an engine without offloads nothing, and lets another one take over the device.
         openDevice: (name) => open({ name, kind: 'tun', exclusive: true, vnetHeader: true, multiQueue }),
+        adoptDevice: adopt,
+        fits: ({ kind, hasVnetHeader, isMultiQueue }) => kind === 'tun' && hasVnetHeader && isMultiQueue === multiQueue,
+        store,
         log,
         report,
       },
@@ -45,6 +48,7 @@ export function tunDataPath({ engine, filterPeers }: TunSettings, log: Logger): 
       setUnderlay: (overlay) => tunnel.setUnderlay(overlay),
       remake: () => tunnel.remakeDevice(),
       statistics: () => ({ engine: engines.current.engine, ...tunnel.statistics }),
+      handOver: () => tunnel.handOver(),
       stop: () => tunnel.close(),
     };
   };

@@ -4,14 +4,15 @@
  * thread uses it any more).
  */
 import { formatIp, type Ip, isIpv6 } from '@flannel-ts/inet/ip';
-import { transmitDrops } from '@flannel-ts/linux/device-counters';
+import { deviceCounters, transmitDrops } from '@flannel-ts/linux/device-counters';
 import { isErrno } from '@flannel-ts/linux/errors';
 import { closeFd, type Fd } from '@flannel-ts/linux/files';
+import { getSockName, sockaddrOf } from '@flannel-ts/linux/socket';
 import { writeSysctl } from '@flannel-ts/linux/sysctl';
 import type { Logger } from 'pino';
 import { Backoff, sleep } from '../../abort.ts';
 import { DaemonError, messageOf } from '../../errors.ts';
-import type { CarriedOverlay, OverlayPeer, PeerChange } from '../datapath.ts';
+import type { CarriedOverlay, DescriptorStore, OverlayPeer, PeerChange } from '../datapath.ts';
 import { changePeers, peersOf } from '../peers.ts';
 import type { Engine, EngineCounters, StartEngine } from './engine/engine.ts';
 import { EngineError } from './engine/errors.ts';
@@ -28,10 +29,21 @@ export interface TunDevice {
   close(): void;
 }
 
+export interface AdoptedDevice extends TunDevice {
+  readonly kind: 'tun' | 'tap';
+  readonly hasVnetHeader: boolean;
+  readonly isMultiQueue: boolean;
+}
+
 export interface TunnelParts {
   readonly startEngine: StartEngine;
   /** `flannel%d` lets the kernel choose a number. */
   readonly openDevice: (name: string) => TunDevice;
+  /** The device of which another process has had this queue; undefined if it is gone. */
+  readonly adoptDevice: (fd: Fd) => AdoptedDevice | undefined;
+  /** Whether the engine can use it. */
+  readonly fits: (device: AdoptedDevice) => boolean;
+  readonly store: DescriptorStore;
   readonly log: Logger;
   readonly report: (trouble: string | undefined) => void;
 }
@@ -46,6 +58,11 @@ export interface TunnelStatistics {
 
 const DEVICE_NAME = 'flannel%d';
 const CALM_MS = 60_000;
+const GONE_WITHIN_MS = 1000;
+
+/** In the store. */
+const DEVICE = 'device';
+const SOCKET = 'socket';
 
 export class Tunnel {
   private device: TunDevice | undefined;
@@ -65,6 +82,8 @@ export class Tunnel {
   /** Starts, stops and remakes run one after the other. */
   private queue: Promise<unknown> = Promise.resolve();
   private fail!: (error: Error) => void;
+  /** Packets wait in the device and the socket of the process before: the engine would find no peers for them yet. */
+  private awaitsPeers = false;
 
   /** Rejects when only a new process helps. */
   readonly broken: Promise<never>;
@@ -80,14 +99,14 @@ export class Tunnel {
     this.start = parts.startEngine;
     this.peers = peersOf(settings.overlay.peers);
     this.overlay = settings.overlay;
-    this.socketFd = openSocket(settings.overlay);
+    this.socketFd = this.firstSocket();
     try {
-      this.makeDevice();
+      this.firstDevice();
     } catch (error) {
       closeFd(this.socketFd);
       throw error;
     }
-    void this.enqueue(() => this.startEngine());
+    if (!this.awaitsPeers) void this.enqueue(() => this.startEngine());
   }
 
   get deviceName(): string {
@@ -111,6 +130,10 @@ export class Tunnel {
   setPeers(change: PeerChange): void {
     changePeers(this.peers, change);
     this.forgetLimits();
+    if (this.awaitsPeers) {
+      this.awaitsPeers = false;
+      void this.enqueue(() => this.startEngine());
+    }
     this.engine?.changeRoutes(change);
   }
 
@@ -143,7 +166,10 @@ export class Tunnel {
       if (listen === this.overlay.listen && mtu === this.overlay.mtu) return;
       const socketFd = listen === this.overlay.listen ? this.socketFd : openSocket(overlay);
       await this.stopEngine();
-      if (socketFd !== this.socketFd) closeFd(this.socketFd);
+      if (socketFd !== this.socketFd) {
+        closeFd(this.socketFd);
+        this.parts.store.keep(SOCKET, socketFd);
+      }
       this.socketFd = socketFd;
       this.overlay = overlay;
       await this.startEngine();
@@ -162,6 +188,12 @@ export class Tunnel {
   }
 
   async close(): Promise<void> {
+    await this.handOver();
+    for (const name of [DEVICE, SOCKET]) this.parts.store.forget(name);
+  }
+
+  /** As close(), but what the store keeps stays. */
+  async handOver(): Promise<void> {
     this.stopping.abort();
     await this.queue.catch(() => {});
     await this.stopEngine();
@@ -178,6 +210,7 @@ export class Tunnel {
   /** Does not throw: a failed start is tried again, with growing pauses. */
   private async startEngine(): Promise<void> {
     if (this.stopping.signal.aborted || this.engine !== undefined || this.device === undefined) return;
+    if (this.awaitsPeers) return;
     const { filterPeers } = this.settings;
     const { mtu, port, address, address6 } = this.overlay;
     const config = {
@@ -188,11 +221,13 @@ export class Tunnel {
       mtu,
       port,
       filterPeers,
+      routes: [...this.peers.values()],
     };
     try {
       const engine = await this.start(config);
       this.engine = engine;
       this.starts++;
+      // They may have changed meanwhile.
       engine.setRoutes([...this.peers.values()]);
       for (const [peer, limit] of this.limits) engine.setPathLimit(peer, limit);
       void engine.failed.then((error) => this.onEngineFailed(engine, error));
@@ -246,6 +281,43 @@ export class Tunnel {
     return broken;
   }
 
+  /** That of the process before, where it listened at the same place. */
+  private firstSocket(): Fd {
+    const { store, log } = this.parts;
+    const { overlay } = this.settings;
+    const given = store.take(SOCKET);
+    if (given !== undefined) {
+      if (isBoundTo(given, overlay)) return given;
+      log.info('Another address to listen on than before the restart: opening another socket');
+      closeFd(given);
+      store.forget(SOCKET);
+    }
+    const fd = openSocket(overlay);
+    store.keep(SOCKET, fd);
+    return fd;
+  }
+
+  /** That of the process before, with the packets that wait in it, or a new one. */
+  private firstDevice(): void {
+    const { store, log } = this.parts;
+    const given = store.take(DEVICE);
+    if (given !== undefined) {
+      const device = this.parts.adoptDevice(given);
+      if (device !== undefined && this.parts.fits(device)) {
+        log.info(`Taking over device ${device.name} from the flanneld before`);
+        this.awaitsPeers = true;
+        this.use(device);
+        return;
+      }
+      log.info('The device of the flanneld before is gone, or was made for other settings: making another one');
+      closeFd(given);
+      store.forget(DEVICE);
+      // So that the new one can have its name.
+      if (device !== undefined) untilGone(device.name);
+    }
+    this.makeDevice();
+  }
+
   private closeDevice(): void {
     this.device?.close();
     this.device = undefined;
@@ -254,14 +326,19 @@ export class Tunnel {
   /** Of the same name as before, so that rules that name it go on to hold. */
   private makeDevice(): void {
     try {
-      this.device = this.parts.openDevice(this.name);
+      this.use(this.parts.openDevice(this.name));
     } catch (error) {
       // BUSY, EXISTS: of tun-tap.
       if (!isErrno(error, 'BUSY', 'EXISTS') || this.name === DEVICE_NAME) throw error;
       this.parts.log.warn(`The name ${this.name} is taken by another device: taking a new one`);
-      this.device = this.parts.openDevice(DEVICE_NAME);
+      this.use(this.parts.openDevice(DEVICE_NAME));
     }
-    this.name = this.device.name;
+    this.parts.store.keep(DEVICE, this.device!.fd);
+  }
+
+  private use(device: TunDevice): void {
+    this.device = device;
+    this.name = device.name;
     this.setParameters(this.name);
   }
 
@@ -281,6 +358,21 @@ export class Tunnel {
         if (!isErrno(error, 'ENOENT')) this.parts.log.warn(`Cannot set ${parameter}: ${messageOf(error)}`);
       }
     }
+  }
+}
+
+/** Whoever keeps its last descriptor lets go of it soon, or never. */
+function untilGone(device: string): void {
+  const nobodyWakes = new Int32Array(new SharedArrayBuffer(4));
+  const end = performance.now() + GONE_WITHIN_MS;
+  while (deviceCounters(device) !== undefined && performance.now() < end) Atomics.wait(nobodyWakes, 0, 0, 5);
+}
+
+function isBoundTo(fd: Fd, { listen, port }: CarriedOverlay): boolean {
+  try {
+    return Buffer.compare(getSockName(fd), sockaddrOf(listen, port)) === 0;
+  } catch {
+    return false; // no socket
   }
 }
 

@@ -100,6 +100,23 @@ function describeStop(bench: Bench): void {
     expect(engine.counters().sentPackets).toBe(2);
   });
 
+  test('packets that wait before its start meet the routes that it is started with', async () => {
+    await bench.run();
+    await bench.stop();
+    const waiting = Array.from({ length: 100 }, (_, identification) => ({ identification }));
+    const out = waiting.map((fields) => bench.emit(fields));
+    for (const fields of waiting) bench.inject(fields);
+    const others = Array.from({ length: 10_000 }, (_, i) =>
+      route(`10.128.${i >> 6}.${(i & 63) * 4}/30`, bench.addressOf(9)),
+    );
+    const routes = [...others, route('10.2.0.0/24', bench.peerAddress)];
+    bench.engine = await bench.start(configOf(bench.node, { routes }));
+    for (const packet of out) expect((await bench.peer.receive()).bytes).toEqual(aged(packet));
+    await bench.counted(waiting.length, waiting.length);
+    expect(bench.engine.counters().dropped).toMatchObject({ no_route: 0, unknown_peer: 0, spoofed_source: 0 });
+    for (let i = 0; i < waiting.length; i++) await bench.device.receive();
+  });
+
   test('starts without routes and answers that there is none', async () => {
     await bench.run();
     await bench.stop();

@@ -100,6 +100,16 @@ export class Control {
     return true;
   }
 
+  /** No packet moves until release(). */
+  hold(): void {
+    Atomics.store(this.shared.state, STATE.held, 1);
+  }
+
+  release(): void {
+    Atomics.store(this.shared.state, STATE.held, 0);
+    Atomics.notify(this.shared.state, STATE.held);
+  }
+
   requestStop(): void {
     Atomics.store(this.shared.state, STATE.stop, 1);
   }

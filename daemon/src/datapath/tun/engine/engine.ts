@@ -50,6 +50,11 @@ export interface EngineConfig {
    * Turn it off where outside hosts reach pods through a node that does not masquerade (flanneld without -ip-masq).
    */
   readonly filterPeers?: boolean;
+  /**
+   * Routes that the first packet meets: for a device and a socket in which packets wait. Without them the engine begins with none, and
+   * answers what it reads that there is no route.
+   */
+  readonly routes?: readonly EngineRoute[];
   /** Whether to use offloads of the device and the socket (default true). The reference engine uses none. */
   readonly offload?: boolean;
   /** Microseconds that the fast engine polls for more packets before it sleeps, while that pays (default 0: never). */

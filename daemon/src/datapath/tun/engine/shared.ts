@@ -23,6 +23,7 @@ export const STATE = {
   heartbeat: 2,
   head: 3, // changes announced
   tail: 4, // changes applied
+  held: 5, // 1 while the first routes are not all announced: no packet moves before
 } as const;
 const STATE_WORDS = 16;
 

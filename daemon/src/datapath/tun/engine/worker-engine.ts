@@ -25,7 +25,7 @@ export async function startWorkerEngine(name: WorkerName, config: EngineConfig, 
   const onAbort = (): void => void engine.stop().catch(() => {});
   signal?.addEventListener('abort', onAbort, { once: true });
   void engine.ended.then(() => signal?.removeEventListener('abort', onAbort));
-  await engine.started.catch(async (error: unknown) => {
+  await engine.begin(config.routes).catch(async (error: unknown) => {
     // A thread that hangs may still use the descriptors: if it does not end, that is the error to report.
     await engine.stop();
     throw signal?.aborted ? aborted(signal) : error;
@@ -64,7 +64,8 @@ class WorkerEngine implements Engine {
   #running!: () => void;
   #notStarted!: (error: Error) => void;
 
-  constructor(name: WorkerName, config: EngineConfig) {
+  constructor(name: WorkerName, { routes, ...config }: EngineConfig) {
+    if (routes !== undefined) this.#control.hold();
     this.failed = new Promise((resolve) => {
       this.#fail = resolve;
     });
@@ -94,6 +95,12 @@ class WorkerEngine implements Engine {
     // A thread blocked in a system call would keep the process from exiting: Node joins workers after the exit handlers.
     process.on('exit', this.#release);
     this.#watch = this.#watchHeartbeat();
+  }
+
+  /** Resolves when the worker runs; it moves packets when it has these routes. */
+  async begin(routes: readonly EngineRoute[] | undefined): Promise<void> {
+    if (routes !== undefined) this.setRoutes(routes);
+    await this.started;
   }
 
   setRoutes(routes: readonly EngineRoute[]): void {
@@ -135,6 +142,7 @@ class WorkerEngine implements Engine {
   #handOver(): void {
     if (this.#gone || this.#stopping) return;
     const complete = this.#control.flush();
+    if (complete) this.#control.release();
     this.#wake.signal();
     if (complete || this.#rest !== undefined) return;
     this.#rest = setTimeout(() => {

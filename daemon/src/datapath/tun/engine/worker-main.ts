@@ -1,4 +1,5 @@
 import { parentPort, workerData } from 'node:worker_threads';
+import { POLLOUT, pollFds } from '@flannel-ts/linux/poll';
 import { setThreadName } from '@flannel-ts/linux/thread';
 import type { EngineConfig } from './engine.ts';
 import { EngineError } from './errors.ts';
@@ -16,6 +17,36 @@ export interface EngineWorkerData {
 export type EngineWorkerMessage =
   | { readonly type: 'running' }
   | { readonly type: 'failed'; readonly code: EngineError['code']; readonly message: string };
+
+const LOOK_MS = 2;
+
+/** Returns when the routes that the engine was started with are applied, or it is to stop. */
+export function applyFirstRoutes({ buffer }: EngineWorkerData, forwarder: Routed): void {
+  const { state } = sharedOf(buffer);
+  for (;;) {
+    // Read before the changes are: what is announced later is not of the first routes.
+    const isHeld = Atomics.load(state, STATE.held) !== 0;
+    while (forwarder.hasChanges) forwarder.refreshRoutes();
+    if (!isHeld || Atomics.load(state, STATE.stop) !== 0) return;
+    Atomics.add(state, STATE.heartbeat, 1);
+    Atomics.wait(state, STATE.held, 1, LOOK_MS);
+  }
+}
+
+interface Routed {
+  readonly hasChanges: boolean;
+  refreshRoutes(): void;
+}
+
+const FINISH_TRIES = 10;
+const FINISH_WAIT_MS = 10;
+
+/** A packet that has been read would be lost with the thread: waits a little for room in the socket that it is for. */
+export function finishSending(finish: () => boolean, socket: () => number): void {
+  for (let tries = 0; tries < FINISH_TRIES && !finish(); tries++) {
+    pollFds([{ fd: socket(), events: POLLOUT }], FINISH_WAIT_MS);
+  }
+}
 
 /**
  * The frame of every engine's worker: `run` returns when the stop word is set. Errors go to the host as a message, since an

@@ -292,6 +292,19 @@ describe('egress on errors', () => {
     expect(fast.counters).toMatchObject({ sendStalls: 1, sentPackets: 10 });
   });
 
+  test('finish() sends what was read, whatever waits, and reads no more', () => {
+    const fast = new Fast();
+    // More than a plan holds: a super-packet of 1,250 segments waits for the next one.
+    const large = superPacket(tcpPacket({ data: bytes(60_000) }), 48);
+    fast.ports.tun.push(large.slice(), large.slice(), burst.slice());
+    fast.ports.sendErrors.push(EAGAIN, EAGAIN);
+    fast.forwarder.egress.forward();
+    expect(fast.forwarder.egress.finish()).toBe(false);
+    expect(fast.forwarder.egress.finish()).toBe(true);
+    expect(fast.counters).toMatchObject({ tunPackets: 2500, sentPackets: 2500 });
+    expect(fast.ports.tun).toHaveLength(1);
+  });
+
   test('sends one by one without UDP_SEGMENT, and reads a plain device', () => {
     const fast = new Fast({ ...ALL, vnet: false, segment: false });
     fast.out(...segment(burst));

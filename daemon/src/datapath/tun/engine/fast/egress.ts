@@ -75,6 +75,16 @@ export class Egress {
     return more || this.#held !== 0;
   }
 
+  /** Sends what has been read, and reads no more. False while a socket has no room for it. */
+  finish(): boolean {
+    if (!this.#flush()) return false;
+    if (this.#held === 0) return true;
+    const packet = this.#held;
+    this.#held = 0;
+    this.#plan(packet, this.#heldLength);
+    return this.#flush();
+  }
+
   /** The peers changed: drops the waiting message if its peer has left. */
   rerouteWaiting(): void {
     if (!this.#stalled) return;

@@ -4,7 +4,7 @@ import { EngineError } from '../errors.ts';
 import { STATE, sharedOf } from '../shared.ts';
 import { Tables } from '../tables.ts';
 import { familyOf, Underlay } from '../underlay.ts';
-import { type EngineWorkerData, runEngineWorker } from '../worker-main.ts';
+import { applyFirstRoutes, type EngineWorkerData, finishSending, runEngineWorker } from '../worker-main.ts';
 import { acquireAbilities, releaseAbilities } from './abilities.ts';
 import { FastForwarder } from './forwarder.ts';
 import { Polling } from './polling.ts';
@@ -35,6 +35,7 @@ function run(data: EngineWorkerData): void {
     const tables = new Tables(shared, underlay);
     const forwarder = new FastForwarder(open, data.config, abilities, tables, now);
     forwarder.noteTest(outcome);
+    applyFirstRoutes(data, forwarder);
     loop(data, forwarder);
   } finally {
     releaseAbilities(tunFd, socketFd);
@@ -84,6 +85,10 @@ function loop({ config, buffer, wakeFd, pollTimeoutMs }: EngineWorkerData, forwa
       throw new EngineError('DESCRIPTOR_LOST', 'A descriptor of the engine is always ready and never has a packet');
     }
   }
+  finishSending(
+    () => egress.finish(),
+    () => sockets[egress.source]!,
+  );
 }
 
 runEngineWorker(run);

@@ -147,6 +147,17 @@ describe('forwardOutgoing()', () => {
     expect(control.counters()).toMatchObject({ sentPackets: 2, sendStalls: 1 });
   });
 
+  test('finish() sends the packet that waits, and reads no more', () => {
+    const { emit, forwarder, ports } = setUp();
+    ports.sendErrors.push(-11, -11, -4);
+    emit({});
+    ports.tun.push(ipv4Packet({}));
+    expect([forwarder.finish(), forwarder.finish(), forwarder.finish(), forwarder.finish()]).toEqual([
+      ...[false, false, true, true],
+    ]);
+    expect([ports.sent.length, ports.tun.length]).toEqual([1, 1]);
+  });
+
   test('sends a waiting packet where its new route says, or drops it when there is none', () => {
     const { emit, forwarder, ports, control, route, setRoutes } = setUp();
     ports.sendErrors.push(-11);

@@ -134,6 +134,11 @@ export class Forwarder {
     return true;
   }
 
+  /** Sends the packet that waits, and reads no more. False while the socket has no room for it. */
+  finish(): boolean {
+    return !this.stalled || (this.#sendOutgoing(this.#waiting) && !this.stalled);
+  }
+
   /** Moves one packet from the socket to the device; false when there is none. */
   forwardIncoming(): boolean {
     const packet = this.#incoming;

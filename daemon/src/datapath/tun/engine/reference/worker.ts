@@ -2,7 +2,7 @@ import { eventFdOf, POLLIN, POLLOUT, PollSet } from '@flannel-ts/linux/poll';
 import { EngineError } from '../errors.ts';
 import { STATE, sharedOf } from '../shared.ts';
 import { familyOf, Underlay } from '../underlay.ts';
-import { type EngineWorkerData, runEngineWorker } from '../worker-main.ts';
+import { applyFirstRoutes, type EngineWorkerData, finishSending, runEngineWorker } from '../worker-main.ts';
 import { Forwarder } from './forwarder.ts';
 import { descriptorPorts } from './ports.ts';
 
@@ -15,7 +15,8 @@ const ROOM = 3;
 const MAX_IDLE_WAKEUPS = 10_000;
 
 /** Reads the stop word before every turn, and sleeps only after a turn in which nothing moved. */
-function run({ config, buffer, wakeFd, pollTimeoutMs }: EngineWorkerData): void {
+function run(data: EngineWorkerData): void {
+  const { config, buffer, wakeFd, pollTimeoutMs } = data;
   const shared = sharedOf(buffer);
   const { state } = shared;
   const ports = descriptorPorts(config.tunFd, config.socketFd, config.sourceFds);
@@ -29,6 +30,7 @@ function run({ config, buffer, wakeFd, pollTimeoutMs }: EngineWorkerData): void 
     { fd: wakeFd, events: POLLIN },
     { fd: -1, events: POLLOUT },
   ]);
+  applyFirstRoutes(data, forwarder);
   let idleWakeups = 0;
   while (Atomics.load(state, STATE.stop) === 0) {
     Atomics.add(state, STATE.heartbeat, 1);
@@ -46,6 +48,10 @@ function run({ config, buffer, wakeFd, pollTimeoutMs }: EngineWorkerData): void 
       throw new EngineError('DESCRIPTOR_LOST', 'A descriptor of the engine is always ready and never has a packet');
     }
   }
+  finishSending(
+    () => forwarder.finish(),
+    () => sockets[forwarder.source]!,
+  );
 }
 
 runEngineWorker(run);
