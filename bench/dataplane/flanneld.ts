@@ -2,7 +2,7 @@
 
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdirSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { DEFAULT_ETCD_PREFIX, ETCD_CLIENT_PORT } from '@flannel-ts/flannel/defaults';
@@ -10,7 +10,6 @@ import type { Lab, Place, Side } from './lab.ts';
 import { runIn, startIn } from './processes.ts';
 
 export const SHIPPED = join(process.cwd(), 'dist/flanneld');
-const CONFIG = '{"Network":"10.0.0.0/8","SubnetLen":24,"Backend":{"Type":"udp"}}';
 const READY_WITHIN_MS = 20_000;
 
 export class Flannel {
@@ -24,6 +23,7 @@ export class Flannel {
     readonly lab: Lab,
     readonly program: string,
     readonly directory: string,
+    readonly backend: 'udp' | 'vxlan' | 'host-gw' = 'udp',
   ) {}
 
   /** Resolves when both nodes wrote their subnet file, the last thing they do before they are ready. */
@@ -33,7 +33,8 @@ export class Flannel {
     await this.#startEtcd(first, endpoint);
     for (const side of this.lab.sides) this.processes.push(this.#startNode(side, endpoint, flags));
     await Promise.all(this.lab.sides.map((side) => this.#untilReady(side)));
-    this.lab.setPodMtu(this.lab.mtu - 28);
+    const env = readFileSync(this.#subnetFile(first), 'utf8');
+    this.lab.setPodMtu(Number(/^FLANNEL_MTU=(\d+)$/m.exec(env)![1]));
   }
 
   async stop(): Promise<void> {
@@ -57,7 +58,7 @@ export class Flannel {
     const child = startIn(node, ['etcd', ...args], { stdio: 'ignore' });
     this.#children.push(child);
     const entries = [
-      ['config', CONFIG],
+      ['config', `{"Network":"10.0.0.0/8","SubnetLen":24,"Backend":{"Type":"${this.backend}"}}`],
       // A node takes the lease that has its address: so its subnet is the one that the lab's pods are in.
       ...this.lab.sides.map((side) => [
         `subnets/${side.subnet.replace('/', '-')}`,

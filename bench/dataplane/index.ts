@@ -4,6 +4,7 @@
  */
 import type { Result } from '../result.ts';
 import { upstreamVersion } from '../upstream.ts';
+import { measureBackends } from './parts/backends.ts';
 import { measureDaemon } from './parts/daemon.ts';
 import { measureOptions } from './parts/options.ts';
 import { measureProfile } from './parts/profile.ts';
@@ -22,6 +23,7 @@ const PARTS: Readonly<Record<PartName, (session: Session) => Promise<void>>> = {
   rr: measureRoundTrips,
   options: measureOptions,
   daemon: measureDaemon,
+  backends: measureBackends,
   profile: measureProfile,
 };
 

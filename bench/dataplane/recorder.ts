@@ -13,6 +13,7 @@ const PEERS: Readonly<Record<string, readonly string[]>> = {
   reference: ['vxlan', 'flannel'],
   flannel: ['vxlan'],
   'host-gw': ['vxlan'],
+  'by flanneld': ['by flannel', 'by hand'],
 };
 /** Variations of the fast engine, such as "fast, no offloads". */
 const VARIATION_PEERS = ['fast', 'vxlan'];

@@ -7,7 +7,7 @@
 import type { Runtime } from './engine-process.ts';
 import type { PathName } from './paths.ts';
 
-export const PART_NAMES = ['tcp', 'udp', 'rr', 'options', 'daemon', 'profile'] as const;
+export const PART_NAMES = ['tcp', 'udp', 'rr', 'options', 'daemon', 'backends', 'profile'] as const;
 export type PartName = (typeof PART_NAMES)[number];
 
 export interface Settings {
