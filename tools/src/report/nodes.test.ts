@@ -90,7 +90,7 @@ test('formatNodeTroubles() names node, part, time and remedy, and is silent abou
 test('a node that says nothing is not well, and its log is where to look', () => {
   const silent = { health: 'down', problem: 'no flanneld runs here' };
   expect(formatNodeTroubles('local', states(silent), 200)).toBe(
-    'NOT WELL: node-0\n  no flanneld runs here: "npm run logs -- node-0" shows its log, "npm run up" repairs what is broken',
+    'NOT WELL: node-0\n  no flanneld runs here. "npm run logs -- node-0" shows its log, "npm run up" repairs what is broken',
   );
   expect([isWell(silent), isWell({ health: '', status: TROUBLED }), isWell({ health: '', status: STATUS })]).toEqual([
     false,

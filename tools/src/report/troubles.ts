@@ -16,7 +16,7 @@ export function formatNodeTroubles(stack: string, states: NodeStates, width: num
 function sectionsOf(stack: string, node: string, { status, problem }: NodeState, width: number): string[] {
   if (status === undefined) {
     const remedy = `"npm run logs -- ${named(stack)}${node}" shows its log, "npm run up${flag(stack)}" repairs what is broken`;
-    return [`NOT WELL: ${node}\n${wrap(`${problem}: ${remedy}`, width, '  ')}`];
+    return [`NOT WELL: ${node}\n${wrap(`${problem}. ${remedy}`, width, '  ')}`];
   }
   const troubles = status.troubles.map((trouble) => ({
     ...trouble,
