@@ -53,28 +53,31 @@ describe.each(BACKENDS)('%s', (backend) => {
     expect([lab.a, lab.b].flatMap(({ log }) => log.filter(({ level }) => level >= 60))).toEqual([]);
   });
 
-  for (const [group, faults] of Object.entries(FAULTS)) {
+  describe.each(Object.entries(FAULTS))('faults %s', (_, faults) => {
     const here = faults.filter(({ backends = BACKENDS }: Fault) => backends.includes(backend));
-    test.each<Fault>(here)(`${group}: $name`, async ({ name, interrupts, cause, healed = () => true }) => {
-      const { a, b } = lab;
-      stop = await startNumbered(a.place(a.podAddress), b.place(b.podAddress), { settleMs: 300 });
-      await rest();
-      const from = now();
-      await cause(lab);
-      await until(() => passes() && healed(lab));
-      const to = now();
-      await rest();
-      const journeys = await stop();
-      stop = undefined;
-      printJourneys(`${backend}: ${name}, well again after ${Math.round(to - from)} ms`, journeys);
-      for (const { sent, lost } of journeys) {
-        expect(sent - lost.length).toBeGreaterThan(20);
-        // What was on its way may be lost, too.
-        const explained = (at: number) => interrupts.includes(backend) && at > from - 100 && at < to;
-        expect(lost.filter((at) => !explained(at))).toEqual([]);
-      }
-    });
-  }
+    test.each<Fault>(here)(
+      'packets pass as before after $name',
+      async ({ name, interrupts, cause, healed = () => true }) => {
+        const { a, b } = lab;
+        stop = await startNumbered(a.place(a.podAddress), b.place(b.podAddress), { settleMs: 300 });
+        await rest();
+        const from = now();
+        await cause(lab);
+        await until(() => passes() && healed(lab));
+        const to = now();
+        await rest();
+        const journeys = await stop();
+        stop = undefined;
+        printJourneys(`${backend}: ${name}, well again after ${Math.round(to - from)} ms`, journeys);
+        for (const { sent, lost } of journeys) {
+          expect(sent - lost.length).toBeGreaterThan(20);
+          // What was on its way may be lost, too.
+          const explained = (at: number) => interrupts.includes(backend) && at > from - 100 && at < to;
+          expect(lost.filter((at) => !explained(at))).toEqual([]);
+        }
+      },
+    );
+  });
 
   test('both nodes are ready in the end', async () => {
     for (const node of [lab.a, lab.b]) await node.untilReady();

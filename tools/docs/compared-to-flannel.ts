@@ -47,6 +47,13 @@ const stackSettings = inFile('tests/e2e/settings.test.ts');
 const interop = inFile('tests/interop/udp.test.ts');
 const masquerade = inFile('tests/integration/masquerade.test.ts');
 const underlay6 = inFile('tests/integration/flanneld-ipv6-underlay.test.ts');
+const faults = inFile('tests/integration/flanneld-faults.test.ts');
+const backends = inFile('tests/integration/flanneld-backends.test.ts');
+const vxlan = inFile('daemon/src/backend/vxlan.test.ts');
+const hostGw = inFile('daemon/src/backend/host-gw.test.ts');
+const stateKernel = inFile('tests/integration/state-kernel.test.ts');
+const view = inFile('daemon/src/view.test.ts');
+const departures = inFile('daemon/src/subnet/departures.test.ts');
 
 export const SECTIONS: readonly Section[] = [
   {
@@ -416,6 +423,136 @@ export const SECTIONS: readonly Section[] = [
         source: 'pkg/backend/udp by its source',
         ours: 'the device is left alone',
         tests: [flanneld('a device of another kind that has the name is left alone')],
+      },
+    ],
+  },
+  {
+    title: 'The backends vxlan and host-gw',
+    rows: [
+      {
+        situation: 'A node reboots, or its VXLAN device is made again',
+        flannel:
+          'with etcd the device gets a new random MAC address; with both families a peer takes it up only if that of each has changed',
+        source: 'pkg/backend/vxlan/device.go and the node informer by their source; k3s #9957',
+        ours: 'the MAC address stays, so that its peers have nothing to learn',
+        tests: [backends('the MAC address outlives a reboot, so that peers go on')],
+      },
+      {
+        situation: 'flannel.1 is deleted',
+        flannel:
+          'never heals: it is made again after 1 to 30 seconds, without its peers, and with a MAC address that is not published',
+        source: 'measured with v0.28.10; the device watcher in pkg/backend/vxlan by its source',
+        ours: 'comes back as it was, with addresses, neighbours, forwarding entries and routes',
+        tests: [
+          backends('a device that %s is as it was, and nothing is published anew'),
+          faults('packets pass as before after $name'),
+        ],
+      },
+      {
+        situation: 'flannel-v6.1 is deleted',
+        flannel: 'is not watched',
+        source: 'the device watcher in pkg/backend/vxlan by its source',
+        ours: 'comes back like that of IPv4',
+        tests: [stateKernel('the devices come back with their parent')],
+      },
+      {
+        situation: 'Neighbours, forwarding entries or routes of vxlan are flushed',
+        flannel: 'are not looked at',
+        source: 'pkg/backend/vxlan/vxlan_network.go by its source; #869',
+        ours: 'come back',
+        tests: [
+          faults('packets pass as before after $name'),
+          backends('a device that %s is as it was, and nothing is published anew'),
+        ],
+      },
+      {
+        situation: 'A peer comes back with another MAC address of its VXLAN device',
+        flannel: 'the forwarding entry of the earlier one stays',
+        source: 'pkg/backend/vxlan/vxlan_network.go by its source',
+        ours: 'the new entry is made, and then the earlier one removed',
+        tests: [
+          backends('entries of a peer that is gone are removed, and those of a peer that moved are replaced'),
+          stateKernel('follows a peer to another MAC address'),
+        ],
+      },
+      {
+        situation: 'A node is gone while flanneld is not running',
+        flannel: 'its entries and routes stay',
+        source: '#2554; pkg/backend/route_network.go by its source',
+        ours: 'they are removed at the start, and no packet of the other peers is lost',
+        tests: [
+          faults('packets pass as before after $name'),
+          stateKernel('removes the entries of peers that are gone, and leaves what the kernel has learned'),
+        ],
+      },
+      {
+        situation: 'VXLAN between IPv6 addresses',
+        flannel: 'the MTU leaves 50 bytes for headers that have 70: packets of full size are lost',
+        source: 'pkg/backend/vxlan/device.go by its source',
+        ours: 'leaves 70',
+        tests: [
+          vxlan('leaves room for the outer header with %s'),
+          backends('pods reach each other by both families, with packets that fill the MTU'),
+        ],
+      },
+      {
+        situation: 'A node behind NAT (`-public-ip`)',
+        flannel: 'the device sends from the public address, which the host does not have',
+        source: '#2247, in v0.27.4 and later',
+        ours: 'sends from the address of the interface',
+        tests: [vxlan('sends from the address of the interface, whatever the public one is')],
+      },
+      {
+        situation: 'With `DirectRouting` the route to a peer changes: it is behind a router now, or no longer',
+        flannel: 'is decided once, when the lease arrives',
+        source: 'pkg/backend/vxlan/vxlan_network.go by its source',
+        ours: 'is decided again when routes change',
+        tests: [
+          view('look() asks the kernel once a minute, and at once after the kernel has changed something'),
+          vxlan('with DirectRouting sends to neighbours without the device, and to others through it'),
+        ],
+      },
+      {
+        situation: 'Another device has the name flannel.1, or its VNI and port',
+        flannel:
+          'a VXLAN device of the name is deleted if it differs; otherwise ends with the error of the system call',
+        source: 'ensureLink in pkg/backend/vxlan/device.go by its source',
+        ours: 'is left alone, and named with the command that makes room',
+        tests: [
+          backends('a device that somebody else made with the name is left alone, and said'),
+          backends('a device of somebody else with the same VNI and port is named'),
+        ],
+      },
+      {
+        situation: 'The link of the underlay flaps, with vxlan or host-gw',
+        flannel: 'the routes of vxlan never come back, those of host-gw after 9 seconds',
+        source: 'measured with v0.28.10; #1759',
+        ours: 'they come back at once',
+        tests: [faults('packets pass as before after $name')],
+      },
+      {
+        situation: 'A peer has another backend',
+        flannel: 'is ignored with a line in the log',
+        source: 'pkg/backend/vxlan/vxlan_network.go and route_network.go by their source',
+        ours: 'is refused by name, in the log and in `flanneld status`',
+        tests: [
+          backends('a peer of another backend is named and not sent to'),
+          hostGw('desired() refuses peers behind a router, and of another backend'),
+        ],
+      },
+      {
+        situation: 'The lease of a node is revoked or overwritten, and its node writes it again',
+        flannel: 'the peers remove what leads to the node; the node itself ends, or does not notice',
+        source: 'LeaseWatcher and CompleteLease by their source; seen here before: some packets were lost',
+        ours: 'a lease that is gone stays for two seconds, so that no packet is lost',
+        tests: [departures('and comes back is never removed'), faults('packets pass as before after $name')],
+      },
+      {
+        situation: 'The address of a node changes, and its connection to etcd is dead',
+        flannel: 'needs a restart',
+        source: '#408, #1052; seen here before: the other nodes were told after 5 seconds',
+        ours: 'etcd is told at once over a new connection',
+        tests: [faults('packets pass as before after $name')],
       },
     ],
   },

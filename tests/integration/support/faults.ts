@@ -2,7 +2,7 @@
 import { execFileSync } from 'node:child_process';
 import { rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { type Cluster, GATEWAY, type Node, PREFIX } from './cluster.ts';
+import { type Cluster, GATEWAY, type Node, PREFIX, until } from './cluster.ts';
 import type { EtcdServer } from './etcd-server.ts';
 
 export const BACKENDS = ['udp', 'vxlan', 'host-gw'] as const;
@@ -88,10 +88,16 @@ async function killed({ a }: Lab, meanwhile: () => void = () => {}): Promise<voi
   start(a);
 }
 
-function renumber({ a }: Lab, address: string): void {
+/** A call to etcd that waits for an answer to the earlier address counts as a failover when its time is over. */
+async function renumber(lab: Lab, address: string): Promise<void> {
+  const { a } = lab;
+  const failovers = () => /^flannel_source_failovers_total.* (\d+)$/m.exec(a.probe('metrics'))![1];
+  const before = failovers();
   a.ip('address', 'flush', 'dev', 'eth0');
   a.ip('address', 'add', `${address}/24`, 'dev', 'eth0');
   addDefaultRoute(a);
+  await until(() => isPublished(lab, address));
+  if (failovers() !== before) throw new Error('The address was published only after a call to etcd had timed out');
 }
 
 const FLUSH_FDB =
