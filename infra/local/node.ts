@@ -32,12 +32,7 @@ export class Node extends pulumi.ComponentResource {
     super('flannel:local:Node', name, {}, options);
     const { stack, vpc, pki, artifact } = args;
     const root = machineRoot(stack, name);
-    const { files, unit } = nodeBoot({
-      root,
-      etcdEndpoints: args.etcdEndpoints,
-      interface: MACHINE_INTERFACE,
-      healthEndpoint: true,
-    });
+    const { files, unit } = nodeBoot({ root, etcdEndpoints: args.etcdEndpoints, interface: MACHINE_INTERFACE });
     this.label = name;
     this.address = formatIp(args.address);
     this.machine = vpc.machine(name, args.address, this);

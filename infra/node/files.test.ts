@@ -1,4 +1,4 @@
-import { etcdBoot, etcdInitialCluster, etcdSecrets, nodeBoot, nodeSecrets } from './files.ts';
+import { etcdBoot, etcdInitialCluster, etcdSecrets, nodeBoot, nodeSecrets, podAllocations } from './files.ts';
 
 const ROOT = '/var/lib/flannel-local/dev/nodes/node-0';
 
@@ -9,12 +9,14 @@ describe('nodeBoot()', () => {
     expect(nodeBoot(node)).toMatchSnapshot();
   });
 
-  test('has a health endpoint where that is asked for, with the addresses of the same store as the pods', () => {
-    const { files } = nodeBoot({ ...node, healthEndpoint: true });
+  test('has a health endpoint, with the addresses of the same store as the pods', () => {
+    const { files } = nodeBoot(node);
     const [environment, conflist] = files.map(({ content }) => content);
     const directory = `${ROOT}/var/lib/cni/networks`;
     expect(environment).toContain(`FLANNELD_HEALTH_ENDPOINT=true\nFLANNELD_HOST_LOCAL_DIR=${directory}\n`);
-    expect(JSON.parse(conflist!).plugins[0].ipam.dataDir).toBe(directory);
+    const list = JSON.parse(conflist!);
+    expect(list.plugins[0].ipam.dataDir).toBe(directory);
+    expect(podAllocations(ROOT)).toBe(`${directory}/${list.name}`);
   });
 
   test('has the paths of a machine of its own when the root is empty', () => {

@@ -30,6 +30,9 @@ export interface Unit {
   readonly decommission?: readonly string[];
 }
 
+/** As CNI calls it. */
+const POD_NETWORK = 'flannel';
+
 export interface BootPlan {
   readonly files: readonly BootFile[];
   readonly unit: Unit;
@@ -40,8 +43,6 @@ export interface NodeBoot {
   readonly etcdEndpoints: readonly string[];
   /** The interface to the other nodes; that of the default route if absent. */
   readonly interface?: string;
-  /** Whether flanneld also probes other nodes from a pod's place. This creates a network namespace, for which it has to be root. */
-  readonly healthEndpoint?: boolean;
 }
 
 export interface KeyPair {
@@ -50,7 +51,7 @@ export interface KeyPair {
 }
 
 /** A node: flanneld, and the network configuration a container runtime reads. */
-export function nodeBoot({ root, etcdEndpoints, interface: link, healthEndpoint = false }: NodeBoot): BootPlan {
+export function nodeBoot({ root, etcdEndpoints, interface: link }: NodeBoot): BootPlan {
   const installed = `${root}/opt/flannel/current`;
   const environment = `${root}/etc/flannel/flanneld.env`;
   return {
@@ -69,10 +70,8 @@ export function nodeBoot({ root, etcdEndpoints, interface: link, healthEndpoint 
           FLANNELD_IP_MASQ: 'true',
           FLANNELD_HEALTHZ_IP: '127.0.0.1',
           FLANNELD_HEALTHZ_PORT: String(HEALTH_PORT),
-          ...(healthEndpoint && {
-            FLANNELD_HEALTH_ENDPOINT: 'true',
-            FLANNELD_HOST_LOCAL_DIR: hostLocalDirectory(root),
-          }),
+          FLANNELD_HEALTH_ENDPOINT: 'true',
+          FLANNELD_HOST_LOCAL_DIR: hostLocalDirectory(root),
         }),
       },
       { path: conflistFile(root), mode: '0644', content: conflist(root) },
@@ -103,6 +102,11 @@ export function conflistFile(root: string): string {
 /** host-local's allocations. */
 function hostLocalDirectory(root: string): string {
   return `${root}/var/lib/cni/networks`;
+}
+
+/** The same for the pods of this node's network. flanneld reserves the health endpoint's address there, and so has to be able to write. */
+export function podAllocations(root: string): string {
+  return `${hostLocalDirectory(root)}/${POD_NETWORK}`;
 }
 
 /** Where the runtime finds the plugins that the conflist names. */
@@ -228,7 +232,7 @@ function tlsFiles(directory: string, ca: string, pairs: Readonly<Record<string, 
 function conflist(root: string): string {
   const list = {
     cniVersion: '1.0.0',
-    name: 'flannel',
+    name: POD_NETWORK,
     plugins: [
       {
         type: 'flannel',

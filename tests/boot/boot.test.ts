@@ -86,6 +86,20 @@ test('pods of two machines talk over the overlay', async () => {
   expect(await pods[0].problemsWith(pods[1])).toEqual([]);
 });
 
+test('the path of pods is probed from a health endpoint, whose address no pod gets', async () => {
+  for (const worker of workers) {
+    const address = (await subnetOf(worker))!.replace(/\.1\/24$/, '.254');
+    await until('the health endpoint is made', async () => (await worker.journal()).includes(`endpoint ${address}`));
+    const reservation = `/var/lib/cni/networks/flannel/${address}`;
+    expect(await worker.exec('stat', '--format=%U', reservation)).toBe('flannel\n');
+    const other = pods.find(({ machine }) => machine !== worker)!;
+    await until('pods of the other machine reach it', async () => {
+      return (await other.machine.run(...other.inside('ping', '-c', '1', '-W', '2', address))).code === 0;
+    });
+    expect(await worker.exec('curl', '-s', 'http://127.0.0.1:8081/readyz?verbose')).not.toContain('pod path');
+  }
+});
+
 test('etcd lets nodes change nothing but leases', async () => {
   await etcd.exec('mkdir', '-p', '/tmp/node');
   for (const name of ['ca', 'certificate', 'key']) {

@@ -1,5 +1,7 @@
 /** The units of a node. Pure. */
-import type { Unit } from '../../node/files.ts';
+import { dirname, relative } from 'node:path';
+import { DEFAULT_IDENTITY_FILE } from '@flannel-ts/flannel/defaults';
+import { podAllocations, type Unit } from '../../node/files.ts';
 import { LIBRARY } from './scripts.ts';
 import { daemonUnit, renderUnit, SANDBOX } from './systemd.ts';
 
@@ -49,6 +51,11 @@ export function bootstrapTimer(description: string): string {
 /** To configure the network, and to ask the other nodes by ICMP whether they can be reached. */
 const FLANNELD_CAPABILITIES = 'CAP_NET_ADMIN CAP_NET_RAW';
 
+/** Below /var/lib, as systemd has it. */
+const STATE_DIRECTORIES = [dirname(DEFAULT_IDENTITY_FILE), podAllocations('')]
+  .map((path) => relative('/var/lib', path))
+  .join(' ');
+
 /**
  * flanneld as a user of its own that may administrate the network and nothing else. Not ProtectKernelTunables: forwarding
  * and the device's accept_local are sysctls, which belong to who has CAP_NET_ADMIN, while all others stay root's.
@@ -64,6 +71,8 @@ export function flanneldService(unit: Unit): string {
       ['ConditionPathExists', '/etc/flannel/tls/client.key'],
     ],
     service: [
+      // What other nodes know this one by, and where it reserves an address among those of the pods.
+      ['StateDirectory', STATE_DIRECTORIES],
       ['RuntimeDirectory', 'flannel'],
       // While flanneld is away pods start with what it has written.
       ['RuntimeDirectoryPreserve', 'yes'],

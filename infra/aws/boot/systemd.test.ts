@@ -59,6 +59,7 @@ describe('the sandboxes', () => {
     expect(valuesOf(text, 'DeviceAllow')).toEqual(['/dev/net/tun rw']);
     expect(valuesOf(text, 'DevicePolicy')).toEqual(['closed']);
     expect(valuesOf(text, 'ReadWritePaths')).toEqual([]);
+    expect(valuesOf(text, 'StateDirectory')).toEqual(['flannel cni/networks/flannel']);
   });
 
   test('leave etcd no capability, and of the disk its volume', () => {
