@@ -219,6 +219,7 @@ test('up changes the backend of a running stack, node by node', async () => {
 });
 
 test.each([
+  { backend: 'vxlan', mtu: 1450, devices: ['flannel.1'] },
   { backend: 'host-gw', mtu: 1500, devices: [] },
   { backend: 'udp', mtu: 1472, devices: ['flannel0'] },
 ])(

@@ -12,6 +12,10 @@ describe('backendNeeds()', () => {
       { Type: 'udp', Port: 9000 },
       { carriers: [udp(9000)], barePackets: false, oneLink: false },
     ],
+    [
+      { Type: 'udp', SourcePorts: 8 },
+      { carriers: [{ ...udp(8285), symmetric: false }], barePackets: false, oneLink: false },
+    ],
     [{ Type: 'vxlan' }, { carriers: [vxlan(8472)], barePackets: false, oneLink: false, linkKind: 'vxlan' }],
     [
       { Type: 'vxlan', Port: 4789, DirectRouting: true },

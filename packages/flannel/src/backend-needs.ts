@@ -4,7 +4,7 @@
  */
 import type { Family } from '@flannel-ts/inet/family';
 import type { Port } from '@flannel-ts/inet/port';
-import type { BackendConfig, BackendType } from './backend-config.ts';
+import { type BackendConfig, type BackendType, DEFAULT_SOURCE_PORTS } from './backend-config.ts';
 import {
   IPIP_OVERHEAD,
   UDP_OVERHEAD,
@@ -43,7 +43,11 @@ export function backendNeeds(backend: BackendConfig, outer: readonly Family[]): 
     outer.map((family) => ({ outer: family, protocol: 'udp', port: port(family), symmetric }));
   switch (backend.type) {
     case 'udp':
-      return { carriers: inUdp(() => backend.port, true), barePackets: false, oneLink: false };
+      return {
+        carriers: inUdp(() => backend.port, (backend.sourcePorts ?? DEFAULT_SOURCE_PORTS) === 1),
+        barePackets: false,
+        oneLink: false,
+      };
     case 'vxlan':
       return {
         // The kernel derives the source port from the inner flow (RFC 7348, 5).
