@@ -47,8 +47,9 @@ function sockets(node: Node): number {
 /** The ports that datagrams come from at each node, and that flows of pods come whole and in order. */
 async function seenDuringFlows(): Promise<{ readonly atA: readonly number[]; readonly atB: readonly number[] }> {
   for (const node of [a, b]) node.run('nft', 'flush', 'set', 'inet', 'seen', 'ports');
-  const stopNumbered = await startNumbered(a.place(a.podAddress), b.place(b.podAddress), { flows: FLOWS, everyMs: 5 });
-  await new Promise((resolve) => setTimeout(resolve, 500));
+  const stopNumbered = await startNumbered(a.place(a.podAddress), b.place(b.podAddress), { flows: FLOWS, everyMs: 20 });
+  // A sender needs long for its first round on a busy machine.
+  await new Promise((resolve) => setTimeout(resolve, 2000));
   for (const { sent, ...trouble } of await stopNumbered()) {
     expect(sent).toBeGreaterThan(10);
     expect(trouble).toEqual({ lost: [], duplicates: 0, late: 0 });
@@ -81,6 +82,8 @@ test('the network config changes their number at once; without a word of them th
 test('the reference engine has as many', async () => {
   cluster.etcd.put(`${PREFIX}/config`, config({ Engine: 'reference', SourcePorts: 4 }));
   await until(() => sockets(a) === 4);
+  await until(() => cluster.nodes.every((node) => node.probe('metrics').includes('engine="reference"')));
+  await until(() => a.canPing(b) && b.canPing(a));
   expect((await seenDuringFlows()).atB).toHaveLength(4);
 });
 
