@@ -100,6 +100,19 @@ test('the path of pods is probed from a health endpoint, whose address no pod ge
   }
 });
 
+test('a restart of flanneld, and its sudden end, lose no packet: systemd keeps the device and the socket', async () => {
+  const [from, to] = pods;
+  const count = 160;
+  const ping = from.machine.run(...from.inside('ping', '-q', '-i', '0.05', '-c', `${count}`, '-W', '20', to.address));
+  await workers[0].exec('systemctl', 'restart', 'flanneld');
+  await workers[1].exec('systemctl', 'kill', '--signal=KILL', 'flanneld');
+  await Promise.all(workers.map(untilReady));
+  expect((await ping).stdout).toContain(`${count} packets transmitted, ${count} received`);
+  for (const machine of workers) {
+    expect(await machine.journal('-u', 'flanneld')).toContain('Taking over device flannel0');
+  }
+});
+
 test('etcd lets nodes change nothing but leases', async () => {
   await etcd.exec('mkdir', '-p', '/tmp/node');
   for (const name of ['ca', 'certificate', 'key']) {
