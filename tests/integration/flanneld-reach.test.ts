@@ -72,14 +72,14 @@ test('a node that may not probe says so, and does not treat silence as a fault',
 
 test('a node that nobody answers is not ready until somebody does, and its process stays', async () => {
   await startBoth();
-  // On the other node: what this one drops itself is another trouble, named as well.
-  b.run('nft', ...BLOCK);
+  // What it drops itself is a trouble of its own, beside the silence that this causes.
+  a.run('nft', ...BLOCK);
   const sentence =
     /reach: the only other node, 10\.5\.\d+\.0\/24 at 10\.64\.0\.17, has not answered through the overlay for \d+ s: UDP port 8285 has to be open/;
   await until(() => sentence.test(a.probe('readyz')));
   expect(status(a).troubles.map(({ part }) => part)).toEqual(['input rules', 'reach']);
   expect(a.probe('healthz')).toBe('200 flanneld is running');
-  b.run('nft', 'delete', 'table', 'inet', 'fltest');
+  a.run('nft', 'delete', 'table', 'inet', 'fltest');
   await a.untilReady();
   await until(() => a.logged('Not ready') === 1);
 });
