@@ -114,6 +114,15 @@ test('another address is listened at by another socket', async () => {
   await until(() => !a.run('ss', '-Hlun').includes(`${a.address}:8285`));
 });
 
+test('another backend leaves the device neither on the node nor in the store', async () => {
+  cluster.etcd.put(`${PREFIX}/config`, '{"Network":"10.5.0.0/16","Backend":{"Type":"host-gw"}}');
+  await until(() => a.ip('route').includes('proto 241') && a.canPing(b));
+  await until(() => !a.ip('-br', 'link').includes('flannel0'));
+  cluster.etcd.put(`${PREFIX}/config`, config());
+  await until(() => a.ip('-br', 'link').includes('flannel0') && a.canPing(b));
+  await a.untilReady();
+});
+
 test('when the service is not started again, the device is gone', async () => {
   await a.stop();
   expect([...systemd.kept().keys()].sort()).toEqual(['flannel-device', 'flannel-socket']);
