@@ -171,7 +171,7 @@ export const COMMANDS = {
   },
   fuzz: {
     words: '',
-    help: 'Feeds random packets to both engines and reports differences',
+    help: 'Feeds random packets to both engines and damaged input to every parser',
     count: [0, 0],
     flags: {
       '--seconds': {

@@ -1,6 +1,7 @@
 /**
  * What others write is read without surprises: each parser returns, or throws the error that it is documented to throw. Inputs are
- * broken copies of good ones. FUZZ_RUNS says how many for each parser, FUZZ_SEED begins with those of an earlier run.
+ * broken copies of good ones. FUZZ_RUNS says how many for each parser, or FUZZ_SECONDS how long for all of them; FUZZ_SEED begins with
+ * those of an earlier run.
  */
 import { checkNetworkConfig } from '@flannel-ts/flannel/config-check';
 import { FlannelError } from '@flannel-ts/flannel/errors';
@@ -21,8 +22,19 @@ import { parseRoute } from '@flannel-ts/rtnetlink/route';
 import fc from 'fast-check';
 import { readIptablesSave } from '../../daemon/src/firewall/iptables.ts';
 
-const RUNS = Number(process.env.FUZZ_RUNS ?? 2000);
-const OPTIONS = { numRuns: RUNS, ...(process.env.FUZZ_SEED && { seed: Number(process.env.FUZZ_SEED) }) };
+const { FUZZ_RUNS, FUZZ_SECONDS, FUZZ_SEED } = process.env;
+const MANY = 1_000_000_000;
+
+/** fast-check's, for one of all parsers. */
+function options() {
+  const share = FUZZ_SECONDS && (1000 * Number(FUZZ_SECONDS)) / (TEXTS.length + BYTES.length);
+  return {
+    ...(share ? { numRuns: MANY, interruptAfterTimeLimit: share } : { numRuns: Number(FUZZ_RUNS ?? 2000) }),
+    ...(FUZZ_SEED && { seed: Number(FUZZ_SEED) }),
+  };
+}
+
+jest.setTimeout(60_000 + 1000 * Number(FUZZ_SECONDS ?? 0));
 
 type ErrorClass = abstract new (...args: never[]) => Error;
 
@@ -195,7 +207,7 @@ describe('of broken text', () => {
     for (const text of good) parse(text);
     fc.assert(
       fc.property(fc.oneof(broken(good), fc.string()), (text) => expectOnly(allowed, () => parse(text))),
-      OPTIONS,
+      options(),
     );
   });
 });
@@ -230,7 +242,7 @@ describe('of broken messages of netlink', () => {
       fc.property(fc.oneof(brokenBytes(good), fc.uint8Array({ maxLength: 64 })), (bytes) =>
         expectOnly(NetlinkError, () => parse(bytes)),
       ),
-      OPTIONS,
+      options(),
     );
   });
 });
