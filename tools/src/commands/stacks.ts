@@ -1,5 +1,6 @@
 import type { Context } from '../context.ts';
 import { Pulumi } from '../pulumi/cli.ts';
+import { listStacks } from '../pulumi/stack.ts';
 import { formatTable } from '../report/table.ts';
 import { terminalWidth } from '../terminal.ts';
 
@@ -12,7 +13,7 @@ interface Summary {
 
 /** Lists the stacks that the backend knows. */
 export async function stacks(context: Context): Promise<number> {
-  const all = JSON.parse(await new Pulumi(context).ask(['stack', 'ls', '--json'])) as Summary[];
+  const all = await listStacks<Summary>(new Pulumi(context));
   process.stdout.write(`${formatStacks(all, terminalWidth())}\n`);
   return 0;
 }

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { removeScratch, scratch, write } from '../../testing/setup.ts';
 import type { Pulumi } from './cli.ts';
-import { configure, configValue, createStack, prepareState, stackExists, storeSettings } from './stack.ts';
+import { configure, configValue, createStack, listStacks, prepareState, stackExists, storeSettings } from './stack.ts';
 
 afterEach(removeScratch);
 beforeEach(() => {
@@ -65,6 +65,20 @@ test('stackExists() finds a stack by its name, also where an organization stands
   expect(await stackExists(pulumi, 'mine')).toBe(true);
   expect(await stackExists(pulumi, 'other')).toBe(true);
   expect(await stackExists(pulumi, 'flannel')).toBe(false);
+});
+
+test('listStacks() asks again when another command is writing a stack, and says what else is wrong', async () => {
+  const { pulumi } = fake({ 'stack ls': '[{"name":"mine"}]' });
+  const { ask } = pulumi;
+  const failures = ['EOF\n', 'unexpected end of JSON input'];
+  pulumi.ask = async (args) => {
+    const failure = failures.shift();
+    if (failure !== undefined) throw new Error(`"pulumi stack ls" failed: ${failure}`);
+    return ask(args);
+  };
+  expect(await listStacks(pulumi)).toEqual([{ name: 'mine' }]);
+  failures.push('no such bucket');
+  await expect(listStacks(pulumi)).rejects.toThrow('no such bucket');
 });
 
 test('createStack() drops the salt of a former passphrase, but never where something is encrypted by it', async () => {

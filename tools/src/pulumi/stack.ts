@@ -13,8 +13,20 @@ import { isHeld, readLocks } from './locks.ts';
 import { flag } from './names.ts';
 import { endOrphans } from './orphans.ts';
 
+/** Pulumi's summary of each. It reads the files of all stacks, and ends with "EOF" when a command on another one is just writing its own. */
+export async function listStacks<Summary extends { readonly name: string }>(pulumi: Pulumi): Promise<Summary[]> {
+  for (let tries = 1; ; tries++) {
+    try {
+      return JSON.parse(await pulumi.ask(['stack', 'ls', '--json'])) as Summary[];
+    } catch (error) {
+      if (tries === 5 || !/\bEOF\b|unexpected end/i.test((error as Error).message)) throw error;
+      await sleep(100 * tries);
+    }
+  }
+}
+
 export async function stackExists(pulumi: Pulumi, stack: string): Promise<boolean> {
-  const list = JSON.parse(await pulumi.ask(['stack', 'ls', '--json'])) as { name: string }[];
+  const list = await listStacks(pulumi);
   return list.some(({ name }) => name.split('/').at(-1) === stack);
 }
 
