@@ -44,7 +44,8 @@ test('an engine that dies makes the node unready and is started again, each time
   for (const time of [1, 2, 3]) {
     writeFileSync(file, '');
     await until(() => a.logged('The engine failed: The file is there') === time);
-    await until(() => a.logged('Not ready: engine') === time);
+    // Readiness that changes often is not logged each time.
+    if (time === 1) await until(() => a.logged('Not ready: engine') === 1);
     await a.untilReady();
     await until(() => a.canPing(b) && b.canPing(a));
   }
