@@ -418,6 +418,26 @@ describe('a start without etcd', () => {
     await until(() => server.get(keyOf(lease)) === leaseValue(2));
   });
 
+  test('does not take the question of its own start, which etcd answers late, for another node', async () => {
+    await startEtcd();
+    const before = nodeAt(server.endpoint, 'a');
+    const { lease } = await joinAs(before, 1);
+    await firstOf(before);
+    crash(before);
+    server.pause();
+    try {
+      hold(await joinAs(nodeAt(server.endpoint, 'a'), 1));
+    } finally {
+      server.resume();
+    }
+    const { modRevision } = server.record(keyOf(lease))!;
+    await until(() => logged("still is this node's") === 1);
+    // Long enough for the answer, and for what would be written after it.
+    await new Promise((resolve) => setTimeout(resolve, 1000));
+    expect(server.record(keyOf(lease))!.modRevision).toBe(modRevision);
+    expect(logged('Another running flanneld')).toBe(0);
+  });
+
   test('leases its subnet again when etcd has lost it meanwhile', async () => {
     await startEtcd();
     const before = nodeAt(server.endpoint, 'a');

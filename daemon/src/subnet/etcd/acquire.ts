@@ -31,7 +31,7 @@ export async function acquire(context: EtcdContext, request: JoinRequest, signal
     for (;;) {
       signal.throwIfAborted();
       try {
-        const acquired = await tryAcquire(context, grant, request);
+        const acquired = await tryAcquire(context, grant, request, signal);
         const over = repeats.over(monotonicNow());
         if (over !== undefined) context.log.info(`Etcd answers again ${over}`);
         if (acquired !== undefined) return acquired;
@@ -51,10 +51,17 @@ export async function acquire(context: EtcdContext, request: JoinRequest, signal
 }
 
 /** Undefined when somebody else was faster. */
-async function tryAcquire(context: EtcdContext, grant: Grant, request: JoinRequest): Promise<Acquired | undefined> {
+async function tryAcquire(
+  context: EtcdContext,
+  grant: Grant,
+  request: JoinRequest,
+  signal: AbortSignal,
+): Promise<Acquired | undefined> {
   const { client, layout } = context;
   const { key, rangeEnd } = layout.subnets;
   const listed = await client.range(key, rangeEnd);
+  // A late answer: whoever holds the lease by now would take what is written for another node's.
+  signal.throwIfAborted();
   const occupied = listed.keyValues
     .map((keyValue) => occupiedBy(layout, context.reader, keyValue))
     .filter((record) => record !== undefined);
