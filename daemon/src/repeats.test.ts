@@ -14,6 +14,19 @@ function day(repeats: Repeats, causeOf: (second: number) => string | undefined):
   return lines.filter((line) => line !== undefined);
 }
 
+test('failed() takes a cause that differs in how long it took for the same one', () => {
+  const repeats = new Repeats();
+  expect(
+    repeats.failed('http://10.64.0.1:2379: Deadline exceeded after 5.001s,name resolution: 0.001s', 0),
+  ).toBeDefined();
+  expect(
+    repeats.failed('http://10.64.0.1:2379: Deadline exceeded after 5.003s,name resolution: 0.002s', 1),
+  ).toBeUndefined();
+  expect(
+    repeats.failed('http://10.64.0.2:2379: Deadline exceeded after 5.003s,name resolution: 0.002s', 2),
+  ).toBeDefined();
+});
+
 test('a day of the same failure is logged at once, and then after 1 min, 10 min, 1 h and each 6 h', () => {
   const repeats = new Repeats();
   expect(day(repeats, () => 'refused')).toEqual([
@@ -37,7 +50,7 @@ test('another cause is logged at once, but not each of many', () => {
     'member 1 refused (3 times in 10 s)',
   ]);
   expect(three).toHaveLength(9);
-  expect(day(new Repeats(), (second) => `timeout after ${second} ms`)).toHaveLength(10);
+  expect(day(new Repeats(), (second) => `member ${second} refuses`)).toHaveLength(10);
 });
 
 test('without reminders there is one line until it is over', () => {

@@ -33,9 +33,10 @@ export class Repeats {
     if (this.tries === 0) this.since = now;
     this.endedAt = undefined;
     this.tries++;
-    const isNews = this.causes.size < this.mostCauses && !this.causes.has(cause);
+    const kind = kindOf(cause);
+    const isNews = this.causes.size < this.mostCauses && !this.causes.has(kind);
     if (!isNews && now < this.nextAt) return undefined;
-    this.causes.add(cause);
+    this.causes.add(kind);
     if (now >= this.nextAt) this.nextAt = now + this.pauseMs(this.lines++);
     this.isTold = true;
     return this.tries === 1 ? cause : `${cause} (${this.tries} times in ${this.lasted(now)})`;
@@ -64,4 +65,9 @@ export class Repeats {
     this.nextAt = 0;
     this.causes = new Set();
   }
+}
+
+/** gRPC writes how long each try took: "Deadline exceeded after 5.001s". Addresses of members stay. */
+function kindOf(cause: string): string {
+  return cause.replace(/\b\d+(?:\.\d+)?(?= ?m?s\b)/g, '#');
 }

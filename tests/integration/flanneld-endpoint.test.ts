@@ -53,11 +53,21 @@ test('a rule against pods that only they meet makes the node not ready, until it
   a.run('nft', 'delete', 'table', 'inet', 'fltest');
   await a.untilReady();
 
+  // Somebody takes the bridge's address away: pods have no gateway then.
+  const gateway = a.subnet;
+  a.ip('address', 'delete', gateway, 'dev', 'cni0');
+  await until(() =>
+    /^503 .*pods of this node are cut off, the bridge cni0 has lost 10\.5\.\d+\.1: /s.test(a.probe('readyz')),
+  );
+  a.ip('address', 'add', gateway, 'dev', 'cni0');
+  await a.untilReady();
+  const made = a.logged('Made the health endpoint');
+
   // Somebody deletes what is behind it.
   for (const { ifname } of JSON.parse(a.ip('-j', 'link', 'show')) as { ifname: string }[]) {
     if (ifname.startsWith('flh')) a.ip('link', 'delete', ifname);
   }
-  await until(() => a.logged('Made the health endpoint') === 2);
+  await until(() => a.logged('Made the health endpoint') === made + 1);
   await until(() => pods[0]!.canPing(endpoint(a)));
 
   await a.stop();

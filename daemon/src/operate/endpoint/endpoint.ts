@@ -44,6 +44,12 @@ function numberOf([subnet]: readonly Prefix[]): number {
   return Number(bits & 0xffff_ffffn);
 }
 
+export interface Waiting {
+  readonly waitsFor: string;
+  /** What that means when there was an endpoint before, and pods with it. */
+  readonly lost?: string;
+}
+
 export class Endpoint {
   private station: PodStation | undefined;
   private mtu: number;
@@ -57,15 +63,22 @@ export class Endpoint {
     this.addresses = settings.subnets.map(endpointAddress);
   }
 
-  /** `made` when it is new, and undefined with nothing to do; otherwise why it cannot be yet. */
-  ensure(): 'made' | 'present' | { readonly waitsFor: string } {
+  /** `made` when it is new, `present` with nothing to do; otherwise why it cannot be yet. */
+  ensure(): 'made' | 'present' | Waiting {
     const { bridge } = this.settings;
     const link = getLink(this.nl, bridge);
-    if (link === undefined) return { waitsFor: `the bridge ${bridge}, which the first pod makes` };
+    if (link === undefined)
+      return { waitsFor: `the bridge ${bridge}, which the first pod makes`, lost: `the bridge ${bridge} is gone` };
     const gateways = this.settings.subnets.map((subnet) => addressAt(subnet, 1));
     const present = listAddresses(this.nl, { index: link.index }).map(({ address }) => address.address);
     const missing = gateways.find((gateway) => !present.includes(gateway));
-    if (missing !== undefined) return { waitsFor: `the address ${formatIp(missing)} on the bridge ${bridge}` };
+    if (missing !== undefined) {
+      const address = formatIp(missing);
+      return {
+        waitsFor: `the address ${address} on the bridge ${bridge}`,
+        lost: `the bridge ${bridge} has lost ${address}`,
+      };
+    }
     const port = getLink(this.nl, this.name);
     const isPresent = this.station !== undefined && port?.master === link.index;
     if (!isPresent) this.make(link);

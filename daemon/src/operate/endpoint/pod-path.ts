@@ -31,7 +31,10 @@ const GAP_MS = 200;
 export class PodPath {
   private readonly peers = new Map<string, OverlayPeer>();
   private isUp = false;
+  /** At some time of this process. */
+  private wasUp = false;
   private waits: string | undefined;
+  private lost: string | undefined;
   private readonly endpoint: Endpoint;
   private readonly prober: Prober;
 
@@ -84,13 +87,16 @@ export class PodPath {
     if (typeof state === 'object') {
       if (this.waits !== state.waitsFor) this.parts.log.info(`The health endpoint waits for ${state.waitsFor}`);
       if (this.isUp) this.endpoint.close();
+      this.wasUp ||= this.isUp;
       this.isUp = false;
       this.waits = state.waitsFor;
+      this.lost = state.lost;
       this.forget();
     } else if (state === 'made') {
       this.parts.log.info(`Made the health endpoint ${this.from}`);
       this.isUp = true;
       this.waits = undefined;
+      this.lost = undefined;
       this.prober.reopen();
       this.forget();
       this.prober.setPeers({ set: [...this.peers.values()], removed: [] });
@@ -102,6 +108,13 @@ export class PodPath {
     this.prober.setPeers({ set: [], removed });
   }
 
+  /** Pods were connected to what is missing now, and nobody but their runtime connects them again. */
+  private lostTrouble(): string | undefined {
+    return this.wasUp && this.lost !== undefined
+      ? `pods of this node are cut off, ${this.lost}: start them again`
+      : undefined;
+  }
+
   private get from(): string {
     return this.endpoint.addresses.map(formatIp).join(' and ');
   }
@@ -109,7 +122,7 @@ export class PodPath {
   private judge(): void {
     const { host, readiness } = this.parts;
     const facts = { host: host.report(), pod: this.prober.report(), from: this.from, graceMs: this.prober.graceMs() };
-    const { trouble, notes } = judgePodPath(facts);
+    const { trouble = this.lostTrouble(), notes } = judgePodPath(facts);
     readiness.report(POD_PATH, trouble);
     const waiting = this.waits === undefined ? [] : [`the health endpoint waits for ${this.waits}`];
     const all = [...waiting, ...notes];
