@@ -67,6 +67,9 @@ describe('a stack of one node', () => {
     const { stdout } = await cliOk('shell', '--stack', stack, 'pod-0-0', 'ip', '-4', '-o', 'address', 'show', 'eth0');
     expect(stdout).toMatch(/inet 10\.244\./);
     expect((await cli('shell', '--stack', stack, 'node-0', 'sh', '-c', 'exit 7')).code).toBe(7);
+    expect((await cliOk('shell', '--stack', stack, 'node-0', 'flanneld', 'status', '-json')).stdout).toContain(
+      '"ready"',
+    );
     expect((await cli('shell', '--stack', stack, 'node-0', 'sh', '-c', 'kill -TERM $$')).code).toBe(143);
   });
 

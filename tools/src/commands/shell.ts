@@ -21,7 +21,7 @@ export async function shell({ env }: Context, { stack, words: [part = '', ...res
     // Only the network and /etc/hosts change: "ip netns exec" would also put another /sys in the place of this one.
     const script = 'mount --bind "$0" /etc/hosts && exec "$@"';
     const args = [`--net=${netns}`, '--', 'unshare', '--mount', 'sh', '-c', script, hosts, ...inside];
-    return await runInteractive('nsenter', args, { env: { ...env, ...variablesOf(stack, part) } });
+    return await runInteractive('nsenter', args, { env: { ...env, ...variablesOf(stack, part, env) } });
   } finally {
     rmSync(directory, { recursive: true, force: true });
   }
@@ -44,10 +44,12 @@ function interactiveShell(env: NodeJS.ProcessEnv, stack: string, part: string, d
   return ['env', `PS1=[${prompt}] # `, program];
 }
 
-function variablesOf(stack: string, part: string): NodeJS.ProcessEnv {
+function variablesOf(stack: string, part: string, { PATH }: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
   return {
     FLANNEL_STACK: stack,
     FLANNEL_PART: part,
+    // So that the commands of flanneld in the documentation work on a node.
+    ...(/^node-\d+$/.test(part) && { PATH: `${join(machineRoot(stack, part), 'opt/flannel/current')}:${PATH}` }),
     ...(/^etcd-\d+$/.test(part) ? etcdctlVariables(stack, part) : {}),
   };
 }
