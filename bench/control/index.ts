@@ -1,6 +1,7 @@
 /**
  * The control plane: how soon a node knows its peers, and what that costs. Everything is seen from outside, by packets that
- * arrive, so flannel itself can take part: FLANNEL_UPSTREAM names a build of it. With BENCH_QUICK there is less of each.
+ * arrive, so flannel itself can take part: FLANNEL_UPSTREAM names a build of it. With BENCH_QUICK there is less of each,
+ * and BENCH_ROUNDS says how often each number of leases is measured.
  */
 import { existsSync } from 'node:fs';
 import path from 'node:path';
@@ -41,7 +42,9 @@ export async function run(): Promise<Result[]> {
       await sleep(200);
     }
   };
-  for (const [leases, rounds] of quick ? QUICK : FULL) {
+  const { BENCH_ROUNDS } = process.env;
+  for (const [leases, usual] of quick ? QUICK : FULL) {
+    const rounds = BENCH_ROUNDS ? Number(BENCH_ROUNDS) : usual;
     for (let round = 0; round < rounds; round++) {
       await inTurns((contender, samples) => measurePeers(contender, leases, quick ? 20 : 100, samples));
     }

@@ -1,4 +1,5 @@
 /** One node, and peers that exist in etcd only. */
+import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ControlLab, type ControlNode, LARGE_NETWORK, leaseOf, type Phantom, phantom, untilTrue } from './lab.ts';
 import { type Contender, record, type Samples } from './samples.ts';
@@ -111,8 +112,12 @@ class MovingPeer {
     return found()!.ms - start;
   }
 
-  stop(): void {
-    for (const child of this.children) child.kill();
+  /** Resolves when the addresses are free for the next one. */
+  async stop(): Promise<void> {
+    const running = this.children.filter(({ exitCode, signalCode }) => exitCode === null && signalCode === null);
+    const ended = running.map((child) => once(child, 'exit'));
+    for (const child of running) child.kill();
+    await Promise.all(ended);
   }
 }
 
@@ -128,7 +133,7 @@ async function measureChanges(lab: ControlLab, node: ControlNode, peer: Phantom,
     }
     return times;
   } finally {
-    moving.stop();
+    await moving.stop();
   }
 }
 
@@ -143,7 +148,7 @@ async function measureOutage(lab: ControlLab, node: ControlNode, peer: Phantom):
     await lab.etcd.start();
     return await moving.move();
   } finally {
-    moving.stop();
+    await moving.stop();
   }
 }
 

@@ -1,4 +1,4 @@
-import { type Ip, parseIp } from '@flannel-ts/inet/ip';
+import { formatIp, type Ip, parseIp } from '@flannel-ts/inet/ip';
 import { SO_RCVBUFFORCE, SOL_SOCKET, SOL_UDP, setSocketOption, UDP_SEGMENT } from '@flannel-ts/linux/socket';
 import type { Engine, StartEngine } from '../../../src/datapath/tun/engine/engine.ts';
 import { type Lab, type LabOptions, type Node, type UdpSocket, until } from '../lab.ts';
@@ -25,6 +25,10 @@ export function describeOrder(start: StartEngine, options?: LabOptions, sources 
 
     beforeAll(async () => {
       nodes = lab.setUp();
+      // What waits for the kernel to find the other node may be passed by what is sent right after that.
+      for (const [from, to] of [nodes, [...nodes].reverse()] as [Node, Node][]) {
+        from.run('ping', '-c', '1', '-W', '5', formatIp(to.address));
+      }
       engines = await Promise.all(
         nodes.map((node) => start(configOf(node, { sourceFds: lab.sources(node, sources - 1) }))),
       );
