@@ -24,14 +24,18 @@ describe('ReachTable', () => {
     expect(table.answered({ sequence, from: peer, unreachable: true }, 1)).toBe(true);
   });
 
-  test('asks a new peer at once, and again after its interval', () => {
+  test('asks a new peer at once, each second until it answers, and then after its interval', () => {
     const table = make();
     table.setPeers({ set: [peer(1)], removed: [] }, 1000);
     expect(table.nextAt(0)).toBe(1000);
     expect(table.ask(1000)).toEqual({ target: target(1), sequence: 1, bytes: SMALL_BYTES });
     expect(table.ask(1000)).toBeUndefined();
-    expect(table.nextAt(4000)).toBe(6000);
-    expect(table.ask(6000)).toMatchObject({ sequence: 2 });
+    expect(table.nextAt(1900)).toBe(2000);
+    expect(table.ask(2000)).toMatchObject({ sequence: 2 });
+    table.answered({ sequence: 2, from: target(1) }, 2001);
+    expect(table.ask(3000)).toMatchObject({ sequence: 3 });
+    expect(table.ask(3900)).toBeDefined(); // a large one
+    expect(table.ask(7000)).toBeUndefined();
   });
 
   test('knows the round trip, and for how long a peer has been silent', () => {

@@ -95,7 +95,9 @@ const SEQUENCES = 0x10000;
  */
 const LOOK_AFTER_MS = [5, 20, 80, 320] as const;
 /** So long after a peer became known its first answer is urgent: a node that starts waits for it. */
-const NEW_MS = 3000;
+const NEW_MS = 10_000;
+/** Its lease is there before its device: the first question of all often comes too early. */
+const ASK_NEW_MS = 1000;
 
 export class ReachTable {
   /** By subnetKey(). */
@@ -160,10 +162,12 @@ export class ReachTable {
     const isLarge = entry.lastAnswer !== undefined && entry.nextMtuAt <= now;
     const { mtuIntervalMs } = this.settings;
     if (isLarge) entry.nextMtuAt = now + (entry.path.state === 'passes' ? mtuIntervalMs : mtuIntervalMs / 4);
-    this.askAt(entry, now + (isLarge ? this.settings.gapMs : this.interval()));
+    const isNew = entry.lastAnswer === undefined && now - entry.since < NEW_MS;
+    const pause = isNew ? Math.min(ASK_NEW_MS, this.interval()) : this.interval();
+    this.askAt(entry, now + (isLarge ? this.settings.gapMs : pause));
     this.sequence = (this.sequence + 1) % SEQUENCES;
     const large = isLarge ? entry.path.size : undefined;
-    const urgent = (entry.lastAnswer === undefined && now - entry.since < NEW_MS) || (isLarge && entry.path.searching);
+    const urgent = isNew || (isLarge && entry.path.searching);
     if (urgent) this.looks = [...LOOK_AFTER_MS, this.settings.timeoutMs].map((ms) => now + ms);
     this.pending.set(this.sequence, { entry, sentAt: now, large, urgent });
     return { target: this.targetOf(entry.peer), sequence: this.sequence, bytes: large ?? SMALL_BYTES };
