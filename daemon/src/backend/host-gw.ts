@@ -9,24 +9,18 @@ import { formatIp, type Ip } from '@flannel-ts/inet/ip';
 import { DaemonError } from '../errors.ts';
 import type { DesiredRoute } from '../state/desired.ts';
 import type { ExternalInterface } from '../underlay/select.ts';
-import { publicAddresses } from './attributes.ts';
 import type { Backend, Desired, OwnNode } from './backend.ts';
-import { familiesOf, mtuInside } from './mtu.ts';
-import { otherBackend, overlayPeers, type PeerRules, selectPeers } from './peers.ts';
-import { guardRoutes, overlayAddresses, ownSubnets, supersededRoutes } from './routes.ts';
+import { otherBackend, type PeerRules, selectPeers } from './peers.ts';
+import { guardRoutes, overlayOf, ownSubnets, supersededRoutes } from './routes.ts';
+import { familiesOf, mtuForAll, publicAddresses } from './underlay.ts';
 
 export function createHostGwBackend(config: NetworkConfig): Backend {
   return {
     type: 'host-gw',
     attributes: (external) => attributesOf(config, external),
-    mtu: (external) => mtuOf(config, external),
+    mtu: (external) => mtuForAll(config, external),
     desired: (node, leases) => hostGwDesired(config, node, leases),
   };
-}
-
-function mtuOf(config: NetworkConfig, external: ExternalInterface): number {
-  const families = familiesOf(config);
-  return mtuInside(config, families[0]!, families, external);
 }
 
 /** Throws INVALID_CONFIG for public addresses that are not the interface's: no route can name them (flannel hostgw.go). */
@@ -56,11 +50,11 @@ function hostGwDesired(config: NetworkConfig, node: OwnNode, leases: Iterable<Le
   return {
     state: {
       links: [],
-      routes: [...networks.flatMap((network) => guardRoutes(network, node, peers)), ...toPeers],
+      routes: [...guardRoutes(own, node, peers), ...toPeers],
       superseded: supersededRoutes(peers),
       complete: leases !== undefined,
     },
-    overlay: { mtu: mtuOf(config, node.external), ...overlayAddresses(own), peers: overlayPeers(peers) },
+    overlay: overlayOf(own, mtuForAll(config, node.external), peers),
     probing: { addresses: Object.values(node.external.addresses), answers: 'node' },
     devices: Object.fromEntries(own.map(({ family }) => [family, node.external.name])),
     refused,

@@ -5,15 +5,11 @@
 import type { IpipConfig } from '@flannel-ts/flannel/backend-config';
 import type { Lease } from '@flannel-ts/flannel/lease';
 import type { NetworkConfig } from '@flannel-ts/flannel/network-config';
-import { formatIp } from '@flannel-ts/inet/ip';
-import type { Ipv4 } from '@flannel-ts/inet/ipv4';
-import { DaemonError } from '../errors.ts';
 import type { DesiredRoute } from '../state/desired.ts';
-import { publicAddresses } from './attributes.ts';
 import type { Backend, Desired, OwnNode } from './backend.ts';
-import { mtuInside } from './mtu.ts';
-import { otherBackend, overlayPeers, type PeerRules, selectPeers } from './peers.ts';
-import { deviceAddresses, guardRoutes, overlayAddresses, ownSubnets, supersededRoutes } from './routes.ts';
+import { otherBackend, type PeerRules, selectPeers } from './peers.ts';
+import { deviceAddresses, guardRoutes, overlayOf, ownSubnets, probingOfDevices, supersededRoutes } from './routes.ts';
+import { localAddress, mtuInside, publicAddresses } from './underlay.ts';
 
 const DEVICE = 'flannel.ipip';
 
@@ -48,24 +44,22 @@ function ipipDesired(
   });
   return {
     state: {
-      links: [{ kind: 'ipip', name: DEVICE, mtu, addresses: deviceAddresses(own), local: localOf(node) }],
-      routes: [...networks.flatMap((network) => guardRoutes(network, node, peers)), ...toPeers],
+      links: [
+        {
+          kind: 'ipip',
+          name: DEVICE,
+          mtu,
+          addresses: deviceAddresses(own),
+          local: localAddress('ipip', 4, node.external),
+        },
+      ],
+      routes: [...guardRoutes(own, node, peers), ...toPeers],
       superseded: supersededRoutes(peers),
       complete: leases !== undefined,
     },
-    overlay: { mtu, ...overlayAddresses(own), peers: overlayPeers(peers) },
-    probing: { addresses: own.map(({ subnet }) => subnet.base), answers: 'device' },
+    overlay: overlayOf(own, mtu, peers),
+    probing: probingOfDevices(own),
     devices: { 4: DEVICE },
     refused,
   };
-}
-
-function localOf({ external }: OwnNode): Ipv4 {
-  const local = external.addresses[4];
-  if (local !== undefined) return local;
-  throw new DaemonError(
-    'NO_INTERFACE',
-    `ipip runs between IPv4 addresses, and ${external.name} has ${formatIp(external.address)} only: ` +
-      'add one to it, or choose another interface with -iface',
-  );
 }

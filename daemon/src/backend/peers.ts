@@ -143,9 +143,9 @@ export function withoutDoubles<Data>(
   return { peers, refused };
 }
 
-/** For a data path: without what only the backend needs. */
-export function overlayPeers(selected: readonly OverlayPeer[]): OverlayPeer[] {
-  return selected.map(({ subnet, peer }) => ({ subnet, peer }));
+/** Of a peer with this node's own MAC address or key. */
+export function describeCopy(what: string): string {
+  return `its ${what} is this node's own: one of the two machines was copied from the other with its identity file`;
 }
 
 /** Why no packets are exchanged with a node of another type; undefined when it is of this one. udp and alloc are written as ''. */

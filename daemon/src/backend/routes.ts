@@ -6,7 +6,7 @@ import type { InterfaceAddress, Prefix } from '@flannel-ts/inet/prefix';
 import type { Overlay, OverlayPeer } from '../datapath/datapath.ts';
 import type { DesiredRoute, SupersededRoute } from '../state/desired.ts';
 import { guardMetric } from '../state/guard.ts';
-import type { OwnNode } from './backend.ts';
+import type { OwnNode, Probing } from './backend.ts';
 import { sharesUnderlay } from './peers.ts';
 
 export interface OwnSubnet {
@@ -27,7 +27,7 @@ export function ownSubnets({ pools }: NetworkConfig, node: OwnNode): OwnSubnet[]
 /**
  * What of a network the overlay takes: all, or its subnets one by one where the network has addresses that nodes themselves need.
  */
-export function destinationsOf(network: Prefix, node: OwnNode, peers: readonly OverlayPeer[]): Prefix[] {
+function destinationsOf(network: Prefix, node: OwnNode, peers: readonly OverlayPeer[]): Prefix[] {
   if (!sharesUnderlay(network, node)) return [network];
   return peers.map(({ subnet }) => subnet).filter(({ family }) => family === network.family);
 }
@@ -36,9 +36,26 @@ export function destinationsOf(network: Prefix, node: OwnNode, peers: readonly O
  * Unreachable, behind every other route, and outliving this process: packets between pods must not leave by the default route while
  * there is no other.
  */
-export function guardRoutes(network: Prefix, node: OwnNode, peers: readonly OverlayPeer[]): DesiredRoute[] {
+export function guardRoutes(
+  own: readonly OwnSubnet[],
+  node: OwnNode,
+  peers: readonly OverlayPeer[] | undefined,
+): DesiredRoute[] {
+  return own.flatMap((subnet) => routesInto(undefined, subnet, node, peers));
+}
+
+/** The same, and before them what the overlay takes into one device, once there is a device and peers are known. */
+export function routesInto(
+  device: { readonly link: string; readonly scope?: 'link' } | undefined,
+  { network }: OwnSubnet,
+  node: OwnNode,
+  peers: readonly OverlayPeer[] | undefined,
+): DesiredRoute[] {
+  const destinations = destinationsOf(network, node, peers ?? []);
   const metric = guardMetric(network);
-  return destinationsOf(network, node, peers).map((dst) => ({ type: 'unreachable', dst, metric }));
+  const guards = destinations.map((dst): DesiredRoute => ({ type: 'unreachable', dst, metric }));
+  if (device === undefined || peers === undefined) return guards;
+  return [...guards, ...destinations.map((dst): DesiredRoute => ({ type: 'unicast', dst, ...device }))];
 }
 
 /** Of one device for all families. */
@@ -46,12 +63,23 @@ export function deviceAddresses(own: readonly OwnSubnet[]): InterfaceAddress[] {
   return own.map(({ family, subnet }) => ({ address: subnet.base, length: addressBits(family) }) as InterfaceAddress);
 }
 
-/** This node's own inside: the first of each subnet. */
-export function overlayAddresses(own: readonly OwnSubnet[]): Pick<Overlay, 'address' | 'address6'> {
+/** This node's own address inside is the first of each subnet. */
+export function overlayOf(own: readonly OwnSubnet[], mtu: number, peers: readonly OverlayPeer[]): Overlay {
   const bases: Ip[] = own.map(({ subnet }) => subnet.base);
   const address = bases.find(isIpv4);
   const address6 = bases.find(isIpv6);
-  return { ...(address !== undefined && { address }), ...(address6 !== undefined && { address6 }) };
+  return {
+    mtu,
+    ...(address !== undefined && { address }),
+    ...(address6 !== undefined && { address6 }),
+    // Without what only the backend needs.
+    peers: peers.map(({ subnet, peer }) => ({ subnet, peer })),
+  };
+}
+
+/** Where each node has a device with the first address of its subnet. */
+export function probingOfDevices(own: readonly OwnSubnet[]): Probing {
+  return { addresses: own.map(({ subnet }) => subnet.base), answers: 'device' };
 }
 
 /**

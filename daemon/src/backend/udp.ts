@@ -8,21 +8,11 @@ import type { Lease, LeaseAttributes } from '@flannel-ts/flannel/lease';
 import { type NetworkConfig, outerFamily } from '@flannel-ts/flannel/network-config';
 import { carriesIpv6, outerFamilyOf, udpV6Data } from '@flannel-ts/flannel/udp-data';
 import { type Family, familyName } from '@flannel-ts/inet/family';
-import type { Prefix } from '@flannel-ts/inet/prefix';
-import type { OverlayPeer } from '../datapath/datapath.ts';
-import type { DesiredRoute } from '../state/desired.ts';
 import type { ExternalInterface } from '../underlay/select.ts';
 import type { Backend, Desired, OwnNode } from './backend.ts';
-import { familiesOf, mtuInside } from './mtu.ts';
-import { otherBackend, overlayPeers, type PeerRules, selectPeers } from './peers.ts';
-import {
-  destinationsOf,
-  deviceAddresses,
-  guardRoutes,
-  overlayAddresses,
-  ownSubnets,
-  supersededRoutes,
-} from './routes.ts';
+import { otherBackend, type PeerRules, selectPeers } from './peers.ts';
+import { deviceAddresses, overlayOf, ownSubnets, probingOfDevices, routesInto, supersededRoutes } from './routes.ts';
+import { familiesOf, mtuInside } from './underlay.ts';
 
 export function createUdpBackend(config: NetworkConfig, { port }: UdpConfig): Backend {
   const outer = outerFamily(config);
@@ -65,43 +55,23 @@ function udpDesired(
   const mtu = udpMtu(config, outer, node.external);
   const own = ownSubnets(config, node);
   const networks = own.map(({ network }) => network);
-  const { peers: selected, refused } = selectPeers(node, networks, rulesOf(outer), leases ?? []);
-  const peers = overlayPeers(selected);
+  const { peers, refused } = selectPeers(node, networks, rulesOf(outer), leases ?? []);
   const { device } = node;
+  const into = device === undefined ? undefined : { link: device };
+  const known = leases === undefined ? undefined : peers;
   return {
     state: {
       links: device === undefined ? [] : [{ name: device, kind: 'tun', mtu, addresses: deviceAddresses(own) }],
-      routes: routesOf(node, networks, leases === undefined ? undefined : peers),
+      routes: own.flatMap((subnet) => routesInto(into, subnet, node, known)),
       superseded: supersededRoutes(peers),
       complete: leases !== undefined,
     },
-    overlay: {
-      mtu,
-      ...overlayAddresses(own),
-      peers,
-    },
-    probing: { addresses: own.map(({ subnet }) => subnet.base), answers: 'device' },
+    overlay: overlayOf(own, mtu, peers),
+    probing: probingOfDevices(own),
     devices: device === undefined ? {} : Object.fromEntries(own.map(({ family }) => [family, device])),
     transport: { listen: node.external.address, port },
     refused,
   };
-}
-
-/** Into the device what the overlay carries, as soon as that is known. */
-function routesOf(
-  node: OwnNode,
-  networks: readonly Prefix[],
-  peers: readonly OverlayPeer[] | undefined,
-): DesiredRoute[] {
-  const { device } = node;
-  return networks.flatMap((network): DesiredRoute[] => {
-    const guards = guardRoutes(network, node, peers ?? []);
-    if (device === undefined || peers === undefined) return guards;
-    const toDevice = destinationsOf(network, node, peers).map(
-      (dst) => ({ type: 'unicast', dst, link: device }) as const,
-    );
-    return [...guards, ...toDevice];
-  });
 }
 
 /** flannel's nodes say nothing of IPv6 and carry none: that is how they are, and no fault. */

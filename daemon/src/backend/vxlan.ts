@@ -7,16 +7,14 @@ import type { Lease, LeaseAttributes } from '@flannel-ts/flannel/lease';
 import type { NetworkConfig } from '@flannel-ts/flannel/network-config';
 import { formatVxlanData, parseVxlanData } from '@flannel-ts/flannel/vxlan-data';
 import { type Family, familyName } from '@flannel-ts/inet/family';
-import { formatIp } from '@flannel-ts/inet/ip';
 import type { Mac } from '@flannel-ts/inet/mac';
-import { DaemonError, messageOf } from '../errors.ts';
+import { messageOf } from '../errors.ts';
 import type { DesiredFdbEntry, DesiredLink, DesiredNeighbour, DesiredRoute } from '../state/desired.ts';
 import type { ExternalInterface } from '../underlay/select.ts';
-import { publicAddresses } from './attributes.ts';
 import type { Backend, Desired, Identity, OwnNode } from './backend.ts';
-import { familiesOf, mtuInside } from './mtu.ts';
-import { otherBackend, overlayPeers, type PeerRules, selectPeers, withoutDoubles } from './peers.ts';
-import { deviceAddresses, guardRoutes, overlayAddresses, ownSubnets, supersededRoutes } from './routes.ts';
+import { describeCopy, otherBackend, type PeerRules, selectPeers, withoutDoubles } from './peers.ts';
+import { deviceAddresses, guardRoutes, overlayOf, ownSubnets, probingOfDevices, supersededRoutes } from './routes.ts';
+import { familiesOf, localAddress, mtuInside, publicAddresses } from './underlay.ts';
 
 /** A VTEP that a peer publishes. */
 interface Vtep {
@@ -24,14 +22,18 @@ interface Vtep {
 }
 
 export function createVxlanBackend(config: NetworkConfig, vxlan: VxlanConfig, identity: Identity): Backend {
-  const families = familiesOf(config);
   const macOf = (family: Family): Mac => identity.mac(deviceOf(vxlan, family));
   return {
     type: 'vxlan',
     attributes: (external) => attributesOf(config, vxlan, macOf, external),
-    mtu: (external) => Math.min(...families.map((family) => mtuInside(config, family, [family], external))),
+    mtu: (external) => vxlanMtu(config, external),
     desired: (node, leases) => vxlanDesired(config, vxlan, macOf, node, leases),
   };
+}
+
+/** Of the family with the larger outer header, where there are two devices. */
+function vxlanMtu(config: NetworkConfig, external: ExternalInterface): number {
+  return Math.min(...familiesOf(config).map((family) => mtuInside(config, family, [family], external)));
 }
 
 function deviceOf({ vni }: VxlanConfig, family: Family): string {
@@ -93,38 +95,22 @@ function vxlanDesired(
           vni: vxlan.vni,
           port: vxlan.port,
           parent: external.name,
-          local: localOf(external, family),
+          local: localAddress('vxlan', family, external),
           learning: vxlan.learning,
           gbp: vxlan.gbp,
         };
       }),
       neighbours,
       fdb,
-      routes: [...networks.flatMap((network) => guardRoutes(network, node, peers)), ...toPeers],
+      routes: [...guardRoutes(own, node, peers), ...toPeers],
       superseded: supersededRoutes(peers),
       complete: leases !== undefined,
     },
-    overlay: {
-      mtu: Math.min(...own.map(({ family }) => mtuInside(config, family, [family], external))),
-      ...overlayAddresses(own),
-      peers: overlayPeers(peers),
-    },
-    probing: { addresses: own.map(({ subnet }) => subnet.base), answers: 'device' },
+    overlay: overlayOf(own, vxlanMtu(config, external), peers),
+    probing: probingOfDevices(own),
     devices: Object.fromEntries(own.map(({ family }) => [family, deviceOf(vxlan, family)])),
     refused: [...selection.refused, ...refused],
   };
-}
-
-/** Packets leave by an address that this host has: behind a NAT the public one is another's (flannel 2247). */
-function localOf(external: ExternalInterface, family: Family) {
-  const local = external.addresses[family];
-  if (local !== undefined) return local;
-  const there = Object.values(external.addresses).map(formatIp).join(', ');
-  throw new DaemonError(
-    'NO_INTERFACE',
-    `vxlan carries ${familyName(family)} between ${familyName(family)} addresses, and ${external.name} has ${there} only: ` +
-      `add one to it, or choose another interface with -iface`,
-  );
 }
 
 function rulesOf({ vni }: VxlanConfig, macOf: (family: Family) => Mac): PeerRules<Vtep> {
@@ -139,9 +125,7 @@ function rulesOf({ vni }: VxlanConfig, macOf: (family: Family) => Mac): PeerRule
         const data = parseVxlanData(value);
         // 0: flannel wrote no VNI before 2019.
         if (data.vni !== vni && data.vni !== 0) return `its VNI is ${data.vni}, this node's is ${vni}`;
-        if (data.vtepMac === macOf(inner)) {
-          return `its VtepMAC ${data.vtepMac} is this node's own: one of the two machines was copied from the other with its identity file`;
-        }
+        if (data.vtepMac === macOf(inner)) return describeCopy(`VtepMAC ${data.vtepMac}`);
         return { data: { mac: data.vtepMac } };
       } catch (error) {
         return messageOf(error);

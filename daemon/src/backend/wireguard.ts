@@ -12,21 +12,12 @@ import type { Port } from '@flannel-ts/inet/port';
 import { type Prefix, parsePrefix, prefixContains } from '@flannel-ts/inet/prefix';
 import { publicKeyOf } from '@flannel-ts/wireguard/key';
 import { messageOf } from '../errors.ts';
-import type { DesiredLink, DesiredRoute, WireguardPeer } from '../state/desired.ts';
+import type { DesiredLink, WireguardPeer } from '../state/desired.ts';
 import type { ExternalInterface } from '../underlay/select.ts';
-import { publicAddresses } from './attributes.ts';
 import type { Backend, Desired, Identity, OwnNode } from './backend.ts';
-import { familiesOf, mtuInside } from './mtu.ts';
-import { otherBackend, overlayPeers, type PeerRules, type SelectedPeer, selectPeers, withoutDoubles } from './peers.ts';
-import {
-  destinationsOf,
-  deviceAddresses,
-  guardRoutes,
-  type OwnSubnet,
-  overlayAddresses,
-  ownSubnets,
-  supersededRoutes,
-} from './routes.ts';
+import { describeCopy, otherBackend, type PeerRules, type SelectedPeer, selectPeers, withoutDoubles } from './peers.ts';
+import { deviceAddresses, overlayOf, ownSubnets, probingOfDevices, routesInto, supersededRoutes } from './routes.ts';
+import { mtuForAll, publicAddresses } from './underlay.ts';
 
 /** What a peer publishes, as far as it concerns one of its subnets. */
 interface PeerData {
@@ -42,11 +33,10 @@ interface Device {
 }
 
 export function createWireguardBackend(config: NetworkConfig, wireguard: WireguardConfig, identity: Identity): Backend {
-  const families = familiesOf(config);
   return {
     type: 'wireguard',
     attributes: (external) => attributesOf(config, wireguard, identity, external),
-    mtu: (external) => mtuInside(config, families[0]!, families, external),
+    mtu: (external) => mtuForAll(config, external),
     desired: (node, leases) => wireguardDesired(config, wireguard, identity, node, leases),
   };
 }
@@ -89,14 +79,17 @@ function wireguardDesired(
   leases: Iterable<Lease> | undefined,
 ): Desired {
   const own = ownSubnets(config, node);
-  const families = own.map(({ family }) => family);
   const networks = own.map(({ network }) => network);
-  const mtu = mtuInside(config, familiesOf(config)[0]!, familiesOf(config), node.external);
+  const mtu = mtuForAll(config, node.external);
   const privateKey = identity.wireguardKey();
   const selection = selectPeers(node, networks, rulesOf(wireguard, publicKeyOf(privateKey), node), leases ?? []);
   // What a peer's key opens is sent to one node.
   const { peers, refused } = withoutDoubles(selection.peers, 'public key', ({ publicKey }) => publicKey);
-  const devices = devicesOf(wireguard, families);
+  const devices = devicesOf(
+    wireguard,
+    own.map(({ family }) => family),
+  );
+  const known = leases === undefined ? undefined : peers;
   return {
     state: {
       links: devices.map(
@@ -110,30 +103,18 @@ function wireguardDesired(
           peers: peersOf(wireguard, device, peers),
         }),
       ),
-      routes: own.flatMap((one) => routesOf(one, devices, node, leases === undefined ? undefined : peers)),
+      routes: own.flatMap((subnet) => {
+        const { name: link } = devices.find(({ inner }) => inner.includes(subnet.family))!;
+        return routesInto({ link, ...(subnet.family === 4 && { scope: 'link' }) }, subnet, node, known);
+      }),
       superseded: supersededRoutes(peers),
       complete: leases !== undefined,
     },
-    overlay: { mtu, ...overlayAddresses(own), peers: overlayPeers(peers) },
-    probing: { addresses: own.map(({ subnet }) => subnet.base), answers: 'device' },
+    overlay: overlayOf(own, mtu, peers),
+    probing: probingOfDevices(own),
     devices: Object.fromEntries(devices.flatMap(({ name, inner }) => inner.map((family) => [family, name]))),
     refused: [...selection.refused, ...refused],
   };
-}
-
-function routesOf(
-  { family, network }: OwnSubnet,
-  devices: readonly Device[],
-  node: OwnNode,
-  peers: readonly SelectedPeer<PeerData>[] | undefined,
-): DesiredRoute[] {
-  const link = devices.find(({ inner }) => inner.includes(family))!.name;
-  const guards = guardRoutes(network, node, peers ?? []);
-  if (peers === undefined) return guards;
-  const toDevice = destinationsOf(network, node, peers).map(
-    (dst): DesiredRoute => ({ type: 'unicast', dst, link, ...(family === 4 && { scope: 'link' }) }),
-  );
-  return [...guards, ...toDevice];
 }
 
 /** A node is one peer of a device, with all of its subnets that the device carries. */
@@ -166,9 +147,7 @@ function rulesOf(wireguard: WireguardConfig, ownKey: string, node: OwnNode): Pee
       if (other !== undefined) return other;
       try {
         const { publicKey } = parseWireguardData(inner === 4 ? attributes.backendData : attributes.backendV6Data);
-        if (publicKey === ownKey) {
-          return "its public key is this node's own: one of the two machines was copied from the other with its identity file";
-        }
+        if (publicKey === ownKey) return describeCopy('public key');
         return { data: { publicKey, port: portOf(wireguard, attributes, familyOf(peer)) } };
       } catch (error) {
         return messageOf(error);
