@@ -30,11 +30,14 @@ export function diffRoutes(
 ): RouteDifference {
   const ourLinks = ourDevices(desired, actual);
   const isOurs = (route: ActualRoute): boolean => owns(owner, route, ourLinks);
-  const superseded = new Set((desired.superseded ?? []).map(({ dst, gateway }) => `${keyOf(dst)} ${gateway}`));
+  // Two for each peer, which are looked at only where there is a route of flannel's kind.
+  let superseded: ReadonlySet<string> | undefined;
+  const supersededKeys = () =>
+    (superseded ??= new Set((desired.superseded ?? []).map(({ dst, gateway }) => `${keyOf(dst)} ${gateway}`)));
   const isSuperseded = (route: ActualRoute): boolean =>
     route.protocol === RTPROT_BOOT &&
     route.type === 'unicast' &&
-    superseded.has(`${keyOf(route.dst)} ${route.gateway}`);
+    supersededKeys().has(`${keyOf(route.dst)} ${route.gateway}`);
   const routes = actual.routes.filter(({ link }) => link === undefined || !fresh.has(link));
   const there = groupBy(routes, ({ dst }) => keyOf(dst));
   const wanted = groupBy(desired.routes, ({ dst }) => keyOf(dst));
