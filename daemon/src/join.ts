@@ -1,6 +1,6 @@
 /** How this node gets into its network: config, backend, interface, lease. */
 import { backendNeeds } from '@flannel-ts/flannel/backend-needs';
-import { formatLeaseSubnets } from '@flannel-ts/flannel/lease';
+import { formatLeaseSubnets, subnetsOf } from '@flannel-ts/flannel/lease';
 import { type NetworkConfig, outerFamilies } from '@flannel-ts/flannel/network-config';
 import { FAMILIES } from '@flannel-ts/inet/family';
 import { formatIp } from '@flannel-ts/inet/ip';
@@ -38,7 +38,7 @@ export async function join(settings: NetworkSettings, parts: NetworkParts, signa
     options: settings.interface,
     outer: outerFamilies(config),
     networks: networksOf(config),
-    subnets: [previous?.subnet, previous?.ipv6Subnet].filter((subnet) => subnet !== undefined),
+    subnets: subnetsOf(previous ?? {}),
     previous: readLastAddresses(settings.subnetFile),
   };
   const external = await findInterface(search, underlayParts(search, parts), signal);
@@ -61,10 +61,18 @@ export async function join(settings: NetworkSettings, parts: NetworkParts, signa
   const membership = await manager.join({ config, attributes, avoid, ...(previous && { previous }) }, signal);
   const { lease } = membership;
   log.info({ subnet: formatLeaseSubnets(lease) }, 'Acquired a lease');
-  const subnets = [lease.subnet, lease.ipv6Subnet].filter((subnet) => subnet !== undefined);
   checkOwnSubnets({ ...lease, external, required });
   const previousNetworks = readPreviousNetworks(settings.subnetFile);
-  return { config, backend, search: { ...search, subnets }, external, membership, lease, required, previousNetworks };
+  return {
+    config,
+    backend,
+    search: { ...search, subnets: subnetsOf(lease) },
+    external,
+    membership,
+    lease,
+    required,
+    previousNetworks,
+  };
 }
 
 /** Throws when this node's kernel cannot do what the config asks for: before a lease is taken, or an older config left. */

@@ -260,13 +260,12 @@ function keepRules(
 function createPodPath(
   { healthEndpointDir }: NetworkSettings,
   { nl, readiness, log }: NetworkParts,
-  { backend, external, lease }: Joined,
+  { backend, external, search }: Joined,
   { answers }: Probing,
   host: Prober,
 ): PodPath | undefined {
   if (healthEndpointDir === undefined) return undefined;
-  const subnets = [lease.subnet, lease.ipv6Subnet].filter((subnet) => subnet !== undefined);
-  const settings = { subnets, bridge: DEFAULT_BRIDGE, mtu: backend.mtu(external), answers };
+  const settings = { subnets: search.subnets, bridge: DEFAULT_BRIDGE, mtu: backend.mtu(external), answers };
   return new PodPath(settings, healthEndpointDir, { nl, host, readiness, log });
 }
 

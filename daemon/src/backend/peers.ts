@@ -9,6 +9,7 @@ import {
   type LeaseAttributes,
   type LeaseSubnets,
   type NodeAddresses,
+  subnetsOf,
 } from '@flannel-ts/flannel/lease';
 import { type Family, familyName } from '@flannel-ts/inet/family';
 import { formatIp, type Ip } from '@flannel-ts/inet/ip';
@@ -229,10 +230,6 @@ function ownAddresses<Data>(node: OwnNode, rules: PeerRules<Data>): (readonly [F
 function isOwn(lease: Lease, node: OwnNode, own: readonly (readonly [Family, Ip | undefined])[]): boolean {
   const same = lease.subnet?.base === node.subnet?.base && lease.ipv6Subnet?.base === node.ipv6Subnet?.base;
   return same && own.every(([family, address]) => addressOf(lease.attributes, family) === address);
-}
-
-function subnetsOf({ subnet, ipv6Subnet }: { readonly subnet?: Prefix<4>; readonly ipv6Subnet?: Prefix<6> }): Prefix[] {
-  return [...(subnet ? [subnet] : []), ...(ipv6Subnet ? [ipv6Subnet] : [])];
 }
 
 function addressOf({ publicIp, publicIpv6 }: NodeAddresses, outer: Family): Ip | undefined {

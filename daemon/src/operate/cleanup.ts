@@ -4,6 +4,7 @@
  */
 import { existsSync, rmSync } from 'node:fs';
 import { DEFAULT_BRIDGE } from '@flannel-ts/flannel/defaults';
+import { subnetsOf } from '@flannel-ts/flannel/lease';
 import { formatPrefix } from '@flannel-ts/inet/prefix';
 import { hasCapability } from '@flannel-ts/linux/capabilities';
 import { type Netlink, openNetlink } from '@flannel-ts/rtnetlink/connection';
@@ -135,8 +136,7 @@ async function findAll(
 
 /** Before the devices, with which some of them would go. */
 function routes({ subnetFile }: CleanupRequest, owner: Owner | undefined, nl: Netlink, log: Logger): Removal[] {
-  const { subnet, ipv6Subnet } = readPreviousSubnets(subnetFile, log) ?? {};
-  const ownSubnets = [...(subnet ? [subnet] : []), ...(ipv6Subnet ? [ipv6Subnet] : [])];
+  const ownSubnets = subnetsOf(readPreviousSubnets(subnetFile, log) ?? {});
   return findLeftoverRoutes(nl, owner, ownSubnets).map((route) => ({
     what: [`route ${describeRoute(route)}`],
     remove: () => removeRoute(nl, route),

@@ -1,5 +1,5 @@
 /** `flanneld release`. */
-import { formatLeaseSubnets } from '@flannel-ts/flannel/lease';
+import { formatLeaseSubnets, subnetsOf } from '@flannel-ts/flannel/lease';
 import { FAMILIES } from '@flannel-ts/inet/family';
 import { formatIp, type Ip } from '@flannel-ts/inet/ip';
 import type { Logger } from 'pino';
@@ -44,7 +44,7 @@ function ownAddresses({ interface: choice, subnetFile }: ReleaseSettings, log: L
   const previous = readPreviousSubnets(subnetFile, log);
   const context = {
     networks: readPreviousNetworks(subnetFile),
-    subnets: [previous?.subnet, previous?.ipv6Subnet].filter((subnet) => subnet !== undefined),
+    subnets: subnetsOf(previous ?? {}),
     previous: readLastAddresses(subnetFile),
   };
   const failures: unknown[] = [];

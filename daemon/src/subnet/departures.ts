@@ -2,7 +2,7 @@
  * A lease that is gone from the source stays in force for a moment. A node whose lease was revoked, or whose key somebody deleted
  * or overwrote, writes it again within milliseconds: its peers would drop what they send to it meanwhile.
  */
-import { formatLeaseSubnets, type Lease } from '@flannel-ts/flannel/lease';
+import { formatLeaseSubnets, type Lease, subnetsOf } from '@flannel-ts/flannel/lease';
 import { formatPrefix } from '@flannel-ts/inet/prefix';
 import { childSignal, sleep } from '../abort.ts';
 import { monotonicNow } from './clock.ts';
@@ -104,10 +104,10 @@ export class Departures {
 }
 
 /** What no two leases share. A lease that is gone is over at once when another one has its subnet, or its node another lease. */
-function claimsOf({ subnet, ipv6Subnet, attributes: { publicIp, publicIpv6 } }: Lease): string[] {
+function claimsOf(lease: Lease): string[] {
+  const { publicIp, publicIpv6 } = lease.attributes;
   return [
-    ...(subnet === undefined ? [] : [`subnet ${formatPrefix(subnet)}`]),
-    ...(ipv6Subnet === undefined ? [] : [`subnet ${formatPrefix(ipv6Subnet)}`]),
+    ...subnetsOf(lease).map((subnet) => `subnet ${formatPrefix(subnet)}`),
     ...(publicIp === undefined ? [] : [`node ${publicIp}`]),
     ...(publicIpv6 === undefined ? [] : [`node ${publicIpv6}`]),
   ];

@@ -44,9 +44,14 @@ export function leaseSubnets(
   return { subnet, ...(ipv6Subnet && { ipv6Subnet }) };
 }
 
+/** One for each family, IPv4 first. */
+export function subnetsOf({ subnet, ipv6Subnet }: Partial<LeaseSubnets>): Prefix[] {
+  return [...(subnet ? [subnet] : []), ...(ipv6Subnet ? [ipv6Subnet] : [])];
+}
+
 /** For messages: 10.5.52.0/24, or fc00:0:0:1::/64, or both with a comma. */
-export function formatLeaseSubnets({ subnet, ipv6Subnet }: LeaseSubnets): string {
-  return [...(subnet ? [formatPrefix(subnet)] : []), ...(ipv6Subnet ? [formatPrefix(ipv6Subnet)] : [])].join();
+export function formatLeaseSubnets(subnets: LeaseSubnets): string {
+  return subnetsOf(subnets).map(formatPrefix).join();
 }
 
 /**
