@@ -21,6 +21,20 @@ function addressOfMark(mark: number): string {
   return new Uint8Array(new Uint32Array([mark]).buffer).join('.');
 }
 
+/** A node in a network where so many leases exist. */
+async function startAmong(length: number) {
+  lab = await ControlLab.create(LARGE_NETWORK);
+  const peers = Array.from({ length }, (_, i) => phantom(i));
+  await lab.etcd.put(peers.map(leaseOf));
+  const node = lab.addNode(program);
+  node.start();
+  await untilTrue(
+    () => node.subnet !== undefined || !node.isRunning,
+    () => node.log,
+  );
+  return { peers, node };
+}
+
 test('25 nodes that start at once where only 31 subnets exist get one each, and none fails', async () => {
   const range = { SubnetLen: 24, SubnetMin: '10.5.1.0', SubnetMax: '10.5.31.0' };
   lab = await ControlLab.create({ Network: '10.5.0.0/16', ...range, Backend: { Type: 'udp' } });
@@ -43,15 +57,7 @@ test('25 nodes that start at once where only 31 subnets exist get one each, and 
 });
 
 test('a node that starts where 1,000 leases exist sends to each peer by its own address', async () => {
-  lab = await ControlLab.create(LARGE_NETWORK);
-  const peers = Array.from({ length: 1000 }, (_, i) => phantom(i));
-  await lab.etcd.put(peers.map(leaseOf));
-  const node = lab.addNode(program);
-  node.start();
-  await untilTrue(
-    () => node.subnet !== undefined || !node.isRunning,
-    () => node.log,
-  );
+  const { peers, node } = await startAmong(1000);
   await untilTrue(
     () => node.get('metrics').includes('flannel_leases 1001\n'),
     () => node.log,
@@ -83,15 +89,7 @@ test('a node that starts where 1,000 leases exist sends to each peer by its own 
 });
 
 test('renewals cause no pass of the reconciler, and a change causes one at once', async () => {
-  lab = await ControlLab.create(LARGE_NETWORK);
-  const peers = Array.from({ length: 100 }, (_, i) => phantom(i));
-  await lab.etcd.put(peers.map(leaseOf));
-  const node = lab.addNode(program);
-  node.start();
-  await untilTrue(
-    () => node.subnet !== undefined || !node.isRunning,
-    () => node.log,
-  );
+  const { peers, node } = await startAmong(100);
   const passes = () => Number(/^flannel_reconcile_passes_total (\d+)$/m.exec(node.get('metrics'))![1]);
   const before = passes();
   // A put of its own for each, as renewals are.

@@ -162,9 +162,9 @@ test('a change of the backend is followed by all nodes, there and back, without 
     expect(a.canPing(b)).toBe(true);
     config({ Type: 'ipip' });
     await until(() => a.logged('this node cannot follow it') > 0);
-    expect(a.probe('readyz?verbose' as 'readyz')).toContain('network config');
+    expect(a.get('readyz?verbose')).toContain('network config');
     config({ Type: 'udp' });
-    await until(() => !a.probe('readyz?verbose' as 'readyz').includes('network config'));
+    await until(() => !a.get('readyz?verbose').includes('network config'));
     expect(a.canPing(b)).toBe(true);
   } finally {
     await cluster.destroy();

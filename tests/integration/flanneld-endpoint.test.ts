@@ -30,7 +30,7 @@ afterEach(async () => {
 const stores = (node: Node) => path.join(node.directory, 'networks');
 const flags = (node: Node) => ['-health-endpoint', `-host-local-dir=${stores(node)}`];
 const endpoint = (node: Node) => node.subnet.replace('.1/24', '.254');
-const readyz = (node: Node) => node.run('curl', '-s', '-m', '2', 'http://127.0.0.1:8081/readyz?verbose');
+const readyz = (node: Node) => node.get('readyz?verbose');
 
 test('a rule against pods that only they meet makes the node not ready, until it is gone', async () => {
   for (const node of cluster.nodes) mkdirSync(path.join(stores(node), 'cbr0'), { recursive: true });

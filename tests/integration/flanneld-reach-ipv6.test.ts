@@ -11,17 +11,6 @@ const INSIDE = '"EnableIPv6":true,"IPv6Network":"fd00:5::/48"';
 const IPV6_ONLY = `{"EnableIPv4":false,${INSIDE},"Backend":{"Type":"udp"}}`;
 const DUAL = `{"Network":"10.5.0.0/16",${INSIDE},"Backend":{"Type":"udp"}}`;
 
-interface Status {
-  readonly troubles: readonly { readonly part: string; readonly trouble: string }[];
-  readonly details: readonly string[];
-  readonly peers: readonly {
-    readonly subnet: string;
-    readonly address: string;
-    readonly roundTripMs: number | null;
-    readonly largePackets: string;
-  }[];
-}
-
 let program: string;
 let cluster: Cluster;
 let [a, b] = [] as unknown as [Node, Node];
@@ -40,8 +29,6 @@ async function start(config: string, underlay: UnderlayFamilies, flags: string[]
   for (const node of cluster.nodes) await node.untilReady();
 }
 
-const get = (node: Node, what: string) => node.run('curl', '-s', '-m', '2', `http://127.0.0.1:8081/${what}`);
-const status = (node: Node) => JSON.parse(get(node, 'status')) as Status;
 const subnet6 = (node: Node) => ipv6Subnet(node).replace('::1/64', '::/64');
 const drop = (node: Node, hook: string, rule: string) =>
   node.run('nft', `table inet fltest { chain c { type filter hook ${hook} priority 0; ${rule} drop; }; }`);
@@ -49,9 +36,9 @@ const undrop = (node: Node) => node.run('nft', 'delete', 'table', 'inet', 'fltes
 
 test('IPv6 alone: the peer is probed by ICMPv6, also with large packets, and its silence makes the node not ready', async () => {
   await start(IPV6_ONLY, 'ipv6');
-  await until(() => status(a).peers[0]?.largePackets === 'passes');
-  expect(status(a).peers).toMatchObject([{ subnet: subnet6(b), address: b.address6 }]);
-  expect(status(a).peers[0]!.roundTripMs).toBeGreaterThan(0);
+  await until(() => a.status.peers[0]?.largePackets === 'passes');
+  expect(a.status.peers).toMatchObject([{ subnet: subnet6(b), address: b.address6 }]);
+  expect(a.status.peers[0]!.roundTripMs).toBeGreaterThan(0);
   drop(a, 'input', 'udp dport 8285');
   const sentence =
     /reach: the only other node, fd00:5:0:[0-9a-f]+::\/64 at 2001:db8:64::11, has not answered through the overlay for \d+ s: UDP port 8285 has to be open .* the route to 2001:db8:64::11/;
@@ -62,18 +49,18 @@ test('IPv6 alone: the peer is probed by ICMPv6, also with large packets, and its
 
 test('both families: the subnets of a peer are probed each by its own, and one that is silent is named', async () => {
   await start(DUAL, 'ipv4');
-  await until(() => status(a).peers.filter(({ largePackets }) => largePackets === 'passes').length === 2);
+  await until(() => a.status.peers.filter(({ largePackets }) => largePackets === 'passes').length === 2);
   const subnet = b.subnet.replace('.1/', '.0/');
-  expect(status(a).peers.map((peer) => [peer.subnet, peer.address])).toEqual([
+  expect(a.status.peers.map((peer) => [peer.subnet, peer.address])).toEqual([
     [subnet, b.address],
     [subnet6(b), b.address],
   ]);
   drop(b, 'input', 'icmpv6 type echo-request');
   const detail = `1 of 1 other node does not answer through the overlay: ${subnet6(b)} at ${b.address} for`;
-  await until(() => status(a).details.some((line) => line.includes(detail)));
+  await until(() => a.status.details.some((line) => line.includes(detail)));
   expect(a.probe('readyz')).toBe('200 flanneld is ready');
   undrop(b);
-  await until(() => !status(a).details.some((line) => line.includes('does not answer')));
+  await until(() => !a.status.details.some((line) => line.includes('does not answer')));
 });
 
 test('the health endpoint has an address of each family, and a rule against the pods of one is found', async () => {
@@ -85,14 +72,14 @@ test('the health endpoint has an address of each family, and a rule against the 
 
   drop(a, 'forward', 'iifname "cni0" meta nfproto ipv6');
   const what = `not its health endpoint ${endpoints(a)}`;
-  await until(() => status(a).details.some((line) => line.includes(what) && line.includes(`${subnet6(b)} at`)));
+  await until(() => a.status.details.some((line) => line.includes(what) && line.includes(`${subnet6(b)} at`)));
   expect(a.probe('readyz')).toBe('200 flanneld is ready');
   undrop(a);
   drop(a, 'forward', 'iifname "cni0"');
   await until(() => a.probe('readyz').includes(`1 other node answers this host and ${what}`));
   undrop(a);
   await a.untilReady();
-  await until(() => !status(a).details.some((line) => line.includes(what)));
+  await until(() => !a.status.details.some((line) => line.includes(what)));
 
   a.ip('link', 'set', 'eth0', 'mtu', '1400');
   await until(() => /flh[0-9a-f]{8}.* mtu 1372 /.test(a.ip('-o', 'link', 'show')));

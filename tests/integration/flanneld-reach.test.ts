@@ -9,19 +9,6 @@ jest.setTimeout(120_000);
 
 const CONFIG = '{"Network":"10.5.0.0/16","Backend":{"Type":"udp"}}';
 
-interface Status {
-  readonly ready: boolean;
-  readonly troubles: readonly { readonly part: string; readonly trouble: string; readonly forSeconds: number }[];
-  readonly details: readonly string[];
-  readonly peers: readonly {
-    readonly subnet: string;
-    readonly address: string;
-    readonly lastAnswerSecondsAgo: number | null;
-    readonly roundTripMs: number | null;
-    readonly largePackets: string;
-  }[];
-}
-
 let program: string;
 let cluster: Cluster;
 let [a, b] = [] as unknown as [Node, Node];
@@ -41,18 +28,16 @@ const startBoth = async (flags: string[] = []) => {
   for (const node of cluster.nodes) node.start(flags);
   for (const node of cluster.nodes) await node.untilReady();
 };
-const get = (node: Node, what: string) => node.run('curl', '-s', '-m', '2', `http://127.0.0.1:8081/${what}`);
-const status = (node: Node) => JSON.parse(get(node, 'status')) as Status;
 const BLOCK = ['table inet fltest { chain in { type filter hook input priority 0; udp dport 8285 drop; }; }'];
 
 test('two nodes become ready together, and know round trip and path of each other', async () => {
   await startBoth();
-  await until(() => status(a).peers[0]?.largePackets === 'passes');
-  const [peer] = status(a).peers;
+  await until(() => a.status.peers[0]?.largePackets === 'passes');
+  const [peer] = a.status.peers;
   expect(peer).toMatchObject({ address: b.address, subnet: b.subnet.replace('.1/', '.0/') });
   expect(peer!.roundTripMs).toBeGreaterThan(0);
   expect(peer!.lastAnswerSecondsAgo).toBeLessThan(8);
-  const metrics = get(a, 'metrics');
+  const metrics = a.get('metrics');
   expect(metrics).toContain('flannel_reach_peers{state="answering"} 1\n');
   expect(metrics).toMatch(
     /flannel_reach_peer_round_trip_seconds\{subnet="10\.5\.\d+\.0\/24",peer="10\.64\.0\.17"\} 0\.\d+/,
@@ -65,9 +50,9 @@ test('a node that may not probe says so, and does not treat silence as a fault',
   // Longer than the silence that would count, were it one: b, which may probe, finds a closed port on its side meanwhile.
   b.run('nft', ...BLOCK);
   await until(() => b.probe('readyz').startsWith('503'));
-  await until(() => status(a).peers[0]?.lastAnswerSecondsAgo === null);
+  await until(() => a.status.peers[0]?.lastAnswerSecondsAgo === null);
   expect(a.probe('readyz')).toBe('200 flanneld is ready');
-  expect(status(a).details.join()).toContain('give flanneld the capability CAP_NET_RAW');
+  expect(a.status.details.join()).toContain('give flanneld the capability CAP_NET_RAW');
 });
 
 test('a node that nobody answers is not ready until somebody does, and its process stays', async () => {
@@ -77,7 +62,7 @@ test('a node that nobody answers is not ready until somebody does, and its proce
   const sentence =
     /reach: the only other node, 10\.5\.\d+\.0\/24 at 10\.64\.0\.17, has not answered through the overlay for \d+ s: UDP port 8285 has to be open/;
   await until(() => sentence.test(a.probe('readyz')));
-  expect(status(a).troubles.map(({ part }) => part)).toEqual(['input rules', 'reach']);
+  expect(a.status.troubles.map(({ part }) => part)).toEqual(['input rules', 'reach']);
   expect(a.probe('healthz')).toBe('200 flanneld is running');
   a.run('nft', 'delete', 'table', 'inet', 'fltest');
   await a.untilReady();
@@ -98,29 +83,29 @@ test('one silent node of two is a detail, with its name', async () => {
   const c = cluster.addNode();
   await startBoth();
   await c.stop('SIGKILL');
-  await until(() => status(a).details.some((line) => line.includes('1 of 2 other nodes does not answer')));
-  expect(get(a, 'readyz?verbose')).toContain(`at ${c.address} for`);
+  await until(() => a.status.details.some((line) => line.includes('1 of 2 other nodes does not answer')));
+  expect(a.get('readyz?verbose')).toContain(`at ${c.address} for`);
   expect(a.probe('readyz')).toBe('200 flanneld is ready');
 });
 
 test('a path that loses large packets is found', async () => {
   await startBoth();
-  await until(() => status(a).peers[0]?.largePackets === 'passes');
+  await until(() => a.status.peers[0]?.largePackets === 'passes');
   await a.stop();
   b.run(
     'nft',
     'table inet fltest { chain in { type filter hook input priority 0; udp dport 8285 udp length > 1300 drop; }; }',
   );
   await a.startReady();
-  await until(() => status(a).peers[0]?.largePackets === 'lost');
-  await until(() => get(a, 'readyz?verbose').includes('packets of 1472 bytes get lost on the way to'));
+  await until(() => a.status.peers[0]?.largePackets === 'lost');
+  await until(() => a.get('readyz?verbose').includes('packets of 1472 bytes get lost on the way to'));
 });
 
 test('pods learn how narrow a path is that swallows large packets, and send large ones again when it is wide', async () => {
   await startBoth();
   await a.stop();
   const [podA, podB] = cluster.nodes.map(addPod) as [ReturnType<typeof addPod>, ReturnType<typeof addPod>];
-  const limit = () => Number(/flannel_engine_path_limit_bytes\{[^}]*\} (\d+)/.exec(get(a, 'metrics'))?.[1] ?? 0);
+  const limit = () => Number(/flannel_engine_path_limit_bytes\{[^}]*\} (\d+)/.exec(a.get('metrics'))?.[1] ?? 0);
   try {
     // 1300 with the UDP header: 1292 bytes of the pods.
     b.run(
@@ -151,13 +136,13 @@ test('pods learn how narrow a path is that swallows large packets, and send larg
 test('nodes of different MTU in one overlay: the one that sends more than the other accepts says so', async () => {
   b.ip('link', 'set', 'eth0', 'mtu', '1400');
   await startBoth();
-  await until(() => status(a).peers[0]?.largePackets === 'lost');
-  await until(() => status(b).peers[0]?.largePackets === 'passes');
+  await until(() => a.status.peers[0]?.largePackets === 'lost');
+  await until(() => b.status.peers[0]?.largePackets === 'passes');
 });
 
 test('an MTU that changes while flanneld runs is that of the large probes from then on', async () => {
   await startBoth();
-  await until(() => status(a).peers[0]?.largePackets === 'passes');
+  await until(() => a.status.peers[0]?.largePackets === 'passes');
   const arrived = (bytes: number) => b.run('nft', 'list', 'counter', 'inet', 'fltest', `of${bytes}`);
   const count = (bytes: number) =>
     `counter of${bytes} {}; chain c${bytes} { type filter hook input priority 0; icmp type echo-request meta length ${bytes} counter name of${bytes}; };`;
@@ -168,9 +153,9 @@ test('an MTU that changes while flanneld runs is that of the large probes from t
   ] as const) {
     for (const node of cluster.nodes) node.ip('link', 'set', 'eth0', 'mtu', String(mtu));
     await until(() => !arrived(inside).includes('packets 0 '));
-    await until(() => status(a).peers[0]?.largePackets === 'passes');
+    await until(() => a.status.peers[0]?.largePackets === 'passes');
   }
-  expect(get(a, 'readyz?verbose')).not.toContain('get lost on the way');
+  expect(a.get('readyz?verbose')).not.toContain('get lost on the way');
 });
 
 test('forwarding that somebody turns off is on again within seconds, on the host and on an interface', async () => {
@@ -183,7 +168,7 @@ test('forwarding that somebody turns off is on again within seconds, on the host
       await until(() => a.logged(`Somebody set ${parameter} to 0`) === 1);
       await until(() => podA.canPing(podB.address));
     }
-    expect(get(a, 'metrics')).toMatch(/flannel_sysctl_restorations_total [1-9]/);
+    expect(a.get('metrics')).toMatch(/flannel_sysctl_restorations_total [1-9]/);
     await a.untilReady();
   } finally {
     podA.destroy();

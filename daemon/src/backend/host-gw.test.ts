@@ -2,10 +2,9 @@ import { formatLeaseValue, type Lease, parseLeaseKey, parseLeaseValue } from '@f
 import { parseNetworkConfig } from '@flannel-ts/flannel/network-config';
 import { parseIp } from '@flannel-ts/inet/ip';
 import { parsePrefix } from '@flannel-ts/inet/prefix';
-import { externalAt } from '../../testing/external.ts';
+import { ownNodeAt } from '../../testing/own-node.ts';
 import { guardMetric } from '../state/guard.ts';
 import { createAllocBackend } from './alloc.ts';
-import type { OwnNode } from './backend.ts';
 import { createHostGwBackend } from './host-gw.ts';
 
 const config = (type: string) =>
@@ -14,18 +13,12 @@ const config = (type: string) =>
   );
 const backend = createHostGwBackend(config('host-gw'));
 const NETWORKS = [parsePrefix('10.5.0.0/16'), parsePrefix('fd00::/48')];
-const node: OwnNode = {
-  external: externalAt(['10.0.0.1', '2001:db8::1']),
-  subnet: parsePrefix('10.5.1.0/24'),
-  ipv6Subnet: parsePrefix('fd00:0:0:1::/64'),
-  addresses: [],
-  required: [],
-  tunnelled: new Map(),
+const node = ownNodeAt(['10.0.0.1', '2001:db8::1'], ['10.5.1.0/24', 'fd00:0:0:1::/64'], {
   direct: new Map([
     [parseIp('10.0.0.2'), 'eth0'],
     [parseIp('2001:db8::2'), 'eth1'],
   ]),
-};
+});
 const peer = (n: number, type = 'host-gw'): Lease => ({
   ...parseLeaseKey(`10.5.${n}.0-24&fd00:0:0:${n}::-64`)!,
   attributes: parseLeaseValue(`{"PublicIP":"10.0.0.${n}","PublicIPv6":"2001:db8::${n}","BackendType":"${type}"}`),

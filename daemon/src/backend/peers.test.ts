@@ -2,7 +2,7 @@ import type { Lease, LeaseAttributes } from '@flannel-ts/flannel/lease';
 import { udpV6Data } from '@flannel-ts/flannel/udp-data';
 import { formatIp, isIpv6, parseIp } from '@flannel-ts/inet/ip';
 import { formatPrefix, type Prefix, parsePrefix } from '@flannel-ts/inet/prefix';
-import { externalAt } from '../../testing/external.ts';
+import { ownNodeAt } from '../../testing/own-node.ts';
 import type { OwnNode } from './backend.ts';
 import { checkOwnSubnets, describeRefusal, selectPeers, sharesUnderlay } from './peers.ts';
 
@@ -12,18 +12,7 @@ const lease = (subnet: string, publicIp: string, more: Partial<LeaseAttributes> 
   const prefix = parsePrefix(subnet);
   return prefix.family === 4 ? { subnet: prefix, attributes } : { ipv6Subnet: prefix, attributes };
 };
-const nodeAt = (address: string, subnet: string, more: Partial<OwnNode> = {}): OwnNode => {
-  const prefix = parsePrefix(subnet);
-  return {
-    ...(prefix.family === 4 ? { subnet: prefix } : { ipv6Subnet: prefix }),
-    external: externalAt([address]),
-    addresses: [],
-    required: [],
-    tunnelled: new Map(),
-    direct: new Map(),
-    ...more,
-  } as OwnNode;
-};
+const nodeAt = (address: string, subnet: string, more: Partial<OwnNode> = {}) => ownNodeAt([address], [subnet], more);
 const node = nodeAt('10.0.0.1', '10.5.1.0/24', {
   addresses: ['10.0.0.1', '192.168.7.7', '10.5.1.1'].map((a) => parseIp(a)),
 });

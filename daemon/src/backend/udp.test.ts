@@ -4,8 +4,9 @@ import { udpV6Data } from '@flannel-ts/flannel/udp-data';
 import { parseIp } from '@flannel-ts/inet/ip';
 import { parsePrefix } from '@flannel-ts/inet/prefix';
 import { externalAt } from '../../testing/external.ts';
+import { QUIET } from '../../testing/own-node.ts';
 import { guardMetric } from '../state/guard.ts';
-import type { Identity, OwnNode, Surroundings } from './backend.ts';
+import type { Identity, OwnNode } from './backend.ts';
 import { createBackend } from './registry.ts';
 
 const lease = (subnet: string, publicIp: string, backendType = ''): Lease => ({
@@ -14,7 +15,6 @@ const lease = (subnet: string, publicIp: string, backendType = ''): Lease => ({
 });
 const NETWORK = parsePrefix('10.5.0.0/16');
 const NETWORK6 = parsePrefix('fd00::/48');
-const QUIET: Surroundings = { addresses: [], required: [], tunnelled: new Map(), direct: new Map() };
 const node: OwnNode = {
   external: externalAt(['10.0.0.1'], { publicIp: parseIp('203.0.113.1') }),
   subnet: parsePrefix('10.5.1.0/24'),

@@ -4,8 +4,9 @@ import { parseIp } from '@flannel-ts/inet/ip';
 import { parseMac } from '@flannel-ts/inet/mac';
 import { parsePrefix } from '@flannel-ts/inet/prefix';
 import { externalAt } from '../../testing/external.ts';
+import { ownNodeAt } from '../../testing/own-node.ts';
 import { guardMetric } from '../state/guard.ts';
-import type { Identity, OwnNode } from './backend.ts';
+import type { Identity } from './backend.ts';
 import { describeRefusal } from './peers.ts';
 import { createVxlanBackend } from './vxlan.ts';
 
@@ -32,19 +33,9 @@ const vtep = (n: number, VNI = 1) => ({ VNI, VtepMAC: `0a:00:00:00:01:0${n}` });
 const peer = (n: number, more: object = {}) =>
   leaseOf(`10.5.${n}.0-24`, { PublicIP: `10.0.0.${n}`, BackendData: vtep(n), ...more });
 const NETWORK = parsePrefix('10.5.0.0/16');
-const node: OwnNode = {
-  external: externalAt(['10.0.0.1']),
-  subnet: parsePrefix('10.5.1.0/24'),
-  addresses: [parseIp('10.0.0.1')],
-  required: [],
-  tunnelled: new Map(),
-  direct: new Map([[parseIp('10.0.0.2'), 'eth0']]),
-};
-const dualNode: OwnNode = {
-  ...node,
-  external: externalAt(['10.0.0.1', '2001:db8::1']),
-  ipv6Subnet: parsePrefix('fd00:0:0:1::/64'),
-};
+const NEIGHBOUR = { addresses: [parseIp('10.0.0.1')], direct: new Map([[parseIp('10.0.0.2'), 'eth0']]) };
+const node = ownNodeAt(['10.0.0.1'], ['10.5.1.0/24'], NEIGHBOUR);
+const dualNode = ownNodeAt(['10.0.0.1', '2001:db8::1'], ['10.5.1.0/24', 'fd00:0:0:1::/64'], NEIGHBOUR);
 
 describe('attributes()', () => {
   test('are byte for byte what flannel writes', () => {

@@ -3,9 +3,8 @@ import { parseNetworkConfig } from '@flannel-ts/flannel/network-config';
 import { formatIp } from '@flannel-ts/inet/ip';
 import { formatPrefix, parsePrefix } from '@flannel-ts/inet/prefix';
 import { publicKeyOf } from '@flannel-ts/wireguard/key';
-import { externalAt } from '../../testing/external.ts';
+import { ownNodeAt } from '../../testing/own-node.ts';
 import { guardMetric } from '../state/guard.ts';
-import type { OwnNode } from './backend.ts';
 import { createWireguardBackend } from './wireguard.ts';
 
 const key = (n: number) => Buffer.alloc(32, n).toString('base64');
@@ -22,17 +21,8 @@ const create = (backend: object, more: object = DUAL) => {
 };
 const DUAL = { EnableIPv6: true, IPv6Network: 'fd00::/48' };
 const NETWORKS = [parsePrefix('10.5.0.0/16'), parsePrefix('fd00::/48')] as const;
-const node: OwnNode = {
-  external: externalAt(['10.0.0.1', '2001:db8::1']),
-  subnet: parsePrefix('10.5.1.0/24'),
-  ipv6Subnet: parsePrefix('fd00:0:0:1::/64'),
-  addresses: [],
-  required: [],
-  tunnelled: new Map(),
-  direct: new Map(),
-};
-const { ipv6Subnet: _, ...ipv4Only } = node;
-const ipv4Node = { ...ipv4Only, external: externalAt(['10.0.0.1']) } as OwnNode;
+const node = ownNodeAt(['10.0.0.1', '2001:db8::1'], ['10.5.1.0/24', 'fd00:0:0:1::/64']);
+const ipv4Node = ownNodeAt(['10.0.0.1'], ['10.5.1.0/24']);
 const peer = (n: number, value: object = {}): Lease => ({
   ...parseLeaseKey(`10.5.${n}.0-24&fd00:0:0:${n}::-64`)!,
   attributes: parseLeaseValue(

@@ -1,23 +1,13 @@
 import { parseIp } from '@flannel-ts/inet/ip';
 import { parseMac } from '@flannel-ts/inet/mac';
-import { parsePort } from '@flannel-ts/inet/port';
+import { VXLAN } from '../../testing/vxlan.ts';
 import type { ActualLink, ActualVxlan } from './actual.ts';
 import { compareLink } from './compare-link.ts';
 import type { DesiredLink } from './desired.ts';
 
-const mac = parseMac('0a:58:0a:05:01:00');
-const vxlan = {
-  kind: 'vxlan',
-  mac,
-  vni: 1,
-  port: parsePort('8472'),
-  parent: 'eth0',
-  local: parseIp('10.0.0.1'),
-  learning: false,
-  gbp: false,
-} as const;
-const wanted: DesiredLink = { ...vxlan, name: 'flannel.1', mtu: 1450, addresses: [] };
-const attributes: ActualVxlan = { ...vxlan, group: undefined, omitsChecksums: false };
+const { mac } = VXLAN;
+const wanted: DesiredLink = { ...VXLAN, name: 'flannel.1', mtu: 1450, addresses: [] };
+const attributes: ActualVxlan = { ...VXLAN, group: undefined, omitsChecksums: false };
 const link: ActualLink = {
   name: 'flannel.1',
   index: 7,

@@ -1,9 +1,9 @@
 import { RTPROT_FLANNEL } from '@flannel-ts/flannel/defaults';
 import { parseIp } from '@flannel-ts/inet/ip';
 import { parseMac } from '@flannel-ts/inet/mac';
-import { parsePort } from '@flannel-ts/inet/port';
 import { parseInterfaceAddress, parsePrefix } from '@flannel-ts/inet/prefix';
 import { RTPROT_BOOT, RTPROT_STATIC } from '@flannel-ts/rtnetlink/constants';
+import { VXLAN } from '../../testing/vxlan.ts';
 import type { ActualFdbEntry, ActualLink, ActualNeighbour, ActualRoute, ActualState } from './actual.ts';
 import { describeChange } from './change.ts';
 import type { DesiredState } from './desired.ts';
@@ -13,23 +13,13 @@ import { guardMetric } from './guard.ts';
 const network = parsePrefix('10.5.0.0/16');
 const GUARD = guardMetric(network);
 const link = 'flannel.1';
-const mac = parseMac('0a:58:0a:05:01:00');
+const { mac } = VXLAN;
 const peerMac = (n: number) => parseMac(`0a:58:0a:05:0${n}:00`);
-const vxlan = {
-  kind: 'vxlan',
-  mac,
-  vni: 1,
-  port: parsePort('8472'),
-  parent: 'eth0',
-  local: parseIp('10.0.0.1'),
-  learning: false,
-  gbp: false,
-} as const;
 const PEERS = [2, 3];
 
 function desiredFor(peers: readonly number[]): DesiredState {
   return {
-    links: [{ ...vxlan, name: link, mtu: 1450, addresses: [parseInterfaceAddress('10.5.1.0/32')] }],
+    links: [{ ...VXLAN, name: link, mtu: 1450, addresses: [parseInterfaceAddress('10.5.1.0/32')] }],
     routes: [
       { type: 'unreachable', dst: network, metric: GUARD },
       ...peers.map((n) => {
@@ -50,7 +40,7 @@ const actualLink: ActualLink = {
   mtu: 1450,
   up: true,
   addresses: [parseInterfaceAddress('10.5.1.0/32')],
-  attributes: { ...vxlan, group: undefined, omitsChecksums: false },
+  attributes: { ...VXLAN, group: undefined, omitsChecksums: false },
 };
 const guard: ActualRoute = { type: 'unreachable', dst: network, metric: GUARD, protocol: RTPROT_FLANNEL };
 const routeTo = (n: number, more: Partial<ActualRoute> = {}): ActualRoute => {
@@ -119,7 +109,7 @@ test('diffState() makes the unreachable route, the device, the entries and the r
 });
 
 test('diffState() remakes a device and then all that went with it', () => {
-  const other = { ...actualLink, attributes: { ...vxlan, vni: 9, group: undefined, omitsChecksums: false } };
+  const other = { ...actualLink, attributes: { ...VXLAN, vni: 9, group: undefined, omitsChecksums: false } };
   expect(changes({ links: [other] })).toEqual([
     'link delete and add flannel.1 type vxlan id 1 dev eth0 local 10.0.0.1 dstport 8472 nolearning (VNI is 9, not 1)',
     'address add 10.5.1.0/32 dev flannel.1',
@@ -129,7 +119,7 @@ test('diffState() remakes a device and then all that went with it', () => {
 });
 
 test('diffState() remakes no device before the peers are known, without which it could not carry packets', () => {
-  const other = { ...actualLink, attributes: { ...vxlan, vni: 9, group: undefined, omitsChecksums: false } };
+  const other = { ...actualLink, attributes: { ...VXLAN, vni: 9, group: undefined, omitsChecksums: false } };
   expect(changes({ links: [other] }, { ...desiredFor([]), complete: false })).toEqual([]);
 });
 

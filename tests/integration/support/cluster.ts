@@ -20,6 +20,20 @@ export interface ClusterOptions {
   readonly underlay?: UnderlayFamilies;
 }
 
+/** What tests look at in the answer to /status. */
+export interface Status {
+  readonly ready: boolean;
+  readonly troubles: readonly { readonly part: string; readonly trouble: string; readonly forSeconds: number }[];
+  readonly details: readonly string[];
+  readonly peers: readonly {
+    readonly subnet: string;
+    readonly address: string;
+    readonly lastAnswerSecondsAgo: number | null;
+    readonly roundTripMs: number | null;
+    readonly largePackets: string;
+  }[];
+}
+
 let count = 0;
 
 export class Cluster {
@@ -249,6 +263,15 @@ export class Node {
     const limits =
       this.without.length > 0 ? ['setpriv', `--bounding-set=${this.without.map((name) => `-${name}`)}`] : [];
     return [...hide, 'nsenter', `--net=/run/netns/${this.netns}`, ...limits, ...interpreter, program, ...argv];
+  }
+
+  /** What the health server answers, whatever it thinks of this node. */
+  get(what: string): string {
+    return this.run('curl', '-s', '-m', '2', `http://127.0.0.1:8081/${what}`);
+  }
+
+  get status(): Status {
+    return JSON.parse(this.get('status'));
   }
 
   async stop(signal: NodeJS.Signals = 'SIGTERM'): Promise<Ended> {
