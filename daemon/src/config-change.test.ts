@@ -28,13 +28,8 @@ test.each([
   ['a second family', {}, IPV6, { kind: 'join', what: 'IPv6 on' }],
   ['one family less', IPV6, { EnableIPv4: false, ...IPV6 }, { kind: 'join', what: 'IPv4 off' }],
   ['nftables only', {}, { EnableNFTables: true }, { kind: 'join', what: 'EnableNFTables true' }],
-  [
-    'another network',
-    {},
-    { Network: '10.6.0.0/16' },
-    { kind: 'restart', reason: 'the network of IPv4 is another one' },
-  ],
-  ['another subnet length', {}, { SubnetLen: 25 }, { kind: 'restart', reason: 'the network of IPv4 is another one' }],
+  ['another network', {}, { Network: '10.6.0.0/16' }, { kind: 'restart', reason: 'another IPv4 network' }],
+  ['another subnet length', {}, { SubnetLen: 25 }, { kind: 'restart', reason: 'another IPv4 network' }],
   [
     'the other family instead',
     {},

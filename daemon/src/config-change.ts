@@ -17,7 +17,7 @@ export function configChange(before: NetworkConfig, after: NetworkConfig): Confi
   const common = FAMILIES.filter((family) => before.pools[family] && after.pools[family]);
   const moved = common.find((family) => poolText(before, family) !== poolText(after, family));
   if (moved !== undefined) {
-    return { kind: 'restart', reason: `the network of ${familyName(moved)} is another one` };
+    return { kind: 'restart', reason: `another ${familyName(moved)} network` };
   }
   if (common.length === 0) return { kind: 'restart', reason: 'no address family is left of those that pods have' };
   const what = [...familiesChanged(before, after), ...backendChanged(before, after)];

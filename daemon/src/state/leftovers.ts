@@ -27,7 +27,7 @@ export function findLeftoverDevices(nl: Netlink, owner: Owner): Link[] {
 }
 
 /**
- * Every device of flannel's or ours in these networks (`undefined`: in all), and those without an address, which are of no use to any.
+ * Every device of flannel's or ours in these networks (`undefined`: in all), and those without an address, which no network uses.
  * To be used when no flanneld runs: the device of the udp backend is among them.
  */
 export function findAllDevices(nl: Netlink, owner: Owner | undefined): Link[] {
