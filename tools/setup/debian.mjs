@@ -4,7 +4,7 @@ import { findProgram, run } from './exec.mjs';
 import { say, step } from './progress.mjs';
 
 /**
- * @typedef {'run' | 'test' | 'bench'} Purpose
+ * @typedef {'run' | 'kubernetes' | 'test' | 'bench'} Purpose
  * @typedef {object} DebianPackage
  * @property {string} name
  * @property {string} program on PATH, or an absolute path: what tells that it is there, Debian or not
@@ -26,20 +26,29 @@ export const PACKAGES = [
   { name: 'tcpdump', program: 'tcpdump', why: 'tests look at packets', purposes: ['test'] },
   { name: 'iperf3', program: 'iperf3', why: 'throughput is measured with it', purposes: ['test', 'bench'] },
   { name: 'qemu-system-x86', program: 'qemu-system-x86_64', why: 'tests boot other kernels', purposes: ['test'] },
-  { name: 'busybox-static', program: 'busybox', why: 'tests boot other kernels', purposes: ['test'] },
+  {
+    name: 'busybox-static',
+    program: 'busybox',
+    why: 'all that the smallest images and kernels hold',
+    purposes: ['kubernetes', 'test'],
+  },
   { name: 'mmdebstrap', program: 'mmdebstrap', why: 'tests boot a Debian', purposes: ['test'] },
+  { name: 'containerd', program: 'containerd', why: 'to run containers', purposes: ['kubernetes'] },
+  { name: 'runc', program: 'runc', why: 'containerd runs containers by it', purposes: ['kubernetes'] },
   {
     name: 'containernetworking-plugins',
     program: '/usr/lib/cni/bridge',
-    why: 'the reference CNI plugins, to compare with',
-    purposes: ['test', 'bench'],
+    why: 'the reference CNI plugins, to compare with; loopback and portmap',
+    purposes: ['kubernetes', 'test', 'bench'],
   },
 ];
 
 /** Debian's way of keeping a package from starting its service: invoke-rc.d(8). */
 const POLICY_FILE = '/usr/sbin/policy-rc.d';
-const POLICY_MARK = '# flannel-ts set-up: etcd is started by the stack, not by the system';
+const POLICY_MARK = '# flannel-ts set-up: services are started by the stack, not by the system';
 const POLICY = `#!/bin/sh\n${POLICY_MARK}\nexit 101\n`;
+/** What the packages ask the system to start, now and at every boot. */
+const SERVICES = { 'etcd-server': 'etcd', containerd: 'containerd' };
 const APT_OPTIONS = ['-o', 'DPkg::Lock::Timeout=600', '-o', 'APT::Color=0'];
 
 /**
@@ -90,7 +99,7 @@ export async function installPackages(context, packages) {
         await get();
       });
     });
-    if (names.includes('etcd-server')) await keepEtcdOff(context);
+    for (const [name, service] of Object.entries(SERVICES)) if (names.includes(name)) await keepOff(context, service);
   });
 }
 
@@ -117,22 +126,23 @@ async function withoutServices(work) {
 }
 
 /**
- * The package asks the system to start etcd now and at every boot. It was not there before, so nobody but us wants that.
+ * It was not there before, so nobody but us wants it.
  * @param {import('./context.mjs').Context} context
+ * @param {string} service
  */
-async function keepEtcdOff(context) {
+async function keepOff(context, service) {
   const env = context.env;
   const running = existsSync('/run/systemd/system');
   if (findProgram('systemctl', env)) {
     // Without a running systemd this still removes the links that would start it at boot.
-    await run('systemctl', ['disable', ...(running ? ['--now'] : []), 'etcd'], { env }).catch(sayWhy);
+    await run('systemctl', ['disable', ...(running ? ['--now'] : []), service], { env }).catch(sayWhy);
   } else if (findProgram('update-rc.d', env)) {
-    await run('service', ['etcd', 'stop'], { env }).catch(() => undefined);
-    await run('update-rc.d', ['etcd', 'disable'], { env }).catch(sayWhy);
+    await run('service', [service, 'stop'], { env }).catch(() => undefined);
+    await run('update-rc.d', [service, 'disable'], { env }).catch(sayWhy);
   }
 }
 
 /** @param {Error} error */
 function sayWhy(error) {
-  say(`Debian's own etcd service may start at boot: ${error.message}`);
+  say(`One of Debian's services may start at boot: ${error.message}`);
 }

@@ -6,12 +6,22 @@ import { ToolError } from './errors.mjs';
 import { findPrograms, run } from './exec.mjs';
 import { step } from './progress.mjs';
 
-/** What the go.mod files below tools/pulumi ask for. */
+/** What the go.mod files below tools ask for. */
 const WANTED = [1, 26];
 /** From this version on, Go fetches the version that a go.mod asks for by itself. */
 const FIRST_WITH_TOOLCHAINS = [1, 21];
 const TOOLCHAIN_VERSION = 'go1.26.8';
-const DEBIAN_PACKAGE = { name: 'golang-go', program: 'go', why: 'to build the Pulumi CLI' };
+const DEBIAN_PACKAGE = { name: 'golang-go', program: 'go', why: 'to build what cannot be downloaded' };
+
+/**
+ * What Go is wanted for.
+ * @typedef {object} Wanted
+ * @property {string} code of the error
+ * @property {string} lack a sentence without its end
+ */
+
+/** @type {Wanted} */
+const PULUMI = { code: 'PULUMI', lack: 'There is no Pulumi CLI 3.240 or newer on PATH' };
 
 /**
  * @typedef {object} Go
@@ -20,12 +30,13 @@ const DEBIAN_PACKAGE = { name: 'golang-go', program: 'go', why: 'to build the Pu
  */
 
 /**
- * A Go that can build the Pulumi CLI: one that is here, or Debian's, or the one that Debian's can fetch.
+ * A Go that is new enough: one that is here, or Debian's, or the one that Debian's can fetch.
  * @param {import('./context.mjs').Context} context
  * @param {Error} whyNeeded
+ * @param {Wanted} [wanted]
  * @returns {Promise<Go>}
  */
-export async function findGo(context, whyNeeded) {
+export async function findGo(context, whyNeeded, { code, lack } = PULUMI) {
   const present = await pickGo(context);
   if (present !== undefined) return present;
   try {
@@ -35,8 +46,8 @@ export async function findGo(context, whyNeeded) {
     return await fetchToolchain(context);
   } catch (cause) {
     throw new ToolError(
-      'PULUMI',
-      `There is no Pulumi CLI 3.240 or newer on PATH, its download failed, and there is no Go ${WANTED.join('.')} to build it with: install one of the two\n` +
+      code,
+      `${lack}, its download failed, and there is no Go ${WANTED.join('.')} to build it with: install one of the two\n` +
         `The download: ${whyNeeded.message}\nGo: ${/** @type {Error} */ (cause).message}`,
       { cause },
     );
@@ -84,7 +95,7 @@ export function usableGo(program, text) {
  */
 async function fetchToolchain(context) {
   const [old] = goPrograms(context);
-  if (old === undefined) throw new ToolError('PULUMI', `The Debian package ${DEBIAN_PACKAGE.name} brought no "go"`);
+  if (old === undefined) throw new ToolError('GO', `The Debian package ${DEBIAN_PACKAGE.name} brought no "go"`);
   const architecture = process.arch === 'x64' ? 'amd64' : process.arch;
   const module = `golang.org/toolchain@v0.0.1-${TOOLCHAIN_VERSION}.linux-${architecture}`;
   const cwd = mkdtempSync(join(tmpdir(), 'flannel-ts-go-')); // outside any module

@@ -1,6 +1,7 @@
 import { delimiter, join } from 'node:path';
 import { assertChecks, checkNamespaces, checkNode, checkPlatform, checkRoot, checkTun } from './checks.mjs';
 import { planPackages } from './debian.mjs';
+import { planKubernetes } from './kubernetes.mjs';
 import { withLock } from './lock.mjs';
 import { planMoto } from './moto.mjs';
 import { planBun, planNpm } from './npm.mjs';
@@ -15,6 +16,7 @@ import { findPulumi, planPulumi } from './pulumi.mjs';
  * @property {readonly import('./debian.mjs').Purpose[]} [packages]
  * @property {boolean} [pulumi]
  * @property {boolean} [moto] the emulation of AWS's API
+ * @property {readonly import('./kubernetes.mjs').KubernetesSet[]} [kubernetes]
  */
 
 /** @typedef {import('./context.mjs').Context} Context */
@@ -50,6 +52,7 @@ async function plan(context, needs) {
     npm ? undefined : planBun(context),
     needs.pulumi ? await planPulumi(context) : undefined,
     needs.moto ? planMoto(context) : undefined,
+    needs.kubernetes ? planKubernetes(context, needs.kubernetes) : undefined,
   ];
   return changes.filter((item) => item !== undefined);
 }
