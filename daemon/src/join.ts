@@ -14,6 +14,7 @@ import { DaemonError, messageOf } from './errors.ts';
 import type { NetworkParts, NetworkSettings } from './network-parts.ts';
 import { readPreviousNetworks, readPreviousSubnets, writeSubnetFile } from './operate/subnet-file.ts';
 import { firstConfig, type Membership } from './subnet/manager.ts';
+import { reportWaiting } from './subnet/silence.ts';
 import { readNode } from './underlay/facts.ts';
 import { checkFamilies, kernelHasIpv6 } from './underlay/families.ts';
 import { findInterface, type InterfaceSearch, type UnderlayParts } from './underlay/find.ts';
@@ -30,8 +31,10 @@ export interface Joined extends ViewOf {
 
 /** Everything up to the lease. */
 export async function join(settings: NetworkSettings, parts: NetworkParts, signal: AbortSignal): Promise<Joined> {
-  const { manager, log } = parts;
-  const config = await firstConfig(manager, signal);
+  const { manager, readiness, log } = parts;
+  const waitFor = <T>(what: string, work: Promise<T>): Promise<T> =>
+    reportWaiting(work, what, manager, (trouble) => readiness.report('lease', trouble));
+  const config = await waitFor('the network config', firstConfig(manager, signal));
   const backend = backendFor(config, parts);
   const previous = readPreviousSubnets(settings.subnetFile, log);
   const search = {
@@ -58,7 +61,8 @@ export async function join(settings: NetworkSettings, parts: NetworkParts, signa
   const attributes = backend.attributes(external);
   const required = await parts.required();
   const avoid = [...addressesOf(external), ...required.map(({ address }) => address)];
-  const membership = await manager.join({ config, attributes, avoid, ...(previous && { previous }) }, signal);
+  const request = { config, attributes, avoid, ...(previous && { previous }) };
+  const membership = await waitFor('a lease', manager.join(request, signal));
   const { lease } = membership;
   log.info({ subnet: formatLeaseSubnets(lease) }, 'Acquired a lease');
   checkOwnSubnets({ ...lease, external, required });

@@ -274,8 +274,11 @@ describe.each(PROGRAMS)('one node with %s', (_, make) => {
     const [node] = cluster.nodes as [Node];
     node.start();
     await until(() => node.logged('Waiting for the network config') > 0);
-    expect(node.probe('readyz')).toMatch(/^503 flanneld is not ready yet\nlease: not yet started/);
+    expect(node.probe('readyz')).toMatch(
+      /^503 flanneld is not ready yet\nlease: waiting for the network config from etcd/,
+    );
     expect(node.probe('healthz')).toBe('200 flanneld is running');
+    await until(() => /lease: waiting for etcd .*, which has not answered for/.test(node.probe('readyz')));
     await cluster.startEtcd();
     await until(() => node.logged('is missing') > 0);
     cluster.etcd.put(`${PREFIX}/config`, CONFIG);
@@ -310,7 +313,9 @@ describe.each(PROGRAMS)('one node with %s', (_, make) => {
     await until(
       () => node.logged('Backend type extension is refused: it runs commands of the network config as root') === 1,
     );
-    expect(node.probe('readyz')).toMatch(/^503 flanneld is not ready yet\nlease: not yet started/);
+    expect(node.probe('readyz')).toMatch(
+      /^503 flanneld is not ready yet\nlease: waiting for the network config from etcd/,
+    );
     cluster.etcd.put(`${PREFIX}/config`, CONFIG);
     await node.untilReady();
     expect(node.logged('Waiting for the network config')).toBe(1);

@@ -1,5 +1,5 @@
 import type { SourceStatistics } from './manager.ts';
-import { silenceTrouble } from './silence.ts';
+import { silenceTrouble, waitingTrouble } from './silence.ts';
 
 const heard: SourceStatistics = {
   name: 'etcd',
@@ -16,4 +16,14 @@ test('silenceTrouble() is silent itself until the source was for too long, then 
     'etcd (last tried: http://10.0.0.1:2379) has not answered for 75 s, what is known stays in force: check etcd and the way to it',
   );
   expect(silenceTrouble({ ...heard, silentMs: 75_400, servesKept: true })).toContain('kept on disk');
+});
+
+test('waitingTrouble() says what is waited for, and who does not answer', () => {
+  expect(waitingTrouble('the network config', { ...heard, silentMs: 300 })).toBe(
+    'waiting for the network config from etcd (last tried: http://10.0.0.1:2379)',
+  );
+  expect(waitingTrouble('the network config', { ...heard, silentMs: 7200 })).toBe(
+    'waiting for etcd (last tried: http://10.0.0.1:2379), which has not answered for 7 s: check etcd and the way to it',
+  );
+  expect(waitingTrouble('a lease', undefined)).toBe('waiting for a lease');
 });

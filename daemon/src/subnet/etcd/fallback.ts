@@ -13,7 +13,6 @@ export async function* withFallback<T>(
   isSilent: () => boolean,
   signal: AbortSignal,
 ): AsyncGenerator<T> {
-  // A generator that waits cannot be returned from: it ends by its signal.
   const running = childSignal(signal);
   const iterator = source(running.signal);
   try {
@@ -28,7 +27,8 @@ export async function* withFallback<T>(
   } finally {
     running.abort();
     running.dispose();
-    await iterator.return(undefined);
+    // Not waited for: a generator that waits cannot be returned from, and a call to a member that does not answer takes seconds.
+    iterator.return(undefined).catch(() => {});
   }
 }
 
