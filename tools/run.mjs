@@ -3,6 +3,7 @@
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { endWhenUnread } from './output.mjs';
 import { makeContext } from './setup/context.mjs';
 import { UsageError } from './setup/errors.mjs';
 import { planNpm } from './setup/npm.mjs';
@@ -101,6 +102,7 @@ function report(name, error) {
   return exitCode ?? 1;
 }
 
+endWhenUnread();
 const [name = '', ...args] = process.argv.slice(2);
 try {
   process.exitCode = await main(name, args);

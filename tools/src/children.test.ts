@@ -1,10 +1,13 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { join } from 'node:path';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { bundle } from '../build/bundle.mjs';
 import { runInteractive, runWithSignals } from './children.ts';
 
 const ROOT = join(__dirname, '..', '..');
+const OUTPUT = join(ROOT, 'tools/output.mjs');
 let children: string;
 
 beforeAll(async () => {
@@ -17,7 +20,8 @@ const QUITTER = `trap 'echo told; sleep 0.8; exit 4' INT TERM; echo ready; i=0; 
 
 /** A process that runs the script under runWithSignals and ends with its exit code. */
 function start(script: string): ChildProcess {
-  const code = `require(${JSON.stringify(children)}).runWithSignals('sh', ['-c', ${JSON.stringify(script)}], {}).then((code) => { process.exitCode = code; })`;
+  const code = `import(${JSON.stringify(OUTPUT)}).then(({ endWhenUnread }) => endWhenUnread());
+    require(${JSON.stringify(children)}).runWithSignals('sh', ['-c', ${JSON.stringify(script)}], {}).then((code) => { process.exitCode = code; })`;
   return spawn(process.execPath, ['-e', code], { stdio: ['ignore', 'pipe', 'inherit'], detached: true });
 }
 
@@ -59,6 +63,30 @@ test('runWithSignals() notifies the child when its parent is killed', async () =
   child.kill('SIGKILL');
   const [, said] = await outcome;
   expect(said).toBe('told\n');
+});
+
+test('runWithSignals() tells the child once to end when nobody reads its output, and lets it finish', async () => {
+  const file = join(mkdtempSync(join(tmpdir(), 'flannel-children-')), 'told');
+  const child = start(
+    `trap 'echo told >> ${file}' INT TERM; trap 'echo pipe >> ${file}' PIPE; i=0; while [ $((i+=1)) -lt 20 ]; do echo line; sleep 0.05; done; exit 4`,
+  );
+  const code = new Promise((resolve) => child.once('close', resolve));
+  await new Promise<void>((resolve) => child.stdout!.once('data', () => resolve()));
+  child.stdout!.destroy();
+  expect(await code).toBe(4);
+  expect(readFileSync(file, 'utf8')).toBe('told\n');
+  rmSync(dirname(file), { recursive: true });
+});
+
+test('a command whose output nobody reads ends without a word', async () => {
+  const child = spawn(process.execPath, [join(ROOT, 'tools/run.mjs'), '--help'], { stdio: ['ignore', 'pipe', 'pipe'] });
+  child.stdout.destroy();
+  let said = '';
+  child.stderr.on('data', (chunk) => {
+    said += chunk;
+  });
+  expect(await new Promise((resolve) => child.once('close', resolve))).toBe(0);
+  expect(said).toBe('');
 });
 
 test('runInteractive() gives the exit code, of a signal as a shell does', async () => {

@@ -1,11 +1,19 @@
 /** Child processes that take the terminal over, and what happens to signals meanwhile. */
-import { type ChildProcess, type SpawnOptions, spawn } from 'node:child_process';
+import { type ChildProcess, type SpawnOptions, type StdioOptions, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { fstatSync } from 'node:fs';
 import { constants } from 'node:os';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { ToolError } from '../setup/errors.mjs';
 
 /** A terminal and npm each pass on the same Ctrl-C: what comes within this time is one. */
 const SAME_SIGNAL_MS = 400;
-const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
+/** What the program wrote last is on its way for so long, unless a process that it has left holds the pipe. */
+const RELAY_MS = 1000;
+/** SIGPIPE comes from output.mjs, and from a relay. */
+const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGPIPE'] as const;
+/** A closed terminal or pipe: Pulumi would die of either on the spot, and leave its plugins. */
+const INSTEAD: Partial<Record<NodeJS.Signals, NodeJS.Signals>> = { SIGHUP: 'SIGTERM', SIGPIPE: 'SIGINT' };
 
 export interface ForegroundOptions extends Pick<SpawnOptions, 'cwd' | 'env'> {
   /** File descriptor for both outputs, instead of ours. */
@@ -23,21 +31,41 @@ export async function runWithSignals(
   { output, ...options }: ForegroundOptions,
 ): Promise<number> {
   let last = 0;
+  let unread = false;
   let guard: ChildProcess | undefined;
+  const relays = output === undefined ? [1, 2].map(startRelay) : [];
   const start = () => {
-    const stdio: SpawnOptions['stdio'] = output === undefined ? 'inherit' : ['inherit', output, output];
+    const stdio = ['inherit', ...[1, 2].map((fd, index) => output ?? relays[index]?.stdin ?? fd)] as StdioOptions;
     const child = spawn(command, args, { ...options, stdio, detached: true });
+    for (const relay of relays) relay?.stdin?.destroy(); // the child has it now
     if (child.pid !== undefined) guard = startGuard(child.pid);
     return child;
   };
   const code = await outcome(start, command, (child, signal) => {
     const now = Date.now();
-    if (now - last < SAME_SIGNAL_MS) return;
+    if (now - last < SAME_SIGNAL_MS || (signal === 'SIGPIPE' && unread)) return;
+    unread ||= signal === 'SIGPIPE'; // of both outputs, and of ours
     last = now;
-    child.kill(signal === 'SIGHUP' ? 'SIGTERM' : signal); // a closed terminal: Pulumi would die of SIGHUP on the spot
+    child.kill(INSTEAD[signal] ?? signal);
   });
+  await Promise.race([Promise.all(relays.map(untilEnded)), sleep(RELAY_MS)]);
   guard?.stdin?.end('done\n');
   return code;
+}
+
+/**
+ * Passes on what the program writes, if our own output is a pipe: its reader may close it, and the program shall not die of that. We are
+ * told, and the rest is read by nobody. A process of its own, because the program shall not die of our end either.
+ */
+function startRelay(fd: number): ChildProcess | undefined {
+  const stat = fstatSync(fd);
+  if (!stat.isFIFO() && !stat.isSocket()) return undefined;
+  const script = 'cat || { kill -PIPE "$0"; exec cat > /dev/null; }';
+  return spawn('sh', ['-c', script, String(process.pid)], { stdio: ['pipe', fd, 'ignore'], detached: true });
+}
+
+async function untilEnded(child: ChildProcess | undefined): Promise<void> {
+  if (child !== undefined && child.exitCode === null && child.signalCode === null) await once(child, 'exit');
 }
 
 /**
