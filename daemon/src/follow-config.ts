@@ -5,8 +5,12 @@ import { messageOf } from './errors.ts';
 import { backendFor } from './join.ts';
 import type { NetworkParts } from './network-parts.ts';
 
-/** True when it takes a new start; what keeps this node from following is noted, and it goes on as it is. */
-export function followConfig(config: NetworkConfig, next: NetworkConfig, parts: NetworkParts): boolean {
+/** `join`: it takes a new start. `waits`: what keeps this node from following is noted, and it goes on as it is. */
+export function followConfig(
+  config: NetworkConfig,
+  next: NetworkConfig,
+  parts: NetworkParts,
+): 'followed' | 'join' | 'waits' {
   const { readiness, log } = parts;
   const change = configChange(config, next);
   let waits: string | undefined;
@@ -21,5 +25,6 @@ export function followConfig(config: NetworkConfig, next: NetworkConfig, parts: 
   }
   if (waits !== undefined) log.warn(`The network config has changed: ${waits}`);
   readiness.note('network config', waits && `the network config has changed: ${waits}`);
-  return change.kind === 'join' && waits === undefined;
+  if (waits !== undefined) return 'waits';
+  return change.kind === 'join' ? 'join' : 'followed';
 }

@@ -134,8 +134,9 @@ async function serve(
     reconciler.trigger();
     rememberAddresses(settings, to, log);
   };
+  let followed = config;
   parts.onServing(() => ({
-    backend: backend.type,
+    config: followed,
     external: view.external,
     devices: view.devices,
     ...(dataPath && { dataPath: dataPath.statistics() }),
@@ -169,8 +170,10 @@ async function serve(
         ),
         steady('Following the network config', async (stop) => {
           for await (const next of manager.config(stop)) {
-            if (followConfig(config, next, parts)) return serving.abort();
+            const change = followConfig(config, next, parts);
+            if (change === 'join') return serving.abort();
             await dataPath?.setConfig(next);
+            if (change === 'followed') followed = next;
           }
         }),
         async (stop) => {

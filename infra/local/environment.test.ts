@@ -110,11 +110,22 @@ describe('createLocalEnvironment()', () => {
     expect(namesOf('Machine')).toContain('node-4');
   });
 
-  test('restarts flanneld for what it reads only at its start', async () => {
-    await create();
-    const revision = async () => (await inputsOf('node-0-software')).revision;
-    const before = await revision();
-    await create({ mtu: 1400 });
-    expect(await revision()).not.toBe(before);
+  test('restarts flanneld for what it reads only at its start, and for nothing that it follows', async () => {
+    const network = (pods: string, backend: object) => ({
+      network: planNetworkConfig({ pods: parsePrefix(pods, 4), subnetLength: 24, backend }),
+    });
+    const told = async (changes: Partial<LocalSettings>) => {
+      await create(changes);
+      const { revision, serves } = await inputsOf('node-0-software');
+      return { revision, serves: serves as { network: string; podMtu: number } };
+    };
+    const before = await told({});
+    const vxlan = await told(network('10.244.0.0/16', { Type: 'vxlan' }));
+    expect(vxlan.revision).toBe(before.revision);
+    expect(JSON.parse(vxlan.serves.network).Backend.Type).toBe('vxlan');
+    expect([before, vxlan, await told({ mtu: 1400 })].map(({ serves }) => serves.podMtu)).toEqual([1472, 1450, 1372]);
+    const smaller = await told(network('10.244.0.0/16', { Type: 'vxlan', MTU: 1300 }));
+    expect([smaller.revision, smaller.serves.podMtu]).toEqual([before.revision, 1250]);
+    expect((await told(network('10.245.0.0/16', { Type: 'udp' }))).revision).not.toBe(before.revision);
   });
 });

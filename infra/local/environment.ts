@@ -1,9 +1,11 @@
 /** The local environment: network namespaces of this machine stand for the machines of a cloud. */
 import { podPool } from '@flannel-ts/flannel/addressing';
 import { formatNetworkConfig } from '@flannel-ts/flannel/network-config';
+import { formatSubnetPool } from '@flannel-ts/flannel/subnet-pool';
 import { formatPrefix } from '@flannel-ts/inet/prefix';
 import * as pulumi from '@pulumi/pulumi';
 import type { Artifact } from '../node/artifact.ts';
+import { podMtu } from '../node/underlay.ts';
 import type { EnvironmentOutputs } from '../outputs.ts';
 import type { LocalSettings } from '../settings.ts';
 import { Etcd } from './etcd.ts';
@@ -28,15 +30,16 @@ export function createLocalEnvironment(settings: LocalSettings, artifact: Artifa
   });
   const etcd = new Etcd('etcd', { stack, vpc, pki, addresses: plan.etcd, network });
   const stored = storeArtifact(stack, artifact);
-  const revision = pulumi.interpolate`${formatNetworkConfig(network)} mtu ${settings.mtu} etcd ${etcd.ready.generation}`;
+  const revision = pulumi.interpolate`${JSON.stringify(formatSubnetPool(podPool(network)))} etcd ${etcd.ready.generation}`;
+  const serves = { network: formatNetworkConfig(network), podMtu: podMtu(network.backend, settings.mtu) };
   const nodes: Node[] = [];
   for (const address of plan.nodes) {
     const previous = nodes.at(-1);
     // A change rolls from node to node: the next one begins when this one is ready.
     const after = previous ? [etcd.ready, previous.software] : [etcd.ready];
     const name = `node-${nodes.length}`;
-    const args = { stack, vpc, pki, address, etcdEndpoints: etcd.endpoints, artifact: stored, revision, after };
-    nodes.push(new Node(name, args));
+    const told = { etcdEndpoints: etcd.endpoints, artifact: stored, revision, serves };
+    nodes.push(new Node(name, { stack, vpc, pki, address, ...told, after }));
   }
   const pods = nodes.map((node, i) => {
     return new Pods(`pods-${i}`, { stack, node, prefix: `pod-${i}`, count: settings.podsPerNode });

@@ -3,6 +3,7 @@ import { formatIp } from '@flannel-ts/inet/ip';
 import type { Ipv4 } from '@flannel-ts/inet/ipv4';
 import * as pulumi from '@pulumi/pulumi';
 import { nodeBoot, nodeSecrets } from '../node/files.ts';
+import type { NodeInputs } from './host/node.ts';
 import { MACHINE_INTERFACE, machineRoot } from './names.ts';
 import type { Pki } from './pki.ts';
 import { type Machine, NodeSoftware, StagedArtifact, type StoredArtifact } from './resources.ts';
@@ -15,8 +16,10 @@ export interface NodeArgs {
   readonly address: Ipv4;
   readonly etcdEndpoints: readonly string[];
   readonly artifact: StoredArtifact;
-  /** What flanneld reads from etcd and its interface at its start: a change restarts it. */
+  /** What flanneld reads from etcd at its start alone: a change restarts it. */
   readonly revision: pulumi.Input<string>;
+  /** What a running flanneld follows; an `up` ends when it has. */
+  readonly serves: NodeInputs['serves'];
   /** Created first: the network config in etcd, and the previous node. */
   readonly after: readonly pulumi.Resource[];
 }
@@ -53,6 +56,7 @@ export class Node extends pulumi.ComponentResource {
         secretFiles: pulumi.all([pki.ca, pki.client(name)]).apply(([ca, client]) => nodeSecrets(root, ca, client)),
         unit,
         revision: args.revision,
+        serves: args.serves,
       },
       { parent: this, dependsOn: [...args.after] },
     );

@@ -95,6 +95,11 @@ export function subnetFile(root: string): string {
   return `${root}/run/flannel/subnet.env`;
 }
 
+/** Where flanneld answers `flanneld status`, and whoever asks over HTTP. */
+export function statusSocket(root: string): string {
+  return `${root}/run/flannel/subnet.sock`;
+}
+
 export function conflistFile(root: string): string {
   return `${root}/etc/cni/net.d/10-flannel.conflist`;
 }

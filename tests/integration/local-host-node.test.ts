@@ -1,4 +1,14 @@
-import { appendFileSync, existsSync, readdirSync, readFileSync, readlinkSync, rmSync, writeFileSync } from 'node:fs';
+import { spawn } from 'node:child_process';
+import {
+  appendFileSync,
+  existsSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { nodeBoot } from '../../infra/node/files.ts';
 import { alive, inside, Lab, loadHost, type Resource, until } from './local-host-lab.ts';
 
@@ -23,13 +33,18 @@ describe('node', () => {
     const [environment, ...others] = files;
     const told = {
       ...environment!,
-      content: `${environment!.content}FLANNELD_DOUBLE_RELEASED=${lab.directory}/released\n`,
+      content: `${environment!.content}FLANNELD_DOUBLE_RELEASED=${lab.directory}/released\nFLANNELD_DOUBLE_SERVES=${lab.directory}/serves\n`,
     };
-    return { machine: 'node-0', host: machine.id, files: [told, ...others], unit };
+    return { machine: 'node-0', host: machine.id, files: [told, ...others], unit, serves };
   };
+  const serves = { network: '{"Backend":{"Type":"udp"}}', podMtu: 1472 };
+  /** What flanneld has followed. */
+  const follow = (type: string, mtu: number, details: string[] = []) =>
+    writeFileSync(`${lab.directory}/serves`, JSON.stringify({ network: { Backend: { Type: type } }, mtu, details }));
   const secretFiles = [{ path: `${lab.root('node-0')}/etc/flannel/tls/client.key`, mode: '0600', content: 'key' }];
   const status = () => lab.status('node-0', 'flanneld');
   beforeAll(async () => {
+    follow('udp', 1472);
     vpc = await lab.vpc();
     machine = await lab.machine('node-0', '10.64.0.16');
     const one = lab.artifact('one');
@@ -126,7 +141,35 @@ describe('node', () => {
     await staged.update({ url, sha256 });
   });
 
-  test('another network configuration restarts the service', async () => {
+  test('another backend is waited for, and no process is ended for it', async () => {
+    const { pid } = status();
+    const changes = { serves: { network: '{"Backend":{"Type":"vxlan"}}', podMtu: 1450 } };
+    const updated = node.update(changes);
+    let ended = false;
+    void updated.then(() => {
+      ended = true;
+    });
+    await new Promise((resolve) => setTimeout(resolve, 500));
+    expect(ended).toBe(false);
+    follow('vxlan', 1450);
+    await updated;
+    expect(node.outs).toMatchObject({ podMtu: 1450, drift: '' });
+    expect(status().pid).toBe(pid);
+  });
+
+  test('a node that cannot follow says why, and goes on', async () => {
+    const { pid } = status();
+    const sentence = 'the network config has changed: this node cannot follow it: no module for it';
+    follow('vxlan', 1450, [`network config: ${sentence}`]);
+    const changes = { serves: { network: '{"Backend":{"Type":"ipip"}}', podMtu: 1480 } };
+    await expect(node.update(changes)).rejects.toThrow(`flanneld on node-0 does not follow: ${sentence}`);
+    expect(status()).toMatchObject({ pid, ready: true });
+    follow('udp', 1472);
+    await node.update({ serves });
+    expect(node.outs).toMatchObject({ podMtu: 1472, drift: '' });
+  });
+
+  test('what it reads at its start alone restarts the service', async () => {
     const { pid } = status();
     await node.update({ revision: '2' });
     expect(status().pid).not.toBe(pid);
@@ -197,6 +240,40 @@ describe('node', () => {
       Object.assign(pods[1]!.outs, { drift: 'somebody thought so' });
       await pods[1]!.update();
       expect(address(1)).toBe(before);
+    });
+
+    test('another MTU is given to a pod that runs, and to its bridge when all have it', async () => {
+      const before = [address(0), address(1)];
+      const mtu = (netns: string, ...link: string[]) =>
+        inside(lab.netns(netns), 'ip', '-o', 'link', 'show', ...link)!
+          .trim()
+          .split('\n')
+          .map((line) => Number(/mtu (\d+)/.exec(line)![1]))
+          .sort((a, b) => a - b);
+      const mtus = () => [
+        ...mtu('pod-0-0', 'eth0'),
+        ...mtu('pod-0-1', 'eth0'),
+        ...mtu('node-0', 'master', 'cni0'),
+        ...mtu('node-0', 'cni0'),
+      ];
+      const sleeper = spawn('nsenter', [`--net=${lab.netns('pod-0-0')}`, 'sleep', '100']);
+      await pods[0]!.update({ podMtu: 1450 });
+      expect(mtus()).toEqual([1450, 1472, 1450, 1472, 1450]);
+      await pods[1]!.update({ podMtu: 1450 });
+      expect(mtus()).toEqual([1450, 1450, 1450, 1450, 1450]);
+      await pods[1]!.update({ podMtu: 1472 });
+      expect(mtus()).toEqual([1450, 1472, 1450, 1472, 1450]);
+      expect(await pods[0]!.refresh()).toBe('');
+      await pods[0]!.update({ podMtu: 1472 });
+      expect(mtus()).toEqual([1472, 1472, 1472, 1472, 1472]);
+      inside(lab.netns('pod-0-1'), 'ip', 'link', 'set', 'eth0', 'mtu', '1400');
+      expect(await pods[1]!.refresh()).toMatch(/pod-0-1 has MTU 1400 instead of 1472$/);
+      await pods[1]!.update();
+      expect(mtus()).toEqual([1472, 1472, 1472, 1472, 1472]);
+      expect([address(0), address(1)]).toEqual(before);
+      expect(ping('pod-0-0', address(1))).toBe(true);
+      expect(readlinkSync(`/proc/${sleeper.pid}/ns/net`)).toBe(`net:[${statSync(lab.netns('pod-0-0')).ino}]`);
+      sleeper.kill('SIGKILL');
     });
 
     test('a failed ADD is reported with the message of the plugin, and leaves no address behind', async () => {

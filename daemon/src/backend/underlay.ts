@@ -1,5 +1,5 @@
 /** What a backend takes from the interface to the other nodes. Pure. */
-import { backendOverhead } from '@flannel-ts/flannel/backend-needs';
+import { backendOverhead, innerMtu } from '@flannel-ts/flannel/backend-needs';
 import type { NodeAddresses } from '@flannel-ts/flannel/lease';
 import type { NetworkConfig } from '@flannel-ts/flannel/network-config';
 import { FAMILIES, type Family, familyName } from '@flannel-ts/inet/family';
@@ -18,15 +18,13 @@ export function mtuInside(
   inside: readonly Family[],
   external: Pick<ExternalInterface, 'mtu' | 'name'>,
 ): number {
-  const overhead = backendOverhead(backend.type, outer);
-  const configured = 'mtu' in backend ? backend.mtu : undefined;
-  const mtu = (configured ?? external.mtu) - overhead;
+  const mtu = innerMtu(backend, outer, external.mtu);
   // The kernel takes IPv6 off a device whose MTU is smaller.
   if (inside.includes(6) && mtu < MIN_IPV6_MTU) {
     throw new DaemonError(
       'INVALID_CONFIG',
       `The MTU ${external.mtu} of ${external.name} leaves ${mtu} bytes inside the overlay, IPv6 needs ${MIN_IPV6_MTU}: ` +
-        `set it to ${MIN_IPV6_MTU + overhead} or more${inside.includes(4) ? ', or EnableIPv6 to false' : ''}`,
+        `set it to ${MIN_IPV6_MTU + backendOverhead(backend.type, outer)} or more${inside.includes(4) ? ', or EnableIPv6 to false' : ''}`,
     );
   }
   return mtu;

@@ -1,6 +1,7 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { parseLeaseKey, parseLeaseValue } from '@flannel-ts/flannel/lease';
+import { parseNetworkConfig } from '@flannel-ts/flannel/network-config';
 import { parseIp } from '@flannel-ts/inet/ip';
 import { parsePrefix } from '@flannel-ts/inet/prefix';
 import { externalAt } from '../../testing/external.ts';
@@ -52,7 +53,7 @@ function serving(): Facts {
     ...DAEMON,
     ready: true,
     serving: {
-      backend: 'udp',
+      config: parseNetworkConfig('{"Network":"10.0.0.0/8"}'),
       devices: ['flannel0'],
       external: externalAt(['192.0.2.1']),
       refused: [],

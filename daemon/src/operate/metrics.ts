@@ -4,6 +4,7 @@
  * of the table below, and a test compares them).
  */
 import { formatLeaseSubnets, type Lease, type LeaseAttributes } from '@flannel-ts/flannel/lease';
+import type { NetworkConfig } from '@flannel-ts/flannel/network-config';
 import { outerFamilyOf } from '@flannel-ts/flannel/udp-data';
 import { formatIp } from '@flannel-ts/inet/ip';
 import { formatPrefix } from '@flannel-ts/inet/prefix';
@@ -31,8 +32,8 @@ export interface Facts {
 }
 
 export interface ServingFacts {
-  /** Its type. */
-  readonly backend: string;
+  /** By which this node serves: the newest one that it has followed. */
+  readonly config: NetworkConfig;
   readonly external: ExternalInterface;
   /** Names of the overlay's own; none where packets leave as they are. */
   readonly devices: readonly string[];

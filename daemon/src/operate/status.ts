@@ -1,5 +1,6 @@
 /** What `/status` says: the state of this node in one JSON value, for people and for scripts. Pure. */
 import { formatLeaseSubnets } from '@flannel-ts/flannel/lease';
+import { formatNetworkConfig, type NetworkConfig } from '@flannel-ts/flannel/network-config';
 import { formatIp } from '@flannel-ts/inet/ip';
 import { formatPrefix } from '@flannel-ts/inet/prefix';
 import type { RefusedLease } from '../backend/backend.ts';
@@ -39,6 +40,8 @@ export interface TroubleStatus {
 export interface NodeStatus {
   readonly subnets: string;
   readonly backend: string;
+  /** The network config that this node has followed, with defaults written out and without its `PSK`. */
+  readonly networkConfig: object;
   readonly interface: string;
   readonly address: string;
   /** ISO 8601; null for a reservation. */
@@ -122,18 +125,25 @@ export function statusOf({ version, pid, upSeconds, readiness, source, serving, 
 }
 
 function nodeOf(
-  { backend, external, lease, leaseEnd, dataPath }: ServingFacts,
+  { config, external, lease, leaseEnd, dataPath }: ServingFacts,
   devices: readonly DeviceStatus[],
 ): NodeStatus {
   return {
     subnets: formatLeaseSubnets(lease),
-    backend,
+    backend: config.backend.type,
+    networkConfig: withoutKey(config),
     interface: external.name,
     address: formatIp(external.address),
     leaseEnds: leaseEnd === undefined ? null : new Date(leaseEnd).toISOString(),
     ...(dataPath && { engine: dataPath.engine, engineRuns: dataPath.counters !== undefined }),
     devices,
   };
+}
+
+function withoutKey(config: NetworkConfig): object {
+  const written = JSON.parse(formatNetworkConfig(config)) as { Backend: { PSK?: string } };
+  delete written.Backend.PSK;
+  return written;
 }
 
 function sourceOf({ name, silentMs, member, failovers, resyncs, servesKept }: SourceStatistics): SourceStatus {

@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { existsSync, rmSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { netnsExists } from '@flannel-ts/linux/netns';
+import { InfraError } from '../../errors.ts';
 import { type BootFile, etcdInitialCluster, etcdInitialFile, type Unit } from '../../node/files.ts';
 import { machineRoot, netnsPath } from '../names.ts';
 import {
@@ -180,7 +181,13 @@ export const etcdKey = handler<EtcdKeyInputs, EtcdKeyOutputs>({
   identity: ['stack', 'key', 'prefix'],
   ignored: ['endpoints', 'machine'],
   async ensure(inputs, old) {
-    await retrying(() => putKey(inputs, inputs.key, inputs.value), READY_MS);
+    await retrying(() => putKey(inputs, inputs.key, inputs.value), READY_MS).catch((error) => {
+      // What was sent to a member that hangs is done when it goes on.
+      throw new InfraError(
+        'NOT_READY',
+        `${messageOf(error)}; nodes go on by the value that etcd has, and follow the new one if etcd takes it after all`,
+      );
+    });
     return { generation: old?.generation || randomUUID() };
   },
   async observe(props) {

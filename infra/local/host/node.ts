@@ -14,6 +14,7 @@ import { parseEnvironment } from '../supervisor/descriptor.ts';
 import { mustRun, runCommand } from './command.ts';
 import { bootFileProblem, pruneEmpty, writeBootFiles } from './files.ts';
 import { ABSENT, handler } from './resource.ts';
+import { type Served, waitUntilServes } from './served.ts';
 import {
   configHash,
   ensureRunning,
@@ -69,8 +70,10 @@ export interface NodeInputs {
   /** Files that hold keys. */
   readonly secretFiles: readonly BootFile[];
   readonly unit: Unit;
-  /** What the service reads from etcd and its interface at its start: a change restarts it. */
+  /** What the service reads from etcd at its start alone: a change restarts it. */
   readonly revision: string;
+  /** What the running service follows. */
+  readonly serves: Served;
 }
 
 export interface NodeOutputs {
@@ -94,6 +97,7 @@ export const node = handler<NodeInputs, NodeOutputs>({
     const since = markLog(spec);
     await ensureRunning(spec);
     await waitForService(spec, 'ready', READY_MS, since);
+    await waitUntilServes(inputs, root, READY_MS);
     if (bridgeProblem(inputs) !== undefined) removePodBridge(inputs);
     return podNetworkOf(inputs);
   },

@@ -10,6 +10,7 @@ import { conflistFile } from '../../node/files.ts';
 import { MACHINE_INTERFACE, machineRoot, netnsName, netnsPath } from '../names.ts';
 import { type Attachment, addNetwork, checkNetwork, deleteNetwork, forgetNetwork, remembersNetwork } from './cni.ts';
 import { ensureNetns, removeNetns } from './namespaces.ts';
+import { podMtuProblem, setPodMtu } from './pod-mtu.ts';
 import { ABSENT, handler, messageOf } from './resource.ts';
 
 export interface PodInputs {
@@ -19,7 +20,7 @@ export interface PodInputs {
   readonly node: string;
   /** Its id: pods go with their node. */
   readonly host: string;
-  /** What the node's subnet file says; a pod that was made by another one is made anew. */
+  /** What the node's subnet file says. A pod of another subnet is made anew, one with another MTU gets this one while it runs. */
   readonly podSubnet: string;
   readonly podMtu: number;
 }
@@ -34,7 +35,10 @@ export const pod = handler<PodInputs, PodOutputs>({
   identity: ['stack', 'pod', 'node', 'host'],
   async ensure(inputs, old) {
     const attachment = attachmentOf(inputs);
-    if (await hasNetwork(inputs, old)) return { address: old!.address, netns: netnsPath(inputs.stack, inputs.pod) };
+    if (await hasNetwork(inputs, old)) {
+      setPodMtu(attachment, inputs.podMtu);
+      return { address: old!.address, netns: netnsPath(inputs.stack, inputs.pod) };
+    }
     // What is left of an earlier attempt, or of a sandbox that somebody removed: its address is still taken. A kubelet too
     // cleans up before it tries a sandbox again.
     if (netnsExists(attachment.sandbox) || remembersNetwork(attachment)) await releaseNetwork(attachment);
@@ -46,7 +50,7 @@ export const pod = handler<PodInputs, PodOutputs>({
   async observe(props) {
     const attachment = attachmentOf(props);
     if (!netnsExists(attachment.sandbox) || !netnsExists(attachment.netns)) return ABSENT;
-    const drift = await networkProblem(attachment);
+    const drift = (await networkProblem(attachment)) ?? podMtuProblem(attachment, props.podMtu);
     return { present: true, ...(drift && { drift }) };
   },
   async remove(props) {
@@ -64,7 +68,7 @@ async function releaseNetwork(attachment: Attachment): Promise<void> {
 
 /** Whether the pod may stay as it is: on the network it was made for, and in good order. */
 async function hasNetwork(inputs: PodInputs, old: (PodInputs & PodOutputs) | undefined): Promise<boolean> {
-  if (!old?.address || old.podSubnet !== inputs.podSubnet || old.podMtu !== inputs.podMtu) return false;
+  if (!old?.address || old.podSubnet !== inputs.podSubnet) return false;
   const attachment = attachmentOf(inputs);
   return netnsExists(attachment.sandbox) && (await networkProblem(attachment)) === undefined;
 }

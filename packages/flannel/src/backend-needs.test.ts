@@ -1,6 +1,6 @@
 import type { Family } from '@flannel-ts/inet/family';
 import { parseBackendConfig } from './backend-config.ts';
-import { backendNeeds, backendOverhead, describeCarriers } from './backend-needs.ts';
+import { backendNeeds, backendOverhead, describeCarriers, innerMtu } from './backend-needs.ts';
 
 const udp = (port: number, outer: Family = 4) => ({ outer, protocol: 'udp', port, symmetric: true });
 const vxlan = (port: number, outer: Family = 4) => ({ ...udp(port, outer), symmetric: false });
@@ -60,6 +60,14 @@ test.each([
   ['alloc', 4, 0],
 ] as const)('backendOverhead() of %s by IPv%d is %d bytes', (type, outer, bytes) => {
   expect(backendOverhead(type, outer)).toBe(bytes);
+});
+
+test.each([
+  [{ Type: 'vxlan' }, 4, 1450],
+  [{ Type: 'vxlan', MTU: 1400 }, 6, 1330],
+  [{ Type: 'host-gw' }, 6, 1500],
+] as const)('innerMtu() of %j by IPv%d is %d bytes of 1500', (backend, outer, bytes) => {
+  expect(innerMtu(parseBackendConfig(backend), outer, 1500)).toBe(bytes);
 });
 
 test.each([

@@ -90,6 +90,12 @@ export function backendOverhead(type: BackendType, outer: Family): number {
   return OVERHEAD[type][outer];
 }
 
+/** What is left for packets inside, where the interface between the nodes has this MTU and the config does not say another one. */
+export function innerMtu(backend: BackendConfig, outer: Family, mtu: number): number {
+  const configured = 'mtu' in backend ? backend.mtu : undefined;
+  return (configured ?? mtu) - backendOverhead(backend.type, outer);
+}
+
 /** For messages, like `UDP port 8472`; each text once, whatever the families. */
 export function describeCarriers(carriers: readonly Carrier[]): string {
   const names = carriers.map((carrier) =>

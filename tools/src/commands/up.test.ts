@@ -1,5 +1,5 @@
 import { UsageError } from '../../setup/errors.mjs';
-import { changesOf } from './up.ts';
+import { changesOf, incomplete } from './up.ts';
 
 const NONE = { config: {}, unset: [] };
 
@@ -17,4 +17,21 @@ test('changesOf() refuses two backends', () => {
   const both = () => changesOf({ ...NONE, backend: 'vxlan', config: { backend: '{"Type":"udp"}' } });
   expect(both).toThrow(UsageError);
   expect(both).toThrow('--backend and --config backend= are both given');
+});
+
+test('incomplete() says what stays stored, and how to go back', () => {
+  expect(incomplete('local', [])).toBe(
+    'Stack "local" is incomplete: "npm run up" continues, "npm run down" removes it',
+  );
+  const change = {
+    key: 'backend',
+    before: '{"Type":"udp"}',
+    after: '{"Type":"vxlan","VNI":7}',
+    undo: '--unset backend',
+  };
+  expect(incomplete('mine', [change])).toBe(
+    'Stack "mine" is incomplete, and the new settings stay stored: backend is {"Type":"vxlan","VNI":7} and was {"Type":"udp"}. ' +
+      '"npm run up -- --stack mine" continues with them, "npm run up -- --stack mine --unset backend" goes back to the ' +
+      'former ones, "npm run down -- --stack mine" removes it',
+  );
 });

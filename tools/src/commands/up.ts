@@ -21,6 +21,7 @@ import { report } from '../report/report.ts';
 import { type Checked, checkSettings } from '../settings/check.ts';
 import { type Deployed, describeDeployed, findLosses, formatLosses, restoreSettings } from '../settings/deployed.ts';
 import { type Changes, readDefaults } from '../settings/effective.ts';
+import { describeChanges, type SettingChange, settingChanges, shellWord } from '../settings/undo.ts';
 
 /** The routes of the last node reach the first one within this time, or something is wrong. */
 const PATIENCE_MS = 10_000;
@@ -43,13 +44,21 @@ export async function up(context: Context, options: Options): Promise<number> {
   const code = await runUp(pulumi, options, local);
   if (code !== 0) {
     say(
-      `Stack "${stack}" is incomplete: "npm run up${flag(stack)}" continues, "npm run down${flag(stack)}" removes it`,
+      incomplete(stack, exists ? settingChanges(readDefaults(context.root), checked.stored.settings, checked.own) : []),
     );
     return code > 128 ? code : 1;
   }
   const outputs = asOutputs(await readOutputs(pulumi, stack));
   if (outputs === undefined || !local) return 0;
   return (await report(stack, outputs, { patienceMs: PATIENCE_MS })).reachable ? 0 : 1;
+}
+
+/** `changes`: settings of this command, which are stored before it is known whether the stack can have them. */
+export function incomplete(stack: string, changes: readonly SettingChange[]): string {
+  const [ahead, away] = [`"npm run up${flag(stack)}"`, `"npm run down${flag(stack)}" removes it`];
+  if (changes.length === 0) return `Stack "${stack}" is incomplete: ${ahead} continues, ${away}`;
+  const back = `"npm run up${flag(stack, changes.map(({ undo }) => undo).join(' '))}"`;
+  return `Stack "${stack}" is incomplete, and the new settings stay stored: ${describeChanges(changes)}. ${ahead} continues with them, ${back} goes back to the former ones, ${away}`;
 }
 
 /** All that can be seen without Pulumi, and before the machine is prepared. */
@@ -107,10 +116,6 @@ async function settle(context: Context, options: Options, deployed: Deployed | u
     await confirm(question, yes, `"npm run up${flag(stack, keep)}" keeps what is deployed, --yes accepts the loss`);
   }
   return restored;
-}
-
-function shellWord(text: string): string {
-  return /^[\w.,:/=-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
 }
 
 /** Before the settings are stored: what this kernel cannot run is no setting to keep. */

@@ -16,6 +16,7 @@ const STATUS: Status = {
   node: {
     subnets: '10.244.7.0/24',
     backend: 'udp',
+    networkConfig: {},
     interface: 'eth0',
     address: '10.64.0.16',
     leaseEnds: '2026-03-02T11:00:00.000Z',

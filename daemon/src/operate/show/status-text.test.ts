@@ -24,6 +24,7 @@ const READY: Status = {
     servesKept: false,
   },
   node: {
+    networkConfig: {},
     subnets: '10.5.1.0/24',
     backend: 'udp',
     interface: 'eth0',
