@@ -4,6 +4,7 @@ import { constants } from 'node:os';
 /** Those that node:os leaves out and the network stack answers with. */
 const MORE = {
   EBADFD: 77,
+  ERESTART: 85,
   ENONET: 64,
   ENOPKG: 65,
   ENOTUNIQ: 76,

@@ -4,12 +4,37 @@
  */
 import { NftError } from './errors.ts';
 
-export type TableFamily = 'ip' | 'ip6' | 'inet';
+export type TableFamily = 'ip' | 'ip6' | 'inet' | 'bridge';
 
 export interface Table {
   readonly family: TableFamily;
   readonly name: string;
+  /** Without their elements, which come and go by themselves. */
+  readonly sets?: readonly SetSpec[];
   readonly chains: readonly Chain[];
+}
+
+/** What a key of a set or a value of a map consists of, by nft's words. */
+export type FieldType = 'ipv4_addr' | 'ipv6_addr' | 'ether_addr' | 'inet_proto' | 'inet_service' | 'mark' | 'ifname';
+
+/** A set, or with `data` a map. */
+export interface SetSpec {
+  readonly name: string;
+  readonly key: readonly FieldType[];
+  readonly data?: readonly FieldType[] | 'verdict';
+}
+
+/** Fields as text, in the order of the type: `['10.0.0.1', 'tcp', '80']`. */
+export type Fields = readonly string[];
+
+export type Verdict =
+  | { readonly kind: 'accept' | 'drop' | 'return' }
+  | { readonly kind: 'jump' | 'goto'; readonly target: string };
+
+export interface SetElement {
+  readonly key: Fields;
+  readonly data?: Fields | Verdict;
+  readonly comment?: string;
 }
 
 export interface Chain {
@@ -60,7 +85,25 @@ export type Match =
       readonly port: number;
     }
   /** The destination is an address of this host. */
-  | { readonly kind: 'local-destination' };
+  | { readonly kind: 'local-destination' }
+  | { readonly kind: 'ether'; readonly side: 'saddr' | 'daddr'; readonly not?: boolean; readonly mac: string }
+  /** The connection is in one of these states. */
+  | { readonly kind: 'ct-state'; readonly states: readonly CtState[] }
+  /** The connection had its destination or source changed. */
+  | { readonly kind: 'ct-status'; readonly status: CtStatus }
+  /** The fields are an element of the set. */
+  | { readonly kind: 'lookup'; readonly keys: readonly Key[]; readonly not?: boolean; readonly set: string };
+
+export type CtState = 'new' | 'established' | 'related' | 'invalid' | 'untracked';
+export type CtStatus = 'dnat' | 'snat';
+
+/** What of a packet is looked up in a set or map. */
+export type Key =
+  | `${'ip' | 'ip6' | 'ether'} ${'saddr' | 'daddr'}`
+  | 'meta l4proto'
+  | `th ${'sport' | 'dport'}`
+  | 'iifname'
+  | 'oifname';
 
 export type MasqueradeFlag = 'random' | 'fully-random' | 'persistent';
 
@@ -68,10 +111,13 @@ export type Statement =
   | { readonly kind: 'counter' }
   /** Sets the bits. */
   | { readonly kind: 'set-mark'; readonly bits: number }
-  | { readonly kind: 'accept' | 'drop' | 'return' }
-  | { readonly kind: 'jump' | 'goto'; readonly target: string }
+  | Verdict
   | { readonly kind: 'masquerade'; readonly flags: readonly MasqueradeFlag[] }
-  | { readonly kind: 'dnat'; readonly family: 'ip' | 'ip6'; readonly address: string; readonly port?: number };
+  | { readonly kind: 'dnat'; readonly family: 'ip' | 'ip6'; readonly address: string; readonly port?: number }
+  /** To the address, and the port if the map has one, that the map holds for the fields; without effect if it holds none. */
+  | { readonly kind: 'dnat-map'; readonly family: 'ip' | 'ip6'; readonly keys: readonly Key[]; readonly map: string }
+  /** The verdict that the map holds for the fields; without effect if it holds none. */
+  | { readonly kind: 'verdict-map'; readonly keys: readonly Key[]; readonly map: string };
 
 /** Something read back that has no value here. */
 export interface Other {
@@ -87,7 +133,15 @@ export function renderTable(table: Table): string {
     const lines = [...(chain.hook ? [renderHook(chain.hook)] : []), ...chain.rules.map(renderRule)];
     return `\tchain ${identifier(chain.name)} {\n${lines.map((line) => `\t\t${line}\n`).join('')}\t}\n`;
   });
-  return `table ${tableName(table)} {\n${chains.join('')}}\n`;
+  const sets = (table.sets ?? []).map((set) => `\t${renderSet(set)}\n`);
+  return `table ${tableName(table)} {\n${sets.join('')}${chains.join('')}}\n`;
+}
+
+/** `map NAME { type ipv4_addr : verdict; }` */
+export function renderSet({ name, key, data }: SetSpec): string {
+  const type = key.join(' . ');
+  if (data === undefined) return `set ${identifier(name)} { type ${type}; }`;
+  return `map ${identifier(name)} { type ${type} : ${data === 'verdict' ? data : data.join(' . ')}; }`;
 }
 
 export function renderHook(hook: Hook): string {
@@ -127,6 +181,18 @@ function renderExpression(expression: Expression): string {
       return `${expression.protocol} ${expression.side} ${integer(expression.port)}`;
     case 'local-destination':
       return 'fib daddr type local';
+    case 'ether':
+      return `ether ${expression.side} ${not(expression)}${hardwareAddress(expression.mac)}`;
+    case 'ct-state':
+      return `ct state ${expression.states.join(',')}`;
+    case 'ct-status':
+      return `ct status ${expression.status}`;
+    case 'lookup':
+      return `${expression.keys.join(' . ')} ${not(expression)}@${identifier(expression.set)}`;
+    case 'verdict-map':
+      return `${expression.keys.join(' . ')} vmap @${identifier(expression.map)}`;
+    case 'dnat-map':
+      return `dnat ${expression.family} to ${expression.keys.join(' . ')} map @${identifier(expression.map)}`;
     case 'counter':
       return 'counter';
     case 'set-mark':
@@ -169,6 +235,12 @@ function address(text: string): string {
     throw invalid(`Address ${JSON.stringify(text)} is not usable in nftables: write it like 10.0.0.0/8`);
   const full = text.includes(':') ? '/128' : '/32';
   return match[2] === full ? match[1]! : text;
+}
+
+function hardwareAddress(text: string): string {
+  if (!/^([0-9a-f]{2}:){5}[0-9a-f]{2}$/.test(text))
+    throw invalid(`MAC address ${JSON.stringify(text)} is not usable in nftables`);
+  return text;
 }
 
 /** linux/if.h: IFNAMSIZ 16 with the final zero. */

@@ -82,6 +82,11 @@ export function attributeU32(type: number, value: number): Uint8Array {
   return attribute(type, Uint8Array.of(value, value >>> 8, value >>> 16, value >>> 24));
 }
 
+/** A u32 in network byte order: everything that nfnetlink has. */
+export function attributeBe32(type: number, value: number): Uint8Array {
+  return attribute(type, Uint8Array.of(value >>> 24, value >>> 16, value >>> 8, value));
+}
+
 /** NLA_NUL_STRING. The NUL counts in the length: some policies accept no string without it. */
 export function attributeString(type: number, text: string): Uint8Array {
   return attribute(type, encoder.encode(`${text}\0`));
@@ -137,6 +142,11 @@ export function readBe16(attributes: Attributes, type: number): number | undefin
 export function readU32(attributes: Attributes, type: number): number | undefined {
   const payload = attributes.get(type);
   return payload && payload.length >= 4 ? viewOf(payload).getUint32(0, true) : undefined;
+}
+
+export function readBe32(attributes: Attributes, type: number): number | undefined {
+  const payload = attributes.get(type);
+  return payload && payload.length >= 4 ? viewOf(payload).getUint32(0) : undefined;
 }
 
 export function readS32(attributes: Attributes, type: number): number | undefined {

@@ -37,6 +37,12 @@ export interface NetlinkRequest {
   readonly operation: string;
 }
 
+/** Why a request of a transaction was not taken: its place in it, or -1 for the whole. */
+export interface Refusal {
+  readonly place: number;
+  readonly error: NetlinkError;
+}
+
 /**
  * Where to work (`netns`: a path like `/run/netns/NAME`; the caller's own namespace by default), how long to wait, and the
  * netlink protocol, rtnetlink by default.
@@ -86,6 +92,31 @@ export class Netlink {
       refusals.push(...this.#requestTogether(requests.slice(first, first + REQUESTS_PER_DATAGRAM)));
     }
     return refusals;
+  }
+
+  /**
+   * Sends requests that the kernel takes all together or not at all, between two messages that say so (nfnetlink's batches). The
+   * refusals, none if all was taken: of single requests, or of the whole, whose place is -1.
+   */
+  transaction(begin: NetlinkRequest, requests: readonly NetlinkRequest[], end: NetlinkRequest): readonly Refusal[] {
+    const last = requests.length - 1;
+    const opening = this.#encode(begin, 0);
+    const messages = requests.map((request, at) => this.#encode(request, at === last ? NLM_F_ACK : 0));
+    const closing = this.#encode(end, 0);
+    const places = new Map(messages.map(({ seq }, at) => [seq, at]));
+    places.set(opening.seq, -1);
+    const refusals: Refusal[] = [];
+    this.transport.send(concatBytes([opening, ...messages, closing].map(({ bytes }) => bytes)));
+    for (;;) {
+      for (const message of this.#receive(({ seq }) => places.has(seq), begin.operation)) {
+        if (message.type !== NLMSG_ERROR) continue;
+        const place = places.get(message.seq)!;
+        const error = refusalIn(message, place < 0 ? begin.operation : requests[place]!.operation);
+        if (error !== undefined) refusals.push({ place, error });
+        // A refusal of the whole is the only answer, or comes before the others.
+        if (place === last || place < 0) return refusals;
+      }
+    }
   }
 
   /**
