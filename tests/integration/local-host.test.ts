@@ -156,8 +156,9 @@ describe('sweep()', () => {
         const { files, unit } = nodeBoot({ root: each.root('node-0'), etcdEndpoints: [], interface: 'eth0' });
         const one = each.artifact('one');
         await each.resource('stagedArtifact', { machine: 'node-0', host: id, ...one }).create();
-        const inputs = { machine: 'node-0', host: id, files, unit, secretFiles: [], sha256: one.sha256, revision: '' };
-        await each.resource('node', inputs).create();
+        const serves = { network: '{"Backend":{"Type":"udp"}}', podMtu: 1472 };
+        const what = { files, unit, secretFiles: [], sha256: one.sha256, revision: '', serves };
+        await each.resource('node', { machine: 'node-0', host: id, ...what }).create();
       }
       const { pid, supervisor } = other.status('node-0', 'flanneld');
       expect(lab.host.listLeftovers(mine.stack).length).toBeGreaterThanOrEqual(5);
