@@ -14,6 +14,7 @@ const MORE = {
   ESHUTDOWN: 108,
   EHOSTDOWN: 112,
   ENOKEY: 126,
+  ENOTSUPP: 524, // linux/errno.h: of the kernel's own, but bpf(2) lets it out
 } as const;
 
 /** By name, as `EEXIST: 17`. */

@@ -43,3 +43,12 @@ export function makeMountShared(target: string): void {
     `make the mount "${target}" shared`,
   );
 }
+
+/** `mount -t TYPE TYPE TARGET`: of a file system without a device. */
+export function mountFileSystem(type: string, target: string): void {
+  checked(
+    libc.mount(cString(type), cString(target), cString(type), 0, null),
+    'mount',
+    `mount a file system of type ${type} on "${target}"`,
+  );
+}

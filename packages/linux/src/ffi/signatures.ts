@@ -6,7 +6,7 @@
  * - `view`: pointer to the bytes of a Uint8Array, or null.
  * - `address`: the same pointer as a precomputed number (memory.ts); nothing is looked up or kept alive.
  *
- * `open`, `fcntl` and `ioctl` are variadic in C. The ABIs of Linux on x86-64 and arm64 pass integers to them as to any function.
+ * `open`, `fcntl`, `ioctl` and `syscall` are variadic in C. The ABIs of Linux on x86-64 and arm64 pass integers to them as to any function.
  */
 export type Word = 'i32' | 'u32' | 'usize' | 'isize' | 'view' | 'address';
 
@@ -68,6 +68,9 @@ export const SIGNATURES = {
   setns: { args: ['i32', 'i32'], returns: 'i32' },
   exitNow: { symbol: '_exit', args: ['i32'], returns: 'i32' }, // void in C; it does not return
   prctl: { args: ['i32', 'view', 'usize', 'usize', 'usize'], returns: 'i32' },
+
+  // bpf(2) has no function of its own in libc: the first argument is the number of the call.
+  bpf: { symbol: 'syscall', args: ['usize', 'usize', 'view', 'usize'], returns: 'isize' },
 
   madvise: { args: ['address', 'usize', 'i32'], returns: 'i32' },
 
