@@ -16,13 +16,18 @@ describe('expiryOf()', () => {
     expect(expiryOf({ ttl: '2030-01-02T03:04:06Z', lastUpdate: '2020-01-01T00:00:00Z' }, now).state).toBe('alive');
   });
 
-  test('gives one without a readable tag a day', () => {
-    expect(expiryOf({ lastUpdate: '2030-01-01T04:00:00Z' }, now).state).toBe('alive');
+  test('gives one whose tag is no time a day', () => {
+    expect(expiryOf({ ttl: 'soon', lastUpdate: '2030-01-01T04:00:00Z' }, now).state).toBe('alive');
     expect(expiryOf({ ttl: 'soon', lastUpdate: '2030-01-01T03:00:00Z' }, now).state).toBe('expired');
   });
 
-  test('does not guess where nothing is known', () => {
+  test("never calls a stack without a tag expired: it may be somebody else's, whatever its name", () => {
     expect(expiryOf({}, now)).toEqual({ state: 'unknown' });
+    expect(expiryOf({ lastUpdate: '2020-01-01T00:00:00Z' }, now)).toEqual({ state: 'unknown' });
+  });
+
+  test('does not guess where nothing is known', () => {
+    expect(expiryOf({ ttl: 'soon' }, now)).toEqual({ state: 'unknown' });
   });
 
   test('is alive until the time that expiryTime() gave, and expired from then on', () => {

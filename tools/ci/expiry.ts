@@ -8,8 +8,8 @@ export const TAGS = {
   environment: 'flannel:environment',
 } as const;
 
-/** A run that was killed before it could write its tags has made nothing yet, or little: a day is enough for any run. */
-const UNTAGGED_HOURS = 24;
+/** For a tag that somebody has changed into what is no time: a day is enough for any run. */
+const UNREADABLE_HOURS = 24;
 const HOUR_MS = 3_600_000;
 
 /** ISO 8601, in whole seconds. */
@@ -18,7 +18,7 @@ export function expiryTime(now: Date, ttlHours: number): string {
 }
 
 export interface Age {
-  /** The value of the ttl tag. */
+  /** The value of the ttl tag; undefined for a stack without one. A run writes it before it creates anything. */
   readonly ttl?: string;
   /** ISO 8601; undefined for a stack that was never updated. */
   readonly lastUpdate?: string;
@@ -26,11 +26,11 @@ export interface Age {
 
 export type Expiry =
   | { readonly state: 'alive' | 'expired'; readonly expires: string }
-  /** Nobody knows how old it is: people must look at it. */
+  /** Nobody knows how old it is, or it has no tag of ours and may be somebody else's: people must look at it. */
   | { readonly state: 'unknown' };
 
 export function expiryOf({ ttl, lastUpdate }: Age, now: Date): Expiry {
-  const expires = readTime(ttl) ?? addHours(readTime(lastUpdate), UNTAGGED_HOURS);
+  const expires = ttl === undefined ? undefined : (readTime(ttl) ?? addHours(readTime(lastUpdate), UNREADABLE_HOURS));
   if (expires === undefined) return { state: 'unknown' };
   return { state: expires <= now.getTime() ? 'expired' : 'alive', expires: expiryTime(new Date(expires), 0) };
 }

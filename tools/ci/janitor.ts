@@ -63,6 +63,7 @@ async function describe(ci: Ci, name: string, summary: StackSummary, now: Date):
 }
 
 function obstacleOf({ pulumi }: Ci, name: string, tags: Readonly<Record<string, string>>): string | undefined {
+  if (tags[TAGS.ttl] === undefined) return `has no tag ${TAGS.ttl}, so that it may be somebody else's`;
   const machine = tags[MACHINE_TAG];
   if (machine !== undefined && machine !== hostname()) return `is on the machine ${machine}: run the janitor there`;
   const { directory } = pulumi.backend;
