@@ -6,7 +6,7 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { podPool } from '@flannel-ts/flannel/addressing';
-import { deployerStatements } from './deployer.ts';
+import { boundaryStatements, deployerStatements } from './deployer.ts';
 import { planRules } from './security.ts';
 import { drawComponents } from './testing/graph.ts';
 import { recordStack } from './testing/recorded.ts';
@@ -58,5 +58,10 @@ describe('docs/aws.md', () => {
   test('has the policy of who runs it', () => {
     const document = { Version: '2012-10-17', Statement: deployerStatements() };
     check('policy', fenced('json', JSON.stringify(document, undefined, 2)));
+  });
+
+  test('has the boundary of the roles', () => {
+    const document = { Version: '2012-10-17', Statement: boundaryStatements() };
+    check('boundary', fenced('json', JSON.stringify(document, undefined, 2)));
   });
 });

@@ -94,13 +94,19 @@ class AwsEnvironment extends pulumi.ComponentResource {
     this.registerOutputs();
   }
 
+  /** What every role of the stack is created with. */
+  private get limited(): { readonly permissionsBoundary?: string } {
+    const { permissionsBoundary } = this.args.settings.aws;
+    return { ...(permissionsBoundary !== undefined && { permissionsBoundary }) };
+  }
+
   private makeNetwork(): FlannelNetwork {
     const { vpc, aws } = this.args.settings;
     const { region, nat, flowLogs, data } = aws;
     const { zones } = aws.subnets;
     return new FlannelNetwork(
       'network',
-      { cidrBlock: formatPrefix(vpc), region, zones, nat, flowLogs, protect: data.protect },
+      { cidrBlock: formatPrefix(vpc), region, zones, nat, flowLogs, protect: data.protect, ...this.limited },
       { parent: this },
     );
   }
@@ -145,6 +151,7 @@ class AwsEnvironment extends pulumi.ComponentResource {
         role: 'etcd',
         keyArn: this.key.arn,
         artifactsArn: this.artifacts.bucketArn,
+        ...this.limited,
         snapshots: { bucketArn: backup.bucketArn, prefix: backup.folder.prefix },
       },
       { parent: this },
@@ -176,6 +183,7 @@ class AwsEnvironment extends pulumi.ComponentResource {
         role: 'node',
         keyArn: this.key.arn,
         artifactsArn: this.artifacts.bucketArn,
+        ...this.limited,
         changesOwnCheck: this.changesOwnCheck,
         waitedFor: aws.nodeMode === 'instances',
       },

@@ -129,6 +129,8 @@ export interface InstanceRoleArgs {
   readonly snapshots?: { readonly bucketArn: pulumi.Input<string>; readonly prefix: string };
   readonly changesOwnCheck?: boolean;
   readonly waitedFor?: boolean;
+  /** ARN of the policy that limits the role. */
+  readonly permissionsBoundary?: string;
 }
 
 export class InstanceRole extends pulumi.ComponentResource {
@@ -137,13 +139,14 @@ export class InstanceRole extends pulumi.ComponentResource {
 
   constructor(name: string, args: InstanceRoleArgs, options?: pulumi.ComponentResourceOptions) {
     super('flannel:aws:InstanceRole', name, {}, options);
-    const { stack, role, snapshots, changesOwnCheck = false, waitedFor = false } = args;
+    const { stack, role, snapshots, changesOwnCheck = false, waitedFor = false, permissionsBoundary } = args;
     const created = new IamRole(
       name,
       {
         path: IAM_PATH,
         description: `flannel stack ${stack}: what an instance of role ${role} may do`,
         assumeRolePolicy: trust('ec2.amazonaws.com'),
+        ...(permissionsBoundary !== undefined && { permissionsBoundary }),
         tags: named(name, role),
       },
       { parent: this },

@@ -27,6 +27,8 @@ export interface FlannelNetworkArgs {
   readonly nat?: NatMode;
   /** Logs who talks to whom into CloudWatch (`false`). */
   readonly flowLogs?: boolean;
+  /** ARN of the policy that limits the role of the flow logs. */
+  readonly permissionsBoundary?: string;
   /** The VPC cannot be deleted by Pulumi (`false`). */
   readonly protect?: boolean;
 }
@@ -74,7 +76,11 @@ export class FlannelNetwork extends pulumi.ComponentResource {
     this.natAddresses = gateways.map(({ publicIp }) => publicIp);
     const tables = this.makePrivateRoutes(gateways, made);
     this.s3PrefixListId = this.makeS3Endpoint(tables).prefixListId;
-    if (args.flowLogs) new FlowLogs(`${label}-flow-logs`, { vpcId: this.vpcId }, { parent: this });
+    if (args.flowLogs) {
+      const { permissionsBoundary } = args;
+      const limited = { ...(permissionsBoundary !== undefined && { permissionsBoundary }) };
+      new FlowLogs(`${label}-flow-logs`, { vpcId: this.vpcId, ...limited }, { parent: this });
+    }
     const { vpcId, subnets, s3PrefixListId, natAddresses } = this;
     this.registerOutputs({ vpcId, subnets, s3PrefixListId, natAddresses });
   }

@@ -32,6 +32,7 @@ export const AWS_KEYS = [
   'protect',
   'retainData',
   'forceDestroy',
+  'permissionsBoundary',
 ] as const;
 
 export interface AwsSettings {
@@ -51,6 +52,8 @@ export interface AwsSettings {
   readonly data: DataProtection;
   /** The directory of etcd's binaries, with their manifest.json; relative to the project. */
   readonly etcdArtifact: string;
+  /** ARN of the policy that limits every role of the stack; the documented permissions of who deploys demand one. */
+  readonly permissionsBoundary?: string;
   readonly subnets: SubnetPlan;
 }
 
@@ -73,6 +76,7 @@ const SMALL: Readonly<Record<Architecture, string>> = { arm64: 't4g.small', amd6
 
 const REGION = /^[a-z]{2}(-[a-z]+)+-\d$/;
 const INSTANCE_TYPE = /^[a-z]+\d[a-z0-9-]*\.(nano|micro|small|medium|large|\d*xlarge|metal(-\d+xl)?)$/;
+const POLICY = /^arn:aws[a-z-]*:iam::\d{12}:policy\/[\w+=,.@/-]+$/;
 const IMAGE = /^ami-[0-9a-f]{8}([0-9a-f]{9})?$/;
 
 /** Undefined if something is wrong; the reader has recorded it. */
@@ -95,10 +99,21 @@ export function readAwsSettings(read: Reader, shared: SharedValues): AwsSettings
   const imageId = read.has('imageId')
     ? read.matching('imageId', IMAGE, 'an image like ami-0123456789abcdef0')
     : undefined;
+  const permissionsBoundary = read.has('permissionsBoundary')
+    ? read.matching(
+        'permissionsBoundary',
+        POLICY,
+        'the ARN of a policy like arn:aws:iam::123456789012:policy/flannel-boundary',
+      )
+    : undefined;
+  const optional = {
+    ...(imageId !== undefined && { imageId }),
+    ...(permissionsBoundary !== undefined && { permissionsBoundary }),
+  };
   const data = readProtection(read);
   const subnets = readSubnets(read, values.region, shared, values.nodeMode ?? 'group');
   if (Object.values(values).includes(undefined) || data === undefined || subnets === undefined) return undefined;
-  const settings = { ...(values as Complete<typeof values>), data, subnets, ...(imageId !== undefined && { imageId }) };
+  const settings = { ...(values as Complete<typeof values>), data, subnets, ...optional };
   checkTogether(read, settings, shared);
   return settings;
 }
