@@ -43,6 +43,7 @@
  * @property {boolean} follow
  * @property {number} lines
  * @property {string} [testName]
+ * @property {string} [region] of AWS
  * @property {CiOptions} [ci]
  * @property {EtcdOptions} [etcd]
  * @property {boolean} help

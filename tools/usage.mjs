@@ -115,6 +115,15 @@ export const COMMANDS = {
     count: [0, 0],
     flags: { '--stack': { ...stack, help: 'dev, ci or prod (dev)' }, '--config': config, '--help': help },
   },
+  'aws-state': {
+    words: '',
+    help: 'Creates a bucket and a key in an AWS account for the state of stacks there, and says how to use them',
+    count: [0, 0],
+    flags: {
+      '--region': { value: 'REGION', help: 'where, like eu-central-1', apply: (_, region) => ({ region }) },
+      '--help': help,
+    },
+  },
   setup: {
     words: '[test] [bench]',
     help: 'Installs what the other commands need',

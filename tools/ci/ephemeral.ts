@@ -13,7 +13,15 @@ import { ToolError } from '../setup/errors.mjs';
 import { say } from '../setup/progress.mjs';
 import { runWithSignals } from '../src/children.ts';
 import type { Context, Options } from '../src/context.ts';
-import { configure, prepareState, readSetting, stackExists, storeSettings, takeOver } from '../src/pulumi/stack.ts';
+import {
+  assertStateIsKept,
+  configure,
+  prepareState,
+  readSetting,
+  stackExists,
+  storeSettings,
+  takeOver,
+} from '../src/pulumi/stack.ts';
 import { asOutputs, type Outputs } from '../src/report/outputs.ts';
 import { checkSettings } from '../src/settings/check.ts';
 import { runCommand } from './command.ts';
@@ -115,6 +123,7 @@ class EphemeralRun {
       say('An earlier run has left it; this one goes on with it');
       await takeOver(ci.pulumi, this.name);
     }
+    if (!local && !left) assertStateIsKept(ci.pulumi, this.name);
     const stack = await makeStack(ci, this.name, this.origin, expiryTime(new Date(), this.settings.ttlHours));
     if (left && local) await prepareState(ci.pulumi, this.name);
     if (!local) {

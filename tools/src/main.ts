@@ -3,6 +3,7 @@ import { conformance } from '../ci/conformance.ts';
 import { ephemeral } from '../ci/ephemeral.ts';
 import { janitor } from '../ci/janitor.ts';
 import { awsPreview } from './commands/aws-preview.ts';
+import { awsState } from './commands/aws-state.ts';
 import { bench } from './commands/bench.ts';
 import { build, etcdArtifact } from './commands/build.ts';
 import { down } from './commands/down.ts';
@@ -21,6 +22,7 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   down,
   stacks,
   'aws-preview': awsPreview,
+  'aws-state': awsState,
   status,
   logs,
   shell,

@@ -21,14 +21,14 @@ export class Refusal extends Error {
 
 export type Parameters = Readonly<Record<string, string | number | boolean | undefined>>;
 
-/** The two of AWS's services that are asked, with the version of the API, both in the query protocol. */
-const VERSIONS = { ec2: '2016-11-15', iam: '2010-05-08' } as const;
+/** AWS's services that are asked in the query protocol, with the version of the API. */
+const VERSIONS = { cloudformation: '2010-05-15', ec2: '2016-11-15', iam: '2010-05-08' } as const;
 export type Service = keyof typeof VERSIONS;
 
 export class Moto {
   private constructor(
     private readonly child: ChildProcess,
-    private readonly url: string,
+    readonly url: string,
   ) {}
 
   static async start(): Promise<Moto> {

@@ -2,11 +2,12 @@
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
+import type { Aws } from '../../src/aws/cli.ts';
 import { AwsSubstrate } from './aws.ts';
 import { CHECK_SETTINGS, failures, POD_CHECKS } from './checks.ts';
 import { checkScript, closeScript, openScript } from './node-scripts.ts';
 import { runConformance } from './run.ts';
-import { type Aws, runOnInstance } from './systems-manager.ts';
+import { runOnInstance } from './systems-manager.ts';
 
 const ROOT = join(__dirname, '..', '..', '..');
 const never = new AbortController().signal;

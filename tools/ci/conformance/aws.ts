@@ -3,11 +3,12 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import { ToolError } from '../../setup/errors.mjs';
+import type { Aws } from '../../src/aws/cli.ts';
 import type { NodeOutput } from '../../src/report/outputs.ts';
 import type { CheckPlan, Pod } from './checks.ts';
 import { checkScript, closeScript, openScript } from './node-scripts.ts';
 import type { Site, Substrate } from './substrate.ts';
-import { type Aws, runOnInstance } from './systems-manager.ts';
+import { runOnInstance } from './systems-manager.ts';
 
 interface Machine {
   readonly instance: string;

@@ -1,10 +1,10 @@
 import { ToolError } from '../../setup/errors.mjs';
+import { awsCli } from '../../src/aws/cli.ts';
 import type { Context } from '../../src/context.ts';
 import type { Outputs } from '../../src/report/outputs.ts';
 import { AwsSubstrate } from './aws.ts';
 import { LocalSubstrate } from './local.ts';
 import type { Substrate } from './substrate.ts';
-import { awsCli } from './systems-manager.ts';
 
 export interface Place {
   readonly stack: string;

@@ -1,11 +1,7 @@
 /** Commands on machines of an account, by Systems Manager and the aws CLI: there is no other way in. */
-import { spawn } from 'node:child_process';
-import { text } from 'node:stream/consumers';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ToolError } from '../../setup/errors.mjs';
-
-/** Runs `aws ARGS --output json`, and gives what it prints. */
-export type Aws = (args: readonly string[], signal?: AbortSignal) => Promise<unknown>;
+import type { Aws } from '../../src/aws/cli.ts';
 
 const POLL_MS = 2_000;
 /** How long a command may take from when it is sent. */
@@ -16,20 +12,6 @@ interface Invocation {
   readonly Status: string;
   readonly StandardOutputContent?: string;
   readonly StandardErrorContent?: string;
-}
-
-export function awsCli(region: string, env: NodeJS.ProcessEnv): Aws {
-  return async (args, signal) => {
-    const all = [...args, '--region', region, '--output', 'json', '--no-cli-pager'];
-    const child = spawn('aws', all, { stdio: ['ignore', 'pipe', 'pipe'], env, ...(signal && { signal }) });
-    const closed = new Promise<number | null>((resolve, reject) => {
-      child.once('error', reject);
-      child.once('close', resolve);
-    });
-    const [said, complaint, code] = await Promise.all([text(child.stdout), text(child.stderr), closed]);
-    if (code === 0) return said.trim() === '' ? undefined : JSON.parse(said);
-    throw new ToolError('AWS', `"aws ${args.slice(0, 2).join(' ')}" ended with ${code}: ${complaint.trim()}`);
-  };
 }
 
 /** Runs a script on an instance, and gives what it prints. */

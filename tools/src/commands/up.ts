@@ -8,6 +8,7 @@ import type { Context, Options } from '../context.ts';
 import { Pulumi } from '../pulumi/cli.ts';
 import { flag } from '../pulumi/names.ts';
 import {
+  assertStateIsKept,
   createStack,
   prepareState,
   readOutputs,
@@ -37,6 +38,7 @@ export async function up(context: Context, options: Options): Promise<number> {
   const changes = await settle(context, options, deployed);
   const checked = checkSettings(context.root, stack, changes);
   if (isLocal(checked)) checkKernel(checked);
+  if (!exists && !isLocal(checked)) assertStateIsKept(pulumi, stack);
   if (!exists) await createStack(pulumi, stack);
   await storeSettings(pulumi, stack, checked, changes);
   const local = isLocal(checked);

@@ -13,8 +13,8 @@ function user(env: NodeJS.ProcessEnv = {}) {
 
 test('prepareBackend() keeps stacks in files of the cache when nothing else is chosen', () => {
   const context = user();
-  const { env, directory } = prepareBackend(context);
-  expect(directory).toBe(join(context.cache, 'state'));
+  const { env, directory, inCache } = prepareBackend(context);
+  expect([directory, inCache]).toEqual([join(context.cache, 'state'), true]);
   expect(env.PULUMI_BACKEND_URL).toBe(`file://${context.env.HOME}/my%20cache/state`);
   expect(env.PULUMI_HOME).toBe(join(context.cache, 'pulumi-home'));
   expect(statSync(directory!).mode & 0o777).toBe(0o700);
@@ -37,7 +37,7 @@ test('prepareBackend() leaves a passphrase of the user alone, even an empty one'
 
 test('prepareBackend() follows PULUMI_BACKEND_URL', () => {
   const files = prepareBackend(user({ PULUMI_BACKEND_URL: 'file:///srv/st%20ate?no_tmp_dir=true' }));
-  expect([files.directory, files.env.PULUMI_HOME]).toEqual(['/srv/st ate', undefined]);
+  expect([files.directory, files.env.PULUMI_HOME, files.inCache]).toEqual(['/srv/st ate', undefined, false]);
   const home = user({ PULUMI_BACKEND_URL: 'file://~/state' });
   expect(prepareBackend(home).directory).toBe(`${home.env.HOME}/state`);
   expect(prepareBackend(user({ PULUMI_BACKEND_URL: 's3://bucket' })).directory).toBeUndefined();

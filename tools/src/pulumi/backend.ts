@@ -11,6 +11,8 @@ export interface Backend {
   readonly env: NodeJS.ProcessEnv;
   /** Where the files are, if they are files of this machine. */
   readonly directory?: string;
+  /** Nobody has chosen: they are in the cache, which people delete. */
+  readonly inCache: boolean;
 }
 
 /** Makes the files it needs, and leaves those alone that are there. */
@@ -21,11 +23,15 @@ export function prepareBackend({ cache, env }: Context): Backend {
     ...passphrase(cache, env),
   };
   const chosen = chosenBackend(env);
-  if (chosen !== undefined) return { env: shared, ...directoryOf(chosen, env) };
+  if (chosen !== undefined) return { env: shared, inCache: false, ...directoryOf(chosen, env) };
   const directory = join(cache, 'state');
   mkdirSync(directory, { recursive: true, mode: 0o700 });
   const PULUMI_HOME = env.PULUMI_HOME ?? join(cache, 'pulumi-home');
-  return { env: { ...shared, PULUMI_HOME, PULUMI_BACKEND_URL: pathToFileURL(directory).href }, directory };
+  return {
+    env: { ...shared, PULUMI_HOME, PULUMI_BACKEND_URL: pathToFileURL(directory).href },
+    inCache: true,
+    directory,
+  };
 }
 
 /** An URL, or something that says that there is one: then Pulumi finds it by itself. */

@@ -2,7 +2,16 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { removeScratch, scratch, write } from '../../testing/setup.ts';
 import type { Pulumi } from './cli.ts';
-import { configure, configValue, createStack, listStacks, prepareState, stackExists, storeSettings } from './stack.ts';
+import {
+  assertStateIsKept,
+  configure,
+  configValue,
+  createStack,
+  listStacks,
+  prepareState,
+  stackExists,
+  storeSettings,
+} from './stack.ts';
 
 afterEach(removeScratch);
 beforeEach(() => {
@@ -110,4 +119,19 @@ test('prepareState() gives the state back without pending operations and foreign
   const clean = fake({ 'stack export': state({ resources: [healthy] }) });
   await prepareState(clean.pulumi, 'mine');
   expect(clean.calls).toHaveLength(1);
+});
+
+test('createStack() encrypts with the key that the variable names', async () => {
+  const { pulumi, calls } = fake();
+  Object.assign(pulumi.backend.env, { FLANNEL_SECRETS_PROVIDER: 'awskms://alias/a?region=r' });
+  await createStack(pulumi, 'mine');
+  expect(calls[0]!.args.slice(-2)).toEqual(['--secrets-provider', 'awskms://alias/a?region=r']);
+});
+
+test('assertStateIsKept() refuses only the place that nobody has chosen', () => {
+  const pulumi = (inCache: boolean) => ({ backend: { env: {}, directory: '/home/me/.cache/x', inCache } }) as Pulumi;
+  expect(() => assertStateIsKept(pulumi(false), 'dev')).not.toThrow();
+  expect(() => assertStateIsKept(pulumi(true), 'dev')).toThrow(
+    'Stack "dev" is in a cloud, and its state would be in /home/me/.cache/x, which may be deleted at any time: "npm run aws:state" creates a bucket',
+  );
 });

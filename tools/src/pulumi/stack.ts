@@ -37,7 +37,20 @@ export function settingsFile(pulumi: Pulumi, stack: string): string {
 
 export async function createStack(pulumi: Pulumi, stack: string): Promise<void> {
   dropForeignSalt(settingsFile(pulumi, stack));
-  await pulumi.ask(['stack', 'init', stack, '--no-select']);
+  const provider = pulumi.backend.env.FLANNEL_SECRETS_PROVIDER;
+  const secrets = provider ? ['--secrets-provider', provider] : [];
+  await pulumi.ask(['stack', 'init', stack, '--no-select', ...secrets]);
+}
+
+/**
+ * The cache may be deleted at any time, and with it the only list of what an account is charged for. Stacks that exist may go on, so
+ * that they can be moved or removed.
+ */
+export function assertStateIsKept({ backend }: Pulumi, stack: string): void {
+  if (!backend.inCache) return;
+  throw new UsageError(
+    `Stack "${stack}" is in a cloud, and its state would be in ${backend.directory}, which may be deleted at any time: "npm run aws:state" creates a bucket for it, PULUMI_BACKEND_URL says where else to keep it, also in files (file:///srv/pulumi)`,
+  );
 }
 
 /**
