@@ -1,6 +1,6 @@
 import { checked } from './errors.ts';
 import { errno, libc } from './ffi/libc.ts';
-import { closeFd, O_RDONLY, openFile } from './files.ts';
+import { closeFd, type Fd, O_RDONLY, openFile } from './files.ts';
 
 export const CLONE_NEWNET = 0x40000000; // linux/sched.h
 
@@ -8,19 +8,28 @@ export const CLONE_NEWNET = 0x40000000; // linux/sched.h
 export const OWN_NETNS = '/proc/thread-self/ns/net';
 
 /**
- * Runs `fn` with this thread in the network namespace at `path`: sockets it opens and /proc/sys/net it reads are that
- * namespace's. `fn` must be synchronous; work it hands to the thread pool (fs.promises, dns) or to the event loop runs
+ * Runs `fn` with this thread in the network namespace at a path or of an open descriptor, which stays open: sockets it opens and
+ * /proc/sys/net it reads are that namespace's. `fn` must be synchronous; work it hands to the thread pool (fs.promises, dns) or to the event loop runs
  * outside. If the way back fails the process is aborted, because everything after it would act on the wrong namespace.
  */
-export function withNetns<T>(path: string, fn: () => T extends PromiseLike<unknown> ? never : T): T {
-  const target = openFile(path, O_RDONLY);
-  try {
-    return returning(() => {
-      checked(libc.setns(target, CLONE_NEWNET), 'setns', `enter the network namespace "${path}"`);
+export function withNetns<T>(netns: string | Fd, fn: () => T extends PromiseLike<unknown> ? never : T): T {
+  return withNetnsFd(netns, (target) =>
+    returning(() => {
+      const name = typeof netns === 'number' ? `of descriptor ${netns}` : `"${netns}"`;
+      checked(libc.setns(target, CLONE_NEWNET), 'setns', `enter the network namespace ${name}`);
       return fn() as T;
-    });
+    }),
+  );
+}
+
+/** Runs `use` with a descriptor of the namespace: the given one, or one opened for that time. */
+export function withNetnsFd<T>(netns: string | Fd, use: (fd: Fd) => T): T {
+  if (typeof netns === 'number') return use(netns);
+  const fd = openFile(netns, O_RDONLY);
+  try {
+    return use(fd);
   } finally {
-    closeFd(target);
+    closeFd(fd);
   }
 }
 

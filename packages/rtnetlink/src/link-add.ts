@@ -2,6 +2,8 @@
 import { type Ip, ipToBytes, isIpv6 } from '@flannel-ts/inet/ip';
 import type { Ipv4 } from '@flannel-ts/inet/ipv4';
 import { type Mac, macToBytes } from '@flannel-ts/inet/mac';
+import { withNetnsFd } from '@flannel-ts/linux/enter-netns';
+import type { Fd } from '@flannel-ts/linux/files';
 import {
   attribute,
   attributeBe16,
@@ -16,7 +18,7 @@ import {
 import type { Netlink } from './connection.ts';
 import * as c from './constants.ts';
 import { isNetlinkError, MissingLinkKindError, NetlinkError } from './errors.ts';
-import { getLink, type Link, setLink, withNamespaceFd } from './link.ts';
+import { getLink, type Link, setLink } from './link.ts';
 import { type AddressGeneration, encodeLinkHeader } from './link-codec.ts';
 import { checkLinkName } from './link-name.ts';
 import { NLM_F_CREATE, NLM_F_EXCL } from './message.ts';
@@ -49,8 +51,8 @@ export interface BridgeSpec extends LinkSpec {
  * bridge (ignored). Use setLink() afterwards.
  */
 export interface VethPeerSpec extends Omit<LinkSpec, 'up' | 'master'> {
-  /** Path of the namespace in which the peer is made; nothing has to be moved afterwards. */
-  readonly netns?: string | undefined;
+  /** The namespace in which the peer is made, by path or descriptor; nothing has to be moved afterwards. */
+  readonly netns?: string | Fd | undefined;
 }
 
 export interface VethSpec extends LinkSpec {
@@ -131,7 +133,7 @@ export function addVeth(nl: Netlink, spec: VethSpec): Link {
     const info = concatBytes([specHeader(peer), ...attributes]);
     return addLink(nl, spec, 'veth', [attribute(c.VETH_INFO_PEER, info)]);
   };
-  return peer.netns === undefined ? add(undefined) : withNamespaceFd(peer.netns, add);
+  return peer.netns === undefined ? add(undefined) : withNetnsFd(peer.netns, add);
 }
 
 /**

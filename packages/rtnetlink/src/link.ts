@@ -1,6 +1,7 @@
 /** Links: `ip link`. How links come into being is in link-add.ts. */
 import { type Mac, macToBytes } from '@flannel-ts/inet/mac';
-import { closeFd, O_RDONLY, openFile } from '@flannel-ts/linux/files';
+import { withNetnsFd } from '@flannel-ts/linux/enter-netns';
+import type { Fd } from '@flannel-ts/linux/files';
 import { attribute, attributeNested, attributeString, attributeU8, attributeU32 } from './attributes.ts';
 import type { Netlink } from './connection.ts';
 import * as c from './constants.ts';
@@ -33,8 +34,8 @@ export interface LinkChange {
   readonly master?: number | undefined;
   readonly name?: string | undefined;
   readonly mac?: Mac | undefined;
-  /** Path of the namespace to move to. Addresses and routes of the link are lost, and it is down there. */
-  readonly netns?: string | undefined;
+  /** The namespace to move to, by path or descriptor. Addresses and routes of the link are lost, and it is down there. */
+  readonly netns?: string | Fd | undefined;
   readonly txQueueLength?: number | undefined;
   readonly gsoMaxSize?: number | undefined;
   readonly gsoMaxSegments?: number | undefined;
@@ -113,7 +114,7 @@ export function setLink(nl: Netlink, index: number, change: LinkChange): void {
     });
   };
   if (change.netns === undefined) send([]);
-  else withNamespaceFd(change.netns, (fd) => send([attributeU32(c.IFLA_NET_NS_FD, fd)]));
+  else withNetnsFd(change.netns, (fd) => send([attributeU32(c.IFLA_NET_NS_FD, fd)]));
 }
 
 /** `ip link set dev DEV type bridge_slave` [`hairpin on`] [`isolated on`] [`learning off`], for a port of a bridge. */
@@ -149,16 +150,6 @@ export function ensureLinkAbsent(nl: Netlink, nameOrIndex: string | number): boo
   } catch (error) {
     if (isNetlinkError(error, 'ENODEV')) return false;
     throw error;
-  }
-}
-
-/** Runs `use` with a descriptor of the namespace at `path`, for IFLA_NET_NS_FD. */
-export function withNamespaceFd<T>(path: string, use: (fd: number) => T): T {
-  const fd = openFile(path, O_RDONLY);
-  try {
-    return use(fd);
-  } finally {
-    closeFd(fd);
   }
 }
 

@@ -48,7 +48,8 @@ export interface Transport {
 export interface TransportOptions {
   /** NETLINK_ROUTE by default. */
   readonly protocol?: number | undefined;
-  readonly netns?: string | undefined;
+  /** A path, or a descriptor of the caller's, which is only used while the connection is opened. */
+  readonly netns?: string | Fd | undefined;
   readonly timeoutMs?: number | undefined;
   /** To begin with; it grows to the longest reply. */
   readonly receiveBufferBytes?: number | undefined;
