@@ -1,3 +1,5 @@
+import { parseExactJson } from './exact-json.ts';
+
 /** JSON as Go's encoding/json reads and writes it: flannel's files and keys, and CNI's configurations, were made by it. */
 export type Json = null | boolean | number | string | readonly Json[] | JsonObject;
 export interface JsonObject {
@@ -26,7 +28,7 @@ export function newJsonObject(from?: JsonObject): MutableJsonObject {
 export function parseJsonObject(text: string, explain: (reason: string) => Error): JsonObject {
   let value: unknown;
   try {
-    value = JSON.parse(text);
+    value = parseExactJson(text);
   } catch (error) {
     throw explain(`not valid JSON (${(error as Error).message})`);
   }
