@@ -18,6 +18,8 @@ export const O_NONBLOCK = 0o4000;
 export const O_DIRECTORY = process.arch === 'arm64' ? 0o40000 : 0o200000; // asm/fcntl.h of arm64 swaps these two
 export const O_NOFOLLOW = process.arch === 'arm64' ? 0o100000 : 0o400000;
 export const O_CLOEXEC = 0o2000000;
+/** A file without a name, in the directory that is opened. */
+export const O_TMPFILE = 0o20000000 | O_DIRECTORY;
 
 const F_GETFD = 1;
 const F_SETFD = 2;
@@ -59,6 +61,24 @@ export function readFd(fd: Fd, buffer: Uint8Array): number {
 export function writeFd(fd: Fd, buffer: Uint8Array): number {
   return checked(
     uninterrupted(() => libc.write(fd, pointer(buffer), buffer.length)),
+    'write',
+    () => `write ${buffer.length} bytes to descriptor ${fd}`,
+  );
+}
+
+/** Reads once at `offset`, which the descriptor's own place does not follow. */
+export function pread(fd: Fd, buffer: Uint8Array, offset: number): number {
+  return checked(
+    uninterrupted(() => libc.pread(fd, buffer, buffer.length, offset)),
+    'read',
+    () => `read from descriptor ${fd}`,
+  );
+}
+
+/** Writes once at `offset`. */
+export function pwrite(fd: Fd, buffer: Uint8Array, offset: number): number {
+  return checked(
+    uninterrupted(() => libc.pwrite(fd, buffer, buffer.length, offset)),
     'write',
     () => `write ${buffer.length} bytes to descriptor ${fd}`,
   );
@@ -120,7 +140,7 @@ export function setInheritable(fd: Fd, on: boolean): void {
   checked(libc.fcntl(fd, F_SETFD, wanted), 'fcntl', `set the flags of descriptor ${fd}`);
 }
 
-/** Takes or releases an advisory lock. With LOCK_NB a lock held elsewhere is a SystemError with code EAGAIN. */
+/** Takes or releases an advisory lock, at once or however long it takes; for a limit, flock-within.ts. With LOCK_NB a lock held elsewhere is a SystemError with code EAGAIN. */
 export function flock(fd: Fd, operation: number): void {
   checked(
     uninterrupted(() => libc.flock(fd, operation)),

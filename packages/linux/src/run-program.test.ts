@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { type RunOptions, type RunOutcome, runProgram } from './run-program.ts';
@@ -55,6 +55,17 @@ describe.each(RUNTIMES)('runProgram() on %s', (_name, run) => {
 
   test('ends it after its time', () => {
     expect(run('sleep', ['60'], { ...options, timeoutMs: 50 })).toMatchObject({ status: null, timedOut: true });
+  });
+
+  test('ends what the program has started, too', () => {
+    const directory = mkdtempSync(join(tmpdir(), 'fltest-run-'));
+    const script = `sh -c 'while :; do echo x >> ${directory}/alive; sleep 0.02; done' & sleep 60`;
+    expect(run('/bin/sh', ['-c', script], { ...options, timeoutMs: 200 }).timedOut).toBe(true);
+    const size = (): number => statSync(join(directory, 'alive')).size;
+    const before = size();
+    spawnSync('sleep', ['0.2']);
+    expect(size()).toBe(before);
+    rmSync(directory, { recursive: true });
   });
 
   test('throws when it cannot be started', () => {

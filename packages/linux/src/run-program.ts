@@ -1,3 +1,5 @@
+import { libc } from './ffi/libc.ts';
+
 /**
  * A child process, waited for. Under Bun its own call, which takes 1 ms where loading and using node:child_process takes 8:
  * more than the CNI plugin has for everything else.
@@ -6,6 +8,7 @@ export interface RunOptions {
   readonly env: Readonly<Record<string, string | undefined>>;
   /** What it reads on stdin. */
   readonly input?: string;
+  /** After it, the program and all that it started in its process group are killed. */
   readonly timeoutMs: number;
   /** It writes to our stderr, instead of into the outcome. */
   readonly inheritStderr?: boolean;
@@ -33,8 +36,10 @@ interface BunSpawn {
     stderr: 'pipe' | 'inherit';
     timeout: number;
     killSignal: string;
+    detached: boolean;
     maxBuffer: number;
   }): {
+    pid: number;
     exitCode: number | null;
     signalCode?: string | null;
     exitedDueToTimeout?: boolean;
@@ -46,10 +51,20 @@ interface BunSpawn {
 /** Throws what the system says (ENOENT, EACCES, ...) when the program cannot be started. */
 export function runProgram(file: string, args: readonly string[], options: RunOptions): RunOutcome {
   const bun = (globalThis as { Bun?: BunSpawn }).Bun;
-  return bun === undefined ? runByNode(file, args, options) : runByBun(bun, file, args, options);
+  const { pid, ...outcome } = bun === undefined ? runByNode(file, args, options) : runByBun(bun, file, args, options);
+  // The child is the leader of a group of its own. The pid cannot be another's yet: the group keeps it as long as it has members.
+  if (outcome.timedOut) libc.kill(-pid, SIGKILL);
+  return outcome;
 }
 
-function runByBun(bun: BunSpawn, file: string, args: readonly string[], options: RunOptions): RunOutcome {
+const SIGKILL = 9;
+
+function runByBun(
+  bun: BunSpawn,
+  file: string,
+  args: readonly string[],
+  options: RunOptions,
+): RunOutcome & { pid: number } {
   const run = bun.spawnSync({
     cmd: [file, ...args],
     env: definedOnly(options.env),
@@ -59,10 +74,12 @@ function runByBun(bun: BunSpawn, file: string, args: readonly string[], options:
     timeout: options.timeoutMs,
     killSignal: 'SIGKILL',
     maxBuffer: options.maxOutputBytes ?? MAX_OUTPUT_BYTES,
+    detached: true,
   });
   const decoder = new TextDecoder();
   const signal = run.signalCode ?? null;
   return {
+    pid: run.pid,
     status: signal === null ? run.exitCode : null,
     signal,
     timedOut: run.exitedDueToTimeout === true,
@@ -71,7 +88,7 @@ function runByBun(bun: BunSpawn, file: string, args: readonly string[], options:
   };
 }
 
-function runByNode(file: string, args: readonly string[], options: RunOptions): RunOutcome {
+function runByNode(file: string, args: readonly string[], options: RunOptions): RunOutcome & { pid: number } {
   const { spawnSync } = process.getBuiltinModule('node:child_process');
   const run = spawnSync(file, args, {
     env: definedOnly(options.env),
@@ -81,11 +98,14 @@ function runByNode(file: string, args: readonly string[], options: RunOptions): 
     killSignal: 'SIGKILL',
     maxBuffer: options.maxOutputBytes ?? MAX_OUTPUT_BYTES,
     encoding: 'utf8',
+    // Known to Node's spawnSync, but not to its types.
+    ...{ detached: true },
   });
   const problem = (run.error as NodeJS.ErrnoException | undefined)?.code;
   // EPIPE: it ended without reading its input; its exit status explains that better.
   if (run.error !== undefined && problem !== 'ETIMEDOUT' && problem !== 'EPIPE') throw run.error;
   return {
+    pid: run.pid,
     status: run.status,
     signal: run.signal,
     timedOut: problem === 'ETIMEDOUT',

@@ -1,6 +1,18 @@
-import { checked } from './errors.ts';
+import { checked, isErrno } from './errors.ts';
 import { libc } from './ffi/libc.ts';
-import { closeFd, type Fd, O_RDONLY, O_TRUNC, O_WRONLY, openFile, readFd, writeFd } from './files.ts';
+import {
+  closeFd,
+  type Fd,
+  O_CREAT,
+  O_EXCL,
+  O_RDONLY,
+  O_TMPFILE,
+  O_TRUNC,
+  O_WRONLY,
+  openFile,
+  readFd,
+  writeFd,
+} from './files.ts';
 import { cString } from './memory.ts';
 
 /**
@@ -46,9 +58,48 @@ export function writeAll(fd: Fd, bytes: Uint8Array): void {
   for (let rest = bytes; rest.length > 0; ) rest = rest.subarray(writeFd(fd, rest));
 }
 
+/** Whether files can be made and written in a directory, found out by doing it; the file never has a name. */
+export function probeWritable(directory: string): void {
+  const fd = openFile(directory, O_WRONLY | O_TMPFILE, 0o600);
+  try {
+    writeAll(fd, new Uint8Array(CHUNK));
+  } finally {
+    closeFd(fd);
+  }
+}
+
 export function unlinkFile(path: string): void {
   const name = cString(path);
   checked(libc.unlink(name), 'unlink', () => `remove "${path}"`);
+}
+
+/** Atomic: `to` is the old file or the new one at every moment. */
+export function renameFile(from: string, to: string): void {
+  const [source, target] = [cString(from), cString(to)];
+  checked(libc.rename(source, target), 'rename', () => `rename "${from}" to "${to}"`);
+}
+
+/**
+ * A new file that has its name only when all of the text is in it; EEXIST if there is one. A program that is killed meanwhile leaves
+ * nothing behind. (Where the file system knows no files without a name, as NFS, it may leave an empty file.)
+ */
+export function writeNewFile(path: string, text: string, mode: number): void {
+  const directory = path.slice(0, path.lastIndexOf('/')) || '/';
+  let fd: Fd;
+  try {
+    fd = openFile(directory, O_WRONLY | O_TMPFILE, mode);
+  } catch (error) {
+    if (!isErrno(error, 'EOPNOTSUPP', 'EISDIR', 'EINVAL')) throw error;
+    writeTextFile(path, text, O_CREAT | O_EXCL, mode);
+    return;
+  }
+  try {
+    writeAll(fd, new TextEncoder().encode(text));
+    const [source, target] = [cString(`/proc/self/fd/${fd}`), cString(path)];
+    checked(libc.linkat(AT_FDCWD, source, AT_FDCWD, target, AT_SYMLINK_FOLLOW), 'link', () => `create "${path}"`);
+  } finally {
+    closeFd(fd);
+  }
 }
 
 export function makeDirectory(path: string, mode: number): void {
@@ -65,6 +116,7 @@ export interface FileStatus {
 }
 
 const AT_FDCWD = -100; // linux/fcntl.h
+const AT_SYMLINK_FOLLOW = 0x400; // linux/fcntl.h
 const AT_EMPTY_PATH = 0x1000; // linux/fcntl.h
 const STATX_BASIC_STATS = 0x7ff; // linux/stat.h
 const STATX_BYTES = 256;
@@ -88,6 +140,10 @@ export function statFile(target: string | Fd): FileStatus {
 
 export function isDirectory(status: FileStatus): boolean {
   return (status.mode & S_IFMT) === 0o040000;
+}
+
+export function isExecutableFile(status: FileStatus): boolean {
+  return (status.mode & S_IFMT) === 0o100000 && (status.mode & 0o111) !== 0;
 }
 
 export function sameFile(a: FileStatus, b: FileStatus): boolean {

@@ -22,6 +22,8 @@ export const SIGNATURES = {
   open: { args: ['view', 'i32', 'u32'], returns: 'i32' },
   close: { args: ['i32'], returns: 'i32' },
   read: { args: ['i32', 'view', 'usize'], returns: 'isize' },
+  pread: { args: ['i32', 'view', 'usize', 'usize'], returns: 'isize' },
+  pwrite: { args: ['i32', 'view', 'usize', 'usize'], returns: 'isize' },
   readAt: { symbol: 'read', args: ['i32', 'address', 'usize'], returns: 'isize' },
   write: { args: ['i32', 'view', 'usize'], returns: 'isize' },
   writeAt: { symbol: 'write', args: ['i32', 'address', 'usize'], returns: 'isize' },
@@ -32,6 +34,8 @@ export const SIGNATURES = {
   fcntl: { args: ['i32', 'i32', 'usize'], returns: 'i32' },
   flock: { args: ['i32', 'i32'], returns: 'i32' },
   unlink: { args: ['view'], returns: 'i32' },
+  rename: { args: ['view', 'view'], returns: 'i32' },
+  linkat: { args: ['i32', 'view', 'i32', 'view', 'i32'], returns: 'i32' },
   mkdir: { args: ['view', 'u32'], returns: 'i32' },
   statx: { args: ['i32', 'view', 'i32', 'u32', 'view'], returns: 'i32' },
   mount: { args: ['view', 'view', 'view', 'usize', 'view'], returns: 'i32' },
@@ -43,6 +47,10 @@ export const SIGNATURES = {
   pollAt: { symbol: 'poll', args: ['address', 'usize', 'i32'], returns: 'i32' },
   eventfd: { args: ['u32', 'i32'], returns: 'i32' },
   clock_gettime: { args: ['i32', 'view'], returns: 'i32' },
+  setitimer: { args: ['i32', 'view', 'view'], returns: 'i32' },
+  sigaction: { args: ['i32', 'view', 'view'], returns: 'i32' },
+  kill: { args: ['i32', 'i32'], returns: 'i32' },
+  dlsym: { args: ['usize', 'view'], returns: 'isize' },
 
   // sockets
   socket: { args: ['i32', 'i32', 'i32'], returns: 'i32' },
