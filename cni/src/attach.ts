@@ -1,14 +1,16 @@
 import type { JsonObject } from '@flannel-ts/flannel/go-json';
 import { addToIp, formatIp, type Ip, isIpv4, parseIp } from '@flannel-ts/inet/ip';
 import { type InterfaceAddress, interfacePrefix, parseInterfaceAddress, parsePrefix } from '@flannel-ts/inet/prefix';
+import type { Fd } from '@flannel-ts/linux/files';
 import { withNetlink } from '@flannel-ts/rtnetlink/connection';
 import type { Link } from '@flannel-ts/rtnetlink/link';
 import type { RouteSpec } from '@flannel-ts/rtnetlink/route';
+import { type AfterBoot, releaseAfterBoot } from './after-boot.ts';
 import { enableForwarding, ensureBridge, ensureGateway } from './bridge.ts';
 import { type BridgeConfig, parseBridgeConfig } from './bridge-config.ts';
 import { ipamType } from './delegate.ts';
 import { CniError, ErrorCode, messageOf } from './errors.ts';
-import { execAdd, execPlugin } from './exec.ts';
+import { execAdd, execPlugin, findPlugin } from './exec.ts';
 import { readInterfaceAddress, readIp } from './ipam/address.ts';
 import { parseHostLocal } from './ipam/config.ts';
 import { ipamResult, reserveAddresses, returnAddresses } from './ipam/host-local.ts';
@@ -31,17 +33,17 @@ import type { Undo } from './undo.ts';
 /** CNI_ARGS that bridge and host-local understand between them. */
 const KNOWN_ARGS = ['IP', 'MAC'];
 
+/** Where things are kept, and whether there is a file of an ADD before. */
+export interface Known extends AfterBoot {
+  readonly mayHoldAddress: boolean;
+}
+
 /** ADD by our own bridge: address, pair, bridge, routes, masquerading. Whatever fails is taken back through `undo`. */
-export function attach(
-  request: Request,
-  rendered: JsonObject,
-  { mayHoldAddress, dataDir }: { readonly mayHoldAddress: boolean; readonly dataDir: string },
-  undo: Undo,
-): CniResult {
+export function attach(request: Request, sandbox: Fd, rendered: JsonObject, known: Known, undo: Undo): CniResult {
   const args = parseCniArgs(request.args, KNOWN_ARGS);
   const config = parseBridgeConfig(rendered, args);
-  const ipam = withGateways(takeAddresses(request, rendered, args, mayHoldAddress, undo), config);
-  const plan = planSandbox(request, config, ipam);
+  const ipam = withGateways(takeAddresses(request, rendered, args, known, undo), config);
+  const plan = planSandbox(request, sandbox, config, ipam);
   return withNetlink({}, (nl) => {
     const gateway = principal(ipam.ips.map((ip) => ip.gateway));
     const bridge = ensureBridge(nl, config, gateway && bridgeMac(gateway));
@@ -56,9 +58,9 @@ export function attach(
     if (config.ipMasq) {
       undo.push(() => removeMasquerade(plan.addresses.map(({ address }) => address)));
       const pod = { owner: plan.hostName, addresses: plan.addresses };
-      addMasquerade(pod, () => masqueradedPods(dataDir, request.version));
+      addMasquerade(pod, () => masqueradedPods(known.dataDir, request.version));
     }
-    awaitForwarding(nl, port);
+    awaitForwarding(nl, port, request.deadline);
     return describe(request, config, ipam, plan, bridge);
   });
 }
@@ -71,19 +73,21 @@ function takeAddresses(
   request: Request,
   rendered: JsonObject,
   args: ReadonlyMap<string, string>,
-  mayHoldAddress: boolean,
+  known: Known,
   undo: Undo,
 ): CniResult {
   const type = ipamType(rendered);
   if (type !== 'host-local') {
-    const foreign = execAdd(type, request, rendered);
+    findPlugin(type, request.path);
+    // Before: it may have allocated something by the time it fails.
     undo.push(() => void execPlugin(type, 'DEL', request, rendered));
-    return requireAddresses(foreign);
+    return requireAddresses(execAdd(type, request, rendered));
   }
   const config = parseHostLocal(rendered, request.networkName, request.version, args);
-  const store = new Store(config.directory);
+  const store = new Store(config.directory, request.deadline);
   const owner = { containerId: request.containerId, ifName: request.ifName };
-  const reservations = reserveAddresses(store, config, owner, mayHoldAddress);
+  releaseAfterBoot(store, known, owner);
+  const reservations = reserveAddresses(store, config, owner, known.mayHoldAddress);
   undo.push(() => returnAddresses(store, owner, reservations));
   return ipamResult(config, reservations);
 }
@@ -121,11 +125,12 @@ function readable<T>(what: string, text: string, parse: (text: string) => T): T 
   }
 }
 
-function planSandbox(request: Request, config: BridgeConfig, ipam: CniResult): SandboxPlan {
+function planSandbox(request: Request, sandbox: Fd, config: BridgeConfig, ipam: CniResult): SandboxPlan {
   const hostName = hostInterfaceName(request.containerId, request.ifName);
   const ip = principal(ipam.ips.map((entry) => entry.address.split('/')[0]));
   return {
-    netns: request.netns,
+    netns: sandbox,
+    netnsPath: request.netns,
     ifName: request.ifName,
     hostName,
     mac: config.mac ?? podMac(hostName, ip),

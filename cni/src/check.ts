@@ -1,5 +1,6 @@
 import type { JsonObject } from '@flannel-ts/flannel/go-json';
 import { formatInterfaceAddress, formatPrefix, interfacePrefix } from '@flannel-ts/inet/prefix';
+import type { Fd } from '@flannel-ts/linux/files';
 import { listAddresses } from '@flannel-ts/rtnetlink/address';
 import { withNetlink } from '@flannel-ts/rtnetlink/connection';
 import { getLink, type Link } from '@flannel-ts/rtnetlink/link';
@@ -21,7 +22,7 @@ function wrong(message: string, details = ''): CniError {
   return new CniError(ErrorCode.checkFailed, message, details);
 }
 
-export function check(request: Request, rendered: JsonObject, previous: CniResult): void {
+export function check(request: Request, sandbox: Fd, rendered: JsonObject, previous: CniResult): void {
   const config = parseBridgeConfig(rendered, parseCniArgs(request.args, ['IP', 'MAC']));
   const container = previous.interfaces.find(
     (link) => link.name === request.ifName && (link.sandbox ?? '') === request.netns,
@@ -37,7 +38,7 @@ export function check(request: Request, rendered: JsonObject, previous: CniResul
     rendered,
     ips.map((ip) => ip.address),
   );
-  const inPod = checkContainer(request, container, { ...previous, ips });
+  const inPod = checkContainer(request, sandbox, container, { ...previous, ips });
   checkHostSide(request, previous, inPod, config.bridge);
   if (config.ipMasq)
     checkMasquerade(
@@ -65,8 +66,8 @@ function checkReservation(request: Request, rendered: JsonObject, addresses: rea
   }
 }
 
-function checkContainer(request: Request, expected: CniInterface, previous: CniResult): Link {
-  return withNetlink({ netns: request.netns }, (pod) => {
+function checkContainer(request: Request, sandbox: Fd, expected: CniInterface, previous: CniResult): Link {
+  return withNetlink({ netns: sandbox }, (pod) => {
     const link = getLink(pod, request.ifName);
     if (link === undefined) throw wrong(`interface ${request.ifName} is missing in ${request.netns}`);
     if (link.kind !== 'veth') throw wrong(`interface ${request.ifName} is of kind ${link.kind ?? 'none'}, not veth`);

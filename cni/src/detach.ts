@@ -1,13 +1,14 @@
 import type { JsonObject } from '@flannel-ts/flannel/go-json';
-import type { Ip } from '@flannel-ts/inet/ip';
+import { formatIp, type Ip } from '@flannel-ts/inet/ip';
+import type { Fd } from '@flannel-ts/linux/files';
 import { withNetlink } from '@flannel-ts/rtnetlink/connection';
 import { ensureLinkAbsent } from '@flannel-ts/rtnetlink/link';
 import { ipamType } from './delegate.ts';
 import { execPlugin } from './exec.ts';
 import { readIp } from './ipam/address.ts';
 import { storeDirectory } from './ipam/config.ts';
-import { releaseOwner } from './ipam/host-local.ts';
-import type { Owner } from './ipam/store.ts';
+import { heldAddresses, releaseAddresses } from './ipam/host-local.ts';
+import { type Owner, Store } from './ipam/store.ts';
 import { arrayField, booleanField, objectField, stringField } from './json.ts';
 import { listMasquerade, removeMasquerade } from './masquerade.ts';
 import { addressOfHostMac, hostInterfaceName } from './names.ts';
@@ -15,32 +16,66 @@ import type { Request } from './protocol.ts';
 import { decodePreviousResult } from './result.ts';
 import { findHostEnd } from './sandbox.ts';
 
+/** What is known of the ADD that is to be undone. */
+export interface Knowledge {
+  /** The configuration is that of the ADD, and not today's. */
+  readonly isOfAdd: boolean;
+  /** An earlier DEL has found everything gone. */
+  readonly wasDeleted: boolean;
+}
+
 /**
  * DEL by our own bridge. Every step is content with finding its work done, and the address goes last: as soon as it is free
- * the next pod may take it. `netns` is undefined when the namespace has gone.
+ * the next pod may take it. `sandbox` is undefined when the namespace has gone.
  */
-export function detach(request: Request, rendered: JsonObject, owner: Owner, netns: string | undefined): void {
+export function detach(
+  request: Request,
+  rendered: JsonObject,
+  owner: Owner,
+  sandbox: Fd | undefined,
+  knowledge: Knowledge,
+): void {
   const hostName = hostInterfaceName(owner.containerId, owner.ifName);
-  const seen = removeInterfaces(hostName, owner.ifName, netns);
-  const expected = expectedAddresses(rendered);
-  // Without the configuration of the ADD (its file is lost) there may be something to take back.
-  if (booleanField(rendered, 'ipMasq', 'delegate.ipMasq') !== false) {
-    removeMasquerade(seen.length === expected ? seen : masqueradedAs(hostName));
-  }
+  const seen = removeInterfaces(hostName, owner.ifName, sandbox);
+  // Without the configuration of the ADD (its file is lost) there may be something to take back, whatever today's says.
+  const mayMasquerade = knowledge.isOfAdd ? booleanField(rendered, 'ipMasq', 'delegate.ipMasq') === true : true;
   const type = ipamType(rendered);
-  if (type === 'host-local') {
-    const directory = storeDirectory(rendered, request.networkName);
-    releaseOwner(directory, owner, [...seen, ...previousAddresses(request)], expected);
-  } else if (type !== '') {
-    execPlugin(type, 'DEL', request, rendered);
+  if (type !== 'host-local') {
+    if (mayMasquerade && !knowledge.wasDeleted) removeMasquerade(masqueradedAs(hostName));
+    if (type !== '') execPlugin(type, 'DEL', request, rendered);
+    return;
   }
+  const store = new Store(storeDirectory(rendered, request.networkName), request.deadline);
+  const expected = expectedAddresses(rendered);
+  const addresses = [...seen, ...previousAddresses(request)];
+  const held = heldAddresses(store, owner, { addresses, expected, areAll: knowledge.wasDeleted });
+  if (mayMasquerade) {
+    removeMasquerade(held);
+    if (held.length < expected && !knowledge.wasDeleted) removeLeftMasquerade(store, owner, hostName);
+  }
+  releaseAddresses(store, owner, held);
+}
+
+/**
+ * What bears our name in the map although the address is ours no longer (somebody emptied the store): not if it is another's by now.
+ * The lock keeps it from becoming that in between.
+ */
+function removeLeftMasquerade(store: Store, owner: Owner, hostName: string): void {
+  const left = masqueradedAs(hostName);
+  if (left.length === 0) return;
+  const removeFree = (): void => {
+    const taken = store.exists() ? store.names() : new Set<string>();
+    removeMasquerade(left.filter((ip) => !taken.has(formatIp(ip)) || store.holds(ip, owner)));
+  };
+  if (store.exists()) store.locked(removeFree);
+  else removeFree();
 }
 
 /**
  * The pair goes by its host end, whose name we know even when the namespace has gone or the pod renamed its interface;
  * otherwise (another plugin made it) by its name in the pod. Returns the address that the host end tells of.
  */
-function removeInterfaces(hostName: string, ifName: string, netns: string | undefined): Ip[] {
+function removeInterfaces(hostName: string, ifName: string, sandbox: Fd | undefined): Ip[] {
   const hint = withNetlink({}, (nl): Ip[] | undefined => {
     const end = findHostEnd(nl, hostName);
     if (end === undefined) return undefined;
@@ -49,8 +84,8 @@ function removeInterfaces(hostName: string, ifName: string, netns: string | unde
     return ip === undefined ? [] : [ip];
   });
   // No link can have a name with % in it (dev_alloc_name), but CNI_IFNAME may.
-  if (hint === undefined && netns !== undefined && !ifName.includes('%')) {
-    withNetlink({ netns }, (pod) => ensureLinkAbsent(pod, ifName));
+  if (hint === undefined && sandbox !== undefined && !ifName.includes('%')) {
+    withNetlink({ netns: sandbox }, (pod) => ensureLinkAbsent(pod, ifName));
   }
   return hint ?? [];
 }

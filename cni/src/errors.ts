@@ -53,7 +53,20 @@ export function codeOf(error: unknown): string | undefined {
 }
 
 /** System calls on files, by the names that node:fs and our own FFI give. */
-const FILE_CALLS = new Set(['open', 'read', 'write', 'close', 'flock', 'mkdir', 'unlink', 'stat', 'statfs', 'scandir']);
+const FILE_CALLS = new Set([
+  'open',
+  'read',
+  'write',
+  'close',
+  'flock',
+  'mkdir',
+  'unlink',
+  'stat',
+  'statfs',
+  'scandir',
+  'rename',
+  'link',
+]);
 
 /** Turns anything thrown below into an error of the specification. */
 export function toCniError(error: unknown): CniError {

@@ -1,4 +1,5 @@
 import { readFd, writeFd } from '@flannel-ts/linux/files';
+import { Deadline } from './deadline.ts';
 import { CniError, codeOf, ErrorCode, formatError, messageOf, toCniError } from './errors.ts';
 import { run } from './plugin.ts';
 import { CURRENT_VERSION, formatVersionInfo, readEnvironment, readRequest, SUPPORTED_VERSIONS } from './protocol.ts';
@@ -12,10 +13,11 @@ CNI protocol versions supported: ${SUPPORTED_VERSIONS.join(', ')}
 function main(): number {
   // The version for an error's answer; the input's, as soon as it is known.
   let version: string = CURRENT_VERSION;
+  const deadline = new Deadline();
   try {
     if (!process.env.CNI_COMMAND) {
       // To stderr as the CNI project's plugins do, unless it is what was asked for.
-      write(process.argv.includes('--version') ? 1 : 2, ABOUT);
+      write(process.argv.includes('--version') ? 1 : 2, ABOUT, true);
       return 0;
     }
     const invocation = readEnvironment(process.env);
@@ -23,13 +25,18 @@ function main(): number {
       write(1, formatVersionInfo());
       return 0;
     }
-    const request = readRequest(invocation, readStdin(), (known) => {
-      version = known;
-    });
-    write(1, run(request));
+    const request = readRequest(
+      invocation,
+      readStdin(),
+      (known) => {
+        version = known;
+      },
+      deadline,
+    );
+    run(request, answer);
     return 0;
   } catch (error) {
-    write(1, formatError(toCniError(error), version));
+    write(1, formatError(toCniError(error), version), true);
     return 1;
   }
 }
@@ -50,14 +57,24 @@ function readStdin(): Uint8Array {
   }
 }
 
-function write(fd: number, text: string): void {
+function answer(text: string): void {
+  try {
+    write(1, text);
+  } catch (error) {
+    throw new CniError(ErrorCode.ioFailure, `error writing to stdout: ${messageOf(error)}`);
+  }
+}
+
+/** `isLast`: what cannot be said to anybody is not an error of its own. */
+function write(fd: number, text: string, isLast = false): void {
   let rest: Uint8Array = Buffer.from(text, 'utf8');
   while (rest.length > 0) {
     try {
       rest = rest.subarray(writeFd(fd, rest));
     } catch (error) {
-      if (codeOf(error) !== 'EAGAIN') return; // nobody is there to read it
-      sleep(1);
+      if (codeOf(error) === 'EAGAIN') sleep(1);
+      else if (isLast) return;
+      else throw error;
     }
   }
 }

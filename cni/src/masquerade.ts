@@ -33,8 +33,11 @@ export interface Masqueraded {
   readonly addresses: readonly InterfaceAddress[];
 }
 
-/** The commands that let these addresses masquerade, in a table that exists. */
-export function renderMasquerade(pods: readonly Masqueraded[]): string {
+/**
+ * The commands that let these addresses masquerade, in a table that exists. `create` refuses an address that is in the map, where
+ * `add` would leave it with the comment of the pod before.
+ */
+export function renderMasquerade(pods: readonly Masqueraded[], verb: 'add' | 'create' = 'add'): string {
   const lines = [...BASE];
   for (const { owner, address } of pods.flatMap(({ owner, addresses }) =>
     addresses.map((each) => ({ owner, address: each })),
@@ -48,7 +51,7 @@ export function renderMasquerade(pods: readonly Masqueraded[]): string {
       `add rule ${TABLE} ${chain} ${daddr} ${subnet} return`,
       `add rule ${TABLE} ${chain} ${daddr} ${multicast} return`,
       `add rule ${TABLE} ${chain} masquerade`,
-      `add element ${TABLE} ${map} { ${formatIp(address.address)} comment "${owner}" : goto ${chain} }`,
+      `${verb} element ${TABLE} ${map} { ${formatIp(address.address)} comment "${owner}" : goto ${chain} }`,
     );
   }
   return `${lines.join('\n')}\n`;
@@ -59,23 +62,32 @@ export function renderMasquerade(pods: readonly Masqueraded[]): string {
  * flushed the ruleset, as a firewall's restart does, with all pods in it.
  */
 export function addMasquerade(pod: Masqueraded, others: () => readonly Masqueraded[]): void {
-  const first = runNftSync(['-f', '-'], renderMasquerade([pod]));
+  const first = runNftSync(['-f', '-'], renderMasquerade([pod], 'create'));
   if (first.code === 0) return;
   if (saysNotFound(first)) {
     applyRulesetSync(`add table ${TABLE}\n${renderMasquerade([...others(), pod])}`);
     return;
   }
   if (!first.stderr.includes('File exists')) throw refused(first);
-  // An address that was left behind, of another subnet: the map holds one verdict for each.
-  removeMasquerade(pod.addresses.map(({ address }) => address));
-  applyRulesetSync(renderMasquerade([pod]));
+  takeOver(pod);
+}
+
+/** Addresses that were left behind change hands in one transaction: nobody's late DEL finds its name on them afterwards. */
+function takeOver(pod: Masqueraded): void {
+  const present = new Set(listMasquerade().map(({ address }) => address));
+  const stale = pod.addresses.map(({ address }) => address).filter((address) => present.has(formatIp(address)));
+  const deletions = stale.map((address) => `delete ${elementOf(address)}\n`).join('');
+  applyRulesetSync(`${deletions}${renderMasquerade([pod])}`);
+}
+
+function elementOf(address: Ip): string {
+  return `element ${TABLE} ${WORDS[familyOf(address)].map} { ${formatIp(address)} }`;
 }
 
 /** Takes the addresses out of the map; those that are not in it are fine. */
 export function removeMasquerade(addresses: readonly Ip[]): void {
   for (const address of addresses) {
-    const element = `{ ${formatIp(address)} }`;
-    const outcome = runNftSync(['delete', 'element', ...TABLE.split(' '), WORDS[familyOf(address)].map, element]);
+    const outcome = runNftSync(['delete', elementOf(address)]);
     if (outcome.code !== 0 && !saysNotFound(outcome)) throw refused(outcome);
   }
 }

@@ -52,7 +52,7 @@ function hashedMac(second: number, text: string): Mac {
 }
 
 /** 53 bits out of two multiplicative hashes (cyrb53); no secret depends on it, and it saves loading node:crypto. */
-function hash(text: string): number {
+export function hash(text: string): number {
   let high = 0xdeadbeef;
   let low = 0x41c6ce57;
   for (let i = 0; i < text.length; i++) {

@@ -1,50 +1,61 @@
 import { CLONE_NEWNET, OWN_NETNS } from '@flannel-ts/linux/enter-netns';
-import { closeFd, ioctl, O_NONBLOCK, O_RDONLY, openFile } from '@flannel-ts/linux/files';
+import { closeFd, type Fd, ioctl, O_NONBLOCK, O_RDONLY, openFile } from '@flannel-ts/linux/files';
 import { sameFile, statFile } from '@flannel-ts/linux/text-files';
 import { CniError, codeOf, ErrorCode, messageOf } from './errors.ts';
 
 const NS_GET_NSTYPE = 0xb703; // linux/nsfs.h, _IO(0xb7, 3)
 
 /**
- * Refuses whatever is no network namespace, and our own one, before anything is touched. (Go's skel compares only after
+ * Runs `use` with a descriptor of the namespace. It is opened once: by the time of the second look, the path may lead into another
+ * pod. Whatever is no network namespace is refused, and our own one, before anything is touched. (Go's skel compares only after
  * the work is done; by then an ADD or DEL has changed the host's interfaces.)
  */
-export function requireSandbox(path: string, mayUseOwn: boolean): void {
-  let kind: Kind;
+export function withSandbox<T>(path: string, mayUseOwn: boolean, use: (sandbox: Fd) => T): T {
+  let fd: Fd;
   try {
-    kind = inspect(path);
+    fd = openFile(path, O_RDONLY | O_NONBLOCK);
   } catch (error) {
     const code = codeOf(error);
     const reason = code === 'ENOENT' || code === 'ENOTDIR' ? 'no such file or directory' : messageOf(error);
     throw unusable(path, reason);
   }
-  if (kind === 'other') throw unusable(path, 'not a network namespace');
-  if (kind === 'own' && !mayUseOwn) throw own(path);
+  try {
+    const kind = inspect(fd);
+    if (kind === 'other') throw unusable(path, 'not a network namespace');
+    if (kind === 'own' && !mayUseOwn) throw own(path);
+    return use(fd);
+  } finally {
+    closeFd(fd);
+  }
 }
 
-/** For DEL: false when the namespace is gone already, or something else has taken its name. */
-export function sandboxExists(path: string, mayUseOwn: boolean): boolean {
-  if (path === '') return false;
-  let kind: Kind;
+/** For DEL: undefined when the namespace is gone already, or something else has taken its name. */
+export function withSandboxIfAny<T>(path: string, mayUseOwn: boolean, use: (sandbox: Fd | undefined) => T): T {
+  const fd = openIfAny(path);
+  if (fd === undefined) return use(undefined);
   try {
-    kind = inspect(path);
-  } catch {
-    return false; // ENOENT and relatives; what cannot be opened holds no interface that we could remove
+    const kind = inspect(fd);
+    if (kind === 'own' && !mayUseOwn) throw own(path);
+    return use(kind === 'other' ? undefined : fd);
+  } finally {
+    closeFd(fd);
   }
-  if (kind === 'own' && !mayUseOwn) throw own(path);
-  return kind !== 'other';
+}
+
+function openIfAny(path: string): Fd | undefined {
+  if (path === '') return undefined;
+  try {
+    return openFile(path, O_RDONLY | O_NONBLOCK);
+  } catch {
+    return undefined; // ENOENT and relatives; what cannot be opened holds no interface that we could remove
+  }
 }
 
 type Kind = 'pod' | 'own' | 'other';
 
-function inspect(path: string): Kind {
-  const fd = openFile(path, O_RDONLY | O_NONBLOCK);
-  try {
-    if (!isNetworkNamespace(fd)) return 'other';
-    return sameFile(statFile(fd), statFile(OWN_NETNS)) ? 'own' : 'pod';
-  } finally {
-    closeFd(fd);
-  }
+function inspect(fd: Fd): Kind {
+  if (!isNetworkNamespace(fd)) return 'other';
+  return sameFile(statFile(fd), statFile(OWN_NETNS)) ? 'own' : 'pod';
 }
 
 function isNetworkNamespace(fd: number): boolean {

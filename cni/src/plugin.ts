@@ -1,40 +1,43 @@
 import { type JsonObject, newJsonObject, removeField } from '@flannel-ts/flannel/go-json';
 import { checkDelegate, type NetConf, netConfOf } from '@flannel-ts/flannel/netconf';
+import type { Fd } from '@flannel-ts/linux/files';
 import { attach } from './attach.ts';
 import { check } from './check.ts';
 import { delegateType, ipamType, loadSubnetEnv, renderDelegate } from './delegate.ts';
+import { Deleted } from './deleted.ts';
 import { detach } from './detach.ts';
 import { CniError, ErrorCode, messageOf, toCniError } from './errors.ts';
 import { execAdd, execPlugin, findPlugin, hasPlugin } from './exec.ts';
 import { collectGarbage } from './gc.ts';
-import { parseHostLocal } from './ipam/config.ts';
-import { hasFreeAddress } from './ipam/host-local.ts';
 import { objectField } from './json.ts';
-import { requireSandbox, sandboxExists } from './netns.ts';
+import { withSandbox, withSandboxIfAny } from './netns.ts';
 import type { Request } from './protocol.ts';
 import { type CniResult, decodePreviousResult, formatResult } from './result.ts';
 import { ScratchFiles } from './scratch.ts';
+import { reportStatus } from './status.ts';
 import { Undo } from './undo.ts';
 
 /** What each command does, in terms of the delegate: our own bridge, or another plugin on CNI_PATH. */
 const OWN_TYPE = 'flannel';
 
-export function run(request: Request): string {
+/** `answer` writes a result; if it throws, the ADD is taken back: a pod of which the runtime has not heard is a leak. */
+export function run(request: Request, answer: (text: string) => void): void {
   switch (request.command) {
     case 'ADD':
-      return formatResult(add(request), request.version);
+      withSandbox(request.netns, request.mayUseOwnNetns, (sandbox) => add(request, sandbox, answer));
+      break;
     case 'DEL':
-      del(request);
-      return '';
+      withSandboxIfAny(request.netns, request.mayUseOwnNetns, (sandbox) => del(request, sandbox));
+      break;
     case 'CHECK':
-      checkAttachment(request);
-      return '';
+      withSandbox(request.netns, request.mayUseOwnNetns, (sandbox) => checkAttachment(request, sandbox));
+      break;
     case 'GC':
       collectGarbage(request, readNetConf(request));
-      return '';
+      break;
     case 'STATUS':
-      reportStatus(request);
-      return '';
+      reportStatus(request, readNetConf(request), (conf) => renderForAdd(request, conf));
+      break;
     default:
       throw new CniError(ErrorCode.invalidEnvironment, `unknown CNI_COMMAND: ${request.command}`);
   }
@@ -55,13 +58,16 @@ function readLenientNetConf(request: Request): NetConf {
   return readNetConf({ ...request, config });
 }
 
-function refuseOwnType(type: string): void {
-  if (type !== OWN_TYPE) return;
-  throw new CniError(
-    ErrorCode.invalidNetworkConfig,
-    `delegate.type "${type}" is this plugin itself`,
-    'leave it out, or write "bridge"',
-  );
+function refuseOwnType(rendered: JsonObject): void {
+  const refuse = (key: string, instead: string): never => {
+    throw new CniError(
+      ErrorCode.invalidNetworkConfig,
+      `${key} "${OWN_TYPE}" is this plugin itself`,
+      `leave it out, or write "${instead}"`,
+    );
+  };
+  if (delegateType(rendered) === OWN_TYPE) refuse('delegate.type', 'bridge');
+  if (ipamType(rendered) === OWN_TYPE) refuse('ipam.type', 'host-local');
 }
 
 function renderForAdd(request: Request, conf: NetConf): JsonObject {
@@ -71,30 +77,33 @@ function renderForAdd(request: Request, conf: NetConf): JsonObject {
     throw new CniError(ErrorCode.invalidNetworkConfig, messageOf(error), '', { cause: error });
   }
   const rendered = renderDelegate(conf, loadSubnetEnv(conf.subnetFile), objectField(request.config, 'args'));
-  refuseOwnType(delegateType(rendered));
+  refuseOwnType(rendered);
   return rendered;
 }
 
-function add(request: Request): CniResult {
-  requireSandbox(request.netns, request.mayUseOwnNetns);
+function add(request: Request, sandbox: Fd, answer: (text: string) => void): void {
   const conf = readNetConf(request);
   const rendered = renderForAdd(request, conf);
   const scratch = new ScratchFiles(conf.dataDir, request.containerId, request.ifName);
   const undo = new Undo();
   const wasHere = scratch.exists();
+  new Deleted(conf.subnetFile).forget(request.networkName, request);
   try {
     // Before anything is taken: a DEL after a crash then knows what to look for. The file of an earlier ADD stays.
     if (!wasHere) {
-      undo.push(() => scratch.remove());
+      undo.pushIfClean(() => scratch.remove());
       scratch.write(rendered);
     }
     const type = delegateType(rendered);
-    const known = { mayHoldAddress: wasHere, dataDir: conf.dataDir };
+    const known = { mayHoldAddress: wasHere, dataDir: conf.dataDir, subnetFile: conf.subnetFile };
     const result =
-      type === 'bridge' ? attach(request, rendered, known, undo) : addByDelegate(type, request, rendered, undo);
+      type === 'bridge'
+        ? attach(request, sandbox, rendered, known, undo)
+        : addByDelegate(type, request, rendered, undo);
     if (wasHere) scratch.write(rendered);
-    return result;
+    answer(formatResult(result, request.version));
   } catch (error) {
+    request.deadline.startRollBack();
     throw withProblems(toCniError(error), undo.run());
   }
 }
@@ -114,21 +123,24 @@ function withProblems(error: CniError, problems: readonly string[]): CniError {
   return new CniError(error.code, error.message, details, { cause: error });
 }
 
-function del(request: Request): void {
-  const netns = sandboxExists(request.netns, request.mayUseOwnNetns) ? request.netns : undefined;
+function del(request: Request, sandbox: Fd | undefined): void {
   const conf = readLenientNetConf(request);
   const files = new ScratchFiles(conf.dataDir, request.containerId, request.ifName);
   const scratch = files.read();
   const rendered = scratch?.conf ?? renderForDel(conf);
+  refuseOwnType(rendered);
   const type = delegateType(rendered) || 'bridge';
+  const deleted = new Deleted(conf.subnetFile);
   if (type === 'bridge') {
-    detach(request, rendered, { containerId: request.containerId, ifName: request.ifName }, netns);
+    const owner = { containerId: request.containerId, ifName: request.ifName };
+    const wasDeleted = scratch === undefined && deleted.has(request.networkName, owner);
+    detach(request, rendered, owner, sandbox, { isOfAdd: scratch?.conf !== undefined, wasDeleted });
   } else if (scratch?.conf !== undefined || hasPlugin(type, request.path)) {
-    refuseOwnType(type);
     execPlugin(type, 'DEL', request, rendered);
   }
   // Last: as long as something is left to do, the next DEL must find it (upstream removes it too early).
   if (scratch !== undefined) files.remove(scratch.path);
+  deleted.note(request.networkName, request);
 }
 
 /** The file of the ADD is lost or damaged: what today's configuration says is the next best. */
@@ -142,34 +154,13 @@ function renderForDel(conf: NetConf): JsonObject {
   return renderDelegate(conf, env);
 }
 
-function checkAttachment(request: Request): void {
-  requireSandbox(request.netns, request.mayUseOwnNetns);
+function checkAttachment(request: Request, sandbox: Fd): void {
   const previous = decodePreviousResult(request.config, request.version);
   if (previous === undefined) throw new CniError(ErrorCode.invalidNetworkConfig, 'Required prevResult missing');
   const conf = readNetConf(request);
   const scratch = new ScratchFiles(conf.dataDir, request.containerId, request.ifName).read();
   const rendered = scratch?.conf ?? renderForAdd(request, conf);
   const type = delegateType(rendered);
-  if (type === 'bridge') check(request, rendered, previous);
+  if (type === 'bridge') check(request, sandbox, rendered, previous);
   else execPlugin(type, 'CHECK', request, { ...rendered, prevResult: request.config.prevResult ?? null });
-}
-
-/** Whether an ADD would find what it needs. Says nothing of the daemon and its backend (a later issue). */
-function reportStatus(request: Request): void {
-  try {
-    const rendered = renderForAdd(request, readNetConf(request));
-    const type = delegateType(rendered);
-    const ipam = ipamType(rendered);
-    if (type !== 'bridge') execPlugin(type, 'STATUS', request, rendered);
-    else if (ipam !== 'host-local') execPlugin(ipam, 'STATUS', request, rendered);
-    else {
-      const config = parseHostLocal(rendered, request.networkName, request.version, new Map());
-      const full = config.rangeSets.find((set) => !hasFreeAddress(config.directory, set));
-      if (full !== undefined) throw new CniError(ErrorCode.noAddressLeft, 'no IP addresses available');
-    }
-  } catch (error) {
-    const { code, message, details } = toCniError(error);
-    const isStatus = code === ErrorCode.pluginNotAvailable || code === ErrorCode.limitedConnectivity;
-    throw new CniError(isStatus ? code : ErrorCode.pluginNotAvailable, message, details, { cause: error });
-  }
 }

@@ -1,4 +1,6 @@
+import { parseExactJson } from '@flannel-ts/flannel/exact-json';
 import { field, isJsonObject, type Json, type JsonObject } from '@flannel-ts/flannel/go-json';
+import { Deadline } from './deadline.ts';
 import { CniError, ErrorCode, messageOf } from './errors.ts';
 
 /**
@@ -30,6 +32,7 @@ export interface Request extends Invocation {
   readonly version: CniVersion;
   readonly networkName: string;
   readonly config: JsonObject;
+  readonly deadline: Deadline;
 }
 
 type Validator = (value: string) => void;
@@ -135,7 +138,7 @@ function decodeObject(stdin: Uint8Array): JsonObject {
   let value: Json;
   try {
     // ignoreBOM keeps the mark in the text, where JSON refuses it as Go does.
-    value = JSON.parse(new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(stdin));
+    value = parseExactJson(new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(stdin)) as Json;
   } catch (error) {
     throw decodeFailure(messageOf(error), error);
   }
@@ -202,12 +205,13 @@ export function readRequest(
   invocation: Invocation,
   stdin: Uint8Array,
   known: (version: CniVersion) => void = () => {},
+  deadline = new Deadline(),
 ): Request {
   const { config, networkName } = readConfig(stdin);
   const asked = decodeVersion(config);
   if (isSupportedVersion(asked)) known(asked);
   const version = requireVersion(invocation.command, asked);
-  return { ...invocation, version, networkName, config };
+  return { ...invocation, version, networkName, config, deadline };
 }
 
 /** VERSION's answer, as skel prints it: one line, and always our newest version. */

@@ -2,6 +2,7 @@ import { isIpv6 } from '@flannel-ts/inet/ip';
 import type { Mac } from '@flannel-ts/inet/mac';
 import type { InterfaceAddress } from '@flannel-ts/inet/prefix';
 import { withNetns } from '@flannel-ts/linux/enter-netns';
+import type { Fd } from '@flannel-ts/linux/files';
 import { writeSysctl } from '@flannel-ts/linux/sysctl';
 import { addAddress } from '@flannel-ts/rtnetlink/address';
 import { type Netlink, withNetlink } from '@flannel-ts/rtnetlink/connection';
@@ -10,12 +11,15 @@ import { ensureLinkAbsent, getLink, type Link, setBridgePort, setLink } from '@f
 import { addVeth } from '@flannel-ts/rtnetlink/link-add';
 import { addRoute, type RouteSpec } from '@flannel-ts/rtnetlink/route';
 import { setIpv6 } from './bridge.ts';
+import type { Deadline } from './deadline.ts';
 import { CniError, ErrorCode } from './errors.ts';
 import { sleep } from './sleep.ts';
 
 /** A pod's interface, wholly decided before the kernel is touched. */
 export interface SandboxPlan {
-  readonly netns: string;
+  readonly netns: Fd;
+  /** What the runtime calls it. */
+  readonly netnsPath: string;
   readonly ifName: string;
   readonly hostName: string;
   readonly mac: Mac;
@@ -53,7 +57,7 @@ function explainExisting(plan: SandboxPlan): CniError {
   if (inPod !== undefined) {
     return new CniError(
       ErrorCode.interfaceExists,
-      `container veth name "${plan.ifName}" already exists in ${plan.netns}`,
+      `container veth name "${plan.ifName}" already exists in ${plan.netnsPath}`,
       'it was left as it is',
     );
   }
@@ -76,15 +80,16 @@ export function connectPort(nl: Netlink, port: Link, settings: PortSettings): vo
  * The kernel lets a port forward some time after both ends are up (linkwatch, a work queue), and drops packets until then:
  * a pod that is reported as ready must not lose its first ones. The reference plugin waits in steps from 50 ms to 1 s.
  */
-export function awaitForwarding(nl: Netlink, port: Link): void {
-  const deadline = Date.now() + FORWARDING_TIMEOUT_MS;
+export function awaitForwarding(nl: Netlink, port: Link, deadline: Deadline): void {
+  const limit = deadline.within(FORWARDING_TIMEOUT_MS, 'wait for the bridge to forward');
+  const end = performance.now() + limit;
   for (let pause = 0.25; ; pause = Math.min(2 * pause, 20)) {
     const state = getLink(nl, port.index)?.port?.state;
     if (state !== undefined && READY_STATES.includes(state)) return;
-    if (Date.now() >= deadline) {
+    if (performance.now() >= end) {
       throw new CniError(
         ErrorCode.tryAgainLater,
-        `port ${port.name} of the bridge does not forward after ${FORWARDING_TIMEOUT_MS} ms`,
+        `port ${port.name} of the bridge does not forward after ${limit} ms`,
         `its state is ${state ?? 'gone'}; is the bridge down?`,
       );
     }

@@ -1,6 +1,6 @@
+import { stringifyExactJson } from '@flannel-ts/flannel/exact-json';
 import { type JsonObject, readJsonObject } from '@flannel-ts/flannel/go-json';
-import { O_CREAT, O_TRUNC } from '@flannel-ts/linux/files';
-import { readTextFile, statFile, unlinkFile, writeTextFile } from '@flannel-ts/linux/text-files';
+import { readTextFile, statFile, unlinkFile, writeNewFile } from '@flannel-ts/linux/text-files';
 import { CniError, codeOf, ErrorCode } from './errors.ts';
 import { makeDirectories, nodeFs } from './files.ts';
 import type { Owner } from './ipam/store.ts';
@@ -10,7 +10,7 @@ import type { Owner } from './ipam/store.ts';
  * interfaces of one container the second overwrites the first. We add the interface after a colon, which neither a
  * container ID nor an interface name may contain, and read upstream's name too (pods made before a change of plugin).
  *
- * Not synced to disk: after a power failure no container is left, and DEL manages without (plugin.ts).
+ * Not synced to disk: after a power cut no container is left (ipam/store.ts), and DEL manages without (plugin.ts).
  */
 export interface Scratch {
   readonly path: string;
@@ -49,7 +49,7 @@ export class ScratchFiles {
         `${MAX_NAME - 16} characters are certain to fit`,
       );
     }
-    const text = JSON.stringify(conf);
+    const text = stringifyExactJson(conf);
     try {
       this.#writeText(text);
     } catch (error) {
@@ -60,7 +60,19 @@ export class ScratchFiles {
   }
 
   #writeText(text: string): void {
-    writeTextFile(this.path, text, O_CREAT | O_TRUNC, 0o600);
+    try {
+      writeNewFile(this.path, text, 0o600);
+    } catch (error) {
+      if (codeOf(error) !== 'EEXIST') throw error;
+      this.remove();
+      writeNewFile(this.path, text, 0o600);
+    }
+  }
+
+  /** What our own file holds. */
+  readOwn(): JsonObject | undefined {
+    const text = readIfPresent(this.path);
+    return text === undefined ? undefined : readJsonObject(text);
   }
 
   /** Our file, else upstream's; undefined when there is neither. */

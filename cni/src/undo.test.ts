@@ -12,3 +12,15 @@ test('Undo.run() goes backwards, past what fails, once', () => {
   expect(done).toEqual(['last', 'first']);
   expect(undo.run()).toEqual([]);
 });
+
+test('Undo.run() leaves what is only for a clean end when something failed', () => {
+  const done: string[] = [];
+  const undo = new Undo();
+  undo.pushIfClean(() => void done.push('file'));
+  undo.push(() => {
+    throw new Error('no');
+  });
+  undo.pushIfClean(() => void done.push('newer'));
+  expect(undo.run()).toEqual(['no']);
+  expect(done).toEqual(['newer']);
+});

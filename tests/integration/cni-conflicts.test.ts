@@ -193,8 +193,8 @@ describe.each(PROGRAMS)('CNI ADD in conflict, %s', (_name, make) => {
     ['missing', undefined, /failed to find plugin "broken" in path/],
     ['garbage', '#!/bin/sh\necho nonsense', /nonsense/],
     ['silent', '#!/bin/sh\nexit 0', /with nothing/],
-    ['failing', '#!/bin/sh\necho \'{"code":77,"msg":"no luck"}\'; exit 1', /no luck/],
-    ['crashing', '#!/bin/sh\nkill -SEGV $$', /SIGSEGV/],
+    ['failing', '#!/bin/sh\n[ $CNI_COMMAND = DEL ] && exit\necho \'{"code":77,"msg":"no luck"}\'; exit 1', /no luck/],
+    ['crashing', '#!/bin/sh\n[ $CNI_COMMAND = DEL ] || kill -SEGV $$', /SIGSEGV/],
     ['no program', 'x', /broken/],
   ])('#32 a delegate that is %s is an error, taken back', (_what, script, message) => {
     const bin = node.file('bin');

@@ -5,7 +5,14 @@ import type { JsonObject } from '@flannel-ts/flannel/go-json';
 import { formatIp, parseIp } from '@flannel-ts/inet/ip';
 import { readIp } from './address.ts';
 import { parseHostLocal } from './config.ts';
-import { ipamResult, parseResolvConf, releaseOwner, reserveAddresses, returnAddresses } from './host-local.ts';
+import {
+  heldAddresses,
+  ipamResult,
+  parseResolvConf,
+  releaseAddresses,
+  reserveAddresses,
+  returnAddresses,
+} from './host-local.ts';
 import { Store } from './store.ts';
 
 const OWNER = { containerId: 'c1', ifName: 'eth0' };
@@ -70,24 +77,37 @@ describe('host-local', () => {
     expect(files().filter((name) => readIp(name) !== undefined)).toEqual(['10.1.2.3', 'fd00:1::3']);
   });
 
-  test('releaseOwner() needs no hints, and a store that is not there is a success (#44)', () => {
-    expect(releaseOwner(join(dataDir, 'absent'), OWNER, [], 1)).toEqual([]);
+  const held = (owner: typeof OWNER, hints: readonly string[], expected: number, areAll = false): string[] => {
+    const store = new Store(join(dataDir, 'n'));
+    return heldAddresses(store, owner, { addresses: hints.map((text) => parseIp(text)), expected, areAll }).map(
+      formatIp,
+    );
+  };
+
+  test('heldAddresses() needs no hints, and a store that is not there holds nothing (#44)', () => {
+    expect(held(OWNER, [], 1)).toEqual([]);
     reserve();
-    expect(releaseOwner(join(dataDir, 'n'), OWNER, [], 2)).toHaveLength(2);
-    expect(releaseOwner(join(dataDir, 'n'), OWNER, [], 2)).toEqual([]);
+    expect(held(OWNER, [], 2)).toHaveLength(2);
+    const store = new Store(join(dataDir, 'n'));
+    releaseAddresses(
+      store,
+      OWNER,
+      held(OWNER, [], 2).map((text) => parseIp(text)),
+    );
+    expect(held(OWNER, [], 2)).toEqual([]);
     expect(files().some((name) => readIp(name) !== undefined)).toBe(false);
   });
 
-  test('releaseOwner() looks further when the hints are wrong or too few', () => {
+  test('heldAddresses() looks further when the hints are wrong or too few, unless they are all there is', () => {
     reserve();
-    const hints = [parseIp('10.1.2.6'), parseIp('10.1.2.2')];
-    expect(releaseOwner(join(dataDir, 'n'), OWNER, hints, 2).map(formatIp)).toEqual(['10.1.2.2', 'fd00:1::2']);
+    const hints = ['10.1.2.6', '10.1.2.2'];
+    expect(held(OWNER, hints, 2)).toEqual(['10.1.2.2', 'fd00:1::2']);
+    expect(held(OWNER, hints, 2, true)).toEqual(['10.1.2.2']);
   });
 
-  test('releaseOwner() leaves the address of a hint that belongs to somebody else', () => {
+  test('heldAddresses() leaves the address of a hint that belongs to somebody else', () => {
     reserve();
-    expect(releaseOwner(join(dataDir, 'n'), net1, [parseIp('10.1.2.2')], 1)).toEqual([]);
-    expect(files()).toContain('10.1.2.2');
+    expect(held(net1, ['10.1.2.2'], 1)).toEqual([]);
   });
 
   test('ipamResult() holds address, gateway, routes and resolvConf', () => {

@@ -95,28 +95,32 @@ export function returnAddresses(store: Store, owner: Owner, reservations: readon
   });
 }
 
-/**
- * Gives back all addresses of an owner; nothing held is a success. `hints` are addresses seen on the interface or in
- * prevResult: if these are the owner's and as many as an ADD takes, the other files need not be read.
- */
-export function releaseOwner(directory: string, owner: Owner, hints: readonly Ip[], expected: number): Ip[] {
-  const store = new Store(directory);
-  if (!store.exists()) return [];
-  return store.locked(() => {
-    const released = hints.filter((ip) => store.release(ip, owner));
-    if (released.length > 0 && released.length >= expected) return released;
-    for (const ip of store.find(owner)) if (store.release(ip, owner)) released.push(ip);
-    return released;
+/** Gives back what heldAddresses() found. */
+export function releaseAddresses(store: Store, owner: Owner, addresses: readonly Ip[]): void {
+  if (addresses.length === 0) return;
+  store.locked(() => {
+    for (const ip of addresses) store.release(ip, owner);
   });
 }
 
-/** Whether an ADD could get an address of the set. */
-export function hasFreeAddress(directory: string, set: RangeSet): boolean {
-  const store = new Store(directory);
-  if (!store.exists()) return true;
-  const names = store.names();
-  for (const { ip } of candidates(set, undefined)) if (!names.has(formatIp(ip))) return true;
-  return false;
+export interface Hints {
+  /** Addresses seen on the interface, or in prevResult. */
+  readonly addresses: readonly Ip[];
+  /** How many an ADD takes. */
+  readonly expected: number;
+  /** There is nothing but these. */
+  readonly areAll: boolean;
+}
+
+/**
+ * All addresses of an owner. If those hinted at are the owner's and as many as an ADD takes, the other files need not be read. As
+ * long as they are held, nobody else gets them.
+ */
+export function heldAddresses(store: Store, owner: Owner, { addresses, expected, areAll }: Hints): Ip[] {
+  if (!store.exists()) return [];
+  const held = [...new Set(addresses)].filter((ip) => store.holds(ip, owner));
+  if (areAll || (held.length > 0 && held.length >= expected)) return held;
+  return [...new Set([...held, ...store.locked(() => store.find(owner))])];
 }
 
 /** Whether this address is still the owner's: one file read, no lock needed for that. */

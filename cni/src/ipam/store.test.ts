@@ -25,7 +25,7 @@ describe('Store', () => {
 
   beforeEach(() => {
     root = mkdtempSync(join(tmpdir(), 'fltest-store-'));
-    store = new Store(join(root, 'networks/cbr0'), 60);
+    store = new Store(join(root, 'networks/cbr0'), undefined, 60);
   });
   afterEach(() => rmSync(root, { recursive: true, force: true }));
 

@@ -1,19 +1,18 @@
 import { formatIp, type Ip } from '@flannel-ts/inet/ip';
+import { closeFd, LOCK_EX, O_CREAT, O_RDONLY, O_TRUNC, openFile } from '@flannel-ts/linux/files';
+import { flockWithin } from '@flannel-ts/linux/flock-within';
 import {
-  closeFd,
-  flock,
-  LOCK_EX,
-  LOCK_NB,
-  O_CREAT,
-  O_EXCL,
-  O_RDONLY,
-  O_TRUNC,
-  openFile,
-} from '@flannel-ts/linux/files';
-import { isDirectory, readTextFile, sameFile, statFile, unlinkFile, writeTextFile } from '@flannel-ts/linux/text-files';
+  isDirectory,
+  readTextFile,
+  sameFile,
+  statFile,
+  unlinkFile,
+  writeNewFile,
+  writeTextFile,
+} from '@flannel-ts/linux/text-files';
+import type { Deadline } from '../deadline.ts';
 import { CniError, codeOf, ErrorCode } from '../errors.ts';
 import { makeDirectories, nodeFs } from '../files.ts';
-import { sleep } from '../sleep.ts';
 import { readIp } from './address.ts';
 
 /**
@@ -24,8 +23,9 @@ import { readIp } from './address.ts';
  *   <dataDir>/<network>/last_reserved_ip.0  last address given out of range set 0
  *   <dataDir>/<network>/lock                flock(2) held around every operation
  *
- * Whoever creates an address file holds the lock until it is written. An empty file under the lock therefore belongs to
- * nobody: its writer was killed, or the power failed before the data came to the disk. It is taken as free.
+ * An empty file under the lock belongs to nobody: host-local was killed before it wrote, or the power failed before the data came to
+ * the disk. It is taken as free. Nothing is synced: what a power cut undoes belonged to containers that have gone with it, and what
+ * it brings back is found by the first ADD after the boot (after-boot.ts).
  */
 export interface Owner {
   readonly containerId: string;
@@ -43,6 +43,7 @@ export class Store {
 
   constructor(
     readonly directory: string,
+    private readonly deadline: Pick<Deadline, 'within'> = { within: (limit) => limit },
     private readonly lockTimeoutMs = LOCK_TIMEOUT_MS,
   ) {}
 
@@ -95,7 +96,7 @@ export class Store {
 
   #create(path: string, owner: Owner): void {
     try {
-      writeTextFile(path, ownerText(owner), O_CREAT | O_EXCL, 0o600);
+      writeNewFile(path, ownerText(owner), 0o600);
     } catch (error) {
       if (codeOf(error) !== 'EEXIST') unlinkIfPresent(path); // the disk is full: half a file is a leak
       throw error;
@@ -181,26 +182,28 @@ export class Store {
 
   #lock(): number {
     const path = this.#path(LOCK_FILE);
-    const deadline = Date.now() + this.lockTimeoutMs;
-    for (let pause = 1; ; pause = Math.min(pause * 2, 16)) {
+    const limit = this.deadline.within(this.lockTimeoutMs, `wait for the lock of ${this.directory}`);
+    const end = performance.now() + limit;
+    for (;;) {
       const fd = this.#openLock(path);
       try {
-        flock(fd, LOCK_EX | LOCK_NB);
-        if (isStillAt(fd, path)) return fd;
-        closeFd(fd); // somebody removed the file while we waited: our lock would exclude nobody
+        const got = flockWithin(fd, LOCK_EX, end - performance.now());
+        if (got && isStillAt(fd, path)) return fd;
+        if (!got) throw this.#stayedLocked(path, limit);
       } catch (error) {
         closeFd(fd);
-        if (codeOf(error) !== 'EAGAIN' && codeOf(error) !== 'EWOULDBLOCK') throw error;
+        throw error;
       }
-      if (Date.now() >= deadline) {
-        throw new CniError(
-          ErrorCode.tryAgainLater,
-          `the address store ${this.directory} stayed locked by another process for ${this.lockTimeoutMs} ms`,
-          `find the process that holds ${path} (fuser ${path})`,
-        );
-      }
-      sleep(pause * (0.5 + Math.random()));
+      closeFd(fd); // somebody removed the file while we waited: our lock would exclude nobody
     }
+  }
+
+  #stayedLocked(path: string, ms: number): CniError {
+    return new CniError(
+      ErrorCode.tryAgainLater,
+      `the address store ${this.directory} stayed locked by another process for ${ms} ms`,
+      `find the process that holds ${path} (fuser ${path})`,
+    );
   }
 
   #openLock(path: string): number {
