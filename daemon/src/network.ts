@@ -57,11 +57,17 @@ export const STARTED_PARTS = ['lease', 'kernel', 'engine', 'firewall', 'subnet f
 
 /** Resolves when the signal aborted and everything is at rest; rejects with what makes it impossible to go on. */
 export async function runNetwork(settings: NetworkSettings, parts: NetworkParts, signal: AbortSignal): Promise<void> {
-  while (!signal.aborted) {
-    const joined = await join(settings, parts, signal);
-    parts.readiness.report('lease', undefined);
-    await serve(settings, parts, joined, signal);
-    if (!signal.aborted) for (const part of NETWORK_PARTS) parts.readiness.report(part, 'joining the network anew');
+  try {
+    while (!signal.aborted) {
+      const joined = await join(settings, parts, signal);
+      parts.readiness.report('lease', undefined);
+      await serve(settings, parts, joined, signal);
+      if (!signal.aborted) for (const part of NETWORK_PARTS) parts.readiness.report(part, 'joining the network anew');
+    }
+  } catch (error) {
+    // Whatever pods would still be started in it, the subnet is another node's.
+    if (error instanceof DaemonError && error.code === 'LEASE_TAKEN') rmSync(settings.subnetFile, { force: true });
+    throw error;
   }
 }
 
@@ -211,10 +217,6 @@ async function serve(
       ],
       serving.signal,
     );
-  } catch (error) {
-    // Whatever pods would still be started in it, the subnet is another node's.
-    if (error instanceof DaemonError && error.code === 'LEASE_TAKEN') rmSync(settings.subnetFile, { force: true });
-    throw error;
   } finally {
     serving.dispose();
     events.close();

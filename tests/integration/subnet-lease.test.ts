@@ -3,7 +3,7 @@ import { setMaxListeners } from 'node:events';
 import { existsSync, mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { formatLeaseKey, formatLeaseSubnets, type LeaseSubnets } from '@flannel-ts/flannel/lease';
+import { formatLeaseKey, formatLeaseSubnets, formatLeaseValue, type LeaseSubnets } from '@flannel-ts/flannel/lease';
 import { pino } from 'pino';
 import { type EtcdManagerSettings, EtcdSubnetManager } from '../../daemon/src/subnet/etcd/manager.ts';
 import type { WatchTimings } from '../../daemon/src/subnet/etcd/watch.ts';
@@ -358,6 +358,23 @@ describe('two nodes with one public address', () => {
     expect(firstHolding.trouble).toContain('-public-ip');
     expect(server.get(keyOf(first.lease))).toBe(leaseValue(1));
     expect(server.leaseCount()).toBe(1);
+  });
+
+  test('the second writes nothing that peers would send by', async () => {
+    await startEtcd();
+    const first = await joinAs(managerAt(server.endpoint), 1);
+    const firstHolding = hold(first);
+    const follower = new Follower(managerAt(server.endpoint));
+    await follower.until((table) => table.size === 1);
+    const second = managerAt(server.endpoint);
+    const other = { ...(await request(second, 1)), attributes: { ...first.lease.attributes, backendType: 'vxlan' } };
+    await expect(second.join(other, never)).rejects.toMatchObject({ code: 'LEASE_TAKEN' });
+    await until(() => firstHolding.trouble !== undefined);
+    await joinAs(managerAt(server.endpoint), 2);
+    await follower.until((table) => table.size === 2);
+    await follower.stop();
+    const seen = follower.batches.flatMap((batch) => (batch.kind === 'snapshot' ? batch.leases : batch.changed));
+    expect(seen.map(({ attributes }) => formatLeaseValue(attributes))).toEqual([leaseValue(1), leaseValue(2)]);
   });
 
   test('a node that starts again after a crash is no second node', async () => {

@@ -223,9 +223,10 @@ export const SECTIONS: readonly Section[] = [
         situation: 'Two nodes have one public address: behind one NAT, or a copied disk',
         flannel: 'share one lease, and overwrite each other',
         source: '#712, #1129; AcquireLease by its source',
-        ours: 'the second is refused in one sentence, the first goes on and reports it',
+        ours: 'the second is refused in one sentence, before peers send anything to it; the first goes on and reports it',
         tests: [
           leases('the second is refused in one sentence, the first goes on and reports it'),
+          leases('the second writes nothing that peers would send by'),
           leases('is not confused with the machine that its disk was copied from'),
         ],
       },

@@ -2,7 +2,13 @@
  * Leasing a subnet by compare-and-swap. Who loses a race lists again and tries again: flannel means to do that, but looks for
  * an error that never comes, so of 31 daemons started at once 10 exited (reference: local_manager.go, ErrDuplicateKey).
  */
-import { formatLeaseSubnets, formatLeaseValue, type Lease, type LeaseAttributes } from '@flannel-ts/flannel/lease';
+import {
+  formatLeaseSubnets,
+  formatLeaseValue,
+  isSameNode,
+  type Lease,
+  type LeaseAttributes,
+} from '@flannel-ts/flannel/lease';
 import { FAMILIES } from '@flannel-ts/inet/family';
 import { formatPrefix } from '@flannel-ts/inet/prefix';
 import { Backoff, sleep } from '../../abort.ts';
@@ -14,7 +20,11 @@ import type { JoinRequest } from '../manager.ts';
 import { isLeaseNotFound, isOutOfSpace } from './client.ts';
 import type { EtcdContext, Held } from './context.ts';
 import { Grant, put, renewTerm } from './grant.ts';
+import { heldByAnother } from './held-by-another.ts';
 import { type LeaseRecord, occupiedBy } from './records.ts';
+
+/** A running node writes its key again within milliseconds. */
+const ANSWER_MS = 500;
 
 export interface Acquired {
   readonly held: Held;
@@ -90,7 +100,9 @@ async function tryAcquire(
     const held = await put(context, grant, { lease, key: layout.keyOf(lease), expected: 'absent', reservation: false });
     return held && { held, tookOver: false };
   }
-  const held = await reuse(context, allocation.existing, attributes);
+  const { existing } = allocation;
+  const claimed = existing === proven ? existing : await claim(context, existing, attributes, signal);
+  const held = claimed && (await reuse(context, claimed, attributes));
   return held && { held, tookOver: true };
 }
 
@@ -107,6 +119,33 @@ function isProvenOurs({ kept }: EtcdContext, { keyValue }: LeaseRecord): boolean
     lease.leaseId === keyValue.leaseId &&
     lease.value === keyValue.value
   );
+}
+
+/**
+ * Peers send to the other node at once when the value says so: before another one is written, the present one is written again, which
+ * a running node with our address answers by writing it once more, and peers do not notice. A reservation is answered by nobody.
+ * Undefined when the key was changed meanwhile in another way.
+ */
+async function claim(
+  context: EtcdContext,
+  existing: LeaseRecord,
+  attributes: LeaseAttributes,
+  signal: AbortSignal,
+): Promise<LeaseRecord | undefined> {
+  const { client, reader } = context;
+  const { keyValue, lease } = existing;
+  const { key, value, modRevision, leaseId } = keyValue;
+  if (leaseId === '0' || value === formatLeaseValue(attributes)) return existing;
+  const claimed = await client.putIf(key, { modRevision }, value, leaseId);
+  if (claimed === undefined) return undefined;
+  await sleep(ANSWER_MS, signal);
+  signal.throwIfAborted();
+  const present = (await client.range(key)).keyValues[0];
+  if (present?.modRevision === claimed) return { ...existing, keyValue: present };
+  const node = present && reader.read(present)?.node;
+  if (node === undefined || !isSameNode(node, attributes)) return undefined;
+  context.kept.setLease(() => undefined); // it is no proof any more
+  throw heldByAnother(lease, attributes);
 }
 
 /**

@@ -3,13 +3,7 @@
  * watch on its own key ends for good with the first error (reference 1.5). Here a loop compares what etcd has with what it
  * should have until both agree: a notice from the watch is done with only when what it asks for has been done.
  */
-import {
-  formatLeaseSubnets,
-  formatLeaseValue,
-  type LeaseAttributes,
-  type NodeAddresses,
-} from '@flannel-ts/flannel/lease';
-import { formatIp } from '@flannel-ts/inet/ip';
+import { formatLeaseSubnets, formatLeaseValue, type LeaseAttributes } from '@flannel-ts/flannel/lease';
 import { Backoff, Bell, childSignal, sleep } from '../../abort.ts';
 import { DaemonError, messageOf } from '../../errors.ts';
 import { Repeats } from '../../repeats.ts';
@@ -19,6 +13,7 @@ import type { KeyValue } from './client.ts';
 import type { EtcdContext, Held, Term } from './context.ts';
 import { type Decision, decide, isAsLeft } from './decide.ts';
 import { putOnce, renewTerm } from './grant.ts';
+import { addressOf, heldByAnother } from './held-by-another.ts';
 import { type WatchTimings, watchRange } from './watch.ts';
 
 export interface MembershipSettings {
@@ -252,10 +247,7 @@ export class EtcdMembership implements Membership {
     const subnets = formatLeaseSubnets(held.lease);
     if (why !== 'unreadable' && settings.tookOver && now - this.joinedAt < NEWCOMER_MS) {
       context.kept.setLease(() => undefined); // it is no proof any more
-      throw new DaemonError(
-        'LEASE_TAKEN',
-        `Another running flanneld holds the lease of ${subnets} with the public address ${addressOf(wanted)}, which is also this node's: give each node a public address of its own (-public-ip)`,
-      );
+      throw heldByAnother(held.lease, wanted);
     }
     this.contest =
       why === 'same address'
@@ -346,9 +338,4 @@ export class EtcdMembership implements Membership {
       `The lease of ${formatLeaseSubnets(held.lease)} was lost and now is that of ${by ? addressOf(by) : 'somebody unknown'}: restart flanneld and this node's pods to get another subnet`,
     );
   }
-}
-
-function addressOf({ publicIp, publicIpv6 }: NodeAddresses): string {
-  const address = publicIp ?? publicIpv6;
-  return address === undefined ? 'none' : formatIp(address);
 }
