@@ -2,6 +2,7 @@
 import { rmSync } from 'node:fs';
 import path from 'node:path';
 import { compileFlanneld } from '../integration/support/flanneld-bundle.ts';
+import { CLUSTER, CLUSTER_PROGRAMS } from './support/cluster-script.ts';
 import { fetchKernel, type KernelVersion } from './support/kernels.ts';
 import { runOnKernel } from './support/machine.ts';
 
@@ -13,34 +14,12 @@ beforeAll(() => {
 });
 afterAll(() => rmSync(path.dirname(flanneld), { recursive: true, force: true }));
 
-/** etcd, and two nodes in namespaces on one bridge. */
-const CLUSTER = `
-ip link add vpc0 type bridge
-ip address add 10.64.0.1/24 dev vpc0
-ip link set vpc0 up
-peer=http://127.0.0.1:2380
-etcd --name=one --data-dir=/run/etcd --log-level=error --unsafe-no-fsync --listen-peer-urls=$peer \\
-  --initial-advertise-peer-urls=$peer --initial-cluster=one=$peer \\
-  --listen-client-urls=http://10.64.0.1:2379 --advertise-client-urls=http://10.64.0.1:2379 >/run/etcd.log 2>&1 &
-for n in 1 2 3; do
-  ip netns add node$n
-  ip link add eth0 netns node$n type veth peer name p$n
-  ip link set p$n master vpc0 up
-  ip -n node$n link set lo up
-  ip -n node$n link set eth0 up
-  ip -n node$n address add 10.64.0.1$n/24 dev eth0
-  ip -n node$n route add default via 10.64.0.1
-done
-put() { etcdctl --command-timeout=3s --endpoints=http://10.64.0.1:2379 put /coreos.com/network/config "$1" >/dev/null 2>&1; }
-i=0
-until put "$CONFIG" || [ $i -ge 30 ]; do sleep 1; i=$((i + 1)); done
+const CONTROL = `
 node() {
   n=$1; shift
   ip netns exec node$n flanneld -etcd-endpoints=http://10.64.0.1:2379 -subnet-file=/run/node$n.env \\
     -healthz-ip=127.0.0.1 -healthz-port=8081 -ip-masq "$@" >>/run/node$n.log 2>&1
 }
-[ $i -lt 30 ] || cat /run/etcd.log
-ready() { ip netns exec node$1 wget -qO- http://127.0.0.1:8081/readyz 2>/dev/null | grep -q ready; }
 `;
 
 const PODS = `
@@ -117,12 +96,8 @@ function run(
   script: string,
   bootOptions: readonly string[] = [],
 ): Promise<string[]> {
-  const programs = {
-    '/usr/bin/flanneld': flanneld,
-    '/usr/bin/etcd': '/usr/bin/etcd',
-    '/usr/bin/etcdctl': '/usr/bin/etcdctl',
-  };
-  const commands = `export ETCDCTL_API=3 CONFIG='${config}'\nuname -r\n${CLUSTER}\n${script}`;
+  const programs = { '/usr/bin/flanneld': flanneld, ...CLUSTER_PROGRAMS };
+  const commands = `export ETCDCTL_API=3 CONFIG='${config}'\nuname -r\n${CLUSTER}\n${CONTROL}\n${script}`;
   return runOnKernel({ kernel: fetchKernel(version), bootOptions, programs, script: commands });
 }
 
