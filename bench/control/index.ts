@@ -16,12 +16,17 @@ export const name = 'control';
 
 const SHIPPED = path.resolve('dist/flanneld');
 
-/** Numbers of leases, and how often each is measured: nine minutes with flannel, most of them waiting. */
+/** Numbers of leases, and how often each is measured: fifteen minutes with flannel, most of them waiting. */
 const FULL = [
-  [1000, 3],
-  [5000, 1],
+  ['udp', 1000, 3],
+  ['udp', 5000, 1],
+  ['vxlan', 1000, 1],
+  ['vxlan', 5000, 1],
 ] as const;
-const QUICK = [[1000, 1]] as const;
+const QUICK = [
+  ['udp', 1000, 1],
+  ['vxlan', 1000, 1],
+] as const;
 
 export async function run(): Promise<Result[]> {
   const upstream = process.env.FLANNEL_UPSTREAM;
@@ -43,10 +48,10 @@ export async function run(): Promise<Result[]> {
     }
   };
   const { BENCH_ROUNDS } = process.env;
-  for (const [leases, usual] of quick ? QUICK : FULL) {
+  for (const [backend, leases, usual] of quick ? QUICK : FULL) {
     const rounds = BENCH_ROUNDS ? Number(BENCH_ROUNDS) : usual;
     for (let round = 0; round < rounds; round++) {
-      await inTurns((contender, samples) => measurePeers(contender, leases, quick ? 20 : 100, samples));
+      await inTurns((contender, samples) => measurePeers(contender, backend, leases, quick ? 20 : 100, samples));
     }
   }
   await inTurns((contender, samples) => measureCrowd(contender, quick ? 10 : 50, samples));

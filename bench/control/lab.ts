@@ -11,11 +11,10 @@ import { join } from 'node:path';
 import { HEALTH_PORT } from '@flannel-ts/flannel/defaults';
 import { createNetns, deleteNetns } from '@flannel-ts/linux/netns';
 import { runIn, startIn } from '../dataplane/processes.ts';
-import { type Entry, Etcd, PREFIX } from './etcd.ts';
+import { Etcd, PREFIX } from './etcd.ts';
+import { PHANTOMS } from './phantom.ts';
 
 const GATEWAY = '10.64.0.1';
-/** Of peers that exist in etcd only. */
-const PHANTOMS = '100.64.0.0/10';
 
 let labs = 0;
 
@@ -149,29 +148,6 @@ export class ControlNode {
     this.child!.kill(signal);
     await ended;
   }
-}
-
-/** A network with room for 8,191 subnets. */
-export const LARGE_NETWORK = { Network: '10.128.0.0/11', SubnetLen: 24, Backend: { Type: 'udp' } };
-
-export interface Phantom {
-  /** An address in its subnet. */
-  readonly inside: string;
-  readonly publicAddress: string;
-}
-
-/** The peers that exist in etcd only: from the top of LARGE_NETWORK, so that nodes find room. */
-export function phantom(number: number): Phantom {
-  const index = 8191 - number;
-  return {
-    inside: `10.${128 + (index >> 8)}.${index & 255}.1`,
-    publicAddress: `100.64.${number >> 8}.${number & 255}`,
-  };
-}
-
-export function leaseOf({ inside, publicAddress }: Phantom): Entry {
-  const base = inside.replace(/\.1$/, '.0');
-  return { key: `${PREFIX}/subnets/${base}-24`, value: `{"PublicIP":"${publicAddress}","PublicIPv6":null}` };
 }
 
 export async function untilTrue(condition: () => boolean, what: () => string, withinMs = 120_000): Promise<void> {

@@ -3,7 +3,7 @@ import { type Aim, judge } from '../dataplane/aims.ts';
 import { markdownTable, round } from '../markdown.ts';
 import type { Result } from '../result.ts';
 
-const LEASES = ['1,000 leases', '5,000 leases'];
+const LEASES = ['udp', 'vxlan'].flatMap((backend) => ['1,000', '5,000'].map((count) => `${backend}, ${count} leases`));
 
 export const CONTROL_AIMS: readonly Aim[] = LEASES.flatMap((leases): Aim[] => [
   {

@@ -1,7 +1,8 @@
 /** One node, and peers that exist in etcd only. */
 import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { ControlLab, type ControlNode, LARGE_NETWORK, leaseOf, type Phantom, phantom, untilTrue } from './lab.ts';
+import { ControlLab, type ControlNode, untilTrue } from './lab.ts';
+import { type Backend, largeNetwork, leaseOf, type Phantom, phantom } from './phantom.ts';
 import { type Contender, record, type Samples } from './samples.ts';
 import { type Arrival, now, startReceiver, startSender } from './stream.ts';
 
@@ -14,31 +15,33 @@ const RENEWALS = 1000;
 
 export async function measurePeers(
   { program }: Contender,
+  backend: Backend,
   leases: number,
   changes: number,
   samples: Samples,
 ): Promise<void> {
-  const lab = await ControlLab.create(LARGE_NETWORK);
+  const lab = await ControlLab.create(largeNetwork(backend));
   try {
     const peers = Array.from({ length: leases }, (_, i) => phantom(i));
-    await lab.etcd.put(peers.map(leaseOf));
+    await lab.etcd.put(peers.map((peer) => leaseOf(backend, peer)));
     const node = lab.addNode(program);
-    const what = (text: string) => `${leases.toLocaleString('en')} leases: ${text}`;
-    record(samples, what('start to all peers in place'), 'ms', await untilAllInPlace(lab, node, peers));
+    const of = `${backend}, ${leases.toLocaleString('en')} leases`;
+    const what = (text: string) => `${of}: ${text}`;
+    record(samples, what('start to all peers in place'), 'ms', await untilAllInPlace(lab, backend, node, peers));
     await sleep(SETTLED_MS);
     record(samples, what('resident memory'), 'MB', node.residentBytes / 1e6);
-    const times = await measureChanges(lab, node, peers[0]!, changes);
+    const times = await measureChanges(lab, backend, node, peers[0]!, changes);
     record(samples, what('a peer moves, until packets follow (p50)'), 'ms', percentile(times, 50));
     record(samples, what('a peer moves, until packets follow (p99)'), 'ms', percentile(times, 99));
     if (leases === RENEWALS) {
-      const cpu = await measureRenewals(lab, node, peers);
+      const cpu = await measureRenewals(lab, backend, node, peers);
       record(samples, what('CPU time for a renewal by each'), 'ms', cpu * 1000);
     }
     record(
       samples,
       what('etcd is back, until a change of a peer is followed'),
       'ms',
-      await measureOutage(lab, node, peers[0]!),
+      await measureOutage(lab, backend, node, peers[0]!),
     );
     const before = node.cpuSeconds;
     await sleep(QUIET_MS);
@@ -50,10 +53,15 @@ export async function measurePeers(
   }
 }
 
-async function untilAllInPlace(lab: ControlLab, node: ControlNode, peers: readonly Phantom[]): Promise<number> {
+async function untilAllInPlace(
+  lab: ControlLab,
+  backend: Backend,
+  node: ControlNode,
+  peers: readonly Phantom[],
+): Promise<number> {
   const missing = new Set(peers.map(({ inside }) => inside));
   let last = 0;
-  const receiver = startReceiver(lab.vpc, ['0.0.0.0'], ({ ms, inside }) => {
+  const receiver = startReceiver(lab.vpc, backend, ['0.0.0.0'], ({ ms, inside }) => {
     if (missing.delete(inside)) last = ms;
   });
   const sender = startSender(
@@ -83,6 +91,7 @@ class MovingPeer {
 
   constructor(
     private readonly lab: ControlLab,
+    private readonly backend: Backend,
     private readonly node: ControlNode,
     peer: Phantom,
   ) {
@@ -92,7 +101,7 @@ class MovingPeer {
     ];
     const addresses = this.places.map(({ publicAddress }) => publicAddress);
     this.children = [
-      startReceiver(lab.vpc, addresses, (arrival) => this.arrivals.push(arrival)),
+      startReceiver(lab.vpc, backend, addresses, (arrival) => this.arrivals.push(arrival)),
       startSender(node.netns, 1, [peer.inside]),
     ];
   }
@@ -103,7 +112,7 @@ class MovingPeer {
     const place = this.places.find(({ publicAddress }) => publicAddress !== this.arrivals.at(-1)?.at)!;
     const seen = this.arrivals.length;
     const start = now();
-    await this.lab.etcd.put([leaseOf(place)]);
+    await this.lab.etcd.put([leaseOf(this.backend, place)]);
     const found = () => this.arrivals.slice(seen).find(({ at }) => at === place.publicAddress);
     await untilTrue(
       () => found() !== undefined,
@@ -121,8 +130,14 @@ class MovingPeer {
   }
 }
 
-async function measureChanges(lab: ControlLab, node: ControlNode, peer: Phantom, count: number): Promise<number[]> {
-  const moving = new MovingPeer(lab, node, peer);
+async function measureChanges(
+  lab: ControlLab,
+  backend: Backend,
+  node: ControlNode,
+  peer: Phantom,
+  count: number,
+): Promise<number[]> {
+  const moving = new MovingPeer(lab, backend, node, peer);
   try {
     await sleep(500);
     await moving.move(); // the first one may find the receiver not listening yet
@@ -138,8 +153,8 @@ async function measureChanges(lab: ControlLab, node: ControlNode, peer: Phantom,
 }
 
 /** From the moment at which etcd answers again. */
-async function measureOutage(lab: ControlLab, node: ControlNode, peer: Phantom): Promise<number> {
-  const moving = new MovingPeer(lab, node, peer);
+async function measureOutage(lab: ControlLab, backend: Backend, node: ControlNode, peer: Phantom): Promise<number> {
+  const moving = new MovingPeer(lab, backend, node, peer);
   try {
     await sleep(500);
     await moving.move();
@@ -153,11 +168,16 @@ async function measureOutage(lab: ControlLab, node: ControlNode, peer: Phantom):
 }
 
 /** CPU seconds of the daemon while every peer renews once, over ten seconds. */
-async function measureRenewals(lab: ControlLab, node: ControlNode, peers: readonly Phantom[]): Promise<number> {
+async function measureRenewals(
+  lab: ControlLab,
+  backend: Backend,
+  node: ControlNode,
+  peers: readonly Phantom[],
+): Promise<number> {
   const before = node.cpuSeconds;
   const start = now();
   for (const [i, peer] of peers.entries()) {
-    await lab.etcd.put([leaseOf(peer)]);
+    await lab.etcd.put([leaseOf(backend, peer)]);
     const ahead = start + (i * 10_000) / peers.length - now();
     if (ahead > 0) await sleep(ahead);
   }

@@ -2,6 +2,7 @@
 import type { ChildProcess } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import { startIn } from '../dataplane/processes.ts';
+import { type Backend, ENCAPSULATIONS } from './phantom.ts';
 
 /**
  * Arguments: milliseconds between sweeps, and the addresses. Sends one datagram to each, and again, until it is ended. What
@@ -22,21 +23,24 @@ sweep(0);
 `;
 
 /**
- * Arguments: addresses of this namespace. Listens at each for what udp backends send, and writes a line for each change:
- * nanoseconds of the monotonic clock, the inner destination, and the address at which it arrived.
+ * Arguments: a port, where the inner packet begins in a datagram, and addresses of this namespace. Listens at each for what
+ * nodes send, and writes a line for each change: nanoseconds of the monotonic clock, the inner destination, and the address at
+ * which it arrived.
  */
 const RECEIVER = `
 const { createSocket } = require('node:dgram');
 const last = new Map();
-for (const address of process.argv.slice(1)) {
+const [port, offset, ...addresses] = process.argv.slice(1);
+const destination = Number(offset) + 16;
+for (const address of addresses) {
   const socket = createSocket('udp4');
   socket.on('message', (packet) => {
-    const inner = packet.readUInt32BE(16);
+    const inner = packet.readUInt32BE(destination);
     if (last.get(inner) === address) return;
     last.set(inner, address);
-    process.stdout.write(process.hrtime.bigint() + ' ' + packet.subarray(16, 20).join('.') + ' ' + address + '\\n');
+    process.stdout.write(process.hrtime.bigint() + ' ' + packet.subarray(destination, destination + 4).join('.') + ' ' + address + '\\n');
   });
-  socket.bind({ port: 8285, address });
+  socket.bind({ port: Number(port), address });
 }
 `;
 
@@ -60,10 +64,12 @@ export function startSender(netns: string, pauseMs: number, addresses: readonly 
 /** Calls back for the first packet to each inner destination, and for each that arrives elsewhere than the one before. */
 export function startReceiver(
   netns: string,
+  backend: Backend,
   addresses: readonly string[],
   onArrival: (arrival: Arrival) => void,
 ): ChildProcess {
-  const command = [process.execPath, '-e', RECEIVER, ...addresses];
+  const { port, offset } = ENCAPSULATIONS[backend];
+  const command = [process.execPath, '-e', RECEIVER, String(port), String(offset), ...addresses];
   const child = startIn({ netns }, command, { stdio: ['ignore', 'pipe', 'inherit'] });
   createInterface({ input: child.stdout! }).on('line', (line) => {
     const [nanoseconds = '', inside = '', at = ''] = line.split(' ');

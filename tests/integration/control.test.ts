@@ -2,7 +2,8 @@
 import { rmSync } from 'node:fs';
 import path from 'node:path';
 import { PREFIX } from '../../bench/control/etcd.ts';
-import { ControlLab, LARGE_NETWORK, leaseOf, phantom, untilTrue } from '../../bench/control/lab.ts';
+import { ControlLab, untilTrue } from '../../bench/control/lab.ts';
+import { type Backend, largeNetwork, leaseOf, phantom } from '../../bench/control/phantom.ts';
 import { runIn } from '../../bench/dataplane/processes.ts';
 import { compileFlanneld } from './support/flanneld-bundle.ts';
 
@@ -22,10 +23,10 @@ function addressOfMark(mark: number): string {
 }
 
 /** A node in a network where so many leases exist. */
-async function startAmong(length: number) {
-  lab = await ControlLab.create(LARGE_NETWORK);
+async function startAmong(length: number, backend: Backend) {
+  lab = await ControlLab.create(largeNetwork(backend));
   const peers = Array.from({ length }, (_, i) => phantom(i));
-  await lab.etcd.put(peers.map(leaseOf));
+  await lab.etcd.put(peers.map((peer) => leaseOf(backend, peer)));
   const node = lab.addNode(program);
   node.start();
   await untilTrue(
@@ -57,7 +58,7 @@ test('25 nodes that start at once where only 31 subnets exist get one each, and 
 });
 
 test('a node that starts where 1,000 leases exist sends to each peer by its own address', async () => {
-  const { peers, node } = await startAmong(1000);
+  const { peers, node } = await startAmong(1000, 'udp');
   await untilTrue(
     () => node.get('metrics').includes('flannel_leases 1001\n'),
     () => node.log,
@@ -88,23 +89,26 @@ test('a node that starts where 1,000 leases exist sends to each peer by its own 
   expect(found).toEqual(wanted);
 });
 
-test('renewals cause no pass of the reconciler, and a change causes one at once', async () => {
-  const { peers, node } = await startAmong(100);
-  const passes = () => Number(/^flannel_reconcile_passes_total (\d+)$/m.exec(node.get('metrics'))![1]);
-  const before = passes();
-  // A put of its own for each, as renewals are.
-  for (const peer of peers) await lab.etcd.put([leaseOf(peer)]);
-  const added = phantom(peers.length);
-  await lab.etcd.put([leaseOf(added)]);
-  const leases = `flannel_leases ${peers.length + 2}\n`;
-  await untilTrue(
-    () => node.get('metrics').includes(leases),
-    () => node.get('metrics'),
-  );
-  await untilTrue(
-    () => passes() > before,
-    () => 'a pass',
-  );
-  // A few for the events of the start, and by the timer; not one for each renewal.
-  expect(passes() - before).toBeLessThan(10);
-});
+test.each<Backend>(['udp', 'vxlan'])(
+  '%s: renewals cause no pass of the reconciler, and a change causes one at once',
+  async (backend) => {
+    const { peers, node } = await startAmong(100, backend);
+    const passes = () => Number(/^flannel_reconcile_passes_total (\d+)$/m.exec(node.get('metrics'))![1]);
+    const before = passes();
+    // A put of its own for each, as renewals are.
+    for (const peer of peers) await lab.etcd.put([leaseOf(backend, peer)]);
+    const added = phantom(peers.length);
+    await lab.etcd.put([leaseOf(backend, added)]);
+    const leases = `flannel_leases ${peers.length + 2}\n`;
+    await untilTrue(
+      () => node.get('metrics').includes(leases),
+      () => node.get('metrics'),
+    );
+    await untilTrue(
+      () => passes() > before,
+      () => 'a pass',
+    );
+    // A few for the events of the start, and by the timer; not one for each renewal.
+    expect(passes() - before).toBeLessThan(10);
+  },
+);
