@@ -150,7 +150,7 @@ async function serve(
     lease,
     source: manager.statistics?.(),
     leaseEnd: membership.end?.(),
-    leases: view.size,
+    leases: view.leases.size,
     refused: view.refused,
     reach: prober.report(),
     restorations: preconditions.restorations,
@@ -163,7 +163,7 @@ async function serve(
       [
         steady('Keeping devices and routes', (stop) => reconciler.run(stop)),
         steady('Following the leases', async (stop) => {
-          for await (const batch of withGrace((end) => manager.peers(end), stop)) {
+          for await (const batch of withGrace((end) => manager.peers(end), view.leases, stop)) {
             if (!view.apply(batch)) continue;
             reconciler.trigger();
             readiness.report('peers', undefined);

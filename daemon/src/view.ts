@@ -10,7 +10,7 @@ import { diffPeers, type Peers, peersOf } from './datapath/peers.ts';
 import { messageOf } from './errors.ts';
 import { RefusalLog } from './refusal-log.ts';
 import type { LeaseBatch } from './subnet/manager.ts';
-import { createLeaseTable } from './subnet/table.ts';
+import { createLeaseTable, type Leases } from './subnet/table.ts';
 import type { ExternalInterface } from './underlay/select.ts';
 import { type Paths, readLocalAddresses, readPaths } from './underlay/surroundings.ts';
 
@@ -83,8 +83,9 @@ export class View {
     return this.desired().state.links.map(({ name }) => name);
   }
 
-  get size(): number {
-    return this.table.size;
+  /** In force. */
+  get leases(): Leases {
+    return this.table;
   }
 
   get refused(): readonly RefusedLease[] {

@@ -11,6 +11,7 @@ import {
   CONFIG,
   describeSubnetManager,
   Follower,
+  find,
   leaseValue,
   publicIp,
   request,
@@ -158,7 +159,7 @@ describe('EtcdSubnetManager', () => {
     server.etcdctl('del', `${PREFIX}/subnets/10.5.1.0-24`);
     server.put(`${PREFIX}/subnets/10.5.2.0-24`, leaseValue(2));
     server.compact();
-    await follower.until((table) => table.size === 1 && table.get('10.5.2.0/24') !== undefined);
+    await follower.until((table) => table.size === 1 && find(table, '10.5.2.0/24') !== undefined);
     expect(logged('Cannot resume, listing anew: Etcd compacted')).toBe(1);
     await follower.stop();
   });

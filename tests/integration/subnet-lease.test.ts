@@ -8,7 +8,7 @@ import { pino } from 'pino';
 import { type EtcdManagerSettings, EtcdSubnetManager } from '../../daemon/src/subnet/etcd/manager.ts';
 import type { WatchTimings } from '../../daemon/src/subnet/etcd/watch.ts';
 import type { Membership } from '../../daemon/src/subnet/manager.ts';
-import { CONFIG, Follower, leaseValue, publicIp, request } from '../../daemon/testing/subnet/compliance.ts';
+import { CONFIG, Follower, find, leaseValue, publicIp, request } from '../../daemon/testing/subnet/compliance.ts';
 import { EtcdServer } from './support/etcd-server.ts';
 import { TcpProxy } from './support/tcp-proxy.ts';
 
@@ -335,7 +335,7 @@ describe('an etcd that was restored from an older snapshot', () => {
     for (const n of [3, 4]) server.put(subnet(n), leaseValue(n));
     proxy.mend();
     await follower.until(
-      (table) => [1, 3, 4].every((n) => table.get(`10.5.${n}.0/24`) !== undefined) && table.size === 3,
+      (table) => [1, 3, 4].every((n) => find(table, `10.5.${n}.0/24`) !== undefined) && table.size === 3,
     );
     await follower.stop();
   });

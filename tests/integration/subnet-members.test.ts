@@ -5,7 +5,7 @@ import { closeSync, openSync } from 'node:fs';
 import { pino } from 'pino';
 import { EtcdSubnetManager } from '../../daemon/src/subnet/etcd/manager.ts';
 import type { WatchTimings } from '../../daemon/src/subnet/etcd/watch.ts';
-import { CONFIG, Follower, leaseValue, request } from '../../daemon/testing/subnet/compliance.ts';
+import { CONFIG, Follower, find, leaseValue, request } from '../../daemon/testing/subnet/compliance.ts';
 import { CLONE_NEWNET, OWN_NETNS } from '../../packages/linux/src/enter-netns.ts';
 import { libc } from '../../packages/linux/src/ffi/libc.ts';
 import { type EtcdServer, startEtcdCluster } from './support/etcd-server.ts';
@@ -80,7 +80,7 @@ async function seesNewLease(through: EtcdServer): Promise<void> {
       await new Promise((resolve) => setTimeout(resolve, 100)); // no leader yet
     }
   }
-  await follower.until((table) => table.get(name.replace('-', '/')) !== undefined);
+  await follower.until((table) => find(table, name.replace('-', '/')) !== undefined);
 }
 
 /** It is on another member, and stays there. */

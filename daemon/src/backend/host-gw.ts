@@ -11,7 +11,7 @@ import type { DesiredRoute } from '../state/desired.ts';
 import type { ExternalInterface } from '../underlay/select.ts';
 import type { Backend, Desired, OwnNode } from './backend.ts';
 import { otherBackend, type PeerRules, selectPeers } from './peers.ts';
-import { guardRoutes, overlayOf, ownSubnets, supersededRoutes } from './routes.ts';
+import { guardRoutes, overlayOf, ownSubnets } from './routes.ts';
 import { familiesOf, mtuForAll, publicAddresses } from './underlay.ts';
 
 export function createHostGwBackend(config: NetworkConfig): Backend {
@@ -44,6 +44,7 @@ function hostGwDesired(config: NetworkConfig, node: OwnNode, leases: Iterable<Le
   const own = ownSubnets(config, node);
   const networks = own.map(({ network }) => network);
   const { peers, refused } = selectPeers(node, networks, rulesOf(node), leases ?? []);
+  const overlay = overlayOf(own, mtuForAll(config, node.external), peers);
   const toPeers = peers.map(
     ({ subnet, peer, data: link }): DesiredRoute => ({ type: 'unicast', dst: subnet, gateway: peer, link }),
   );
@@ -51,10 +52,10 @@ function hostGwDesired(config: NetworkConfig, node: OwnNode, leases: Iterable<Le
     state: {
       links: [],
       routes: [...guardRoutes(own, node, peers), ...toPeers],
-      superseded: supersededRoutes(peers),
+      superseded: overlay.peers,
       complete: leases !== undefined,
     },
-    overlay: overlayOf(own, mtuForAll(config, node.external), peers),
+    overlay,
     probing: { addresses: Object.values(node.external.addresses), answers: 'node' },
     devices: Object.fromEntries(own.map(({ family }) => [family, node.external.name])),
     refused,

@@ -8,7 +8,7 @@ import type { NetworkConfig } from '@flannel-ts/flannel/network-config';
 import type { DesiredRoute } from '../state/desired.ts';
 import type { Backend, Desired, OwnNode } from './backend.ts';
 import { otherBackend, type PeerRules, selectPeers } from './peers.ts';
-import { deviceAddresses, guardRoutes, overlayOf, ownSubnets, probingOfDevices, supersededRoutes } from './routes.ts';
+import { deviceAddresses, guardRoutes, overlayOf, ownSubnets, probingOfDevices } from './routes.ts';
 import { localAddress, mtuInside, publicAddresses } from './underlay.ts';
 
 const DEVICE = 'flannel.ipip';
@@ -37,6 +37,7 @@ function ipipDesired(
   const networks = own.map(({ network }) => network);
   const mtu = mtuInside(config, 4, [4], node.external);
   const { peers, refused } = selectPeers(node, networks, RULES, leases ?? []);
+  const overlay = overlayOf(own, mtu, peers);
   const toPeers = peers.map(({ subnet, peer }): DesiredRoute => {
     const direct = directRouting ? node.direct.get(peer) : undefined;
     if (direct !== undefined) return { type: 'unicast', dst: subnet, gateway: peer, link: direct };
@@ -54,10 +55,10 @@ function ipipDesired(
         },
       ],
       routes: [...guardRoutes(own, node, peers), ...toPeers],
-      superseded: supersededRoutes(peers),
+      superseded: overlay.peers,
       complete: leases !== undefined,
     },
-    overlay: overlayOf(own, mtu, peers),
+    overlay,
     probing: probingOfDevices(own),
     devices: { 4: DEVICE },
     refused,

@@ -128,15 +128,15 @@ export function withoutDoubles<Data>(
   what: string,
   uniqueOf: (data: Data) => string,
 ): Selection<Data> {
-  const owners = new Map<string, Ip>();
+  const owners = { 4: new Map<string, Ip>(), 6: new Map<string, Ip>() };
   const peers: SelectedPeer<Data>[] = [];
   const refused: RefusedLease[] = [];
   for (const candidate of selected) {
     const { subnet, peer, lease, data } = candidate;
     const value = uniqueOf(data);
-    const key = `${subnet.family} ${value}`;
-    const owner = owners.get(key) ?? peer;
-    owners.set(key, owner);
+    const ofFamily = owners[subnet.family];
+    const owner = ofFamily.get(value) ?? peer;
+    ofFamily.set(value, owner);
     // A node may have a second subnet, which is reached in the same way.
     if (owner === peer) peers.push(candidate);
     else refused.push({ lease, reason: `its ${what} ${value} is that of the node at ${formatIp(owner)}, too` });

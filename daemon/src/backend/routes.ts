@@ -1,10 +1,10 @@
 /** What routes have in common, whatever carries the packets. Pure. */
 import type { NetworkConfig } from '@flannel-ts/flannel/network-config';
 import { addressBits, FAMILIES, type Family } from '@flannel-ts/inet/family';
-import { familyOf, type Ip, isIpv4, isIpv6 } from '@flannel-ts/inet/ip';
+import { type Ip, isIpv4, isIpv6 } from '@flannel-ts/inet/ip';
 import type { InterfaceAddress, Prefix } from '@flannel-ts/inet/prefix';
 import type { Overlay, OverlayPeer } from '../datapath/datapath.ts';
-import type { DesiredRoute, SupersededRoute } from '../state/desired.ts';
+import type { DesiredRoute } from '../state/desired.ts';
 import { guardMetric } from '../state/guard.ts';
 import type { OwnNode, Probing } from './backend.ts';
 import { sharesUnderlay } from './peers.ts';
@@ -80,15 +80,4 @@ export function overlayOf(own: readonly OwnSubnet[], mtu: number, peers: readonl
 /** Where each node has a device with the first address of its subnet. */
 export function probingOfDevices(own: readonly OwnSubnet[]): Probing {
   return { addresses: own.map(({ subnet }) => subnet.base), answers: 'device' };
-}
-
-/**
- * What flannel makes for a peer: by the node's address (host-gw, DirectRouting; backend/route_network.go) or by its address in the
- * overlay (vxlan; backend/vxlan/vxlan_network.go).
- */
-export function supersededRoutes(peers: readonly OverlayPeer[]): SupersededRoute[] {
-  return peers.flatMap(({ subnet, peer }) => [
-    ...(familyOf<Ip>(peer) === subnet.family ? [{ dst: subnet, gateway: peer }] : []),
-    { dst: subnet, gateway: subnet.base },
-  ]);
 }

@@ -188,10 +188,8 @@ describe('udp over IPv6', () => {
           { type: 'unicast', dst: NETWORK6, link: 'flannel0' },
         ],
         superseded: [
-          { dst: parsePrefix('fd00:0:0:2::/64'), gateway: parseIp('2001:db8::2') },
-          { dst: parsePrefix('fd00:0:0:2::/64'), gateway: parseIp('fd00:0:0:2::') },
-          { dst: parsePrefix('fd00:0:0:5::/64'), gateway: parseIp('2001:db8::5') },
-          { dst: parsePrefix('fd00:0:0:5::/64'), gateway: parseIp('fd00:0:0:5::') },
+          { subnet: parsePrefix('fd00:0:0:2::/64'), peer: parseIp('2001:db8::2') },
+          { subnet: parsePrefix('fd00:0:0:5::/64'), peer: parseIp('2001:db8::5') },
         ],
         complete: true,
       },

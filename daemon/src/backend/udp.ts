@@ -11,7 +11,7 @@ import { type Family, familyName } from '@flannel-ts/inet/family';
 import type { ExternalInterface } from '../underlay/select.ts';
 import type { Backend, Desired, OwnNode } from './backend.ts';
 import { otherBackend, type PeerRules, selectPeers } from './peers.ts';
-import { deviceAddresses, overlayOf, ownSubnets, probingOfDevices, routesInto, supersededRoutes } from './routes.ts';
+import { deviceAddresses, overlayOf, ownSubnets, probingOfDevices, routesInto } from './routes.ts';
 import { familiesOf, mtuInside } from './underlay.ts';
 
 export function createUdpBackend(config: NetworkConfig, { port }: UdpConfig): Backend {
@@ -56,6 +56,7 @@ function udpDesired(
   const own = ownSubnets(config, node);
   const networks = own.map(({ network }) => network);
   const { peers, refused } = selectPeers(node, networks, rulesOf(outer), leases ?? []);
+  const overlay = overlayOf(own, mtu, peers);
   const { device } = node;
   const into = device === undefined ? undefined : { link: device };
   const known = leases === undefined ? undefined : peers;
@@ -63,10 +64,10 @@ function udpDesired(
     state: {
       links: device === undefined ? [] : [{ name: device, kind: 'tun', mtu, addresses: deviceAddresses(own) }],
       routes: own.flatMap((subnet) => routesInto(into, subnet, node, known)),
-      superseded: supersededRoutes(peers),
+      superseded: overlay.peers,
       complete: leases !== undefined,
     },
-    overlay: overlayOf(own, mtu, peers),
+    overlay,
     probing: probingOfDevices(own),
     devices: device === undefined ? {} : Object.fromEntries(own.map(({ family }) => [family, device])),
     transport: { listen: node.external.address, port },

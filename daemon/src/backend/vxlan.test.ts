@@ -85,10 +85,7 @@ describe('desired()', () => {
         { type: 'unreachable', dst: NETWORK, metric: guardMetric(NETWORK) },
         { type: 'unicast', dst: subnet, gateway: subnet.base, link: 'flannel.1', onlink: true },
       ],
-      superseded: [
-        { dst: subnet, gateway: parseIp('10.0.0.2') },
-        { dst: subnet, gateway: subnet.base },
-      ],
+      superseded: [{ subnet, peer: parseIp('10.0.0.2') }],
       complete: true,
     });
     expect(overlay).toEqual({

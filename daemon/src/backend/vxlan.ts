@@ -13,7 +13,7 @@ import type { DesiredFdbEntry, DesiredLink, DesiredNeighbour, DesiredRoute } fro
 import type { ExternalInterface } from '../underlay/select.ts';
 import type { Backend, Desired, Identity, OwnNode } from './backend.ts';
 import { describeCopy, otherBackend, type PeerRules, selectPeers, withoutDoubles } from './peers.ts';
-import { deviceAddresses, guardRoutes, overlayOf, ownSubnets, probingOfDevices, supersededRoutes } from './routes.ts';
+import { deviceAddresses, guardRoutes, overlayOf, ownSubnets, probingOfDevices } from './routes.ts';
 import { familiesOf, localAddress, mtuInside, publicAddresses } from './underlay.ts';
 
 /** A VTEP that a peer publishes. */
@@ -68,6 +68,7 @@ function vxlanDesired(
   const selection = selectPeers(node, networks, rulesOf(vxlan, macOf), leases ?? []);
   // Frames for a MAC address go to one node.
   const { peers, refused } = withoutDoubles(selection.peers, 'VtepMAC', ({ mac }) => mac);
+  const overlay = overlayOf(own, vxlanMtu(config, external), peers);
   const neighbours: DesiredNeighbour[] = [];
   const fdb: DesiredFdbEntry[] = [];
   const toPeers: DesiredRoute[] = [];
@@ -103,10 +104,10 @@ function vxlanDesired(
       neighbours,
       fdb,
       routes: [...guardRoutes(own, node, peers), ...toPeers],
-      superseded: supersededRoutes(peers),
+      superseded: overlay.peers,
       complete: leases !== undefined,
     },
-    overlay: overlayOf(own, vxlanMtu(config, external), peers),
+    overlay,
     probing: probingOfDevices(own),
     devices: Object.fromEntries(own.map(({ family }) => [family, deviceOf(vxlan, family)])),
     refused: [...selection.refused, ...refused],

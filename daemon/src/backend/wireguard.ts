@@ -16,7 +16,7 @@ import type { DesiredLink, WireguardPeer } from '../state/desired.ts';
 import type { ExternalInterface } from '../underlay/select.ts';
 import type { Backend, Desired, Identity, OwnNode } from './backend.ts';
 import { describeCopy, otherBackend, type PeerRules, type SelectedPeer, selectPeers, withoutDoubles } from './peers.ts';
-import { deviceAddresses, overlayOf, ownSubnets, probingOfDevices, routesInto, supersededRoutes } from './routes.ts';
+import { deviceAddresses, overlayOf, ownSubnets, probingOfDevices, routesInto } from './routes.ts';
 import { mtuForAll, publicAddresses } from './underlay.ts';
 
 /** What a peer publishes, as far as it concerns one of its subnets. */
@@ -85,6 +85,7 @@ function wireguardDesired(
   const selection = selectPeers(node, networks, rulesOf(wireguard, publicKeyOf(privateKey), node), leases ?? []);
   // What a peer's key opens is sent to one node.
   const { peers, refused } = withoutDoubles(selection.peers, 'public key', ({ publicKey }) => publicKey);
+  const overlay = overlayOf(own, mtu, peers);
   const devices = devicesOf(
     wireguard,
     own.map(({ family }) => family),
@@ -107,10 +108,10 @@ function wireguardDesired(
         const { name: link } = devices.find(({ inner }) => inner.includes(subnet.family))!;
         return routesInto({ link, ...(subnet.family === 4 && { scope: 'link' }) }, subnet, node, known);
       }),
-      superseded: supersededRoutes(peers),
+      superseded: overlay.peers,
       complete: leases !== undefined,
     },
-    overlay: overlayOf(own, mtu, peers),
+    overlay,
     probing: probingOfDevices(own),
     devices: Object.fromEntries(devices.flatMap(({ name, inner }) => inner.map((family) => [family, name]))),
     refused: [...selection.refused, ...refused],

@@ -1,13 +1,14 @@
 /** Peers by their subnets, and the difference between two sets of them. Pure. */
+import { type PrefixKey, prefixKey } from '@flannel-ts/inet/prefix';
 import type { OverlayPeer, PeerChange } from './datapath.ts';
 
-/** By subnetKey(). */
-export type Peers = ReadonlyMap<string, OverlayPeer>;
+/** By subnet. */
+export type Peers = ReadonlyMap<PrefixKey, OverlayPeer>;
 
 /** Of equal subnets the last one holds. */
-export function peersOf(list: Iterable<OverlayPeer>): Map<string, OverlayPeer> {
-  const peers = new Map<string, OverlayPeer>();
-  for (const peer of list) peers.set(subnetKey(peer.subnet), peer);
+export function peersOf(list: Iterable<OverlayPeer>): Map<PrefixKey, OverlayPeer> {
+  const peers = new Map<PrefixKey, OverlayPeer>();
+  for (const peer of list) peers.set(prefixKey(peer.subnet), peer);
   return peers;
 }
 
@@ -20,11 +21,7 @@ export function diffPeers(before: Peers, after: Peers): PeerChange | undefined {
   return set.length + removed.length === 0 ? undefined : { set, removed };
 }
 
-export function changePeers(peers: Map<string, OverlayPeer>, { set, removed }: PeerChange): void {
-  for (const subnet of removed) peers.delete(subnetKey(subnet));
-  for (const peer of set) peers.set(subnetKey(peer.subnet), peer);
-}
-
-export function subnetKey({ family, base, length }: OverlayPeer['subnet']): string {
-  return `${family} ${base}/${length}`;
+export function changePeers(peers: Map<PrefixKey, OverlayPeer>, { set, removed }: PeerChange): void {
+  for (const subnet of removed) peers.delete(prefixKey(subnet));
+  for (const peer of set) peers.set(prefixKey(peer.subnet), peer);
 }

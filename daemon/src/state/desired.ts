@@ -98,12 +98,6 @@ export type DesiredRoute = {
   | { readonly type: 'unreachable' | 'blackhole' }
 );
 
-/** A route that another flannel made and that does the same as one of ours: it may be taken away. */
-export interface SupersededRoute {
-  readonly dst: Prefix;
-  readonly gateway: Ip;
-}
-
 export interface DesiredState {
   readonly links: readonly DesiredLink[];
   readonly routes: readonly DesiredRoute[];
@@ -111,7 +105,8 @@ export interface DesiredState {
   readonly neighbours?: readonly DesiredNeighbour[];
   /** The same. */
   readonly fdb?: readonly DesiredFdbEntry[];
-  readonly superseded?: readonly SupersededRoute[];
+  /** Whose routes another flannel may have made: they do the same as ours, and may be taken away. */
+  readonly superseded?: readonly { readonly subnet: Prefix; readonly peer: Ip }[];
   /** False: more routes and entries of ours may be right than are known yet, so that none is deleted. */
   readonly complete: boolean;
 }

@@ -1,6 +1,7 @@
 /** Routes: the difference between desired and actual. Pure. */
 import { RTPROT_FLANNEL } from '@flannel-ts/flannel/defaults';
-import { type Prefix, prefixCovers } from '@flannel-ts/inet/prefix';
+import type { Ip } from '@flannel-ts/inet/ip';
+import { type Prefix, type PrefixKey, prefixCovers, prefixKey } from '@flannel-ts/inet/prefix';
 import { RTPROT_BOOT } from '@flannel-ts/rtnetlink/constants';
 import type { ActualRoute, ActualState } from './actual.ts';
 import { metricOf, type RouteChange } from './change.ts';
@@ -33,28 +34,28 @@ export function diffRoutes(
   // Two for each peer, which are looked at only where there is a route of flannel's kind.
   let superseded: ReadonlySet<string> | undefined;
   const supersededKeys = () =>
-    (superseded ??= new Set((desired.superseded ?? []).map(({ dst, gateway }) => `${keyOf(dst)} ${gateway}`)));
+    (superseded ??= new Set(desired.superseded?.flatMap(({ subnet, peer }) => flannelsRoutes(subnet, peer))));
   const isSuperseded = (route: ActualRoute): boolean =>
     route.protocol === RTPROT_BOOT &&
     route.type === 'unicast' &&
-    supersededKeys().has(`${keyOf(route.dst)} ${route.gateway}`);
+    supersededKeys().has(routeKey(route.dst, route.gateway));
   const routes = actual.routes.filter(({ link }) => link === undefined || !fresh.has(link));
-  const there = groupBy(routes, ({ dst }) => keyOf(dst));
-  const wanted = groupBy(desired.routes, ({ dst }) => keyOf(dst));
+  const there = groupBy(routes, ({ dst }) => prefixKey(dst));
+  const wanted = groupBy(desired.routes, ({ dst }) => prefixKey(dst));
   const guards: RouteChange[] = [];
   const set: RouteChange[] = [];
   const deletions: RouteChange[] = [];
   const conflicts: Conflict[] = [];
   const gone = new Set<ActualRoute>();
   /** Destinations for which there is nothing better yet than what another flannel made. */
-  const waiting = new Set<string>();
+  const waiting = new Set<PrefixKey>();
 
   for (const route of desired.routes) {
     if (route.type === 'unicast' && absent.has(route.link)) {
-      waiting.add(keyOf(route.dst));
+      waiting.add(prefixKey(route.dst));
       continue;
     }
-    const rivals = there.get(keyOf(route.dst)) ?? [];
+    const rivals = there.get(prefixKey(route.dst)) ?? [];
     const inPlace = rivals.filter((rival) => rival.metric === metricOf(route));
     const mine = inPlace.find(isOurs);
     const foreign = rivals.find((rival) => rival.metric <= metricOf(route) && !isOurs(rival) && !isSuperseded(rival));
@@ -77,9 +78,9 @@ export function diffRoutes(
   for (const change of [...guards, ...set]) if (change.type === 'delete-route') gone.add(change.route);
   for (const route of routes) {
     if (gone.has(route)) continue;
-    const isWanted = (wanted.get(keyOf(route.dst)) ?? []).some((other) => metricOf(other) === route.metric);
+    const isWanted = (wanted.get(prefixKey(route.dst)) ?? []).some((other) => metricOf(other) === route.metric);
     const isStale = isOurs(route) && desired.complete && !isWanted;
-    const isReplaced = isSuperseded(route) && !waiting.has(keyOf(route.dst));
+    const isReplaced = isSuperseded(route) && !waiting.has(prefixKey(route.dst));
     if (isStale || isReplaced) deletions.push({ type: 'delete-route', route });
   }
   return { guards, set, deletions, conflicts };
@@ -102,6 +103,11 @@ function ourDevices(desired: DesiredState, { leftovers }: ActualState): Readonly
   return new Set([...desired.links.map(({ name }) => name), ...leftovers]);
 }
 
+/** By the node's address (host-gw, DirectRouting; backend/route_network.go) or by its address in the overlay (vxlan; vxlan_network.go). */
+const flannelsRoutes = (subnet: Prefix, peer: Ip): string[] => [routeKey(subnet, peer), routeKey(subnet, subnet.base)];
+
+const routeKey = (dst: Prefix, gateway: Ip | undefined): string => `${prefixKey(dst)} ${gateway}`;
+
 function isSameRoute(wanted: DesiredRoute, there: ActualRoute): boolean {
   if (there.protocol !== RTPROT_FLANNEL) return false;
   if (wanted.type !== 'unicast' || there.type !== 'unicast') return wanted.type === there.type;
@@ -114,12 +120,8 @@ function isSameRoute(wanted: DesiredRoute, there: ActualRoute): boolean {
   );
 }
 
-function keyOf({ family, base, length }: Prefix): string {
-  return `${family} ${base}/${length}`;
-}
-
-function groupBy<T>(values: readonly T[], keyOfValue: (value: T) => string): Map<string, T[]> {
-  const groups = new Map<string, T[]>();
+function groupBy<T, Key>(values: readonly T[], keyOfValue: (value: T) => Key): Map<Key, T[]> {
+  const groups = new Map<Key, T[]>();
   for (const value of values) {
     const key = keyOfValue(value);
     const group = groups.get(key);

@@ -131,7 +131,7 @@ test('diffState() leaves a device of another kind alone, and waits with what nee
 });
 
 test('diffState() keeps the route of another flannel as long as the device is missing by which packets would go instead', () => {
-  const superseded = [{ dst: parsePrefix('10.5.2.0/24'), gateway: parseIp('10.0.0.2') }];
+  const superseded = [{ subnet: parsePrefix('10.5.2.0/24'), peer: parseIp('10.0.0.2') }];
   const wanted = { ...desired, superseded };
   const dummy = { ...actualLink, addresses: [], attributes: { kind: 'other', description: 'a dummy device' } } as const;
   const hostGw = routeTo(2, { link: 'eth0', gateway: parseIp('10.0.0.2'), protocol: RTPROT_BOOT });

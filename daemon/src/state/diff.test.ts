@@ -170,8 +170,8 @@ describe('diffState()', () => {
 
   test('diffState() takes away the routes that host-gw left for the same peers, and no others', () => {
     const superseded = [
-      { dst: parsePrefix('10.5.7.0/24'), gateway: parseIp('10.0.0.7') },
-      { dst: parsePrefix('10.5.8.0/24'), gateway: parseIp('10.0.0.8') },
+      { subnet: parsePrefix('10.5.7.0/24'), peer: parseIp('10.0.0.7') },
+      { subnet: parsePrefix('10.5.8.0/24'), peer: parseIp('10.0.0.8') },
     ];
     const dst = parsePrefix('10.5.8.0/24');
     const wanted: DesiredState = {

@@ -4,6 +4,7 @@ import type { Ipv4 } from '@flannel-ts/inet/ipv4';
 import { parsePrefix } from '@flannel-ts/inet/prefix';
 import { Departures, withGrace } from './departures.ts';
 import type { LeaseBatch } from './manager.ts';
+import { createLeaseTable } from './table.ts';
 
 const lease = (n: number, node = n): Lease => ({
   subnet: parsePrefix(`10.5.${n}.0/24`),
@@ -14,9 +15,25 @@ const changes = (changed: Lease[], removed: Lease[]): LeaseBatch => ({ kind: 'ch
 const removedBy = (batch: LeaseBatch) => (batch.kind === 'changes' ? batch.removed.map(formatLeaseSubnets) : undefined);
 
 describe('a lease that is gone', () => {
-  let departures: Departures;
+  let departures: Pick<Departures, 'apply' | 'takeDue' | 'due'>;
   beforeEach(() => {
-    departures = new Departures(100);
+    const table = createLeaseTable();
+    const inner = new Departures(table, 100);
+    departures = {
+      get due() {
+        return inner.due;
+      },
+      takeDue(now) {
+        const removed = inner.takeDue(now);
+        table.apply({ kind: 'changes', changed: [], removed });
+        return removed;
+      },
+      apply(batch, now) {
+        const applied = inner.apply(batch, now);
+        table.apply(applied);
+        return applied;
+      },
+    };
     departures.apply(snapshot(lease(1), lease(2)), 0);
   });
 
@@ -67,8 +84,10 @@ test('withGrace() passes on what comes, and what is over when nothing comes any 
     await new Promise((resolve) => signal.addEventListener('abort', resolve));
     signalled = true;
   }
-  for await (const batch of withGrace(open, stop.signal, 20)) {
+  const table = createLeaseTable();
+  for await (const batch of withGrace(open, table, stop.signal, 20)) {
     batches.push(batch);
+    table.apply(batch);
     if (batches.length === 3) break;
   }
   expect(batches).toEqual([snapshot(lease(1)), changes([], []), changes([], [lease(1)])]);
@@ -82,7 +101,7 @@ test('withGrace() rejects with what the source fails of', async () => {
     throw new Error('broken');
   }
   const read = async () => {
-    for await (const _ of withGrace(open, new AbortController().signal))
+    for await (const _ of withGrace(open, createLeaseTable(), new AbortController().signal))
       await new Promise((resolve) => setTimeout(resolve, 5));
   };
   await expect(read()).rejects.toThrow('broken');

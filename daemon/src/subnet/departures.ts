@@ -2,22 +2,24 @@
  * A lease that is gone from the source stays in force for a moment. A node whose lease was revoked, or whose key somebody deleted
  * or overwrote, writes it again within milliseconds: its peers would drop what they send to it meanwhile.
  */
-import { formatLeaseSubnets, type Lease, subnetsOf } from '@flannel-ts/flannel/lease';
-import { formatPrefix } from '@flannel-ts/inet/prefix';
+import { type Lease, type LeaseSubnets, subnetsOf } from '@flannel-ts/flannel/lease';
+import { prefixKey } from '@flannel-ts/inet/prefix';
 import { childSignal, sleep } from '../abort.ts';
 import { monotonicNow } from './clock.ts';
 import type { LeaseBatch } from './manager.ts';
+import { type Leases, type SubnetsKey, subnetsKey } from './table.ts';
 
 const GRACE_MS = 2000;
 
-/** The batches that `open` gives, with each removal later. */
+/** The batches that `open` gives, with each removal later. `inForce` is where the consumer applies each one before it asks for the next. */
 export async function* withGrace(
   open: (signal: AbortSignal) => AsyncIterable<LeaseBatch>,
+  inForce: Leases,
   signal: AbortSignal,
   graceMs = GRACE_MS,
 ): AsyncGenerator<LeaseBatch> {
   const running = childSignal(signal);
-  const departures = new Departures(graceMs);
+  const departures = new Departures(inForce, graceMs);
   try {
     const source = open(running.signal)[Symbol.asyncIterator]();
     let next = source.next();
@@ -44,13 +46,14 @@ export async function* withGrace(
 
 /** Pure: `now` is of one clock. */
 export class Departures {
-  private readonly present = new Map<string, Lease>();
-  /** Which present lease has a subnet, or is that of a node. */
-  private readonly holders = new Map<string, string>();
   /** In the order of their ends. */
-  private readonly departing = new Map<string, { readonly lease: Lease; readonly endsAt: number }>();
+  private readonly departing = new Map<SubnetsKey, { readonly lease: Lease; readonly endsAt: number }>();
 
-  constructor(private readonly graceMs: number) {}
+  constructor(
+    /** Those of all batches before, with the departing ones. */
+    private readonly inForce: Leases,
+    private readonly graceMs: number,
+  ) {}
 
   /** When the next lease ends. */
   get due(): number | undefined {
@@ -62,38 +65,35 @@ export class Departures {
   }
 
   apply(batch: LeaseBatch, now: number): LeaseBatch {
-    const arrived = batch.kind === 'snapshot' ? batch.leases : batch.changed;
-    const keys = new Set(arrived.map(formatLeaseSubnets));
-    const removed =
-      batch.kind === 'snapshot'
-        ? [...this.present.keys()].filter((key) => !keys.has(key))
-        : batch.removed.map(formatLeaseSubnets);
-    for (const key of removed) this.depart(key, now + this.graceMs);
-    for (const lease of arrived) this.arrive(lease);
-    const replaced = this.take(({ lease }) => claimsOf(lease).some((claim) => this.holders.has(claim)));
-    if (batch.kind === 'changes') return { kind: 'changes', changed: arrived, removed: replaced };
-    return { kind: 'snapshot', leases: [...arrived, ...[...this.departing.values()].map(({ lease }) => lease)] };
+    const arrived = new Map(
+      (batch.kind === 'snapshot' ? batch.leases : batch.changed).map((each) => [subnetsKey(each), each]),
+    );
+    const gone =
+      batch.kind === 'changes'
+        ? batch.removed
+        : [...this.inForce.values()].filter((each) => !arrived.has(subnetsKey(each)));
+    for (const subnets of gone) this.depart(subnets, now + this.graceMs);
+    for (const key of arrived.keys()) this.departing.delete(key);
+    const replaced = this.takeReplaced(arrived);
+    if (batch.kind === 'changes') return { kind: 'changes', changed: batch.changed, removed: replaced };
+    return { kind: 'snapshot', leases: [...batch.leases, ...[...this.departing.values()].map(({ lease }) => lease)] };
   }
 
-  private arrive(lease: Lease): void {
-    const key = formatLeaseSubnets(lease);
-    this.forget(key); // another address of the node may be in it
-    this.present.set(key, lease);
-    for (const claim of claimsOf(lease)) this.holders.set(claim, key);
-    this.departing.delete(key);
+  private depart(subnets: LeaseSubnets, endsAt: number): void {
+    const key = subnetsKey(subnets);
+    const lease = this.inForce.get(subnets);
+    if (lease !== undefined && !this.departing.has(key)) this.departing.set(key, { lease, endsAt });
   }
 
-  private depart(key: string, endsAt: number): void {
-    const lease = this.forget(key);
-    if (lease !== undefined) this.departing.set(key, { lease, endsAt });
-  }
-
-  private forget(key: string): Lease | undefined {
-    const lease = this.present.get(key);
-    if (lease === undefined) return undefined;
-    this.present.delete(key);
-    for (const claim of claimsOf(lease)) if (this.holders.get(claim) === key) this.holders.delete(claim);
-    return lease;
+  /** A lease that is gone is over at once when another one has its subnet, or its node another lease. */
+  private takeReplaced(arrived: ReadonlyMap<SubnetsKey, Lease>): Lease[] {
+    if (this.departing.size === 0) return [];
+    const claims = new Set([...arrived.values()].flatMap(claimsOf));
+    for (const lease of this.inForce.values()) {
+      const key = subnetsKey(lease);
+      if (!arrived.has(key) && !this.departing.has(key)) for (const claim of claimsOf(lease)) claims.add(claim);
+    }
+    return this.take(({ lease }) => claimsOf(lease).some((claim) => claims.has(claim)));
   }
 
   private take(which: (departing: { readonly lease: Lease; readonly endsAt: number }) => boolean): Lease[] {
@@ -103,11 +103,11 @@ export class Departures {
   }
 }
 
-/** What no two leases share. A lease that is gone is over at once when another one has its subnet, or its node another lease. */
+/** What no two leases share. */
 function claimsOf(lease: Lease): string[] {
   const { publicIp, publicIpv6 } = lease.attributes;
   return [
-    ...subnetsOf(lease).map((subnet) => `subnet ${formatPrefix(subnet)}`),
+    ...subnetsOf(lease).map((subnet) => `subnet ${prefixKey(subnet)}`),
     ...(publicIp === undefined ? [] : [`node ${publicIp}`]),
     ...(publicIpv6 === undefined ? [] : [`node ${publicIpv6}`]),
   ];

@@ -35,7 +35,7 @@ test('apply() says what a snapshot and later changes add, change and remove', ()
   expect(delta.removed).toEqual([lease(2, 9)]);
   expect(names(table.apply(changes))).toEqual({ added: [], changed: [], removed: [] });
   expect(table.size).toBe(2);
-  expect(table.get('10.5.4.0/24')).toEqual(lease(4, 8));
+  expect(table.get(lease(4))).toEqual(lease(4, 8));
 });
 
 test('whoever follows the deltas has the same leases as the table', () => {

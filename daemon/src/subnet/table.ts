@@ -1,5 +1,6 @@
 /** All leases as the last batch left them. */
-import { formatLeaseSubnets, formatLeaseValue, type Lease } from '@flannel-ts/flannel/lease';
+import { formatLeaseSubnets, formatLeaseValue, type Lease, type LeaseSubnets } from '@flannel-ts/flannel/lease';
+import { type PrefixKey, prefixKey } from '@flannel-ts/inet/prefix';
 import type { LeaseBatch } from './manager.ts';
 
 /** What a batch changed. No subnet is in it twice. */
@@ -9,13 +10,25 @@ export interface LeaseDelta {
   readonly removed: readonly Lease[];
 }
 
-export interface LeaseTable {
+export interface Leases {
   readonly size: number;
   values(): Iterable<Lease>;
-  /** By formatLeaseSubnets(). */
-  get(subnets: string): Lease | undefined;
+  /** The one with the same subnets. */
+  get(subnets: LeaseSubnets): Lease | undefined;
+}
+
+export interface LeaseTable extends Leases {
   /** Takes time in proportion to the batch, not to the table. */
   apply(batch: LeaseBatch): LeaseDelta;
+}
+
+/** Equal for the same subnets. */
+export type SubnetsKey = PrefixKey | string;
+
+export function subnetsKey(subnets: LeaseSubnets): SubnetsKey {
+  const { subnet, ipv6Subnet } = subnets;
+  if (subnet !== undefined && ipv6Subnet !== undefined) return formatLeaseSubnets(subnets);
+  return prefixKey((subnet ?? ipv6Subnet)!);
 }
 
 /**
@@ -25,9 +38,9 @@ export interface LeaseTable {
  * another address stays unknown (pkg/lease/lease.go).
  */
 export function createLeaseTable(): LeaseTable {
-  const leases = new Map<string, Lease>();
+  const leases = new Map<SubnetsKey, Lease>();
 
-  function change(changed: Iterable<Lease>, gone: Iterable<string>): LeaseDelta {
+  function change(changed: Iterable<Lease>, gone: Iterable<SubnetsKey>): LeaseDelta {
     const delta = { added: [] as Lease[], changed: [] as { before: Lease; after: Lease }[], removed: [] as Lease[] };
     for (const key of gone) {
       const before = leases.get(key);
@@ -36,7 +49,7 @@ export function createLeaseTable(): LeaseTable {
       delta.removed.push(before);
     }
     for (const after of changed) {
-      const key = formatLeaseSubnets(after);
+      const key = subnetsKey(after);
       const before = leases.get(key);
       if (before !== undefined && formatLeaseValue(before.attributes) === formatLeaseValue(after.attributes)) continue;
       leases.set(key, after);
@@ -51,10 +64,10 @@ export function createLeaseTable(): LeaseTable {
       return leases.size;
     },
     values: () => leases.values(),
-    get: (subnets) => leases.get(subnets),
+    get: (subnets) => leases.get(subnetsKey(subnets)),
     apply(batch) {
-      if (batch.kind === 'changes') return change(batch.changed, batch.removed.map(formatLeaseSubnets));
-      const present = new Set(batch.leases.map(formatLeaseSubnets));
+      if (batch.kind === 'changes') return change(batch.changed, batch.removed.map(subnetsKey));
+      const present = new Set(batch.leases.map(subnetsKey));
       return change(
         batch.leases,
         [...leases.keys()].filter((key) => !present.has(key)),

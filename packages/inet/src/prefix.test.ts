@@ -17,6 +17,7 @@ import {
   prefixCovers,
   prefixesOverlap,
   prefixFrom,
+  prefixKey,
   prefixSize,
   sameInterfaceAddress,
   samePrefix,
@@ -37,6 +38,17 @@ describe.each(FAMILIES)('IPv%d prefix', (family) => {
           expect(parse(text)).toEqual(prefix);
           expect(parse(text, family)).toEqual(prefix);
         }
+      }),
+    );
+  });
+
+  test('prefixKey() is the same for the same prefix alone', () => {
+    fc.assert(
+      fc.property(prefixes, prefixes, (a, b) => {
+        expect(prefixKey({ ...a })).toBe(prefixKey(a));
+        expect(prefixKey(a) === prefixKey(b)).toBe(samePrefix(a, b));
+        const shorter = prefixFrom(a.base, Math.max(0, a.length - 1));
+        expect(prefixKey(shorter) === prefixKey(a)).toBe(samePrefix(shorter, a));
       }),
     );
   });

@@ -65,6 +65,13 @@ export function samePrefix(a: Prefix, b: Prefix): boolean {
   return a.base === b.base && a.length === b.length;
 }
 
+/** Equal for equal prefixes, as a key of a Map that is small and quickly made. */
+export type PrefixKey = number | bigint;
+
+export function prefixKey({ base, length }: Prefix): PrefixKey {
+  return typeof base === 'bigint' ? base * 256n + BigInt(length) : base * 64 + length;
+}
+
 /** IPv4 first, then by base, then the shorter first: a covering block comes before what it covers. */
 export function comparePrefixes(a: Prefix, b: Prefix): number {
   if (a.family !== b.family) return a.family - b.family;

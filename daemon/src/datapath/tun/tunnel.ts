@@ -4,6 +4,7 @@
  * thread uses it any more).
  */
 import { formatIp, type Ip, isIpv6 } from '@flannel-ts/inet/ip';
+import type { PrefixKey } from '@flannel-ts/inet/prefix';
 import { deviceCounters, transmitDrops } from '@flannel-ts/linux/device-counters';
 import { isErrno } from '@flannel-ts/linux/errors';
 import { closeFd, type Fd } from '@flannel-ts/linux/files';
@@ -74,7 +75,7 @@ export class Tunnel {
   private socketFd: Fd;
   private engine: Engine | undefined;
   private start: StartEngine;
-  private readonly peers: Map<string, OverlayPeer>;
+  private readonly peers: Map<PrefixKey, OverlayPeer>;
   /** Kept for the next engine. */
   private readonly limits = new Map<Ip, number>();
   private readonly backoff = new Backoff(200, 10_000);

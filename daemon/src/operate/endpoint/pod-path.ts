@@ -1,5 +1,6 @@
 /** Whether packets of pods get through this node: peers are asked from the health endpoint, beside what the host asks. */
 import { formatIp } from '@flannel-ts/inet/ip';
+import type { PrefixKey } from '@flannel-ts/inet/prefix';
 import type { Netlink } from '@flannel-ts/rtnetlink/connection';
 import type { Logger } from 'pino';
 import { sleep } from '../../abort.ts';
@@ -29,7 +30,7 @@ const EVERY_MS = 5000;
 const GAP_MS = 200;
 
 export class PodPath {
-  private readonly peers = new Map<string, OverlayPeer>();
+  private readonly peers = new Map<PrefixKey, OverlayPeer>();
   private isUp = false;
   /** At some time of this process. */
   private wasUp = false;

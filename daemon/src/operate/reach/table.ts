@@ -6,9 +6,8 @@
  * fragmented, says whether the path carries what pods send: a path that swallows large packets looks well to everything else.
  */
 import type { Ip } from '@flannel-ts/inet/ip';
-import { addressAt, type Prefix } from '@flannel-ts/inet/prefix';
+import { addressAt, type Prefix, type PrefixKey, prefixKey } from '@flannel-ts/inet/prefix';
 import type { OverlayPeer, PeerChange } from '../../datapath/datapath.ts';
-import { subnetKey } from '../../datapath/peers.ts';
 import { Agenda } from './agenda.ts';
 import { SMALL_BYTES } from './echo.ts';
 import { PathSearch } from './path-search.ts';
@@ -100,8 +99,8 @@ const NEW_MS = 10_000;
 const ASK_NEW_MS = 1000;
 
 export class ReachTable {
-  /** By subnetKey(). */
-  private readonly entries = new Map<string, Entry>();
+  /** By subnet. */
+  private readonly entries = new Map<PrefixKey, Entry>();
   private readonly agenda = new Agenda<Entry>();
   private readonly pending = new Map<number, Pending>();
   private sequence = 0;
@@ -136,9 +135,9 @@ export class ReachTable {
 
   /** What is known of a peer is kept while its subnet and address stay the same. */
   setPeers({ set, removed }: PeerChange, now: number): void {
-    for (const subnet of removed) this.remove(subnetKey(subnet));
+    for (const subnet of removed) this.remove(prefixKey(subnet));
     for (const peer of set) {
-      const key = subnetKey(peer.subnet);
+      const key = prefixKey(peer.subnet);
       if (this.entries.get(key)?.peer.peer === peer.peer) continue;
       this.remove(key);
       this.entries.set(key, this.newEntry(peer, now));
@@ -146,7 +145,7 @@ export class ReachTable {
     for (const [sequence, { entry }] of this.pending) if (isGone(entry)) this.pending.delete(sequence);
   }
 
-  private remove(key: string): void {
+  private remove(key: PrefixKey): void {
     const entry = this.entries.get(key);
     if (entry === undefined) return;
     entry.nextAt = Number.POSITIVE_INFINITY;

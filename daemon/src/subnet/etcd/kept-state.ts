@@ -2,6 +2,7 @@
  * What a node keeps on disk of etcd: its own lease, as proof that it is its own, and the config and leases last known, to
  * start from when etcd does not answer. One JSON file beside subnet.env, with mode 0600 and without secrets.
  */
+import { createHash } from 'node:crypto';
 import { mkdirSync, readFileSync, renameSync } from 'node:fs';
 import { open, rm } from 'node:fs/promises';
 import path from 'node:path';
@@ -94,14 +95,14 @@ export function openKeptState(
   let lease = (): KeptLease | undefined => previous.lease;
   let leases = (): KeptContents['leases'] => previous.leases;
   let hasLeases = previous.leases !== undefined;
-  let written = JSON.stringify(previous);
+  let written = digestOf(JSON.stringify(previous));
   let timer: NodeJS.Timeout | undefined;
   let writing: Promise<void> = Promise.resolve();
   let complained = false;
   let closed = false;
 
   /** What is not yet on disk. */
-  const render = (): { readonly contents: string; readonly text: string } | undefined => {
+  const render = (): { readonly digest: string; readonly text: string } | undefined => {
     const kept = lease();
     const known = leases();
     const contents: KeptContents = {
@@ -109,8 +110,8 @@ export function openKeptState(
       ...(kept && { lease: kept }),
       ...(known && { leases: known }),
     };
-    const rendered = JSON.stringify(contents);
-    if (rendered === written) return undefined;
+    const digest = digestOf(JSON.stringify(contents));
+    if (digest === written) return undefined;
     const head = {
       version: VERSION,
       prefix,
@@ -118,7 +119,7 @@ export function openKeptState(
       ...(identity !== undefined && { identity }),
       ...presentMoment(),
     };
-    return { contents: rendered, text: `${JSON.stringify({ ...head, ...contents } satisfies KeptFile)}\n` };
+    return { digest, text: `${JSON.stringify({ ...head, ...contents } satisfies KeptFile)}\n` };
   };
   const failed = (error: unknown): void => {
     if (!complained) log.warn({ file }, `Cannot keep state for a start without etcd: ${messageOf(error)}`);
@@ -132,7 +133,7 @@ export function openKeptState(
       if (next === undefined) return;
       try {
         // A write that close() has overtaken must not replace what that wrote.
-        if (await writeFileSafely(file, next.text, () => !closed)) written = next.contents;
+        if (await writeFileSafely(file, next.text, () => !closed)) written = next.digest;
       } catch (error) {
         failed(error);
       }
@@ -213,6 +214,11 @@ function aged({ config, lease, leases }: KeptFile, elapsedMs: number): KeptConte
     ...(lease && { lease: { ...lease, ...(remainingMs !== undefined && { remainingMs }) } }),
     ...(leases && { leases }),
   };
+}
+
+/** What is kept of a text of a megabyte to see whether it has changed. */
+function digestOf(text: string): string {
+  return createHash('sha256').update(text).digest('base64');
 }
 
 /** Infinity when no clock shows it. */
