@@ -1,6 +1,10 @@
 import { familyOf, formatIp, type Ip } from '@flannel-ts/inet/ip';
 import { formatPrefix, type InterfaceAddress, interfacePrefix } from '@flannel-ts/inet/prefix';
-import { applyRulesetSync, refused, runNftSync, saysNotFound } from '@flannel-ts/nft/sync';
+import { isRefusal } from '@flannel-ts/nft/errors';
+import type { Command, TableName } from '@flannel-ts/nft/kernel/commands';
+import { withNft } from '@flannel-ts/nft/kernel/connection';
+import { type Match, PRIORITY_SRCNAT, type SetElement, type SetSpec } from '@flannel-ts/nft/ruleset';
+import { chainWith, subnetChain } from './nft-commands.ts';
 
 /**
  * Masquerading for `ipMasq`, with the reference plugin's meaning: what a pod sends to outside of its own subnet, multicast
@@ -11,21 +15,25 @@ import { applyRulesetSync, refused, runNftSync, saysNotFound } from '@flannel-ts
  *   chain postrouting { ip saddr vmap @pods4 }
  *   chain from_10.244.1.0_24 { ip daddr 10.244.1.0/24 return; ip daddr 224.0.0.0/4 return; masquerade }
  */
-const TABLE = 'inet flannel_cni';
+const TABLE: TableName = { family: 'inet', name: 'flannel_cni' };
 
-const BASE = [
-  `add map ${TABLE} pods4 { type ipv4_addr : verdict; }`,
-  `add map ${TABLE} pods6 { type ipv6_addr : verdict; }`,
-  `add chain ${TABLE} postrouting { type nat hook postrouting priority 100; policy accept; }`,
-  `flush chain ${TABLE} postrouting`,
-  `add rule ${TABLE} postrouting ip saddr vmap @pods4`,
-  `add rule ${TABLE} postrouting ip6 saddr vmap @pods6`,
+const PODS: Readonly<Record<4 | 6, SetSpec>> = {
+  4: { name: 'pods4', key: ['ipv4_addr'], data: 'verdict' },
+  6: { name: 'pods6', key: ['ipv6_addr'], data: 'verdict' },
+};
+
+const BASE: readonly Command[] = [
+  { do: 'add set', table: TABLE, set: PODS[4] },
+  { do: 'add set', table: TABLE, set: PODS[6] },
+  ...chainWith(
+    TABLE,
+    { name: 'postrouting', hook: { type: 'nat', hook: 'postrouting', priority: PRIORITY_SRCNAT, policy: 'accept' } },
+    [
+      { expressions: [{ kind: 'verdict-map', keys: ['ip saddr'], map: PODS[4].name }] },
+      { expressions: [{ kind: 'verdict-map', keys: ['ip6 saddr'], map: PODS[6].name }] },
+    ],
+  ),
 ];
-
-const WORDS = {
-  4: { map: 'pods4', daddr: 'ip daddr', multicast: '224.0.0.0/4' },
-  6: { map: 'pods6', daddr: 'ip6 daddr', multicast: 'ff00::/8' },
-} as const;
 
 /** Addresses of a pod, and the host's interface to it: for people, and for finding them. */
 export interface Masqueraded {
@@ -34,27 +42,39 @@ export interface Masqueraded {
 }
 
 /**
- * The commands that let these addresses masquerade, in a table that exists. `create` refuses an address that is in the map, where
- * `add` would leave it with the comment of the pod before.
+ * The commands that let these addresses masquerade, in a table that exists. `isNew` refuses an address that is in the map, which
+ * otherwise would stay there with the comment of the pod before.
  */
-export function renderMasquerade(pods: readonly Masqueraded[], verb: 'add' | 'create' = 'add'): string {
-  const lines = [...BASE];
-  for (const { owner, address } of pods.flatMap(({ owner, addresses }) =>
-    addresses.map((each) => ({ owner, address: each })),
-  )) {
-    const { map, daddr, multicast } = WORDS[familyOf(address.address)];
-    const subnet = formatPrefix(interfacePrefix(address));
-    const chain = `from_${subnet.replace(/[/:]/g, '_')}`;
-    lines.push(
-      `add chain ${TABLE} ${chain}`,
-      `flush chain ${TABLE} ${chain}`,
-      `add rule ${TABLE} ${chain} ${daddr} ${subnet} return`,
-      `add rule ${TABLE} ${chain} ${daddr} ${multicast} return`,
-      `add rule ${TABLE} ${chain} masquerade`,
-      `${verb} element ${TABLE} ${map} { ${formatIp(address.address)} comment "${owner}" : goto ${chain} }`,
-    );
-  }
-  return `${lines.join('\n')}\n`;
+export function masqueradeCommands(pods: readonly Masqueraded[], isNew = false): readonly Command[] {
+  return [
+    ...BASE,
+    ...pods.flatMap(({ owner, addresses }) => addresses.flatMap((each) => commandsFor(owner, each, isNew))),
+  ];
+}
+
+function commandsFor(owner: string, address: InterfaceAddress, isNew: boolean): readonly Command[] {
+  const family = familyOf<Ip>(address.address);
+  const subnet = formatPrefix(interfacePrefix(address));
+  const chain = subnetChain('from', subnet);
+  const isFor = (prefix: string): Match => ({
+    kind: 'address',
+    family: family === 4 ? 'ip' : 'ip6',
+    side: 'daddr',
+    prefix,
+  });
+  const element: SetElement = {
+    key: [formatIp(address.address)],
+    data: { kind: 'goto', target: chain },
+    comment: owner,
+  };
+  return [
+    ...chainWith(TABLE, { name: chain }, [
+      { expressions: [isFor(subnet), { kind: 'return' }] },
+      { expressions: [isFor(family === 4 ? '224.0.0.0/4' : 'ff00::/8'), { kind: 'return' }] },
+      { expressions: [{ kind: 'masquerade', flags: [] }] },
+    ]),
+    { do: 'add elements', table: TABLE, set: PODS[family], elements: [element], isNew },
+  ];
 }
 
 /**
@@ -62,50 +82,48 @@ export function renderMasquerade(pods: readonly Masqueraded[], verb: 'add' | 'cr
  * flushed the ruleset, as a firewall's restart does, with all pods in it.
  */
 export function addMasquerade(pod: Masqueraded, others: () => readonly Masqueraded[]): void {
-  const first = runNftSync(['-f', '-'], renderMasquerade([pod], 'create'));
-  if (first.code === 0) return;
-  if (saysNotFound(first)) {
-    applyRulesetSync(`add table ${TABLE}\n${renderMasquerade([...others(), pod])}`);
-    return;
-  }
-  if (!first.stderr.includes('File exists')) throw refused(first);
-  takeOver(pod);
+  withNft((nft) => {
+    try {
+      nft.apply(masqueradeCommands([pod], true));
+    } catch (error) {
+      if (isRefusal(error, 'ENOENT')) {
+        nft.apply([{ do: 'add table', table: TABLE }, ...masqueradeCommands([...others(), pod])]);
+      } else if (isRefusal(error, 'EEXIST')) {
+        // Addresses that were left behind change hands at once: nobody's late DEL finds its name on them afterwards.
+        const ips = pod.addresses.map(({ address }) => address);
+        nft.change((now) => [
+          ...ips.filter((ip) => now.element(TABLE, ...place(ip)) !== undefined).map(deletion),
+          ...masqueradeCommands([pod]),
+        ]);
+      } else {
+        throw error;
+      }
+    }
+  });
 }
 
-/** Addresses that were left behind change hands in one transaction: nobody's late DEL finds its name on them afterwards. */
-function takeOver(pod: Masqueraded): void {
-  const present = new Set(listMasquerade().map(({ address }) => address));
-  const stale = pod.addresses.map(({ address }) => address).filter((address) => present.has(formatIp(address)));
-  const deletions = stale.map((address) => `delete ${elementOf(address)}\n`).join('');
-  applyRulesetSync(`${deletions}${renderMasquerade([pod])}`);
+function place(ip: Ip): [SetSpec, [string]] {
+  return [PODS[familyOf(ip)], [formatIp(ip)]];
 }
 
-function elementOf(address: Ip): string {
-  return `element ${TABLE} ${WORDS[familyOf(address)].map} { ${formatIp(address)} }`;
+function deletion(ip: Ip): Command {
+  const [set, key] = place(ip);
+  return { do: 'delete elements', table: TABLE, set, keys: [key] };
 }
 
 /** Takes the addresses out of the map; those that are not in it are fine. */
 export function removeMasquerade(addresses: readonly Ip[]): void {
-  for (const address of addresses) {
-    const outcome = runNftSync(['delete', elementOf(address)]);
-    if (outcome.code !== 0 && !saysNotFound(outcome)) throw refused(outcome);
-  }
-}
-
-interface ListedElement {
-  readonly elem?: { readonly val?: unknown; readonly comment?: unknown };
+  if (addresses.length === 0) return;
+  withNft((nft) => {
+    nft.change((now) => addresses.filter((ip) => now.element(TABLE, ...place(ip)) !== undefined).map(deletion));
+  });
 }
 
 /** Addresses in the maps, with their owners. */
 export function listMasquerade(): { readonly address: string; readonly owner: string }[] {
-  const outcome = runNftSync(['-j', 'list', 'table', ...TABLE.split(' ')]);
-  if (saysNotFound(outcome)) return [];
-  if (outcome.code !== 0) throw refused(outcome);
-  const { nftables } = JSON.parse(outcome.stdout) as { nftables: { map?: { elem?: [ListedElement, unknown][] } }[] };
-  return nftables
-    .flatMap((object) => object.map?.elem ?? [])
-    .flatMap(([{ elem }]) => {
-      if (typeof elem?.val !== 'string') return [];
-      return { address: elem.val, owner: typeof elem.comment === 'string' ? elem.comment : '' };
-    });
+  return withNft((nft) =>
+    [PODS[4], PODS[6]]
+      .flatMap((set) => nft.elements(TABLE, set) ?? [])
+      .map(({ key, comment }) => ({ address: key[0]!, owner: comment ?? '' })),
+  );
 }

@@ -1,7 +1,7 @@
 /** What a batch may hold, as values, and the messages that say it: pure. */
 import { attribute, attributeBe32, attributeNested, attributeString } from '@flannel-ts/rtnetlink/attributes';
 import type { NetlinkRequest } from '@flannel-ts/rtnetlink/connection';
-import { NLM_F_APPEND, NLM_F_CREATE } from '@flannel-ts/rtnetlink/message';
+import { NLM_F_APPEND, NLM_F_CREATE, NLM_F_EXCL } from '@flannel-ts/rtnetlink/message';
 import {
   type Chain,
   type Fields,
@@ -30,12 +30,13 @@ export type Command =
   | { readonly do: 'flush chain' | 'delete chain'; readonly table: TableName; readonly chain: string }
   | { readonly do: 'add rule'; readonly table: TableName; readonly chain: string; readonly rule: Rule }
   | { readonly do: 'delete rule'; readonly table: TableName; readonly chain: string; readonly handle: bigint }
-  /** EEXIST where a map has another value for the key. */
+  /** EEXIST where a map has another value for the key, and with `isNew` where the key is there at all. */
   | {
       readonly do: 'add elements';
       readonly table: TableName;
       readonly set: SetSpec;
       readonly elements: readonly SetElement[];
+      readonly isNew?: boolean;
     }
   /** ENOENT where one of them is not in the set. */
   | {
@@ -123,7 +124,8 @@ export function encodeCommand(command: Command): NetlinkRequest {
     case 'add elements': {
       const keys = command.elements.map(({ key }) => key.join(' . ')).join(', ');
       const operation = `add ${keys} to ${where} ${command.set.name}`;
-      return request(k.NFT_MSG_NEWSETELEM, table, elementParts(command), operation, NLM_F_CREATE);
+      const flags = NLM_F_CREATE | (command.isNew ? NLM_F_EXCL : 0);
+      return request(k.NFT_MSG_NEWSETELEM, table, elementParts(command), operation, flags);
     }
     case 'delete elements': {
       const keys = command.keys.map((key) => key.join(' . ')).join(', ');
