@@ -2,6 +2,7 @@ import type { JsonObject } from '@flannel-ts/flannel/go-json';
 import { readJsonObject } from '@flannel-ts/flannel/go-json';
 import type { NetConf } from '@flannel-ts/flannel/netconf';
 import { withNetlink } from '@flannel-ts/rtnetlink/connection';
+import { removeCapabilities } from './capabilities.ts';
 import { delegateType, ipamType, renderDelegate } from './delegate.ts';
 import { detach } from './detach.ts';
 import { CniError, ErrorCode, messageOf } from './errors.ts';
@@ -57,8 +58,10 @@ function collect(request: Request, conf: NetConf, owner: Owner): void {
   const type = delegateType(rendered);
   const own: Request = { ...request, ...owner, netns: '', args: '' };
   const knowledge = { isOfAdd: scratch?.conf !== undefined, wasDeleted: false };
-  if (type === 'bridge') detach(own, rendered, owner, undefined, knowledge);
-  else execPlugin(type, 'DEL', own, rendered);
+  if (type === 'bridge') {
+    removeCapabilities(request.networkName, owner);
+    detach(own, rendered, owner, undefined, knowledge);
+  } else execPlugin(type, 'DEL', own, rendered);
   if (scratch !== undefined) files.remove(scratch.path);
 }
 

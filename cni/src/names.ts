@@ -11,6 +11,11 @@ export function hostInterfaceName(containerId: string, ifName: string): string {
   return `veth${hash(`${containerId}:${ifName}`).toString(16).padStart(13, '0').slice(-11)}`;
 }
 
+/** Of a name of any length, for where there is room for so many letters only. */
+export function networkHash(name: string): string {
+  return hash(`network:${name}`).toString(16).padStart(14, '0');
+}
+
 /** Kubenet's 0a:58 and the address. The bridge's is that of the gateway, which no pod has. */
 export function podMac(hostName: string, ip: Ip | undefined): Mac {
   return ip !== undefined && isIpv4(ip) ? macOf(0x58, lastBytes(ip)) : hashedMac(0x59, hostName);

@@ -2,6 +2,7 @@ import { type JsonObject, newJsonObject, removeField } from '@flannel-ts/flannel
 import { checkDelegate, type NetConf, netConfOf } from '@flannel-ts/flannel/netconf';
 import type { Fd } from '@flannel-ts/linux/files';
 import { attach } from './attach.ts';
+import { addCapabilities, checkCapabilities, removeCapabilities } from './capabilities.ts';
 import { check } from './check.ts';
 import { delegateType, ipamType, loadSubnetEnv, renderDelegate } from './delegate.ts';
 import { Deleted } from './deleted.ts';
@@ -98,7 +99,7 @@ function add(request: Request, sandbox: Fd, answer: (text: string) => void): voi
     const known = { mayHoldAddress: wasHere, dataDir: conf.dataDir, subnetFile: conf.subnetFile };
     const result =
       type === 'bridge'
-        ? attach(request, sandbox, rendered, known, undo)
+        ? addCapabilities(request, rendered, attach(request, sandbox, rendered, known, undo), undo)
         : addByDelegate(type, request, rendered, undo);
     if (wasHere) scratch.write(rendered);
     answer(formatResult(result, request.version));
@@ -134,6 +135,7 @@ function del(request: Request, sandbox: Fd | undefined): void {
   if (type === 'bridge') {
     const owner = { containerId: request.containerId, ifName: request.ifName };
     const wasDeleted = scratch === undefined && deleted.has(request.networkName, owner);
+    if (!wasDeleted) removeCapabilities(request.networkName, owner);
     detach(request, rendered, owner, sandbox, { isOfAdd: scratch?.conf !== undefined, wasDeleted });
   } else if (scratch?.conf !== undefined || hasPlugin(type, request.path)) {
     execPlugin(type, 'DEL', request, rendered);
@@ -161,6 +163,8 @@ function checkAttachment(request: Request, sandbox: Fd): void {
   const scratch = new ScratchFiles(conf.dataDir, request.containerId, request.ifName).read();
   const rendered = scratch?.conf ?? renderForAdd(request, conf);
   const type = delegateType(rendered);
-  if (type === 'bridge') check(request, sandbox, rendered, previous);
-  else execPlugin(type, 'CHECK', request, { ...rendered, prevResult: request.config.prevResult ?? null });
+  if (type === 'bridge') {
+    check(request, sandbox, rendered, previous);
+    checkCapabilities(request, rendered, previous);
+  } else execPlugin(type, 'CHECK', request, { ...rendered, prevResult: request.config.prevResult ?? null });
 }

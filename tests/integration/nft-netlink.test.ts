@@ -122,6 +122,7 @@ const NEWER: readonly (readonly [Expression[], string])[] = [
     'ether saddr 0a:58:0a:f4:01:02 return',
   ],
   [[{ kind: 'verdict-map', keys: ['ip saddr'], map: 'pods4' }], 'ip saddr vmap @pods4'],
+  [[{ kind: 'nfproto', family: 'ip6' }, { kind: 'drop' }], 'meta nfproto ipv6 drop'],
   [
     [{ kind: 'lookup', keys: ['ip daddr', 'th dport'], set: 'seen' }, { kind: 'drop' }],
     'ip daddr . th dport @seen drop',
@@ -213,7 +214,7 @@ describe('rules', () => {
     nftText('add', 'table', 'inet', 'fltest');
     nftText('add', 'chain', 'inet', 'fltest', 'c');
     nftText('add', 'rule', 'inet', 'fltest', 'c', 'limit', 'rate', '5/second', 'accept');
-    nftText('add', 'rule', 'inet', 'fltest', 'c', 'meta', 'nfproto', 'ipv4', 'accept');
+    nftText('add', 'rule', 'inet', 'fltest', 'c', 'meta', 'l4proto', 'icmp', 'accept');
     nftText('add', 'rule', 'inet', 'fltest', 'c', 'tcp', 'flags', 'syn', 'drop');
     const { rules } = nft.chains(TABLE)![0]!;
     expect(rules.every(({ expressions }) => expressions.some(({ kind }) => kind === 'other'))).toBe(true);

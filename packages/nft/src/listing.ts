@@ -119,6 +119,9 @@ function readMatch({ op, left, right }: Json): Expression | undefined {
   if (payload) return readPayload(payload, negated, right);
   const meta = object(fields?.meta)?.key;
   if (meta === 'mark' && typeof right === 'number') return { kind: 'mark', ...negated, value: right };
+  if (meta === 'nfproto' && op === '==' && (right === 'ipv4' || right === 'ipv6')) {
+    return { kind: 'nfproto', family: right === 'ipv4' ? 'ip' : 'ip6' };
+  }
   if ((meta === 'iifname' || meta === 'oifname') && typeof right === 'string') {
     return { kind: 'interface', side: meta, ...negated, name: right };
   }

@@ -84,6 +84,8 @@ export type Match =
       readonly side: 'sport' | 'dport';
       readonly port: number;
     }
+  /** The packet is of this family; of use in a table of both. */
+  | { readonly kind: 'nfproto'; readonly family: 'ip' | 'ip6' }
   /** The destination is an address of this host. */
   | { readonly kind: 'local-destination' }
   | { readonly kind: 'ether'; readonly side: 'saddr' | 'daddr'; readonly not?: boolean; readonly mac: string }
@@ -181,6 +183,8 @@ function renderExpression(expression: Expression): string {
       return `${expression.protocol} ${expression.side} ${integer(expression.port)}`;
     case 'local-destination':
       return 'fib daddr type local';
+    case 'nfproto':
+      return `meta nfproto ${expression.family === 'ip' ? 'ipv4' : 'ipv6'}`;
     case 'ether':
       return `ether ${expression.side} ${not(expression)}${hardwareAddress(expression.mac)}`;
     case 'ct-state':

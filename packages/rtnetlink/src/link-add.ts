@@ -94,6 +94,11 @@ export function addDummy(nl: Netlink, spec: LinkSpec): Link {
   return addLink(nl, spec, 'dummy', []);
 }
 
+/** `ip link add NAME type ifb`: what is redirected to it is as if it left by it. */
+export function addIfb(nl: Netlink, spec: LinkSpec): Link {
+  return addLink(nl, spec, 'ifb', []);
+}
+
 /**
  * `ip link add NAME` [`mtu N`] `type bridge` [`vlan_filtering 1`]. The bridge follows the least MTU of its ports from the
  * first one on (br_mtu_auto_adjust), until setLink() gives it a different MTU: that pins it.

@@ -109,6 +109,7 @@ export interface Link {
   /** Set if `peerIndex` counts in another namespace. */
   readonly peerNetnsId: number | undefined;
   readonly txQueueLength: number | undefined;
+  readonly alias: string | undefined;
   readonly gsoMaxSize: number | undefined;
   readonly gsoMaxSegments: number | undefined;
   /** Undefined where the link has no IPv6. */
@@ -158,6 +159,7 @@ export function parseLink(payload: Uint8Array): Link {
     peerIndex: readU32(attributes, c.IFLA_LINK),
     peerNetnsId: readS32(attributes, c.IFLA_LINK_NETNSID),
     txQueueLength: readU32(attributes, c.IFLA_TXQLEN),
+    alias: readString(attributes, c.IFLA_IFALIAS),
     gsoMaxSize: readU32(attributes, c.IFLA_GSO_MAX_SIZE),
     gsoMaxSegments: readU32(attributes, c.IFLA_GSO_MAX_SEGS),
     addressGeneration: parseAddressGeneration(attributes),

@@ -37,6 +37,8 @@ export interface LinkChange {
   /** The namespace to move to, by path or descriptor. Addresses and routes of the link are lost, and it is down there. */
   readonly netns?: string | Fd | undefined;
   readonly txQueueLength?: number | undefined;
+  /** What people and programs note about it, up to 255 bytes. */
+  readonly alias?: string | undefined;
   readonly gsoMaxSize?: number | undefined;
   readonly gsoMaxSegments?: number | undefined;
   readonly promiscuous?: boolean | undefined;
@@ -98,6 +100,7 @@ export function setLink(nl: Netlink, index: number, change: LinkChange): void {
     checkLinkName(change.name, operation);
     attributes.push(attributeString(c.IFLA_IFNAME, change.name));
   }
+  if (change.alias !== undefined) attributes.push(attribute(c.IFLA_IFALIAS, new TextEncoder().encode(change.alias)));
   if (change.mac !== undefined) attributes.push(attribute(c.IFLA_ADDRESS, macToBytes(change.mac)));
   if (change.txQueueLength !== undefined) attributes.push(attributeU32(c.IFLA_TXQLEN, change.txQueueLength));
   if (change.gsoMaxSize !== undefined) attributes.push(attributeU32(c.IFLA_GSO_MAX_SIZE, change.gsoMaxSize));

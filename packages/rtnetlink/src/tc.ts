@@ -17,14 +17,14 @@ import type { Netlink } from './connection.ts';
 import { isNetlinkError } from './errors.ts';
 import { NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE } from './message.ts';
 
-const RTM_NEWQDISC = 36;
-const RTM_NEWTFILTER = 44;
+export const RTM_NEWQDISC = 36;
+export const RTM_NEWTFILTER = 44;
 const RTM_DELTFILTER = 45;
 const RTM_GETTFILTER = 46;
 
-const TCMSG_LENGTH = 20;
-const TCA_KIND = 1;
-const TCA_OPTIONS = 2;
+export const TCMSG_LENGTH = 20;
+export const TCA_KIND = 1;
+export const TCA_OPTIONS = 2;
 const TCA_BPF_FD = 6;
 const TCA_BPF_NAME = 7;
 const TCA_BPF_FLAGS = 8;
@@ -118,11 +118,11 @@ export function getBpfFilter(nl: Netlink, place: BpfFilterPlace): BpfFilter | un
   }
 }
 
-function filterMessage({ linkIndex, direction, priority, handle }: BpfFilterPlace): Uint8Array {
+export function filterMessage({ linkIndex, direction, priority, handle }: BpfFilterPlace): Uint8Array {
   return tcmsg(linkIndex, handle, PARENTS[direction], ((priority << 16) | ALL_PROTOCOLS) >>> 0);
 }
 
-function tcmsg(linkIndex: number, handle: number, parent: number, info: number): Uint8Array {
+export function tcmsg(linkIndex: number, handle: number, parent: number, info: number): Uint8Array {
   const bytes = new Uint8Array(TCMSG_LENGTH);
   const view = viewOf(bytes);
   view.setInt32(4, linkIndex, true);

@@ -164,7 +164,7 @@ class RuleDecoder {
       const name = readString(expression, k.NFTA_EXPR_NAME) ?? '';
       if (!this.#read(name, readNested(expression, k.NFTA_EXPR_DATA))) this.#unknown(name);
     }
-    if (this.#pending !== undefined) this.#unknown(this.#pending);
+    this.#settle();
     return this.#found;
   }
 
@@ -207,7 +207,17 @@ class RuleDecoder {
     }
   }
 
+  /** What was asked for by itself, and not for the sake of what follows. */
+  #settle(): void {
+    const pending = this.#pending;
+    this.#pending = undefined;
+    if (pending === `nfproto ${k.NFPROTO_IPV4}`) this.#found.push({ kind: 'nfproto', family: 'ip' });
+    else if (pending === `nfproto ${k.NFPROTO_IPV6}`) this.#found.push({ kind: 'nfproto', family: 'ip6' });
+    else if (pending !== undefined) this.#unknown(pending);
+  }
+
   #push(expression: Expression): true {
+    this.#settle();
     this.#found.push(expression);
     return true;
   }
@@ -307,7 +317,7 @@ class RuleDecoder {
   }
 
   #depend(field: string, value: number): true {
-    if (this.#pending !== undefined) this.#unknown(this.#pending);
+    this.#settle();
     this.#pending = `${field} ${value}`;
     if (field === 'meta l4proto') this.#transport = value;
     return true;

@@ -189,6 +189,9 @@ class RuleEncoder {
         ]);
         this.#compare(host32(k.RTN_LOCAL));
         return;
+      case 'nfproto':
+        this.#needNetwork(expression.family);
+        return;
       case 'ether':
         this.#load(`ether ${expression.side}`, k.NFT_REG_1);
         this.#compare(macToBytes(parseMac(expression.mac)), expression.not);
