@@ -3,9 +3,10 @@ import { addToIp, formatIp, type Ip, isIpv4, parseIp } from '@flannel-ts/inet/ip
 import { type InterfaceAddress, interfacePrefix, parseInterfaceAddress, parsePrefix } from '@flannel-ts/inet/prefix';
 import type { Fd } from '@flannel-ts/linux/files';
 import { withNetlink } from '@flannel-ts/rtnetlink/connection';
-import type { Link } from '@flannel-ts/rtnetlink/link';
+import { getLink, type Link } from '@flannel-ts/rtnetlink/link';
 import type { RouteSpec } from '@flannel-ts/rtnetlink/route';
 import { type AfterBoot, releaseAfterBoot } from './after-boot.ts';
+import { announce } from './announce.ts';
 import { enableForwarding, ensureBridge, ensureGateway } from './bridge.ts';
 import { type BridgeConfig, parseBridgeConfig } from './bridge-config.ts';
 import { ipamType } from './delegate.ts';
@@ -54,14 +55,23 @@ export function attach(request: Request, sandbox: Fd, rendered: JsonObject, know
       enableForwarding(plan.addresses);
     }
     connectPort(nl, port, { hairpin: config.hairpinMode, isolated: config.portIsolation });
-    configureContainer(plan, port.peerIndex ?? missingPeer(port));
+    const inPod = port.peerIndex ?? missingPeer(port);
+    configureContainer(plan, inPod, request.deadline);
     if (config.ipMasq) {
       undo.push(() => removeMasquerade(plan.addresses.map(({ address }) => address)));
       const pod = { owner: plan.hostName, addresses: plan.addresses };
       addMasquerade(pod, () => masqueradedPods(known.dataDir, request.version));
     }
     awaitForwarding(nl, port, request.deadline);
-    return describe(request, config, ipam, plan, bridge);
+    announce(
+      sandbox,
+      inPod,
+      plan.mac,
+      plan.addresses.map(({ address }) => address),
+    );
+    // A bridge that is no gateway may have taken the port's address.
+    const found = config.isGateway ? bridge : { ...bridge, mac: getLink(nl, bridge.index)?.mac ?? bridge.mac };
+    return describe(request, config, ipam, plan, found);
   });
 }
 
@@ -136,9 +146,10 @@ function planSandbox(request: Request, sandbox: Fd, config: BridgeConfig, ipam: 
     mac: config.mac ?? podMac(hostName, ip),
     hostMac: hostMac(hostName, ip),
     mtu: config.mtu,
-    announce: config.mac !== undefined,
+    detectDuplicates: config.enabledad,
+    refuseAdvertisements: config.isGateway,
     addresses: ipam.ips.map((ip) => parseAddress(ip.address)),
-    routes: ipam.routes.map((route) => planRoute(route, ipam.ips)),
+    routes: distinct(ipam.routes.map((route) => planRoute(route, ipam.ips))),
   };
 }
 
@@ -146,13 +157,21 @@ function parseAddress(text: string): InterfaceAddress {
   return readable('address', text, parseInterfaceAddress);
 }
 
+/** Asked for twice means once. */
+function distinct(routes: readonly RouteSpec[]): RouteSpec[] {
+  const keys = routes.map((route) =>
+    JSON.stringify(route, (_key, value) => (typeof value === 'bigint' ? String(value) : value)),
+  );
+  return routes.filter((_route, i) => keys.indexOf(keys[i]!) === i);
+}
+
 /** A route without a gateway goes by the first one of its family, as the reference plugin's do. */
 function planRoute(route: CniRoute, ips: readonly CniAddress[]): RouteSpec {
-  const { dst, gw, priority, table, scope, mtu } = route;
+  const { dst, gw, priority, table, scope, mtu, advmss } = route;
   const hop = gw || ips.find((ip) => ip.gateway && isIpv6(ip.address) === isIpv6(dst))?.gateway;
   const destination = readable('route', dst, parsePrefix);
   const gateway = hop === undefined ? undefined : readable('gateway', hop, (text) => parseIp(text, destination.family));
-  return { dst: destination, gateway, priority, table, scope, mtu };
+  return { dst: destination, gateway, priority, table, scope, mtu, advmss };
 }
 
 function gatewayAddresses(ipam: CniResult): InterfaceAddress[] {

@@ -18,6 +18,7 @@ export interface BridgeConfig {
   readonly hairpinMode: boolean;
   readonly promiscMode: boolean;
   readonly portIsolation: boolean;
+  readonly enabledad: boolean;
   readonly disableContainerInterface: boolean;
   readonly mac: Mac | undefined;
   readonly dns: CniDns;
@@ -40,6 +41,7 @@ export function parseBridgeConfig(conf: JsonObject, cniArgs: ReadonlyMap<string,
     hairpinMode: flag('hairpinMode'),
     promiscMode: flag('promiscMode'),
     portIsolation: flag('portIsolation'),
+    enabledad: flag('enabledad'),
     disableContainerInterface: flag('disableContainerInterface'),
     mac: requestedMac(conf, cniArgs),
     dns: decodeDns(objectField(conf, 'dns') ?? {}),

@@ -25,7 +25,6 @@ const IFF_PROMISC = 0x100; // linux/if.h
  * may find its work done by another.
  */
 export function ensureBridge(nl: Netlink, config: BridgeConfig, mac: Mac | undefined): Link {
-  // An address of its own keeps the bridge from taking the lowest one of its ports, which changes as pods come and go.
   const bridge = getOrAddBridge(nl, { name: config.bridge, mac });
   if (bridge.kind !== 'bridge') {
     throw new CniError(ErrorCode.bridgeConflict, `"${config.bridge}" already exists but is not a bridge`);
@@ -34,7 +33,12 @@ export function ensureBridge(nl: Netlink, config: BridgeConfig, mac: Mac | undef
   setIpv6(config.bridge, 'accept_ra', 0);
   const promiscuous = config.promiscMode && (bridge.flags & IFF_PROMISC) === 0 ? true : undefined;
   const mtu = mtuChange(nl, bridge, config.mtu);
-  if (!bridge.up || promiscuous || mtu !== undefined) setLink(nl, bridge.index, { up: true, promiscuous, mtu });
+  // An address of its own keeps the bridge from taking the lowest one of its ports, which changes as pods come and go. One that
+  // somebody else made may not have one: it keeps what it has at the moment, as with the reference plugin.
+  const pinned = config.isGateway && bridge.mac !== mac ? bridge.mac : undefined;
+  if (!bridge.up || promiscuous || mtu !== undefined || pinned !== undefined) {
+    setLink(nl, bridge.index, { up: true, promiscuous, mtu, mac: pinned });
+  }
   return { ...bridge, up: true, mtu: mtu ?? bridge.mtu };
 }
 

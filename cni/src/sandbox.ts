@@ -1,15 +1,14 @@
 import { isIpv6 } from '@flannel-ts/inet/ip';
 import type { Mac } from '@flannel-ts/inet/mac';
-import type { InterfaceAddress } from '@flannel-ts/inet/prefix';
+import { formatInterfaceAddress, type InterfaceAddress } from '@flannel-ts/inet/prefix';
 import { withNetns } from '@flannel-ts/linux/enter-netns';
 import type { Fd } from '@flannel-ts/linux/files';
-import { writeSysctl } from '@flannel-ts/linux/sysctl';
-import { addAddress } from '@flannel-ts/rtnetlink/address';
+import { addAddress, listAddresses } from '@flannel-ts/rtnetlink/address';
 import { type Netlink, withNetlink } from '@flannel-ts/rtnetlink/connection';
 import { isNetlinkError } from '@flannel-ts/rtnetlink/errors';
 import { ensureLinkAbsent, getLink, type Link, setBridgePort, setLink } from '@flannel-ts/rtnetlink/link';
 import { addVeth } from '@flannel-ts/rtnetlink/link-add';
-import { addRoute, type RouteSpec } from '@flannel-ts/rtnetlink/route';
+import { appendRoute, type RouteSpec } from '@flannel-ts/rtnetlink/route';
 import { setIpv6 } from './bridge.ts';
 import type { Deadline } from './deadline.ts';
 import { CniError, ErrorCode } from './errors.ts';
@@ -25,8 +24,10 @@ export interface SandboxPlan {
   readonly mac: Mac;
   readonly hostMac: Mac;
   readonly mtu: number | undefined;
-  /** Tell the neighbours: a MAC that was asked for does not follow from the address. */
-  readonly announce: boolean;
+  /** Look for others with the same IPv6 addresses, as the kernel does where nobody assigns them. */
+  readonly detectDuplicates: boolean;
+  /** The node is the router: another pod that claims to be one is not believed. */
+  readonly refuseAdvertisements: boolean;
   readonly addresses: readonly InterfaceAddress[];
   readonly routes: readonly RouteSpec[];
 }
@@ -105,34 +106,50 @@ const READY_STATES: readonly number[] = [1, 2, 3];
 const FORWARDING_TIMEOUT_MS = 5000;
 
 /** The pod's end: addresses, up, routes, in this order (the kernel takes a gateway only if it is on a link that is up). */
-export function configureContainer(plan: SandboxPlan, index: number): void {
+export function configureContainer(plan: SandboxPlan, index: number, deadline: Deadline): void {
   setContainerSysctls(plan);
   withNetlink({ netns: plan.netns }, (pod) => {
     for (const address of plan.addresses) {
       // The address is ours alone: waiting for duplicate address detection cost others seconds (kubernetes #54651).
-      addAddress(pod, { index, address, broadcast: 'auto', noDad: isIpv6(address.address) });
+      const noDad = isIpv6(address.address) && !plan.detectDuplicates;
+      addAddress(pod, { index, address, broadcast: 'auto', noDad });
     }
     setLink(pod, index, { up: true });
-    for (const route of plan.routes) {
-      try {
-        addRoute(pod, { ...route, outIndex: index });
-      } catch (error) {
-        // Asked for twice, or the network is no larger than the subnet.
-        if (!isNetlinkError(error, 'EEXIST')) throw error;
-      }
-    }
+    if (plan.detectDuplicates) awaitAddresses(pod, index, deadline);
+    // Several ways to one destination stand beside each other, as the reference plugin's do.
+    for (const route of plan.routes) appendRoute(pod, { ...route, outIndex: index });
   });
+}
+
+/** The kernel probes for 1 s by default; an address in use elsewhere stays unusable. */
+function awaitAddresses(pod: Netlink, index: number, deadline: Deadline): void {
+  for (;;) {
+    const addresses = listAddresses(pod, { index, family: 6 });
+    const duplicate = addresses.find((address) => address.duplicate);
+    if (duplicate !== undefined) {
+      const text = formatInterfaceAddress(duplicate.address);
+      throw new CniError(
+        ErrorCode.tryAgainLater,
+        `another host has the address ${text}`,
+        'enabledad asks to look for that',
+      );
+    }
+    if (!addresses.some((address) => address.tentative)) return;
+    sleep(deadline.within(20, 'look for other hosts with the same address'));
+  }
 }
 
 function setContainerSysctls(plan: SandboxPlan): void {
   const hasIpv6 = plan.addresses.some(({ address }) => isIpv6(address));
-  if (!hasIpv6 && !plan.announce) return;
+  if (!hasIpv6 && !plan.refuseAdvertisements) return;
   withNetns(plan.netns, () => {
-    if (hasIpv6) {
-      for (const link of ['lo', plan.ifName]) setIpv6(link, 'disable_ipv6', 0);
-      setIpv6(plan.ifName, 'keep_addr_on_down', 1);
-    }
-    if (plan.announce) writeSysctl(`net/ipv4/conf/${plan.ifName}/arp_notify`, 1);
+    if (plan.refuseAdvertisements) setIpv6(plan.ifName, 'accept_ra', 0);
+    if (!hasIpv6) return;
+    for (const link of ['lo', plan.ifName]) setIpv6(link, 'disable_ipv6', 0);
+    setIpv6(plan.ifName, 'keep_addr_on_down', 1);
+    // For the link-local address, too, which is the pod's source of everything on the link.
+    setIpv6(plan.ifName, 'accept_dad', Number(plan.detectDuplicates));
+    if (plan.detectDuplicates) setIpv6(plan.ifName, 'enhanced_dad', 1);
   });
 }
 

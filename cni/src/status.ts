@@ -1,6 +1,7 @@
 import type { JsonObject } from '@flannel-ts/flannel/go-json';
 import type { NetConf } from '@flannel-ts/flannel/netconf';
 import { probeWritable } from '@flannel-ts/linux/text-files';
+import { whyNotReady } from './ask-flanneld.ts';
 import { parseBridgeConfig } from './bridge-config.ts';
 import { delegateType, ipamType } from './delegate.ts';
 import { CniError, codeOf, ErrorCode, messageOf, toCniError } from './errors.ts';
@@ -15,6 +16,9 @@ import type { Request } from './protocol.ts';
 export function reportStatus(request: Request, conf: NetConf, render: (conf: NetConf) => JsonObject): void {
   try {
     const rendered = render(conf);
+    const reason = whyNotReady(conf.subnetFile);
+    // Pods that are there may not reach others either.
+    if (reason !== undefined) throw new CniError(ErrorCode.limitedConnectivity, reason);
     requireWritable(conf.dataDir);
     const type = delegateType(rendered);
     const ipam = ipamType(rendered);

@@ -136,6 +136,7 @@ export const RTA_METRICS = 8;
 export const RTA_MULTIPATH = 9;
 export const RTA_TABLE = 15;
 export const RTAX_MTU = 2;
+export const RTAX_ADVMSS = 8;
 
 // linux/rtnetlink.h: rtm_type, rtm_protocol, rtm_scope, rtm_table, rtm_flags
 export const RTN_UNSPEC = 0;

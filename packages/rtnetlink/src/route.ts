@@ -19,7 +19,7 @@ import type { Netlink, NetlinkRequest } from './connection.ts';
 import * as c from './constants.ts';
 import { checkLength, isNetlinkError, NetlinkError } from './errors.ts';
 import { addressFamily, familiesOf, familyFrom, ofFamily, readIp } from './family.ts';
-import { NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE } from './message.ts';
+import { NLM_F_APPEND, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE } from './message.ts';
 
 const RTMSG_LENGTH = 12;
 const RTNEXTHOP_LENGTH = 8; // struct rtnexthop { u16 len; u8 flags; u8 hops; s32 ifindex; }
@@ -48,6 +48,7 @@ export interface Route {
   readonly priority: number | undefined;
   readonly onlink: boolean;
   readonly mtu: number | undefined;
+  readonly advmss: number | undefined;
   /** More than one entry: a multipath route, which has no `gateway` and `outIndex` of its own. */
   readonly nextHops: readonly NextHop[];
 }
@@ -69,6 +70,8 @@ export interface RouteSpec {
   /** The gateway is a neighbour on `outIndex` although no address there says so. */
   readonly onlink?: boolean | undefined;
   readonly mtu?: number | undefined;
+  /** Segment size that TCP tells its peers. */
+  readonly advmss?: number | undefined;
 }
 
 export interface RouteFilter {
@@ -116,6 +119,14 @@ export function addRoute(nl: Netlink, route: RouteSpec): void {
 /** For Netlink.requestAll(). */
 export function addRouteRequest(route: RouteSpec): NetlinkRequest {
   return { ...routeRequest(route, 'add'), type: c.RTM_NEWROUTE, flags: NLM_F_CREATE | NLM_F_EXCL };
+}
+
+/**
+ * `ip route append 10.5.52.0/24 via GATEWAY dev DEV`: beside what leads there already, behind it (IPv4) or as one more next hop (IPv6).
+ * EEXIST if there is this very route.
+ */
+export function appendRoute(nl: Netlink, route: RouteSpec): void {
+  nl.request({ ...routeRequest(route, 'append'), type: c.RTM_NEWROUTE, flags: NLM_F_CREATE | NLM_F_APPEND });
 }
 
 /**
@@ -199,6 +210,7 @@ export function parseRoute(payload: Uint8Array): Route {
     priority: readU32(attributes, c.RTA_PRIORITY),
     onlink,
     mtu: readU32(readNested(attributes, c.RTA_METRICS), c.RTAX_MTU),
+    advmss: readU32(readNested(attributes, c.RTA_METRICS), c.RTAX_ADVMSS),
     nextHops: attributes.has(c.RTA_MULTIPATH) ? parseNextHops(attributes.get(c.RTA_MULTIPATH)!, family) : single,
   };
 }
@@ -256,7 +268,10 @@ function routeRequest(route: RouteSpec, verb: string): { parts: Uint8Array[]; op
   if (route.outIndex !== undefined) parts.push(attributeU32(c.RTA_OIF, route.outIndex));
   if (route.source !== undefined) parts.push(attribute(c.RTA_PREFSRC, ipToBytes(route.source)));
   if (route.priority !== undefined) parts.push(attributeU32(c.RTA_PRIORITY, route.priority));
-  if (route.mtu !== undefined) parts.push(attributeNested(c.RTA_METRICS, [attributeU32(c.RTAX_MTU, route.mtu)]));
+  const metrics: Uint8Array[] = [];
+  if (route.mtu !== undefined) metrics.push(attributeU32(c.RTAX_MTU, route.mtu));
+  if (route.advmss !== undefined) metrics.push(attributeU32(c.RTAX_ADVMSS, route.advmss));
+  if (metrics.length > 0) parts.push(attributeNested(c.RTA_METRICS, metrics));
   return { parts, operation: `${verb} route ${describe(route)}` };
 }
 
