@@ -24,6 +24,8 @@ export interface MachineKind {
   readonly architecture: Architecture;
   readonly instanceType: string;
   readonly imageId: pulumi.Input<string>;
+  /** A setting names the image, so that machines which hold data are replaced for it as well. */
+  readonly imageAsked: boolean;
   readonly securityGroupId: pulumi.Input<string>;
   /** Name of the instance profile. */
   readonly instanceProfile: pulumi.Input<string>;

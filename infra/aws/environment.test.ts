@@ -131,7 +131,7 @@ describe('createAwsEnvironment()', () => {
     const { resources } = await run('ci');
     const { inputs } = only(resources, 'aws', 'aws');
     expect(JSON.stringify(inputs.defaultTags)).toContain('2026-01-01T00:00:00.000Z');
-    expect(only(resources, 'Stash').name).toBe('expires-4h');
+    only(resources, 'Stash', 'expires-4h');
   });
 
   test.each([

@@ -19,7 +19,7 @@ import { endpointServices, FlannelEndpoints } from './endpoints.ts';
 import { FlannelEtcd } from './etcd.ts';
 import { InstanceRole } from './iam.ts';
 import { StackKey } from './key.ts';
-import { newestImage } from './machine.ts';
+import { keptImage } from './machine.ts';
 import { FlannelNetwork } from './network.ts';
 import { FixedNodes, NodeGroup, type NodeOutput } from './nodes.ts';
 import { FlannelSecurity } from './security.ts';
@@ -88,7 +88,7 @@ class AwsEnvironment extends pulumi.ComponentResource {
     this.reachable = [this.network, this.security, ...(endpoints === undefined ? [] : [endpoints])];
     const { protect } = aws.data;
     this.artifacts = new FlannelArtifacts('artifacts', { keyArn: this.key.arn, protect, artifacts }, { parent: this });
-    this.imageId = aws.imageId ?? newestImage(aws.architecture, { parent: this });
+    this.imageId = keptImage(aws.architecture, { parent: this });
     this.etcd = this.makeEtcd();
     this.nodes = this.makeNodes();
     this.registerOutputs();
@@ -219,11 +219,14 @@ class AwsEnvironment extends pulumi.ComponentResource {
   }
 
   private machines(role: Role, { profile }: InstanceRole, instanceType: string): MachineKind {
+    const { imageId, etcdImageId } = this.args.settings.aws;
+    const ownImage = role === 'etcd' ? etcdImageId : imageId;
     return {
       role,
       architecture: this.args.settings.aws.architecture,
       instanceType,
-      imageId: this.imageId,
+      imageId: ownImage ?? this.imageId,
+      imageAsked: ownImage !== undefined,
       securityGroupId: this.security.groups[role],
       instanceProfile: profile,
     };

@@ -98,8 +98,13 @@ export class EtcdMember extends pulumi.ComponentResource {
         rootBlockDevice: { ...ROOT_VOLUME, tags: own },
         tags: own,
       },
-      // A new image is no reason to replace members: it comes with the next change that is one.
-      { parent: this, deleteBeforeReplace: true, ignoreChanges: ['ami'], dependsOn: [...args.after] },
+      // An image that nobody has asked for is no reason to replace members: it comes with the next change that is one.
+      {
+        parent: this,
+        deleteBeforeReplace: true,
+        ignoreChanges: machines.imageAsked ? [] : ['ami'],
+        dependsOn: [...args.after],
+      },
     );
   }
 }

@@ -48,6 +48,7 @@ const args: EtcdArgs = {
     architecture: 'arm64',
     instanceType: 't4g.small',
     imageId: 'ami-0123456789abcdef0',
+    imageAsked: false,
     securityGroupId: 'sg-etcd',
     instanceProfile: 'etcd-profile',
   },

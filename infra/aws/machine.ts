@@ -1,6 +1,6 @@
 /** What every machine has, whatever it does: how it is reached, how it is encrypted, what it boots from. */
 import { getParameterOutput } from '@pulumi/aws/ssm/getParameter';
-import type * as pulumi from '@pulumi/pulumi';
+import * as pulumi from '@pulumi/pulumi';
 import type { Architecture } from './contract.ts';
 
 /**
@@ -30,8 +30,22 @@ export const ROOT_DEVICE = '/dev/xvda';
 
 const AMAZONS_NAMES: Readonly<Record<Architecture, string>> = { arm64: 'arm64', amd64: 'x86_64' };
 
-/** The image of Amazon Linux 2023 that is the newest now (user guide, "Getting started with AL2023 on Amazon EC2"). */
-export function newestImage(architecture: Architecture, options: pulumi.InvokeOptions): pulumi.Output<string> {
+/**
+ * The image of Amazon Linux 2023 that was the newest when the stack was made (user guide, "Getting started with AL2023 on Amazon EC2"). The
+ * state keeps it: Amazon publishes one every few weeks, which is no reason to replace machines. A newer one is told at each `up`.
+ */
+export function keptImage(architecture: Architecture, options: pulumi.CustomResourceOptions): pulumi.Output<string> {
   const name = `/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-${AMAZONS_NAMES[architecture]}`;
-  return getParameterOutput({ name }, options).value;
+  const { parent } = options;
+  // A public parameter is no secret: as one, it would hide what previews are read for.
+  const newest = getParameterOutput({ name }, { ...(parent && { parent }) }).insecureValue;
+  const kept = new pulumi.Stash(`image-${architecture}`, { input: newest }, { ...options, ignoreChanges: ['input'] });
+  return pulumi.all([kept.output, newest]).apply(([image, available]) => {
+    if (image !== available) {
+      void pulumi.log.info(
+        `A newer image is there: ${available}. Machines stay with ${image} until imageId names another`,
+      );
+    }
+    return String(image);
+  });
 }

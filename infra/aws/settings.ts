@@ -26,6 +26,7 @@ export const AWS_KEYS = [
   'instanceType',
   'etcdInstanceType',
   'imageId',
+  'etcdImageId',
   'nodeMode',
   'ttlHours',
   'etcdArtifact',
@@ -44,8 +45,10 @@ export interface AwsSettings {
   readonly architecture: Architecture;
   readonly instanceType: string;
   readonly etcdInstanceType: string;
-  /** The newest Amazon Linux 2023 if absent. */
+  /** If absent, the Amazon Linux 2023 that was the newest when the stack was made. */
   readonly imageId?: string;
+  /** For etcd's machines, which are replaced for it one after another. */
+  readonly etcdImageId?: string;
   readonly nodeMode: NodeMode;
   /** 0: no expiry. */
   readonly ttlHours: number;
@@ -96,9 +99,9 @@ export function readAwsSettings(read: Reader, shared: SharedValues): AwsSettings
     ttlHours: read.integer('ttlHours', 0, MAX_TTL_HOURS, 0),
     etcdArtifact: read.directory('etcdArtifact', 'dist/etcd'),
   };
-  const imageId = read.has('imageId')
-    ? read.matching('imageId', IMAGE, 'an image like ami-0123456789abcdef0')
-    : undefined;
+  const image = (key: string) =>
+    read.has(key) ? read.matching(key, IMAGE, 'an image like ami-0123456789abcdef0') : undefined;
+  const [imageId, etcdImageId] = [image('imageId'), image('etcdImageId')];
   const permissionsBoundary = read.has('permissionsBoundary')
     ? read.matching(
         'permissionsBoundary',
@@ -108,6 +111,7 @@ export function readAwsSettings(read: Reader, shared: SharedValues): AwsSettings
     : undefined;
   const optional = {
     ...(imageId !== undefined && { imageId }),
+    ...(etcdImageId !== undefined && { etcdImageId }),
     ...(permissionsBoundary !== undefined && { permissionsBoundary }),
   };
   const data = readProtection(read);

@@ -78,9 +78,26 @@ test('more nodes are a larger group', async () => {
   expect(await machineIds()).toEqual(before.slice(0, 2));
 });
 
+test('a newer image of Amazon is told, and replaces nothing until a setting names it', async () => {
+  await stack.double.publishImages();
+  const { output } = await stack.project.up('dev', '--expect-no-changes');
+  expect(output).toContain('A newer image is there: ami-0a86a86a86a86a861. Machines stay with ami-0a86a86a86a86a860');
+});
+
 test('another type and another image of nodes roll over the nodes, and etcd stays', async () => {
   const work = await stack.change({ instanceType: 't3.medium', imageId: 'ami-0a86a86a86a86a861' });
   expect(changed(work)).toEqual(ROLL);
+});
+
+test('an image for etcd replaces one member after another, each when the one before is healthy', async () => {
+  const work = await stack.change({ etcdImageId: 'ami-0a86a86a86a86a861' });
+  expect(work.names('create', 'Instance')).toEqual(MEMBERS);
+  for (const [i, next] of MEMBERS.slice(1).entries()) {
+    const healthy = work.of('create', 'Association').filter(({ name }) => name === `${MEMBERS[i]}-healthy`);
+    const replaced = work.of('delete', 'Instance').filter(({ name }) => name === next);
+    expect([healthy.length, work.notBefore(healthy, replaced)]).toEqual([1, []]);
+  }
+  expect(touched(work)).toEqual([]);
 });
 
 test('more NAT gateways are other routes', async () => {

@@ -53,7 +53,7 @@ function computed(type: string, name: string): Record<string, unknown> {
 }
 
 const FUNCTIONS: Readonly<Record<string, Record<string, unknown>>> = {
-  'aws:ssm/getParameter:getParameter': { value: 'ami-0123456789abcdef0' },
+  'aws:ssm/getParameter:getParameter': { insecureValue: 'ami-0123456789abcdef0' },
   'aws:ec2/getInstances:getInstances': { ids: ['i-1', 'i-2'], privateIps: ['10.64.0.4', '10.64.0.5'] },
 };
 

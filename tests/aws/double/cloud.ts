@@ -36,6 +36,8 @@ export class Cloud {
   journal: JournalEntry[] = [];
   private faults: { fault: Fault; seen: number }[] = [];
   private holds: Hold[] = [];
+  /** How many images Amazon has published since the beginning. */
+  published = 0;
   private clock = 0;
   private ids = 0;
 
@@ -45,6 +47,7 @@ export class Cloud {
     this.templates.clear();
     this.faults = [];
     this.journal = [];
+    this.published = 0;
   }
 
   /** The counter goes on and on, so no id is ever given twice. */

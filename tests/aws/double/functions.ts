@@ -20,7 +20,8 @@ function getParameter(args: Bag, { cloud, region }: Place): Bag {
   const name = text(args, 'name')!;
   const [, architecture] = IMAGE_PARAMETER.exec(name) ?? [];
   if (architecture !== undefined) {
-    const [image] = Object.entries(IMAGES).find(([, each]) => each === architecture)!;
+    const images = Object.keys(IMAGES).filter((image) => IMAGES[image] === architecture);
+    const image = images[Math.min(cloud.published, images.length - 1)]!;
     return {
       id: name,
       name,

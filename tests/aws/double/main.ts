@@ -63,6 +63,9 @@ function control(cloud: Cloud): Control {
       resource.inputs = { ...resource.inputs, ...(inputs as Bag) };
       resource.outputs = { ...resource.outputs, ...(inputs as Bag) };
     },
+    publishImages: () => {
+      cloud.published += 1;
+    },
     reset: () => cloud.reset(),
   };
 }

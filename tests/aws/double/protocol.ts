@@ -83,6 +83,8 @@ export interface Control {
   vanish(urn: string): void;
   /** Changes inputs of a resource, likewise. */
   drift(urn: string, inputs: Readonly<Record<string, unknown>>): void;
+  /** Amazon publishes a newer image for each architecture. */
+  publishImages(): void;
   /** An empty account again. */
   reset(): void;
 }

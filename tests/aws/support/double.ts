@@ -77,6 +77,10 @@ export class Double {
     return this.call('clearFaults');
   }
 
+  publishImages(): Promise<void> {
+    return this.call('publishImages');
+  }
+
   reset(): Promise<void> {
     return this.call('reset');
   }
