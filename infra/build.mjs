@@ -4,12 +4,12 @@
  */
 import { createHash } from 'node:crypto';
 import { mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const root = fileURLToPath(new URL('.', import.meta.url));
 const RECORD = join(root, 'dist', 'inputs.json');
-const SCRIPTS = 'aws/boot';
+const SCRIPTS = ['aws/boot', 'local/machine'];
 
 /**
  * @param {(work: () => Promise<void>) => Promise<void>} [announce] runs the build, if there is one to be done
@@ -23,7 +23,12 @@ async function buildInfra() {
   const { build } = await import('esbuild');
   const { metafile, outputFiles } = await build({
     absWorkingDir: root,
-    entryPoints: { program: 'index.ts', host: 'local/host.ts', supervisor: 'local/supervisor/main.ts' },
+    entryPoints: {
+      program: 'index.ts',
+      host: 'local/host.ts',
+      supervisor: 'local/supervisor/main.ts',
+      machine: 'local/machine/main.ts',
+    },
     outdir: 'dist',
     outExtension: { '.js': '.cjs' },
     bundle: true,
@@ -40,10 +45,12 @@ async function buildInfra() {
     metafile: true,
     write: false,
   });
-  // Read by the program from beside its own file (aws/boot/scripts.ts).
-  const scripts = readdirSync(join(root, SCRIPTS)).filter((name) => name.endsWith('.sh'));
-  for (const name of scripts) writeWhole(join(root, 'dist', name), readFileSync(join(root, SCRIPTS, name)));
-  const files = [...Object.keys(metafile.inputs), ...scripts.map((name) => `${SCRIPTS}/${name}`), 'build.mjs'].sort();
+  // Read by the program and the host from beside their own files.
+  const scripts = SCRIPTS.flatMap((folder) =>
+    readdirSync(join(root, folder)).map((name) => `${folder}/${name}`),
+  ).filter((path) => path.endsWith('.sh'));
+  for (const path of scripts) writeWhole(join(root, 'dist', basename(path)), readFileSync(join(root, path)));
+  const files = [...Object.keys(metafile.inputs), ...scripts, 'build.mjs'].sort();
   for (const { path, contents } of outputFiles) writeWhole(path, contents);
   writeWhole(RECORD, JSON.stringify({ files, hash: hashFiles(files) }));
 }

@@ -3,10 +3,19 @@ import { isAbsolute, join } from 'node:path';
 import * as pulumi from '@pulumi/pulumi';
 import { InfraError } from './errors.ts';
 import { type Artifact, readArtifact } from './node/artifact.ts';
+import { type KubernetesBuild, readKubernetesBuild } from './node/kubernetes/artifact.ts';
 
 /** `make` is the command that makes one. Paths are relative to the program's directory, in which Pulumi and its providers run, for checkouts differ. */
 export function readConfiguredArtifact(directory: string, make?: string): Artifact {
-  return orRunError(() => readArtifact(isAbsolute(directory) ? directory : join('..', directory), make));
+  return orRunError(() => readArtifact(fromProgram(directory), make));
+}
+
+export function readConfiguredKubernetes(directory: string): KubernetesBuild {
+  return orRunError(() => readKubernetesBuild(fromProgram(directory)));
+}
+
+function fromProgram(directory: string): string {
+  return isAbsolute(directory) ? directory : join('..', directory);
 }
 
 /** What is wrong with the configuration is told without a stack trace. */

@@ -20,6 +20,8 @@ export interface EnvironmentOutputs {
   readonly artifact: { readonly version: string; readonly sha256: string };
   /** Secret. */
   readonly etcdClient: pulumi.Output<{ readonly ca: string; readonly cert: string; readonly key: string }>;
+  /** Of a stack with Kubernetes. Secret. */
+  readonly kubeconfig?: pulumi.Output<string>;
   /** Of the local environment. */
   readonly pods?: readonly {
     readonly name: string;

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { podPool } from '@flannel-ts/flannel/addressing';
 import { formatPrefix } from '@flannel-ts/inet/prefix';
-import { parseSettings, SETTING_KEYS } from './settings.ts';
+import { type LocalSettings, parseSettings, SETTING_KEYS } from './settings.ts';
 
 /** The values that Pulumi.yaml gives a stack of which nothing is configured, as pulumi.Config hands them over. */
 const PROJECT = readFileSync(join(__dirname, '../Pulumi.yaml'), 'utf8');
@@ -127,23 +127,46 @@ describe('parseSettings() refuses a setting that nobody reads', () => {
   });
 
   test('and lists what there is where nothing is near', () => {
-    expect(problems({ kubernetes: 'yes' })).toEqual([
-      expect.stringMatching(/^There is no setting "kubernetes": use one of architecture, artifact, backend, /),
+    expect(problems({ quorum: 'yes' })).toEqual([
+      expect.stringMatching(/^There is no setting "quorum": use one of architecture, artifact, backend, /),
     ]);
   });
 
   test('SETTING_KEYS names all that are read, and only those', () => {
     const asked = new Set<string>();
-    const values: Record<string, string> = { ...DEFAULTS, environment: 'aws', region: 'eu-central-1', mtu: '9001' };
-    values.zones = '["eu-central-1a"]';
-    parseSettings('dev', {
-      keys: [],
-      get: (key) => {
+    const aws = { environment: 'aws', region: 'eu-central-1', mtu: '9001', zones: '["eu-central-1a"]' };
+    for (const changes of [aws, { kubernetes: 'true' }]) {
+      const values: Record<string, string> = { ...DEFAULTS, ...changes };
+      const get = (key: string) => {
         asked.add(key);
         return values[key];
-      },
-    });
+      };
+      parseSettings('dev', { keys: [], get });
+    }
     expect([...asked].sort()).toEqual([...SETTING_KEYS].sort());
+  });
+});
+
+describe('parseSettings() with kubernetes', () => {
+  test('has a network of services', () => {
+    const { kubernetes } = settings({ kubernetes: 'true' }) as LocalSettings;
+    expect(kubernetes).toMatchObject({ proxyMode: 'nftables', artifact: 'dist/kubernetes', demo: false });
+    expect(formatPrefix(kubernetes!.services)).toBe('10.96.0.0/16');
+    expect(settings()).not.toHaveProperty('kubernetes');
+  });
+
+  test.each<[string, Record<string, string>, string]>([
+    ['overlaps the pods', { serviceCidr: '10.244.8.0/24' }, 'serviceCidr 10.244.8.0/24 overlaps podCidr 10.244.0.0/16'],
+    ['overlaps the VPC', { serviceCidr: '10.64.0.0/16' }, 'serviceCidr 10.64.0.0/16 overlaps vpcCidr 10.64.0.0/19'],
+    ['is too small', { serviceCidr: '10.96.0.0/28' }, 'serviceCidr is 10.96.0.0/28: use a length from /12 to /27'],
+    ['has no such kube-proxy', { proxyMode: 'ipvs' }, 'proxyMode is "ipvs": set one of nftables, iptables'],
+  ])('refuses one that %s', (_, changes, message) => {
+    expect(problems({ kubernetes: 'true', ...changes })).toEqual([message]);
+  });
+
+  test('refuses it in an environment that has none', () => {
+    const aws = { environment: 'aws', region: 'eu-central-1', mtu: '9001', zones: '["eu-central-1a"]' };
+    expect(problems({ ...aws, kubernetes: 'true' })).toEqual(['kubernetes is true: only the local environment has it']);
   });
 });
 

@@ -8,7 +8,7 @@ import { BACKEND_KEYS, type BackendConfig, parseBackendConfig } from '@flannel-t
 import type { NetworkConfig } from '@flannel-ts/flannel/network-config';
 import { suggestion } from '@flannel-ts/flannel/suggest';
 import { MAX_JUMBO_MTU, MIN_IPV4_MTU } from '@flannel-ts/inet/mtu';
-import type { Prefix } from '@flannel-ts/inet/prefix';
+import { formatPrefix, type Prefix, prefixesOverlap } from '@flannel-ts/inet/prefix';
 import { AWS_KEYS, type AwsSettings, readAwsSettings } from './aws/settings.ts';
 import { planAddresses } from './local/plan.ts';
 import { type Complete, type Lookup, Reader } from './reader.ts';
@@ -32,6 +32,20 @@ export interface CommonSettings {
 export interface LocalSettings extends CommonSettings {
   readonly environment: 'local';
   readonly podsPerNode: number;
+  /** Absent where there is no cluster. */
+  readonly kubernetes?: KubernetesSettings;
+}
+
+export const PROXY_MODES = ['nftables', 'iptables'] as const;
+
+export interface KubernetesSettings {
+  /** Addresses of services. */
+  readonly services: Prefix<4>;
+  readonly proxyMode: (typeof PROXY_MODES)[number];
+  /** The directory of Kubernetes' programs and images, with its manifest.json; relative to the project. */
+  readonly artifact: string;
+  /** Whether there is something to look at from the start. */
+  readonly demo: boolean;
 }
 
 export interface CloudSettings extends CommonSettings {
@@ -62,8 +76,11 @@ const COMMON_KEYS = [
   'artifact',
 ] as const;
 
+/** Of the local environment. */
+const KUBERNETES_KEYS = ['kubernetes', 'serviceCidr', 'proxyMode', 'kubernetesArtifact', 'demo'] as const;
+
 /** The settings of all environments. */
-export const SETTING_KEYS: readonly string[] = [...COMMON_KEYS, ...AWS_KEYS];
+export const SETTING_KEYS: readonly string[] = [...COMMON_KEYS, ...KUBERNETES_KEYS, ...AWS_KEYS];
 
 export interface SettingsSource {
   readonly get: Lookup;
@@ -92,6 +109,7 @@ export function parseSettings(stack: string, { get, keys }: SettingsSource): Set
     subnetLength: read.integer('subnetLength', 1, 30),
     backend: read.object('backend'),
     artifact: read.directory('artifact'),
+    kubernetes: read.boolean('kubernetes', false),
   };
   read.done();
   return check(read, stack, values as Complete<typeof values>);
@@ -103,11 +121,12 @@ interface Values extends Omit<CommonSettings, 'stack' | 'network'> {
   readonly pods: Prefix<4>;
   readonly subnetLength: number;
   readonly backend: object;
+  readonly kubernetes: boolean;
 }
 
 /** Checks that need several values. */
 function check(read: Reader, stack: string, values: Values): Settings {
-  const { environment, podsPerNode, pods, subnetLength, backend, ...common } = values;
+  const { environment, podsPerNode, pods, subnetLength, backend, kubernetes: withKubernetes, ...common } = values;
   const { vpc, nodes, etcdMembers } = common;
   const local = environment === 'local';
   if (etcdMembers % 2 === 0) {
@@ -123,13 +142,40 @@ function check(read: Reader, stack: string, values: Values): Settings {
   const judged = { ...common, pods, subnetLength, backend: Object.fromEntries(allowed) };
   const addressing = checkAddressing({ ...judged, ...(local && { podsPerNode }) });
   if (!addressing.ok) for (const { message } of addressing.problems) read.problem(message);
+  const kubernetes = withKubernetes ? readKubernetes(read, values) : undefined;
   const aws = local ? undefined : readAwsSettings(read, { ...values, backend: parsedOrUndefined(backend) });
   read.done();
   const { config: network } = addressing as Extract<typeof addressing, { ok: true }>;
   const complete = { stack, ...common, network };
   return aws === undefined
-    ? { ...complete, environment: 'local', podsPerNode }
+    ? { ...complete, environment: 'local', podsPerNode, ...(kubernetes && { kubernetes }) }
     : { ...complete, environment: 'aws', aws };
+}
+
+function readKubernetes(read: Reader, { environment, vpc, pods }: Values): KubernetesSettings | undefined {
+  if (environment !== 'local') {
+    read.problem('kubernetes is true: only the local environment has it', 'kubernetes');
+    return undefined;
+  }
+  const settings = {
+    services: read.prefix('serviceCidr'),
+    proxyMode: read.choice('proxyMode', PROXY_MODES),
+    artifact: read.directory('kubernetesArtifact'),
+    demo: read.boolean('demo', false),
+  };
+  const { services } = settings;
+  if (services !== undefined) {
+    // kube-apiserver's limits: the addresses of "kubernetes" and "kube-dns", and a bitmap of 20 bits.
+    if (services.length < 12 || services.length > 27) {
+      read.problem(`serviceCidr is ${formatPrefix(services)}: use a length from /12 to /27`, 'serviceCidr');
+    }
+    for (const [key, other] of Object.entries({ vpcCidr: vpc, podCidr: pods })) {
+      if (prefixesOverlap(services, other)) {
+        read.problem(`serviceCidr ${formatPrefix(services)} overlaps ${key} ${formatPrefix(other)}`, 'serviceCidr');
+      }
+    }
+  }
+  return Object.values(settings).includes(undefined) ? undefined : (settings as Complete<typeof settings>);
 }
 
 /** Undefined for a backend that checkAddressing() refuses with the reason. */

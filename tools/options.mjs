@@ -46,6 +46,8 @@
  * @property {string} [region] of AWS
  * @property {CiOptions} [ci]
  * @property {EtcdOptions} [etcd]
+ * @property {boolean} [kubernetes]
+ * @property {boolean} [demo]
  * @property {boolean} help
  */
 

@@ -17,6 +17,7 @@ import { assertNothingKeptByNpm, parseArguments, usage } from './usage.mjs';
 
 /** @type {Readonly<Record<string, (options: Options) => Needs>>} */
 const NEEDS = {
+  // With what a cluster needs besides, once the settings have been read (tools/src/commands/up.ts).
   up: () => ({ root: true, network: true, packages: ['run'], pulumi: true }),
   down: () => ({ root: true, pulumi: true }),
   stacks: () => ({ pulumi: true }),
@@ -24,6 +25,9 @@ const NEEDS = {
   status: () => ({ root: true, pulumi: true }),
   logs: () => ({ root: true }),
   shell: () => ({ root: true }),
+  kubectl: () => ({ root: true }),
+  kubeconfig: () => ({ root: true, pulumi: true }),
+  image: () => ({ root: true }),
   pulumi: () => ({ root: true, pulumi: true }),
   setup: ({ words }) => ({
     root: true,

@@ -47,6 +47,14 @@ export const COMMANDS = {
         help: "how pods' packets reach other nodes: flannel's backend type, like udp or vxlan",
         apply: (_, type) => ({ backend: type.toLowerCase() }),
       },
+      '--kubernetes': {
+        help: 'make the nodes a Kubernetes cluster',
+        apply: () => ({ kubernetes: true }),
+      },
+      '--demo': {
+        help: 'with a deployment and a service in it that answer',
+        apply: () => ({ kubernetes: true, demo: true }),
+      },
       '--config': config,
       '--unset': {
         value: 'KEY',
@@ -100,6 +108,25 @@ export const COMMANDS = {
     help: "Runs a command, or a shell, in the network of a node or pod, and ends with the command's exit code",
     count: [1, Number.POSITIVE_INFINITY],
     rest: true,
+    flags: { '--stack': stack, '--help': help },
+  },
+  kubectl: {
+    words: 'COMMAND...',
+    help: "Runs kubectl as the administrator of a stack's cluster",
+    count: [1, Number.POSITIVE_INFINITY],
+    rest: true,
+    flags: { '--stack': stack, '--help': help },
+  },
+  kubeconfig: {
+    words: '',
+    help: "Prints the kubeconfig of a stack's cluster, for programs that reach its control plane",
+    count: [0, 0],
+    flags: { '--stack': stack, '--help': help },
+  },
+  image: {
+    words: 'load FILE...',
+    help: "Makes the images of an archive known to all nodes of a stack's cluster",
+    count: [2, Number.POSITIVE_INFINITY],
     flags: { '--stack': stack, '--help': help },
   },
   pulumi: {

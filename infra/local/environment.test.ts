@@ -1,3 +1,7 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setImmediate } from 'node:timers/promises';
 import { planNetworkConfig } from '@flannel-ts/flannel/addressing';
 import { parsePrefix } from '@flannel-ts/inet/prefix';
 import * as pulumi from '@pulumi/pulumi';
@@ -51,9 +55,22 @@ async function create(changes: Partial<LocalSettings> = {}): Promise<Environment
     source: '../dist/flannel.tar.gz',
   };
   const outputs = createLocalEnvironment(settings, artifact);
+  while (settings.kubernetes && !registered.has('cluster')) await setImmediate(); // which depends on all others
   await value(pulumi.all((outputs.pods ?? []).map(({ address }) => address)));
   return outputs;
 }
+
+/** A directory that describes a build of Kubernetes. */
+function kubernetesBuild(): string {
+  const directory = mkdtempSync(join(tmpdir(), 'fltest-kubernetes-'));
+  directories.push(directory);
+  writeFileSync(join(directory, 'manifest.json'), JSON.stringify({ version: '1.34.2', sha256: 'b'.repeat(64) }));
+  return directory;
+}
+const directories: string[] = [];
+afterEach(() => {
+  for (const directory of directories.splice(0)) rmSync(directory, { recursive: true });
+});
 
 const inputsOf = async (name: string) => (await value(registered.get(name)!.inputs)) as Record<string, unknown>;
 const namesOf = (type: string) =>
@@ -108,6 +125,31 @@ describe('createLocalEnvironment()', () => {
     await create({ nodes: 5 });
     expect(await inputsOf('node-1-software')).toEqual(before);
     expect(namesOf('Machine')).toContain('node-4');
+  });
+
+  test('with Kubernetes makes a control plane, and a worker of every node, with certificates of an authority apart', async () => {
+    const kubernetes = {
+      services: parsePrefix('10.96.0.0/16'),
+      proxyMode: 'nftables' as const,
+      artifact: kubernetesBuild(),
+      demo: true,
+    };
+    const { kubeconfig, nodes } = await create({ podsPerNode: 0, kubernetes });
+    expect(nodes).toHaveLength(3);
+    expect(namesOf('Units')).toEqual(['control-0-units', 'node-0-units', 'node-1-units', 'node-2-units']);
+    expect(await inputsOf('control-0')).toMatchObject({ address: '10.64.0.12' });
+    expect(await pulumi.isSecret(kubeconfig!)).toBe(true);
+    expect(JSON.parse(await value(kubeconfig!)).clusters[0].cluster.server).toBe('https://10.64.0.12:6443');
+    const kubelet = await inputsOf('kubernetes-pki-client-node-1');
+    expect(kubelet).toMatchObject({ commonName: 'system:node:node-1', organizations: ['system:nodes'] });
+    expect(kubelet.authorityCertificate).toBe('cert kubernetes-pki-ca');
+    expect((await inputsOf('pki-client-kube-apiserver')).authorityCertificate).toBe('cert pki-ca');
+    const secrets = async (units: string) => JSON.stringify((await inputsOf(units)).secretFiles);
+    expect(await secrets('control-0-units')).toContain('/tls/authority/signer.key');
+    expect(await secrets('node-1-units')).not.toContain('/tls/authority/');
+    const { nodes: named, objects } = (await inputsOf('cluster')) as { nodes: string[]; objects: { kind: string }[] };
+    expect(named).toEqual(['node-0', 'node-1', 'node-2']);
+    expect(objects.filter(({ kind }) => kind === 'Deployment')).toHaveLength(2);
   });
 
   test('restarts flanneld for what it reads only at its start, and for nothing that it follows', async () => {

@@ -2,6 +2,7 @@
 import { podPool } from '@flannel-ts/flannel/addressing';
 import { formatNetworkConfig } from '@flannel-ts/flannel/network-config';
 import { formatSubnetPool } from '@flannel-ts/flannel/subnet-pool';
+import type { Ipv4 } from '@flannel-ts/inet/ipv4';
 import { formatPrefix } from '@flannel-ts/inet/prefix';
 import * as pulumi from '@pulumi/pulumi';
 import type { Artifact } from '../node/artifact.ts';
@@ -9,6 +10,7 @@ import { podMtu } from '../node/underlay.ts';
 import type { EnvironmentOutputs } from '../outputs.ts';
 import type { LocalSettings } from '../settings.ts';
 import { Etcd } from './etcd.ts';
+import { Kubernetes } from './kubernetes.ts';
 import { Node } from './node.ts';
 import { Pki } from './pki.ts';
 import { planAddresses } from './plan.ts';
@@ -32,15 +34,28 @@ export function createLocalEnvironment(settings: LocalSettings, artifact: Artifa
   const stored = storeArtifact(stack, artifact);
   const revision = pulumi.interpolate`${JSON.stringify(formatSubnetPool(podPool(network)))} etcd ${etcd.ready.generation}`;
   const serves = { network: formatNetworkConfig(network), podMtu: podMtu(network.backend, settings.mtu) };
+  const node = (name: string, address: Ipv4, after: readonly pulumi.Resource[]) => {
+    const told = { etcdEndpoints: etcd.endpoints, artifact: stored, revision, serves };
+    return new Node(name, { stack, vpc, pki, address, ...told, after });
+  };
   const nodes: Node[] = [];
   for (const address of plan.nodes) {
     const previous = nodes.at(-1);
     // A change rolls from node to node: the next one begins when this one is ready.
     const after = previous ? [etcd.ready, previous.software] : [etcd.ready];
-    const name = `node-${nodes.length}`;
-    const told = { etcdEndpoints: etcd.endpoints, artifact: stored, revision, serves };
-    nodes.push(new Node(name, { stack, vpc, pki, address, ...told, after }));
+    nodes.push(node(`node-${nodes.length}`, address, after));
   }
+  const kubernetes =
+    settings.kubernetes &&
+    new Kubernetes('kubernetes', {
+      stack,
+      settings: settings.kubernetes,
+      network,
+      etcd,
+      etcdPki: pki,
+      control: node('control-0', plan.control, [etcd.ready]),
+      nodes,
+    });
   const pods = nodes.map((node, i) => {
     return new Pods(`pods-${i}`, { stack, node, prefix: `pod-${i}`, count: settings.podsPerNode });
   });
@@ -56,6 +71,7 @@ export function createLocalEnvironment(settings: LocalSettings, artifact: Artifa
     artifact: { version: artifact.version, sha256: artifact.sha256 },
     etcdClient: clientSecret(pki, etcd),
     pods: pods.flatMap((component) => component.pods),
+    ...(kubernetes && { kubeconfig: kubernetes.kubeconfig }),
   };
 }
 

@@ -4,11 +4,14 @@
  */
 import { artifact } from './host/artifact-store.ts';
 import { authority, certificate } from './host/certificates.ts';
+import { cluster } from './host/cluster.ts';
 import { etcdKey, etcdMember } from './host/etcd.ts';
+import { kubernetesArtifact } from './host/kubernetes-artifact.ts';
 import { machine } from './host/machine.ts';
 import { node, stagedArtifact } from './host/node.ts';
 import { pod } from './host/pod.ts';
 import type { Handler } from './host/resource.ts';
+import { units } from './host/units.ts';
 import { vpc } from './host/vpc.ts';
 
 export { listLeftovers, sweep } from './host/sweep.ts';
@@ -24,6 +27,9 @@ export const handlers = {
   stagedArtifact,
   node,
   pod,
+  kubernetesArtifact,
+  units,
+  cluster,
 } as const satisfies Record<string, Handler>;
 
 export type Kind = keyof typeof handlers;

@@ -37,6 +37,11 @@ export function machineRoot(stack: string, machine: string): string {
   return `${stackDirectory(stack)}/nodes/${machine}`;
 }
 
+/** Parent of the control groups of a machine's pods, below each hierarchy. */
+export function controlGroup(stack: string, machine: string): string {
+  return `/${netnsName(stack, machine)}`;
+}
+
 /** The artifacts of a stack, one directory per sha256, as a bucket would hold them. */
 export function artifactPath(stack: string, sha256: string, file: string): string {
   return `${stackDirectory(stack)}/artifacts/${sha256}/${file}`;

@@ -17,6 +17,9 @@ const KINDS: Readonly<Record<string, Kind>> = {
   StagedArtifact: 'stagedArtifact',
   NodeSoftware: 'node',
   Sandbox: 'pod',
+  KubernetesArtifact: 'kubernetesArtifact',
+  Units: 'units',
+  Cluster: 'cluster',
 };
 
 const TYPE_PREFIX = 'pulumi-nodejs:dynamic/local:';

@@ -2,10 +2,13 @@
 import * as pulumi from '@pulumi/pulumi';
 import type { ArtifactInputs, ArtifactOutputs } from './host/artifact-store.ts';
 import type { AuthorityInputs, CertificateInputs, IssuedOutputs } from './host/certificates.ts';
+import type { ClusterInputs } from './host/cluster.ts';
 import type { EtcdKeyInputs, EtcdKeyOutputs, EtcdMemberInputs } from './host/etcd.ts';
+import type { KubernetesArtifactInputs, KubernetesArtifactOutputs } from './host/kubernetes-artifact.ts';
 import type { MachineInputs, MachineOutputs } from './host/machine.ts';
 import type { NodeInputs, NodeOutputs, StagedInputs } from './host/node.ts';
 import type { PodInputs, PodOutputs } from './host/pod.ts';
+import type { UnitsInputs } from './host/units.ts';
 import type { VpcInputs, VpcOutputs } from './host/vpc.ts';
 import type { Kind } from './host.ts';
 
@@ -132,5 +135,29 @@ export class Sandbox extends LocalResource {
 
   constructor(name: string, args: Args<PodInputs>, options: Options) {
     super('pod', 'Sandbox', name, args, ['address', 'netns'], options);
+  }
+}
+
+export class KubernetesArtifact extends LocalResource {
+  declare readonly directory: pulumi.Output<KubernetesArtifactOutputs['directory']>;
+
+  constructor(name: string, args: Args<KubernetesArtifactInputs>, options: Options) {
+    // As with StoredArtifact.
+    super('kubernetesArtifact', 'KubernetesArtifact', name, args, ['directory'], {
+      ...options,
+      deleteBeforeReplace: false,
+    });
+  }
+}
+
+export class Units extends LocalResource {
+  constructor(name: string, args: Args<UnitsInputs>, options: Options) {
+    super('units', 'Units', name, args, [], options);
+  }
+}
+
+export class Cluster extends LocalResource {
+  constructor(name: string, args: Args<ClusterInputs>, options: Options) {
+    super('cluster', 'Cluster', name, args, [], options);
   }
 }

@@ -224,7 +224,7 @@ export function etcdSecrets(
   return tlsFiles(`${root}/etc/etcd/tls`, ca, pairs);
 }
 
-function tlsFiles(directory: string, ca: string, pairs: Readonly<Record<string, KeyPair>>): BootFile[] {
+export function tlsFiles(directory: string, ca: string, pairs: Readonly<Record<string, KeyPair>>): BootFile[] {
   const files: BootFile[] = [{ path: `${directory}/ca.crt`, mode: '0644', content: ca }];
   for (const [name, { certificate, key }] of Object.entries(pairs)) {
     files.push({ path: `${directory}/${name}.crt`, mode: '0644', content: certificate });
@@ -233,8 +233,8 @@ function tlsFiles(directory: string, ca: string, pairs: Readonly<Record<string, 
   return files;
 }
 
-/** As flannel's own manifest has it, with the directories of this machine. */
-function conflist(root: string): string {
+/** As flannel's own manifest has it, with the directories of this machine. `capabilities`: what a runtime may ask the plugin for. */
+export function conflist(root: string, capabilities?: Readonly<Record<string, true>>): string {
   const list = {
     cniVersion: '1.0.0',
     name: POD_NETWORK,
@@ -245,6 +245,7 @@ function conflist(root: string): string {
         dataDir: `${root}/var/lib/cni/flannel`,
         ipam: { dataDir: hostLocalDirectory(root) },
         delegate: { hairpinMode: true, isDefaultGateway: true },
+        ...(capabilities && { capabilities }),
       },
     ],
   };

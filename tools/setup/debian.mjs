@@ -38,7 +38,7 @@ export const PACKAGES = [
   {
     name: 'containernetworking-plugins',
     program: '/usr/lib/cni/bridge',
-    why: 'the reference CNI plugins, to compare with; loopback and portmap',
+    why: 'the reference CNI plugins, to compare with; containerd needs loopback',
     purposes: ['kubernetes', 'test', 'bench'],
   },
 ];

@@ -54,6 +54,7 @@ export const KUBERNETES_PROGRAMS = [
       `https://dl.k8s.io/v${KUBERNETES_VERSION}/bin/linux/${architecture}/${name}`,
   })),
   { name: 'coredns', set: 'cluster', module: 'coredns', source: '.', ldflags: '-s -w', minutes: 1.5 },
+  { name: 'hello', set: 'cluster', module: 'hello', source: '.', ldflags: '-s -w', minutes: 0.1 },
   {
     name: 'ginkgo',
     set: 'conformance',

@@ -30,7 +30,7 @@ esac`;
 
 function machine(go = GO) {
   const [root, cache, bin] = [scratch(), scratch(), scratch()];
-  for (const module of ['kubernetes', 'coredns'])
+  for (const module of ['kubernetes', 'coredns', 'hello'])
     write(join(root, 'tools/kubernetes', module, 'go.mod'), `module ${module}`);
   program(join(bin, 'go'), go);
   const BUILT = write(join(bin, 'built'), '');
@@ -73,7 +73,7 @@ test('planKubernetes() takes released binaries with the checksum of their releas
   const fetched = async (url: string) =>
     Buffer.from(url.endsWith('.sha256') ? sha256(url.slice(0, -'.sha256'.length)) : url);
   await planKubernetes(context, ['cluster'], fetched)?.apply();
-  expect(context.built()).toEqual(['. in coredns']);
+  expect(context.built()).toEqual(['. in coredns', '. in hello']);
   expect(readFileSync(join(kubernetesDirectory(context), 'kubelet'), 'utf8')).toMatch(/^https:.*\/kubelet$/);
 });
 

@@ -6,6 +6,7 @@ import { awsPreview } from './commands/aws-preview.ts';
 import { awsState } from './commands/aws-state.ts';
 import { bench } from './commands/bench.ts';
 import { build, etcdArtifact } from './commands/build.ts';
+import { image, kubeconfig, kubectl } from './commands/cluster.ts';
 import { down } from './commands/down.ts';
 import { fuzz } from './commands/fuzz.ts';
 import { logs } from './commands/logs.ts';
@@ -26,6 +27,9 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   status,
   logs,
   shell,
+  kubectl,
+  kubeconfig,
+  image,
   pulumi: pulumiCommand,
   build,
   'etcd-artifact': etcdArtifact,

@@ -9,6 +9,7 @@ import {
   ExtendedKeyUsageExtension,
   type Extension,
   type JsonGeneralName,
+  type JsonName,
   KeyUsageFlags,
   KeyUsagesExtension,
   PemConverter,
@@ -17,6 +18,7 @@ import {
   X509Certificate,
   X509CertificateGenerator,
 } from '@peculiar/x509';
+import type { Usage } from '../../pki.ts';
 import { handler } from './resource.ts';
 
 const DAY_MS = 86_400_000;
@@ -38,11 +40,10 @@ export interface IssuedOutputs {
   readonly notAfter: string;
 }
 
-export type Usage = 'server' | 'client';
-
 export interface CertificateInputs {
   readonly stack: string;
   readonly commonName: string;
+  readonly organizations?: readonly string[];
   readonly usages: readonly Usage[];
   readonly dnsNames: readonly string[];
   readonly ipAddresses: readonly string[];
@@ -101,7 +102,7 @@ export async function issueCertificate(inputs: CertificateInputs): Promise<Issue
   const keys = await newKeys();
   const made = await X509CertificateGenerator.create({
     ...life(inputs.validDays, signer.notAfter),
-    subject: `CN=${inputs.commonName}`,
+    subject: subjectOf(inputs),
     issuer: signer.subject,
     publicKey: keys.publicKey,
     signingKey: await importKey(inputs.authorityKey),
@@ -116,6 +117,10 @@ export async function issueCertificate(inputs: CertificateInputs): Promise<Issue
     ],
   });
   return issued(made, keys);
+}
+
+function subjectOf({ commonName, organizations = [] }: CertificateInputs): JsonName {
+  return [...(organizations.length > 0 ? [{ O: [...organizations] }] : []), { CN: [commonName] }];
 }
 
 const EXTENDED_USAGE: Readonly<Record<Usage, string>> = {

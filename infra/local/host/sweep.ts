@@ -1,6 +1,7 @@
 /** Finds and removes everything that bears a stack's name, whatever the state says: for after an interrupted command. */
 import { existsSync, readFileSync, rmSync } from 'node:fs';
 import { netnsName, netnsPath, stackDirectory, VPC } from '../names.ts';
+import { controlGroupsNamed, removeControlGroup } from './control-groups.ts';
 import { pruneEmpty } from './files.ts';
 import { listParts, removeNetns } from './namespaces.ts';
 import { allProcesses, commandLine, endProcesses, type ProcessName, processesIn } from './processes.ts';
@@ -13,6 +14,7 @@ export function listLeftovers(stack: string): string[] {
   return [
     ...processesOf(stack).map(({ pid }) => `process ${pid} (${commandLine(pid).join(' ')})`),
     ...listParts(stack).map((part) => `namespace ${netnsName(stack, part)}`),
+    ...controlGroupsNamed(netnsName(stack, '')).map((group) => `control group ${group}`),
     ...mountsBelow(directory).map((path) => `mount ${path}`),
     ...(existsSync(directory) ? [`directory ${directory}`] : []),
   ];
@@ -26,6 +28,7 @@ export async function sweep(stack: string): Promise<string[]> {
   const parts = listParts(stack);
   for (const part of parts.filter((name) => name !== VPC)) await removeNetns(netnsPath(stack, part));
   if (parts.includes(VPC)) await removeNetns(netnsPath(stack, VPC));
+  for (const group of controlGroupsNamed(netnsName(stack, ''))) await removeControlGroup(group);
   rmSync(stackDirectory(stack), { recursive: true, force: true });
   pruneEmpty(stackDirectory(stack));
   return found;

@@ -13,14 +13,10 @@ import { type EtcdUserData, etcdUserData, nodeUserData, type StoredFile } from '
 import { parameterPath, type Role } from '../../../infra/aws/contract.ts';
 import { statements } from '../../../infra/aws/iam.ts';
 import { STACK_TAG } from '../../../infra/aws/tags.ts';
-import {
-  type IssuedOutputs,
-  issueAuthority,
-  issueCertificate,
-  type Usage,
-} from '../../../infra/local/host/certificates.ts';
+import { type IssuedOutputs, issueAuthority, issueCertificate } from '../../../infra/local/host/certificates.ts';
 import { readArtifact } from '../../../infra/node/artifact.ts';
 import { ETCD_PEER_NAME, etcdClientUrl } from '../../../infra/node/files.ts';
+import type { Usage } from '../../../infra/pki.ts';
 import { makeEtcdArtifact } from '../../../tools/build/etcd.ts';
 import { type Lab, SERVICES_URL, type Zone } from './lab.ts';
 import type { BlockDevice, Machine } from './machine.ts';

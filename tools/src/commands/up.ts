@@ -1,8 +1,10 @@
 import { parseBackendConfig } from '@flannel-ts/flannel/backend-config';
 import { kernelProblem } from '@flannel-ts/infra/local/host/requirements';
 import { build } from '../../build/build.ts';
+import { buildKubernetes } from '../../build/kubernetes.ts';
 import { ToolError, UsageError } from '../../setup/errors.mjs';
 import { say } from '../../setup/progress.mjs';
+import { setUp } from '../../setup/setup.mjs';
 import { confirm } from '../confirm.ts';
 import type { Context, Options } from '../context.ts';
 import { Pulumi } from '../pulumi/cli.ts';
@@ -31,6 +33,7 @@ export async function up(context: Context, options: Options): Promise<number> {
   const { stack } = options;
   checkUp(context, options);
   await build(context.root, context.env);
+  if (hasCluster(checkSettings(context.root, stack, changesOf(options)))) await prepareCluster(context);
   const pulumi = new Pulumi(context);
   const exists = await stackExists(pulumi, stack);
   await takeOver(pulumi, stack);
@@ -61,6 +64,15 @@ export function incomplete(stack: string, changes: readonly SettingChange[]): st
   if (changes.length === 0) return `Stack "${stack}" is incomplete: ${ahead} continues, ${away}`;
   const back = `"npm run up${flag(stack, changes.map(({ undo }) => undo).join(' '))}"`;
   return `Stack "${stack}" is incomplete, and the new settings stay stored: ${describeChanges(changes)}. ${ahead} continues with them, ${back} goes back to the former ones, ${away}`;
+}
+
+async function prepareCluster(context: Context): Promise<void> {
+  await setUp(context, { root: true, packages: ['kubernetes'], kubernetes: ['cluster'] });
+  await buildKubernetes(context);
+}
+
+export function hasCluster({ effective }: Pick<Checked, 'effective'>): boolean {
+  return effective.get('kubernetes') === 'true';
 }
 
 /** All that can be seen without Pulumi, and before the machine is prepared. */
@@ -139,10 +151,10 @@ export function confirmation(local: boolean, { yes }: Pick<Options, 'yes'>): str
   return yes ? ['--yes'] : [];
 }
 
-type ChangeOptions = Pick<Options, 'nodes' | 'pods' | 'backend' | 'config' | 'unset'>;
+type ChangeOptions = Pick<Options, 'nodes' | 'pods' | 'backend' | 'kubernetes' | 'demo' | 'config' | 'unset'>;
 
 /** The type of the backend comes first: it decides what its other settings mean. */
-export function changesOf({ nodes, pods, backend, config, unset }: ChangeOptions): Changes {
+export function changesOf({ nodes, pods, backend, kubernetes, demo, config, unset }: ChangeOptions): Changes {
   if (backend !== undefined && config.backend !== undefined) {
     throw new UsageError(
       '--backend and --config backend= are both given: use one of them, and --config backend.KEY=VALUE for more',
@@ -150,6 +162,9 @@ export function changesOf({ nodes, pods, backend, config, unset }: ChangeOptions
   }
   const set = {
     ...(backend === undefined ? {} : { 'backend.Type': backend }),
+    // kubelet makes the pods.
+    ...(kubernetes && { kubernetes: 'true', podsPerNode: '0' }),
+    ...(demo && { demo: 'true' }),
     ...config,
     ...(nodes === undefined ? {} : { nodes: String(nodes) }),
     ...(pods === undefined ? {} : { podsPerNode: String(pods) }),

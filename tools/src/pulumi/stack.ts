@@ -191,13 +191,14 @@ function plural(count: number, noun: string): string {
   return `${count} ${noun}${count === 1 ? '' : 's'}`;
 }
 
-/** Throws if there is none. */
-export async function readOutputs(pulumi: Pulumi, stack: string): Promise<unknown> {
+/** Throws if there is none. Secrets are masked unless they are asked for. */
+export async function readOutputs(pulumi: Pulumi, stack: string, { secrets = false } = {}): Promise<unknown> {
   if (!(await stackExists(pulumi, stack))) {
     throw new ToolError(
       'NO_STACK',
       `Stack "${stack}" does not exist: "npm run up${flag(stack)}" creates it, "npm run stacks" lists those that exist`,
     );
   }
-  return JSON.parse(await pulumi.ask(['stack', 'output', '--json', '--stack', stack]));
+  const args = ['stack', 'output', '--json', ...(secrets ? ['--show-secrets'] : []), '--stack', stack];
+  return JSON.parse(await pulumi.ask(args));
 }

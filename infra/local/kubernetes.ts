@@ -1,0 +1,201 @@
+/** A cluster on the stack's machines: the control plane on one of its own, kubelet and its relatives on every node. */
+import { podPool } from '@flannel-ts/flannel/addressing';
+import type { NetworkConfig } from '@flannel-ts/flannel/network-config';
+import { formatPrefix } from '@flannel-ts/inet/prefix';
+import * as pulumi from '@pulumi/pulumi';
+import { readConfiguredKubernetes } from '../configured.ts';
+import { type BootFile, type KeyPair, pluginDirectory } from '../node/files.ts';
+import { containerdPart } from '../node/kubernetes/containerd.ts';
+import { API_NAMES, apiServerUrl, controlPlane } from '../node/kubernetes/control-plane.ts';
+import { corednsObjects } from '../node/kubernetes/coredns.ts';
+import { credentialFiles, IDENTITIES, nodeIdentity, standaloneKubeconfig } from '../node/kubernetes/credentials.ts';
+import { demoObjects } from '../node/kubernetes/demo.ts';
+import { PAUSE_IMAGE } from '../node/kubernetes/images.ts';
+import { kubeletPart, kubeProxyPart } from '../node/kubernetes/kubelet.ts';
+import { kubeconfigFile, type ServiceNetwork, serviceNetwork } from '../node/kubernetes/settings.ts';
+import { composeMachine, type MachinePlan } from '../node/machine-plan.ts';
+import type { Identity } from '../pki.ts';
+import type { KubernetesSettings } from '../settings.ts';
+import type { Etcd } from './etcd.ts';
+import { controlGroup, machineRoot } from './names.ts';
+import type { Node } from './node.ts';
+import { lastingPair, Pki } from './pki.ts';
+import { Cluster, KubernetesArtifact, Units } from './resources.ts';
+
+/** Zones are names only, which some tests and schedulers look at. */
+const ZONES = 3;
+const ZONE_LABEL = 'topology.kubernetes.io/zone';
+const DNS_REPLICAS = 2;
+
+export interface KubernetesArgs {
+  readonly stack: string;
+  readonly settings: KubernetesSettings;
+  readonly network: NetworkConfig;
+  readonly etcd: Etcd;
+  /** Whose certificates etcd trusts. */
+  readonly etcdPki: Pki;
+  /** A machine with flanneld, as the nodes are: the API server calls pods. */
+  readonly control: Node;
+  readonly nodes: readonly Node[];
+}
+
+export class Kubernetes extends pulumi.ComponentResource {
+  /** For people: complete in itself. Secret. */
+  readonly kubeconfig: pulumi.Output<string>;
+  private readonly pki: Pki;
+  private readonly services: ServiceNetwork;
+  private readonly server: string;
+  private readonly podCidr: string;
+  private readonly artifact: KubernetesArtifact;
+
+  constructor(
+    name: string,
+    private readonly args: KubernetesArgs,
+    options?: pulumi.ComponentResourceOptions,
+  ) {
+    super('flannel:local:Kubernetes', name, {}, options);
+    const { stack, settings, network, control, nodes } = args;
+    this.pki = new Pki('kubernetes-pki', { stack, commonName: `Kubernetes ${stack} CA` }, { parent: this });
+    this.services = serviceNetwork(settings.services);
+    this.server = apiServerUrl(control.address);
+    this.podCidr = formatPrefix(podPool(network).network);
+    const { sha256, source } = readConfiguredKubernetes(settings.artifact);
+    this.artifact = new KubernetesArtifact('kubernetes-artifact', { stack, sha256, source }, { parent: this });
+    const admin = this.issue('admin', { ...IDENTITIES.admin, usages: ['client'] });
+    const controlUnits = this.controlUnits(admin);
+    const workers = nodes.map((node, i) => this.nodeUnits(node, i, controlUnits));
+    this.ready(controlUnits, workers);
+    const ca = this.pki.ca;
+    this.kubeconfig = pulumi.secret(
+      pulumi.all([ca, admin]).apply(([authority, pair]) => standaloneKubeconfig(stack, this.server, authority, pair)),
+    );
+    this.registerOutputs();
+  }
+
+  private controlUnits(admin: pulumi.Output<KeyPair>): Units {
+    const { stack, control, etcd, etcdPki } = this.args;
+    const root = machineRoot(stack, control.label);
+    const { services, podCidr } = this;
+    const make = (bin: string) =>
+      controlPlane({ root, bin, address: control.address, etcdEndpoints: etcd.endpoints, services, podCidr });
+    const server = this.issue('server', {
+      commonName: 'kube-apiserver',
+      usages: ['server'],
+      dnsNames: API_NAMES,
+      ipAddresses: [services.api, control.address, '127.0.0.1'],
+    });
+    const client = (identity: Pick<Identity, 'commonName' | 'organizations'>) =>
+      this.issue(`client-${identity.commonName.replaceAll(':', '-')}`, { ...identity, usages: ['client'] });
+    const signer = lastingPair('kubernetes-service-accounts', stack, 'service accounts', this);
+    const secretFiles = pulumi
+      .output({
+        etcdCa: etcdPki.ca,
+        etcdClient: etcdPki.client('kube-apiserver'),
+        ca: this.pki.ca,
+        authority: this.pki.signer,
+        server,
+        kubelet: client(IDENTITIES.apiserver),
+        manager: client(IDENTITIES.controllerManager),
+        scheduler: client(IDENTITIES.scheduler),
+        signer,
+        admin,
+      })
+      .apply((all) => [
+        ...credentialFiles(root, 'etcd', all.etcdCa, { client: all.etcdClient }),
+        ...credentialFiles(root, 'kube-apiserver', all.ca, { server: all.server, kubelet: all.kubelet }),
+        ...credentialFiles(root, 'service-accounts', all.ca, { signer: all.signer }),
+        ...credentialFiles(root, 'authority', all.ca, { signer: all.authority }),
+        ...credentialFiles(root, 'kube-controller-manager', all.ca, { client: all.manager }),
+        ...credentialFiles(root, 'kube-scheduler', all.ca, { client: all.scheduler }),
+        ...credentialFiles(root, 'admin', all.ca, { client: all.admin }),
+      ]);
+    return this.units(control, make, secretFiles, { images: false, data: [], after: [etcd.ready] });
+  }
+
+  private nodeUnits(node: Node, index: number, control: Units): Units {
+    const { stack, settings } = this.args;
+    const root = machineRoot(stack, node.label);
+    const { server, services, podCidr } = this;
+    const make = (bin: string) =>
+      composeMachine(
+        containerdPart({ root, flannelPlugins: pluginDirectory(root), pauseImage: PAUSE_IMAGE }),
+        kubeletPart({
+          root,
+          bin,
+          node: node.label,
+          address: node.address,
+          server,
+          clusterDns: services.dns,
+          cgroup: controlGroup(stack, node.label),
+          labels: { [ZONE_LABEL]: `zone-${index % ZONES}` },
+        }),
+        kubeProxyPart({ root, bin, node: node.label, server, podCidr, mode: settings.proxyMode }),
+      );
+    const serving = this.issue(`server-${node.label}`, {
+      commonName: node.label,
+      usages: ['server'],
+      dnsNames: [node.label],
+      ipAddresses: [node.address],
+    });
+    const client = this.issue(`client-${node.label}`, { ...nodeIdentity(node.label), usages: ['client'] });
+    const proxy = this.issue(`proxy-${node.label}`, { ...IDENTITIES.proxy, usages: ['client'] });
+    const secretFiles = pulumi
+      .output({ ca: this.pki.ca, serving, client, proxy })
+      .apply((all) => [
+        ...credentialFiles(root, 'kubelet', all.ca, { server: all.serving, client: all.client }),
+        ...credentialFiles(root, 'kube-proxy', all.ca, { client: all.proxy }),
+      ]);
+    const data = ['containerd', 'kubelet'].map((name) => `${root}/var/lib/${name}`);
+    return this.units(node, make, secretFiles, { images: true, data, after: [control] });
+  }
+
+  private units(
+    node: Node,
+    make: (bin: string) => Required<MachinePlan>,
+    secretFiles: pulumi.Output<BootFile[]>,
+    { images, data, after }: { images: boolean; data: string[]; after: pulumi.Resource[] },
+  ): Units {
+    const { directory } = this.artifact;
+    const plan = directory.apply((path) => make(`${path}/bin`));
+    return new Units(
+      `${node.label}-units`,
+      {
+        stack: this.args.stack,
+        machine: node.label,
+        host: node.software.id,
+        files: plan.files.apply((files) => [...files]),
+        links: plan.links.apply((links) => [...links]),
+        secretFiles: pulumi.secret(secretFiles),
+        units: plan.units.apply((units) => [...units]),
+        images: images ? directory.apply((path) => [`${path}/images.tar`]) : [],
+        data,
+      },
+      { parent: this, dependsOn: after },
+    );
+  }
+
+  private ready(control: Units, workers: readonly Units[]): Cluster {
+    const { stack, control: machine, nodes, settings } = this.args;
+    const root = machineRoot(stack, machine.label);
+    return new Cluster(
+      'cluster',
+      {
+        stack,
+        machine: machine.label,
+        host: control.id,
+        kubectl: this.artifact.directory.apply((path) => `${path}/bin/kubectl`),
+        kubeconfig: kubeconfigFile(root, 'admin'),
+        nodes: nodes.map(({ label }) => label),
+        objects: [
+          ...corednsObjects(this.services.dns, Math.min(DNS_REPLICAS, nodes.length)),
+          ...(settings.demo ? demoObjects(nodes.length) : []),
+        ],
+      },
+      { parent: this, dependsOn: [control, ...workers] },
+    );
+  }
+
+  private issue(name: string, identity: Identity): pulumi.Output<KeyPair> {
+    return this.pki.issue(name, identity);
+  }
+}

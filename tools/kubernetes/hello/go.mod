@@ -1,0 +1,3 @@
+module flannel-ts/tools/kubernetes/hello
+
+go 1.24
