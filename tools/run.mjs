@@ -8,7 +8,7 @@ import { makeContext } from './setup/context.mjs';
 import { UsageError } from './setup/errors.mjs';
 import { planNpm } from './setup/npm.mjs';
 import { setUp } from './setup/setup.mjs';
-import { assertTestsExist, testsNeedAws, testsNeedMachine } from './suites.mjs';
+import { assertTestsExist, testsNeedAws, testsNeedKubernetes, testsNeedMachine } from './suites.mjs';
 import { assertNothingKeptByNpm, parseArguments, usage } from './usage.mjs';
 
 /** @typedef {import('./setup/setup.mjs').Needs} Needs */
@@ -35,10 +35,18 @@ const NEEDS = {
     packages: ['run', ...purposes(words)],
     pulumi: true,
     moto: words.includes('test'),
+    kubernetes: words.includes('test') ? ['cluster'] : [],
   }),
   test: ({ words }) =>
     testsNeedMachine(words)
-      ? { root: true, network: true, packages: ['run', 'test'], pulumi: true, moto: testsNeedAws(words) }
+      ? {
+          root: true,
+          network: true,
+          packages: ['run', 'test'],
+          pulumi: true,
+          moto: testsNeedAws(words),
+          kubernetes: testsNeedKubernetes(words) ? ['cluster'] : [],
+        }
       : {},
   fuzz: () => ({}),
   bench: () => ({ root: true, network: true, packages: ['run', 'bench'], pulumi: true }),

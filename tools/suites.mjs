@@ -71,3 +71,11 @@ export function testsNeedAws(words) {
     other.test(word) || (word !== 'aws' && SUITES.some((suite) => suite === word));
   return testsNeedMachine(words) && (words.length === 0 || !words.every(isOther));
 }
+
+/**
+ * Whether tests that run a Kubernetes of their own are among them.
+ * @param {readonly string[]} words
+ */
+export function testsNeedKubernetes(words) {
+  return words.length === 0 || words.some((word) => word === 'integration' || /kube/i.test(word));
+}

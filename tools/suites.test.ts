@@ -2,7 +2,7 @@ import { spawnSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { assertTestsExist, SUITES, testsNeedAws, testsNeedMachine } from './suites.mjs';
+import { assertTestsExist, SUITES, testsNeedAws, testsNeedKubernetes, testsNeedMachine } from './suites.mjs';
 
 describe('assertTestsExist()', () => {
   let root: string;
@@ -50,4 +50,11 @@ test('testsNeedAws() is false where only other tests are meant', () => {
   for (const words of [[], ['aws'], ['integration', 'aws'], ['tests/aws/moto.test.ts'], ['replay']]) {
     expect(testsNeedAws(words)).toBe(true);
   }
+});
+
+test('testsNeedKubernetes() is true for all, for integration tests, and for files that are about it', () => {
+  for (const words of [[], ['integration'], ['tests/integration/subnet-kube']])
+    expect(testsNeedKubernetes(words)).toBe(true);
+  for (const words of [['unit'], ['aws', 'e2e'], ['tests/integration/cni-add']])
+    expect(testsNeedKubernetes(words)).toBe(false);
 });

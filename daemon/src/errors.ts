@@ -7,6 +7,7 @@ export type DaemonErrorCode =
   | 'LEASE_TAKEN'
   | 'ETCD'
   | 'ETCD_REVISION_GONE'
+  | 'KUBERNETES'
   | 'KERNEL'
   | 'ENGINE';
 

@@ -10,11 +10,6 @@ export interface Parity {
 const SAME = { is: 'same' } as const;
 const OWN = { is: 'own' } as const;
 const better = (note: string) => ({ is: 'better', note }) as const;
-/** Flags that flannel reads with -kube-subnet-mgr only. */
-const KUBERNETES = {
-  is: 'without effect',
-  note: 'for `-kube-subnet-mgr`, which is refused; flannel does not read it without that flag either',
-} as const;
 const LOGS_OF_GO = {
   is: 'without effect',
   note: "accepted, so that unit files need no change; it names flannel's Go files",
@@ -38,15 +33,14 @@ export const FLAG_PARITY = {
   'ip-masq': better('one transaction of nftables, where flannel runs about 20 commands every 5 s'),
   'ip-masq-fully-random-disable': SAME,
   'anti-spoofing': OWN,
-  'kube-subnet-mgr': { is: 'refused', note: 'leases are kept in etcd only' },
-  'kube-api-url': KUBERNETES,
-  'kubeconfig-file': KUBERNETES,
-  'kube-annotation-prefix': KUBERNETES,
-  'net-config-path': {
-    is: 'without effect',
-    note: "for `-kube-subnet-mgr`, which is refused; the network config is in etcd, as with flannel's etcd subnet manager",
-  },
-  'set-node-network-unavailable': KUBERNETES,
+  'kube-subnet-mgr': better('waits for a podCIDR, with the reason, and for the API server; flannel ends'),
+  'kube-api-url': SAME,
+  'kubeconfig-file': better('credentials from a program (`exec`) are refused at once'),
+  'kube-annotation-prefix': SAME,
+  'net-config-path': better('a changed file takes effect without a restart'),
+  'set-node-network-unavailable': better(
+    'true again, with the reason, while the node does not serve; flannel writes false once',
+  ),
   'healthz-ip': SAME,
   'healthz-port': better('also has /status and /metrics, and /readyz says what is not well'),
   'health-endpoint': OWN,
@@ -75,14 +69,17 @@ export const FLAG_PARITY = {
 export const ENVIRONMENT_PARITY: Readonly<Record<string, Parity>> = {
   NOTIFY_SOCKET: SAME,
   WIREGUARD_KEY_FILE: { is: 'without effect', note: 'the key is part of `-identity-file`, which outlives a reboot' },
-  NODE_NAME: KUBERNETES,
-  POD_NAME: KUBERNETES,
-  POD_NAMESPACE: KUBERNETES,
+  NODE_NAME: SAME,
+  POD_NAME: SAME,
+  POD_NAMESPACE: SAME,
   EVENT_QUEUE_DEPTH: {
     is: 'without effect',
-    note: 'for `-kube-subnet-mgr`, which is refused; there is no queue here that events could overflow',
+    note: 'there is no queue here that events could overflow',
   },
-  CONT_WHEN_CACHE_NOT_READY: KUBERNETES,
+  CONT_WHEN_CACHE_NOT_READY: {
+    is: 'without effect',
+    note: 'a list of nodes that takes long is waited for, while packets flow by what is known',
+  },
   ACCESS_KEY_ID: { is: 'without effect', note: 'for the tencent-vpc backend, which is refused' },
   ACCESS_KEY_SECRET: { is: 'without effect', note: 'for the tencent-vpc backend, which is refused' },
 };

@@ -60,10 +60,19 @@ export const FLAGS = {
     "take a packet from another node only if its source is in that node's subnet: on, off, or auto (on with -ip-masq, without which packets from outside the overlay have foreign sources)",
     ['auto', 'on', 'off'],
   ),
-  'kube-subnet-mgr': boolean(false, 'take the subnet from the Kubernetes API instead of etcd'),
-  'kube-api-url': string('', 'Kubernetes API server'),
-  'kubeconfig-file': string('', 'kubeconfig file', 'file'),
-  'kube-annotation-prefix': string('flannel.alpha.coreos.com', 'prefix of node annotations'),
+  'kube-subnet-mgr': boolean(
+    false,
+    'take the subnet from the podCIDRs of the Kubernetes node that NODE_NAME (or POD_NAME and POD_NAMESPACE) names, and publish the lease in its annotations; etcd is not used',
+  ),
+  'kube-api-url': string(
+    '',
+    'Kubernetes API server; wins over that of -kubeconfig-file. Without both: that of the pod flanneld runs in',
+  ),
+  'kubeconfig-file': string('', 'kubeconfig file; its files are read again when they change', 'file'),
+  'kube-annotation-prefix': string(
+    'flannel.alpha.coreos.com',
+    'prefix of node annotations; networks of their own have prefixes of their own',
+  ),
   'net-config-path': string(
     '/etc/kube-flannel/net-conf.json',
     'network config file; read with -kube-subnet-mgr only',

@@ -67,8 +67,10 @@ export async function runDaemon(
       servingFacts = facts;
     };
     const startDataPath = tunDataPath({ engine: options.engine, filterPeers: options.antiSpoofing }, descriptors, log);
-    const required = async () =>
-      (await resolveHosts(options.etcd.endpoints)).map((address) => ({ address, what: 'etcd' }));
+    const required = async () => {
+      const what = manager.statistics?.().name ?? 'the source of leases';
+      return (await resolveHosts(manager.endpoints)).map((address) => ({ address, what }));
+    };
     const identity = openIdentity(options.identityFile, (device) => getLink(nl, device)?.mac, log);
     const parts = { manager, startDataPath, identity, nl, required, readiness, onServing, log };
     await runNetwork(networkSettings(options), parts, signal);

@@ -32,13 +32,19 @@ export interface Joined extends ViewOf {
 /** Everything up to the lease. */
 export async function join(settings: NetworkSettings, parts: NetworkParts, signal: AbortSignal): Promise<Joined> {
   const { manager, readiness, log } = parts;
+  let reason: string | undefined; // what the source itself says is better than that it is waited for
+  const report = (trouble?: string): void => {
+    reason = trouble;
+    if (trouble !== undefined) readiness.report('lease', trouble);
+  };
   const waitFor = <T>(what: string, work: Promise<T>): Promise<T> =>
-    reportWaiting(work, what, manager, (trouble) => readiness.report('lease', trouble));
+    reportWaiting(work, what, manager, (trouble) => readiness.report('lease', reason ?? trouble));
   const config = await waitFor('the network config', firstConfig(manager, signal));
   const backend = backendFor(config, parts);
+  const chosen = manager.ownAddresses && (await waitFor('the node', manager.ownAddresses(signal, report)));
   const previous = readPreviousSubnets(settings.subnetFile, log);
   const search = {
-    options: settings.interface,
+    options: { ...settings.interface, ...chosen },
     outer: outerFamilies(config),
     networks: networksOf(config),
     subnets: subnetsOf(previous ?? {}),
@@ -61,7 +67,7 @@ export async function join(settings: NetworkSettings, parts: NetworkParts, signa
   const attributes = backend.attributes(external);
   const required = await parts.required();
   const avoid = [...addressesOf(external), ...required.map(({ address }) => address)];
-  const request = { config, attributes, avoid, ...(previous && { previous }) };
+  const request = { config, attributes, avoid, report, ...(previous && { previous }) };
   const membership = await waitFor('a lease', manager.join(request, signal));
   const { lease } = membership;
   log.info({ subnet: formatLeaseSubnets(lease) }, 'Acquired a lease');

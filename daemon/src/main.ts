@@ -18,9 +18,11 @@ import type { CommandResult } from './operate/result.ts';
 import { runStatus } from './operate/status-command.ts';
 import { writeSupport } from './operate/support/command.ts';
 import { type Options, type OptionsResult, parseOptions } from './options.ts';
-import { stateFileOf } from './subnet/etcd/kept-state.ts';
 import { EtcdSubnetManager } from './subnet/etcd/manager.ts';
+import { stateFileOf } from './subnet/kept-state.ts';
+import { KubeSubnetManager } from './subnet/kube/manager.ts';
 import { machineIdentity } from './subnet/machine.ts';
+import type { SubnetManager } from './subnet/manager.ts';
 import { VERSION } from './version.ts';
 
 /** Of output that is no terminal. */
@@ -96,10 +98,7 @@ function fail(error: unknown): void {
 }
 
 async function run(options: Options, log: Logger, signal: AbortSignal): Promise<void> {
-  const renewMarginSeconds = options.renewMarginMinutes * 60;
-  const identity = machineIdentity();
-  const keptState = { file: stateFileOf(options.subnetFile), ...(identity !== undefined && { identity }) };
-  const manager = new EtcdSubnetManager(options.etcd, log, { renewMarginSeconds, keptState });
+  const manager = managerFor(options, log);
   try {
     if (options.command === 'release') return await release(options, manager, log, signal);
     log.info({ version: VERSION, pid: process.pid }, 'Starting flanneld');
@@ -112,6 +111,13 @@ async function run(options: Options, log: Logger, signal: AbortSignal): Promise<
   } finally {
     manager.close();
   }
+}
+
+function managerFor({ subnetFile, kube, etcd, renewMarginMinutes }: Options, log: Logger): SubnetManager {
+  const identity = machineIdentity();
+  const keptState = { file: stateFileOf(subnetFile), ...(identity !== undefined && { identity }) };
+  if (kube !== undefined) return new KubeSubnetManager(kube, log, { keptState });
+  return new EtcdSubnetManager(etcd, log, { renewMarginSeconds: renewMarginMinutes * 60, keptState });
 }
 
 function stopOnSignals(stop: AbortController, log: Logger): void {

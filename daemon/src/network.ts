@@ -6,7 +6,7 @@ import { outerFamilies } from '@flannel-ts/flannel/network-config';
 import { formatSubnetEnv, subnetEnvOf } from '@flannel-ts/flannel/subnet-env';
 import { formatPrefix } from '@flannel-ts/inet/prefix';
 import { openMonitor } from '@flannel-ts/rtnetlink/monitor';
-import { childSignal } from './abort.ts';
+import { childSignal, sleep } from './abort.ts';
 import type { Probing } from './backend/backend.ts';
 import type { DataPath } from './datapath/datapath.ts';
 import { DaemonError } from './errors.ts';
@@ -22,6 +22,7 @@ import { watchForwarding } from './operate/forwarding.ts';
 import { keepPreconditions } from './operate/preconditions.ts';
 import { probeFromHost } from './operate/reach/host.ts';
 import type { Prober } from './operate/reach/prober.ts';
+import type { Readiness } from './operate/readiness.ts';
 import { describeRefused } from './operate/status.ts';
 import { keepSubnetFile, removeStaleSubnetFile } from './operate/subnet-file.ts';
 import { blackholeRoute } from './state/blackhole.ts';
@@ -30,6 +31,7 @@ import { startKernelEvents } from './state/events.ts';
 import { Kernel } from './state/kernel.ts';
 import { Reconciler } from './state/reconcile.ts';
 import { withGrace } from './subnet/departures.ts';
+import type { Membership } from './subnet/manager.ts';
 import { watchSilence } from './subnet/silence.ts';
 import { persistent, runTogether, type Task } from './tasks.ts';
 import { addressesOf, type ExternalInterface } from './underlay/select.ts';
@@ -54,6 +56,11 @@ export const NETWORK_PARTS = [
 
 /** With these well, packets of this node's pods are taken: the start is over, whoever answers. */
 export const STARTED_PARTS = ['lease', 'kernel', 'engine', 'firewall', 'subnet file'] as const;
+
+/** Without them packets of this node's pods are lost. The lease is not among them: the node's neighbours keep what they know of it. */
+const SERVING_PARTS = ['kernel', 'engine', 'firewall', 'subnet file'] as const;
+const TELL_EVERY_MS = 1000;
+const LASTING_TROUBLE_MS = 10_000;
 
 /** Resolves when the signal aborted and everything is at rest; rejects with what makes it impossible to go on. */
 export async function runNetwork(settings: NetworkSettings, parts: NetworkParts, signal: AbortSignal): Promise<void> {
@@ -171,6 +178,7 @@ async function serve(
           }
         }),
         (stop) => membership.hold(stop, (trouble) => readiness.report('lease', trouble)),
+        steady('Telling the source whether this node serves', (stop) => tellServing(membership, readiness, stop)),
         steady('Watching for the silence of the source of leases', (stop) =>
           watchSilence(manager, (trouble) => readiness.report('source', trouble), stop),
         ),
@@ -228,6 +236,19 @@ async function serve(
 
 function withRoutes(state: DesiredState, routes: readonly DesiredRoute[]): DesiredState {
   return { ...state, routes: [...state.routes, ...routes] };
+}
+
+/** Kubernetes keeps pods away from a node that does not serve; a part that is not well for a moment is no reason. */
+async function tellServing(membership: Membership, readiness: Readiness, signal: AbortSignal): Promise<void> {
+  if (membership.serving === undefined) return;
+  for (; !signal.aborted; await sleep(TELL_EVERY_MS, signal)) {
+    const troubles = readiness.present.filter(({ part }) => SERVING_PARTS.some((serving) => serving === part));
+    const lasting = troubles.filter(({ sinceMs }) => sinceMs >= LASTING_TROUBLE_MS);
+    if (troubles.length === 0) membership.serving(true);
+    else if (lasting.length > 0) {
+      membership.serving(false, lasting.map(({ part, trouble }) => `${part}: ${trouble}`).join('; '));
+    }
+  }
 }
 
 function keepRules(

@@ -17,6 +17,8 @@ import { booleanValue, type ParsedFlags, parseFlags, usage } from './flags.ts';
 import type { CleanupChoice } from './operate/cleanup.ts';
 import { type Endpoints, parseEndpoints } from './subnet/etcd/endpoints.ts';
 import type { EtcdOptions } from './subnet/etcd/settings.ts';
+import { annotationNames } from './subnet/kube/annotations.ts';
+import type { KubeOptions } from './subnet/kube/settings.ts';
 import { parseGoRegExp } from './underlay/go-regexp.ts';
 import type { InterfaceOptions } from './underlay/select.ts';
 
@@ -40,6 +42,8 @@ export interface Options {
   /** Of `flanneld support`: the file to write; undefined: a name of its own. */
   readonly supportFile: string | undefined;
   readonly etcd: EtcdOptions;
+  /** With -kube-subnet-mgr: etcd is then not used. */
+  readonly kube: KubeOptions | undefined;
   readonly interface: InterfaceOptions;
   readonly subnetFile: string;
   readonly identityFile: string;
@@ -80,7 +84,9 @@ export function parseOptions(
   const read = new FlagValues(values);
   const { command, operands } = commandOf(flags, read);
   checkCommandFlags(command, flags);
+  const kube = read.flag('kube-subnet-mgr') ? kubeOptions(command, read, environment) : undefined;
   const own = {
+    kube,
     status: statusOptions(flags, read),
     cleanup: cleanupChoice(flags),
     supportFile: commandFlag(flags, 'o') || undefined,
@@ -93,7 +99,7 @@ function build(
   operands: readonly string[],
   read: FlagValues,
   warnings: string[],
-): Omit<Options, 'status' | 'cleanup' | 'supportFile'> {
+): Omit<Options, 'status' | 'cleanup' | 'supportFile' | 'kube'> {
   return {
     command,
     operands,
@@ -121,11 +127,7 @@ function build(
 function commandOf(flags: ParsedFlags, read: FlagValues): Pick<Options, 'command' | 'operands'> {
   if (read.flag('help') || read.flag('h')) return { command: 'help', operands: [] };
   if (read.flag('version')) return { command: 'version', operands: [] };
-  const found = commandNamed(flags.positional);
-  if (read.flag('kube-subnet-mgr')) {
-    throw usage('The Kubernetes subnet manager (-kube-subnet-mgr) is not supported: use etcd (-etcd-endpoints)');
-  }
-  return found;
+  return commandNamed(flags.positional);
 }
 
 function commandNamed(words: readonly string[]): {
@@ -240,6 +242,37 @@ function etcdOptions(read: FlagValues, warnings: string[]): EtcdOptions {
       caFile,
       username: read.optional('etcd-username'),
       password: read.optional('etcd-password'),
+    }),
+  };
+}
+
+function kubeOptions(
+  command: Command,
+  read: FlagValues,
+  environment: Readonly<Record<string, string | undefined>>,
+): KubeOptions {
+  const variable = (name: string): string | undefined => environment[name] || undefined;
+  const annotationPrefix = read.text('kube-annotation-prefix');
+  annotationNames(annotationPrefix); // refuses a bad one
+  const nodeName = variable('NODE_NAME');
+  const [name, namespace] = [variable('POD_NAME'), variable('POD_NAMESPACE')];
+  const pod = name !== undefined && namespace !== undefined ? { name, namespace } : undefined;
+  if (nodeName === undefined && pod === undefined && (command === 'run' || command === 'release')) {
+    throw usage(
+      'With -kube-subnet-mgr flanneld has to know its node: set NODE_NAME in its environment to the name of the Node object, or POD_NAME and POD_NAMESPACE to those of its pod',
+    );
+  }
+  const [host, port] = [variable('KUBERNETES_SERVICE_HOST'), variable('KUBERNETES_SERVICE_PORT')];
+  return {
+    annotationPrefix,
+    netConfigPath: read.text('net-config-path'),
+    setNetworkUnavailable: read.flag('set-node-network-unavailable'),
+    ...defined({
+      apiUrl: read.optional('kube-api-url'),
+      kubeconfigFile: read.optional('kubeconfig-file'),
+      nodeName,
+      pod,
+      service: host !== undefined && port !== undefined ? { host, port } : undefined,
     }),
   };
 }

@@ -54,7 +54,7 @@ afterEach(async () => {
   for (const manager of managers.splice(0)) manager.close();
 });
 
-describeSubnetManager('etcd', async () => {
+describeSubnetManager('etcd', 'allocates', async () => {
   const etcd = await EtcdServer.start();
   const key = (name: string) => `${PREFIX}/subnets/${name}`;
   return {

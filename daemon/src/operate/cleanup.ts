@@ -16,7 +16,7 @@ import { describeRoute } from '../state/change.ts';
 import { removeRoute } from '../state/kernel-routes.ts';
 import { findAllDevices, findBridge, findLeftoverRoutes } from '../state/leftovers.ts';
 import type { Owner } from '../state/owner.ts';
-import { stateFileOf } from '../subnet/etcd/kept-state.ts';
+import { stateFileOf } from '../subnet/kept-state.ts';
 import { addressFile } from '../underlay/remember.ts';
 import { askDaemon } from './ask.ts';
 import { fileOf, findDaemons } from './daemons.ts';

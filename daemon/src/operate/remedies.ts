@@ -3,7 +3,9 @@
 export interface RemedyContext {
   /** To the other nodes, once it is chosen. */
   readonly interface?: string | undefined;
-  /** Of etcd, that was tried last. */
+  /** Of the source of leases, "etcd" or "kubernetes"; etcd where it is not known. */
+  readonly source?: string | undefined;
+  /** Of the source, that was tried last. */
   readonly member?: string | undefined;
   /** Any other node's address outside of the overlay. */
   readonly peer?: string | undefined;
@@ -11,13 +13,15 @@ export interface RemedyContext {
 
 type Remedy = (context: RemedyContext) => string;
 
-const etcdHealth: Remedy = ({ member }) =>
-  member === undefined ? 'etcdctl endpoint health' : `etcdctl --endpoints ${member} endpoint health`;
+const sourceHealth: Remedy = ({ source, member }) => {
+  if (source === 'kubernetes') return 'kubectl get --raw /readyz; kubectl describe node NODE';
+  return member === undefined ? 'etcdctl endpoint health' : `etcdctl --endpoints ${member} endpoint health`;
+};
 
 const REMEDIES: Readonly<Record<string, Remedy>> = {
-  lease: etcdHealth,
-  peers: etcdHealth,
-  source: etcdHealth,
+  lease: sourceHealth,
+  peers: sourceHealth,
+  source: sourceHealth,
   underlay: ({ interface: name }) =>
     name === undefined ? 'choose the interface with -iface' : `ip link set ${name} up; ip address show ${name}`,
   kernel: () => 'ip -d link; ip route show table all',

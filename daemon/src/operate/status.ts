@@ -100,6 +100,7 @@ export interface StatusFacts {
 export function statusOf({ version, pid, upSeconds, readiness, source, serving, devices }: StatusFacts): Status {
   const context = {
     interface: serving?.external.name,
+    source: source?.name,
     member: source?.member,
     peer: serving?.reach[0] && formatIp(serving.reach[0].peer),
   };

@@ -1,8 +1,8 @@
 /**
- * Where a node's subnet and the list of all nodes' subnets come from. The daemon knows only this interface; etcd/ is one
- * implementation. daemon/testing/subnet/compliance.ts is what every implementation has to pass.
+ * Where a node's subnet and the list of all nodes' subnets come from. The daemon knows only this interface; etcd/ and kube/
+ * implement it. daemon/testing/subnet/compliance.ts is what every implementation has to pass.
  */
-import type { Lease, LeaseAttributes, LeaseSubnets } from '@flannel-ts/flannel/lease';
+import type { Lease, LeaseAttributes, LeaseSubnets, NodeAddresses } from '@flannel-ts/flannel/lease';
 import type { NetworkConfig } from '@flannel-ts/flannel/network-config';
 import type { Ip } from '@flannel-ts/inet/ip';
 
@@ -20,6 +20,8 @@ export interface JoinRequest {
   readonly previous?: Partial<LeaseSubnets>;
   /** Addresses that the subnet must not cover, although the network does. */
   readonly avoid?: readonly Ip[];
+  /** Told while the source has to be waited for. */
+  readonly report?: Report;
 }
 
 /** Undefined: all is well. Otherwise one sentence for the operator. */
@@ -45,7 +47,7 @@ export interface Membership {
 
 /** How the source of config and leases is doing, for readiness and metrics. */
 export interface SourceStatistics {
-  /** "etcd". */
+  /** "etcd" or "kubernetes". */
   readonly name: string;
   /** Milliseconds since the leases were last known to be up to date; since the start if they never were. */
   readonly silentMs: number;
@@ -60,10 +62,14 @@ export interface SourceStatistics {
 }
 
 export interface SubnetManager {
+  /** URLs of the source: its hosts must stay reachable, whatever the network's prefix is. */
+  readonly endpoints: readonly string[];
   /** The present config, and each later one that is valid; continues through outages and ends only with the signal. */
   config(signal: AbortSignal): AsyncIterable<NetworkConfig>;
   /** Starts with a snapshot; continues through outages and ends only with the signal. */
   peers(signal: AbortSignal): AsyncIterable<LeaseBatch>;
+  /** What the source says of this node's own addresses; it goes before the flags. */
+  ownAddresses?(signal: AbortSignal, report: Report): Promise<NodeAddresses>;
   /** Resolves with a subnet that is this node's alone. Rejects with OUT_OF_SUBNETS when none is free. */
   join(request: JoinRequest, signal: AbortSignal): Promise<Membership>;
   /** Gives back what is leased to this address; resolves with it. A reservation (a lease without an end) stays. */

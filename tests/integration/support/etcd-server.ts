@@ -250,7 +250,7 @@ export async function startEtcdCluster(): Promise<readonly EtcdServer[]> {
   return members;
 }
 
-async function freePorts(count: number): Promise<number[]> {
+export async function freePorts(count: number): Promise<number[]> {
   const servers = await Promise.all(
     Array.from({ length: count }, () => {
       const server = createServer();

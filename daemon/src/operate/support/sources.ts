@@ -5,7 +5,7 @@ import { isErrno } from '@flannel-ts/linux/errors';
 import { runProgram } from '@flannel-ts/linux/run-program';
 import { readSysctl } from '@flannel-ts/linux/sysctl';
 import { messageOf } from '../../errors.ts';
-import { stateFileOf } from '../../subnet/etcd/kept-state.ts';
+import { stateFileOf } from '../../subnet/kept-state.ts';
 import { VERSION } from '../../version.ts';
 import { askDaemon } from '../ask.ts';
 import { socketOf } from '../socket.ts';

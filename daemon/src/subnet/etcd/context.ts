@@ -1,7 +1,7 @@
 import type { Lease } from '@flannel-ts/flannel/lease';
 import type { Logger } from 'pino';
+import type { KeptState } from '../kept-state.ts';
 import type { EtcdClient } from './client.ts';
-import type { KeptState } from './kept-state.ts';
 import type { Layout, RecordReader } from './records.ts';
 
 /** What every part of the etcd subnet manager works with. */

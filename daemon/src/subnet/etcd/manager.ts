@@ -9,18 +9,19 @@ import { childSignal, sleep } from '../../abort.ts';
 import { messageOf } from '../../errors.ts';
 import { fitsConfig } from '../allocate.ts';
 import { monotonicNow } from '../clock.ts';
+import { withFallback } from '../fallback.ts';
+import { type KeptStateSettings, NO_KEPT_STATE, openKeptState } from '../kept-state.ts';
 import type { JoinRequest, LeaseBatch, Membership, SourceStatistics, SubnetManager } from '../manager.ts';
+import { WatchStatistics } from '../watch-statistics.ts';
 import { type Acquired, acquire } from './acquire.ts';
 import { leaseBatches } from './batches.ts';
 import { EtcdClient } from './client.ts';
 import type { EtcdContext, Held } from './context.ts';
-import { withFallback } from './fallback.ts';
-import { type KeptStateSettings, NO_KEPT_STATE, openKeptState } from './kept-state.ts';
 import { KnownValues } from './known-values.ts';
 import { EtcdMembership } from './membership.ts';
 import { Layout, RecordReader } from './records.ts';
 import type { EtcdOptions } from './settings.ts';
-import { WATCH_TIMINGS, WatchStatistics, type WatchTimings, watchRange } from './watch.ts';
+import { WATCH_TIMINGS, type WatchTimings, watchRange } from './watch.ts';
 
 export interface EtcdManagerSettings {
   readonly renewMarginSeconds?: number;
@@ -44,7 +45,7 @@ export class EtcdSubnetManager implements SubnetManager {
   private servesKept = false;
 
   constructor(
-    options: EtcdOptions,
+    private readonly options: EtcdOptions,
     private readonly log: Logger,
     private readonly settings: EtcdManagerSettings = {},
   ) {
@@ -59,9 +60,13 @@ export class EtcdSubnetManager implements SubnetManager {
       log,
       ttlSeconds: settings.ttlSeconds ?? SUBNET_TTL_SECONDS,
       random,
-      kept: settings.keptState ? openKeptState(settings.keptState, options, log) : NO_KEPT_STATE,
+      kept: settings.keptState ? openKeptState(settings.keptState, { source: 'etcd', ...options }, log) : NO_KEPT_STATE,
       ownLeaseIds: new Set(),
     };
+  }
+
+  get endpoints(): readonly string[] {
+    return this.options.endpoints;
   }
 
   config(signal: AbortSignal): AsyncGenerator<NetworkConfig> {

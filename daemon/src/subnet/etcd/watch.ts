@@ -9,9 +9,10 @@
 import type { IWatchResponse } from 'etcd3/lib/rpc';
 import type { Logger } from 'pino';
 import { Backoff, Bell, sleep } from '../../abort.ts';
-import { DaemonError, messageOf } from '../../errors.ts';
-import { Repeats } from '../../repeats.ts';
+import { DaemonError } from '../../errors.ts';
 import { monotonicNow } from '../clock.ts';
+import { Outage } from '../outage.ts';
+import { WatchStatistics } from '../watch-statistics.ts';
 import type { WatchStream } from './channel.ts';
 import { type EtcdClient, type KeyValue, keyValueFrom } from './client.ts';
 
@@ -48,22 +49,6 @@ export const WATCH_TIMINGS: WatchTimings = {
   retryMostMs: 3000,
 };
 
-/** What a watch has been through, for metrics. */
-export class WatchStatistics {
-  /** Lists after the first: after a compaction, a restored store, or now and then. */
-  resyncs = 0;
-  private heardAt: number | undefined;
-
-  heard(): void {
-    this.heardAt = monotonicNow();
-  }
-
-  /** Milliseconds since the watch was last known to be up to date; undefined before the first list. */
-  get ageMs(): number | undefined {
-    return this.heardAt === undefined ? undefined : monotonicNow() - this.heardAt;
-  }
-}
-
 export interface WatchOptions {
   readonly log: Logger;
   readonly timings: WatchTimings;
@@ -79,7 +64,7 @@ export async function* watchRange(
   signal: AbortSignal,
 ): AsyncGenerator<readonly RangeEvent[]> {
   const backoff = new Backoff(timings.retryFirstMs, timings.retryMostMs);
-  const outage = new Outage(log, range.key, waitingFor);
+  const outage = new Outage('etcd', log, range.key, waitingFor);
   /** The last revision known; without one the next thing to do is a list. */
   let revision: string | undefined;
   let relistAt = Number.POSITIVE_INFINITY;
@@ -119,41 +104,6 @@ export async function* watchRange(
         relistAt = Math.min(relistAt, monotonicNow() + timings.relistSoonMs * (0.5 + Math.random()));
       }
       await sleep(backoff.take(), signal);
-    }
-  }
-}
-
-/**
- * From one line of a lost watch to the next. The first says how the stream ended, the second why there is no new one; the three
- * watches of a node are lost together, and a line for each cause would be one for each of them.
- */
-const LOST_AGAIN_MS: readonly number[] = [60_000, 6 * 3_600_000];
-
-/** Logs an outage when it begins, rarely while it lasts, and when it is over. */
-class Outage {
-  private readonly waiting = new Repeats([]);
-  private readonly lost = new Repeats(LOST_AGAIN_MS, 1);
-  /** Whether there was a list before. */
-  known = false;
-
-  constructor(
-    private readonly log: Logger,
-    private readonly key: string,
-    private readonly waitingFor: string,
-  ) {}
-
-  begin(error: unknown): void {
-    const [repeats, what] = this.known
-      ? [this.lost, 'Lost the watch on etcd, trying again; what is known stays in force']
-      : [this.waiting, `Waiting for ${this.waitingFor}`];
-    const line = repeats.failed(`${what}: ${messageOf(error)}`, monotonicNow());
-    if (line !== undefined) this.log.warn({ key: this.key }, line);
-  }
-
-  over(): void {
-    for (const repeats of [this.waiting, this.lost]) {
-      const over = repeats.over(monotonicNow());
-      if (over !== undefined) this.log.info({ key: this.key }, `The watch on etcd is back ${over}`);
     }
   }
 }

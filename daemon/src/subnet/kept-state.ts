@@ -1,20 +1,19 @@
 /**
- * What a node keeps on disk of etcd: its own lease, as proof that it is its own, and the config and leases last known, to
- * start from when etcd does not answer. One JSON file beside subnet.env, with mode 0600 and without secrets.
+ * What a node keeps on disk of the source of leases: its own lease, as proof that it is its own, and the config and leases last
+ * known, to start from when the source does not answer. One JSON file beside subnet.env, with mode 0600 and without secrets.
  */
 import { createHash } from 'node:crypto';
 import { mkdirSync, readFileSync, renameSync } from 'node:fs';
 import { open, rm } from 'node:fs/promises';
 import path from 'node:path';
 import type { Logger } from 'pino';
-import { writeFileAtomically } from '../../atomic-file.ts';
-import { messageOf } from '../../errors.ts';
-import type { EtcdOptions } from './settings.ts';
+import { writeFileAtomically } from '../atomic-file.ts';
+import { messageOf } from '../errors.ts';
 
 const VERSION = 1;
 const WRITE_PAUSE_MS = 2000;
 
-/** A lease of this node as it last was in etcd. */
+/** A lease of this node as it last was in the source. */
 export interface KeptLease {
   readonly key: string;
   readonly value: string;
@@ -44,6 +43,14 @@ export interface KeptState {
   setLeases(leases: () => Readonly<Record<string, string>>): void;
   /** Writes what is not yet written. */
   close(): void;
+}
+
+/** Where config and leases come from: what is of another source is no proof. */
+export interface KeptOrigin {
+  /** "etcd". */
+  readonly source: string;
+  readonly prefix: string;
+  readonly endpoints: readonly string[];
 }
 
 export interface KeptStateSettings {
@@ -81,11 +88,11 @@ export function stateFileOf(subnetFile: string): string {
 
 export function openKeptState(
   { file, identity }: KeptStateSettings,
-  { prefix, endpoints }: Pick<EtcdOptions, 'prefix' | 'endpoints'>,
+  { source, prefix, endpoints }: KeptOrigin,
   log: Logger,
 ): KeptState {
   const found = readKept(file, log);
-  const mismatch = found && mismatchOf(found, { prefix, endpoints, identity });
+  const mismatch = found && mismatchOf(found, { source, prefix, endpoints, identity });
   if (mismatch !== undefined) log.warn({ file }, `Ignoring the kept state: ${mismatch}`);
   const usable = mismatch === undefined ? found : undefined;
   const elapsedMs = usable && elapsedSince(usable, presentMoment());
@@ -122,7 +129,7 @@ export function openKeptState(
     return { digest, text: `${JSON.stringify({ ...head, ...contents } satisfies KeptFile)}\n` };
   };
   const failed = (error: unknown): void => {
-    if (!complained) log.warn({ file }, `Cannot keep state for a start without etcd: ${messageOf(error)}`);
+    if (!complained) log.warn({ file }, `Cannot keep state for a start without ${source}: ${messageOf(error)}`);
     complained = true;
   };
   const write = (): void => {
@@ -196,12 +203,12 @@ function readKept(file: string, log: Logger): KeptFile | undefined {
 
 function mismatchOf(
   found: KeptFile,
-  { prefix, endpoints, identity }: { prefix: string; endpoints: readonly string[]; identity: string | undefined },
+  { source, prefix, endpoints, identity }: KeptOrigin & { readonly identity: string | undefined },
 ): string | undefined {
-  if (found.prefix !== prefix) return `it is of the etcd prefix ${found.prefix}`;
+  if (found.prefix !== prefix) return `it is of the ${source} prefix ${found.prefix}`;
   // One member in common is enough: clusters replace their members one by one.
   if (!found.endpoints.some((endpoint) => endpoints.includes(endpoint))) {
-    return `it is of the etcd at ${found.endpoints.join(', ')}`;
+    return `it is of the ${source} at ${found.endpoints.join(', ')}`;
   }
   if (found.identity !== identity) return 'it was written on another machine, of which this one may be a copy';
   return undefined;

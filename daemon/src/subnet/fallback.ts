@@ -1,4 +1,4 @@
-import { childSignal, sleep } from '../../abort.ts';
+import { childSignal, sleep } from '../abort.ts';
 
 /** How often to look whether the source is still silent. */
 const LOOK_MS = 200;

@@ -1,0 +1,37 @@
+/** The network config in a file, which in a pod is a key of a config map. */
+import { readFileSync } from 'node:fs';
+import { type NetworkConfig, parseNetworkConfig } from '@flannel-ts/flannel/network-config';
+import type { Logger } from 'pino';
+import { sleep } from '../../abort.ts';
+import { messageOf } from '../../errors.ts';
+
+/**
+ * The present config, and each later valid one. Looked at now and then: kubelet exchanges a link above the file, which a watch
+ * on the file does not show.
+ */
+export async function* followConfigFile(
+  file: string,
+  everyMs: number,
+  log: Logger,
+  signal: AbortSignal,
+): AsyncGenerator<{ readonly config: NetworkConfig; readonly text: string }> {
+  let last: string | undefined;
+  let complaint: string | undefined;
+  let known = false;
+  for (; !signal.aborted; await sleep(everyMs, signal)) {
+    try {
+      const text = readFileSync(file, 'utf8');
+      if (text === last) continue;
+      last = text;
+      const config = parseNetworkConfig(text);
+      complaint = undefined;
+      known = true;
+      yield { config, text };
+    } catch (error) {
+      const what = known ? 'The changed network config has no effect' : 'Waiting for the network config';
+      const line = `${what}: ${messageOf(error)}`;
+      if (line !== complaint) log.warn({ file }, line);
+      complaint = line;
+    }
+  }
+}
