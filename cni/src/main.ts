@@ -1,5 +1,6 @@
 import { readFd, writeFd } from '@flannel-ts/linux/files';
 import { Deadline } from './deadline.ts';
+import { restoreEnvironment } from './environment.ts';
 import { CniError, codeOf, ErrorCode, formatError, messageOf, toCniError } from './errors.ts';
 import { run } from './plugin.ts';
 import { CURRENT_VERSION, formatVersionInfo, readEnvironment, readRequest, SUPPORTED_VERSIONS } from './protocol.ts';
@@ -14,6 +15,7 @@ function main(): number {
   // The version for an error's answer; the input's, as soon as it is known.
   let version: string = CURRENT_VERSION;
   const deadline = new Deadline();
+  restoreEnvironment();
   try {
     if (!process.env.CNI_COMMAND) {
       // To stderr as the CNI project's plugins do, unless it is what was asked for.

@@ -172,7 +172,33 @@ esac
     expect(node.remains()).toEqual(NOTHING);
   });
 
+  const hostile = {
+    ...{ BUN_BE_BUN: '1', BUN_OPTIONS: '--version', BUN_INSPECT: '127.0.0.1:1', BUN_CONFIG_VERBOSE_FETCH: '1' },
+    ...{ BUN_JSC_dumpOptions: '2', JSC_useJIT: 'x', BUN_RUNTIME_TRANSPILER_CACHE_PATH: '/x', DO_NOT_TRACK: '1' },
+    ...{ NODE_OPTIONS: '--require=/x', NODE_DEBUG: 'fs', NODE_EXTRA_CA_CERTS: '/x', FORCE_COLOR: '1', LC_ALL: 'xx' },
+  };
+
+  test.each(Object.entries(hostile))('#14 with %s=%s in the environment the answer is a result', (name, value) => {
+    const pod = node.addPod();
+    const { code, stdout, stderr, json } = node.add({ pod, env: { [name]: value } });
+    expect([code, stderr, json?.ips?.[0]?.address]).toEqual([0, '', '10.244.1.2/24']);
+    expect(JSON.parse(stdout)).toEqual(json);
+    expect(node.del({ pod, env: { [name]: value } })).toMatchObject({ code: 0, stdout: '', stderr: '' });
+    expect(node.remains()).toEqual(NOTHING);
+  });
+
+  test('#14 other plugins get the environment as the runtime gave it', () => {
+    const env = addPlugin('other', `env > '${node.file('env')}'; ${result}`);
+    const pod = node.addPod();
+    node.attach({ pod, conf: { ipam: { type: 'other' } }, env: { ...env, ...hostile, TRACEPARENT: '00-a', _x: '1' } });
+    const seen = node.read('env').split('\n');
+    const given = Object.entries({ ...hostile, TRACEPARENT: '00-a', CNI_COMMAND: 'ADD', CNI_IFNAME: 'eth0' });
+    expect(given.filter(([name, value]) => !seen.includes(`${name}=${value}`))).toEqual([]);
+    expect(seen.filter((line) => line.charCodeAt(0) < 0x40)).toEqual([]);
+  });
+
   test.each([
+    ['closed', '>&-'],
     ['a full disk', '>/dev/full'],
     ['a pipe that nobody reads', '| true'],
   ])('#14 an ADD whose answer goes to stdout that is %s is taken back', (_what, redirect) => {

@@ -1,6 +1,8 @@
+import { chmodSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 // Run by Bun, not by Node.js: only Bun.build takes plugins, which its command line does not.
 import { etcd3ProtoPlugin } from '../../daemon/build/etcd3-proto-plugin.mjs';
 import { workerDefine } from '../../daemon/build/workers.mjs';
+import { guardEntry } from './guard-entry.ts';
 
 /** As JSON, the one argument. */
 export interface CompileTask {
@@ -41,4 +43,10 @@ const { logs } = await Bun.build({
   },
   plugins: [etcd3ProtoPlugin()],
 });
+// The daemon is started by whoever wrote its unit; the plugin by programs that know nothing of it.
+if (isBrief) {
+  writeFileSync(`${outfile}.guarded`, guardEntry(readFileSync(outfile)));
+  chmodSync(`${outfile}.guarded`, 0o755);
+  renameSync(`${outfile}.guarded`, outfile);
+}
 for (const log of logs) process.stderr.write(`${log}\n`);
