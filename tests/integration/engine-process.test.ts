@@ -80,5 +80,7 @@ async function outcome(program: ChildProcess) {
   const [code, signal] = (await once(program, 'exit')) as [number | null, NodeJS.Signals | null];
   clearTimeout(hung);
   if (signal !== 'SIGTERM') expect(output).toContain('running');
-  return { code, signal };
+  // Of an abort of the runtime.
+  const fatal = /FATAL ERROR.*/.exec(output)?.[0];
+  return { code, signal, ...(fatal && { fatal }) };
 }

@@ -30,6 +30,8 @@ const MIN_PATH_LIMIT = 128;
 
 const NO_WORDS: Words = [0, 0, 0, 0];
 
+const END_LOOK_MS = 5;
+
 /** The control side's hold on the shared memory: routes and the stop request go in, counters and signs of life come out. */
 export class Control {
   readonly shared: Shared = createShared();
@@ -112,6 +114,15 @@ export class Control {
 
   requestStop(): void {
     Atomics.store(this.shared.state, STATE.stop, 1);
+  }
+
+  /** Blocks until the worker has made its last call to the system, or for so long. */
+  waitForEnd(ms: number): void {
+    const { state } = this.shared;
+    const end = performance.now() + ms;
+    while (!this.ended && performance.now() < end) {
+      Atomics.wait(state, STATE.phase, Atomics.load(state, STATE.phase), END_LOOK_MS);
+    }
   }
 
   get heartbeat(): number {

@@ -3,8 +3,10 @@ import { parseIp } from '@flannel-ts/inet/ip';
 import { parsePort } from '@flannel-ts/inet/port';
 import { type EventFd, eventfd } from '@flannel-ts/linux/poll';
 import type { Engine } from './engine.ts';
+import { PHASE, STATE } from './shared.ts';
 import { spawnWorker } from './spawn.ts';
 import { startWorkerEngine } from './worker-engine.ts';
+import type { EngineWorkerData } from './worker-main.ts';
 
 jest.mock('./spawn.ts', () => ({ spawnWorker: jest.fn() }));
 
@@ -90,6 +92,17 @@ describe('startWorkerEngine()', () => {
     await engine.stop();
     expect(process.listenerCount('exit')).toBe(before);
   });
+});
+
+test('a process that exits lets the thread come to its end first', async () => {
+  const before = process.listeners('exit');
+  const last = `Atomics.wait(state, 15, 0, 100); Atomics.store(state, ${STATE.phase}, ${PHASE.ended});`;
+  const engine = await startWith(`running(); ${UNTIL_STOP} ${last}`);
+  const { buffer } = jest.mocked(spawnWorker).mock.lastCall![1] as EngineWorkerData;
+  const [onExit] = process.listeners('exit').filter((listener) => !before.includes(listener));
+  onExit!(0);
+  expect(Atomics.load(new Int32Array(buffer), STATE.phase)).toBe(PHASE.ended);
+  await engine.stop();
 });
 
 describe('failed', () => {

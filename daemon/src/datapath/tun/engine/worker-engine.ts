@@ -15,6 +15,7 @@ const WATCH_INTERVAL_MS = 1000;
 /** Ticks of our own timer, not time: a process stopped and continued (SIGSTOP, a suspended machine) is not a stuck worker. */
 const STUCK_TICKS = 10;
 const STOP_TIMEOUT_MS = 5000;
+const EXIT_WAIT_MS = 1000;
 
 /** Runs an engine's worker and resolves when its packets flow. */
 export async function startWorkerEngine(name: WorkerName, config: EngineConfig, signal?: AbortSignal): Promise<Engine> {
@@ -92,8 +93,7 @@ class WorkerEngine implements Engine {
         resolve();
       });
     });
-    // A thread blocked in a system call would keep the process from exiting: Node joins workers after the exit handlers.
-    process.on('exit', this.#release);
+    process.on('exit', this.#endWithProcess);
     this.#watch = this.#watchHeartbeat();
   }
 
@@ -156,6 +156,15 @@ class WorkerEngine implements Engine {
     if (!this.#gone) this.#wake.signal();
   };
 
+  /**
+   * Node ends threads after the exit handlers, wherever they are: one that is blocked in a system call would keep the process, and
+   * one that makes a call by koffi meanwhile would abort it.
+   */
+  readonly #endWithProcess = (): void => {
+    this.#release();
+    this.#control.waitForEnd(EXIT_WAIT_MS);
+  };
+
   #onMessage(message: EngineWorkerMessage): void {
     if (message.type === 'running') this.#running();
     else this.#failure = new EngineError(message.code, message.message);
@@ -166,7 +175,7 @@ class WorkerEngine implements Engine {
     this.#sampleDrops();
     this.#gone = true;
     clearInterval(this.#watch);
-    process.off('exit', this.#release);
+    process.off('exit', this.#endWithProcess);
     this.#wake.close();
     const error =
       this.#failure ?? new EngineError('WORKER_DIED', `The engine's thread ended by itself with exit code ${code}`);
