@@ -49,7 +49,7 @@ test('each queue of the device has a thread and a socket', () => {
 test('flows of whatever queue pass, in order', async () => {
   await until(() => a.canPing(b) && b.canPing(a));
   // Each flow has ports, and so a hash, of its own.
-  const options = { flows: 16, everyMs: 2 };
+  const options = { flows: 16, everyMs: 2, greet: true };
   const stopNumbered = await startNumbered(a.place(a.podAddress), b.place(b.podAddress), options);
   await new Promise((resolve) => setTimeout(resolve, 1000));
   const journeys = await stopNumbered();

@@ -26,6 +26,8 @@ export interface NumberedOptions {
   readonly everyMs?: number;
   /** For so long after the last one is sent, those on their way may arrive. */
   readonly settleMs?: number;
+  /** Whether each flow has passed both ways before the first one is sent: the kernel may move a flow to another queue then. */
+  readonly greet?: boolean;
 }
 
 /** Of the clock that `Journey.lost` has. */
@@ -37,11 +39,11 @@ export function now(): number {
 export async function startNumbered(
   a: Place,
   b: Place,
-  { flows = 1, everyMs = 10, settleMs = 1000 }: NumberedOptions = {},
+  { flows = 1, everyMs = 10, settleMs = 1000, greet = false }: NumberedOptions = {},
 ): Promise<() => Promise<readonly Journey[]>> {
   const start = (own: Place, peer: Place) => {
     const numbers = [own.address, peer.address, PORT, flows, everyMs, settleMs].map(String);
-    return spawn('nsenter', [`--net=${own.netns}`, process.execPath, PROGRAM, ...numbers]);
+    return spawn('nsenter', [`--net=${own.netns}`, process.execPath, PROGRAM, ...numbers, ...(greet ? ['greet'] : [])]);
   };
   const ends = [start(a, b), start(b, a)] as const;
   await Promise.all(ends.map(untilListening));
