@@ -60,6 +60,23 @@ describe('two networks on each host', () => {
   });
 });
 
+test('vxlan and host-gw on one host carry each its own network, and nothing of the other (functional/multi of flannel)', async () => {
+  cluster = await Cluster.create(program, 2);
+  cluster.etcd.put(`${PREFIX}/config`, '{"Network":"10.11.0.0/16","Backend":{"Type":"vxlan"}}');
+  cluster.etcd.put('/hostgw/config', '{"Network":"10.12.0.0/16","Backend":{"Type":"host-gw"}}');
+  const hostGw = cluster.nodes.map((node) => cluster.addDaemon(node, { etcdPrefix: '/hostgw' })) as [Node, Node];
+  const vxlan = cluster.nodes as [Node, Node];
+  for (const node of [...vxlan, ...hostGw]) node.start();
+  for (const node of [...vxlan, ...hostGw]) await node.untilReady();
+  for (const node of [...vxlan, ...hostGw]) node.addPodAddress();
+  for (const [a, b] of [vxlan, hostGw]) await until(() => a.canPing(b) && b.canPing(a));
+  const device = (to: Node) => / dev (\S+) /.exec(vxlan[0].ip('route', 'get', to.podAddress))?.[1];
+  expect([device(vxlan[1]), device(hostGw[1])]).toEqual(['flannel.1', 'eth0']);
+  const by = (link: string, to: Node) =>
+    vxlan[0].run('sh', '-c', `ping -c 1 -W 1 -I ${link} ${to.podAddress} || true`).includes(' 1 received');
+  expect([by('flannel.1', vxlan[1]), by('flannel.1', hostGw[1])]).toEqual([true, false]);
+});
+
 describe('one network', () => {
   const startTwo = async () => {
     cluster = await Cluster.create(program, 2);
