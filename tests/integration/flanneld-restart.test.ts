@@ -51,6 +51,10 @@ async function during(change: () => Promise<void>): Promise<readonly Journey[]> 
   return stopNumbered();
 }
 
+/** Counters of packets that the daemon or the kernel gave up at the device and the socket. */
+const drops = (node: Node): string[] =>
+  node.get('metrics').match(/^flannel_engine_\w*drop\w*(?:\{.*\})? [1-9].*$/gm) ?? [];
+
 const deviceIndex = (): string => a.ip('-o', 'link', 'show', 'flannel0').split(':')[0]!;
 
 test('a restart loses no packet, and keeps the order of each flow', async () => {
@@ -66,6 +70,7 @@ test('a restart loses no packet, and keeps the order of each flow', async () => 
   }
   expect(deviceIndex()).toBe(device);
   expect(a.logged('Taking over device flannel0')).toBe(1);
+  expect([a, b].flatMap(drops)).toEqual([]);
 });
 
 test('after kill -9 what was on its way in flanneld is lost, and nothing more', async () => {
