@@ -21,6 +21,7 @@ const ROOMS: Readonly<Record<string, readonly string[]>> = {
   'log.ts': [],
   'memory.ts': ['abort.ts'],
   'version.ts': [],
+  'duty.ts': ['abort.ts'],
   'tasks.ts': ['abort.ts', 'errors.ts', 'repeats.ts'],
   'units.ts': [],
   'repeats.ts': ['units.ts'],
@@ -57,7 +58,7 @@ const ROOMS: Readonly<Record<string, readonly string[]>> = {
   'view.ts': ['errors.ts', 'refusal-log.ts', 'backend', 'datapath', 'subnet', 'underlay'],
   'follow-underlay.ts': ['abort.ts', 'errors.ts', 'backend', 'subnet', 'underlay'],
   'config-change.ts': [],
-  'network-parts.ts': ['backend', 'datapath', 'subnet', 'firewall', 'underlay', 'operate'],
+  'network-parts.ts': ['duty.ts', 'backend', 'datapath', 'subnet', 'firewall', 'underlay', 'operate'],
   'join.ts': ['errors.ts', 'network-parts.ts', 'view.ts', 'backend', 'subnet', 'underlay', 'operate'],
   'follow-config.ts': ['config-change.ts', 'errors.ts', 'join.ts', 'network-parts.ts'],
   'network.ts': [
@@ -68,6 +69,7 @@ const ROOMS: Readonly<Record<string, readonly string[]>> = {
   'flanneld.ts': [
     ...[
       'abort.ts',
+      'duty.ts',
       'errors.ts',
       'tasks.ts',
       'version.ts',

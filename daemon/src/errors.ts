@@ -9,7 +9,8 @@ export type DaemonErrorCode =
   | 'ETCD_REVISION_GONE'
   | 'KUBERNETES'
   | 'KERNEL'
-  | 'ENGINE';
+  | 'ENGINE'
+  | 'TAKE_OVER';
 
 /** An error the operator can act on: the message says what was found and what to do. */
 export class DaemonError extends Error {

@@ -44,6 +44,7 @@ export const FLAG_PARITY = {
   'healthz-ip': SAME,
   'healthz-port': better('also has /status and /metrics, and /readyz says what is not well'),
   'health-endpoint': OWN,
+  'take-over': OWN,
   'host-local-dir': OWN,
   'identity-file': OWN,
   'metrics-per-peer': OWN,

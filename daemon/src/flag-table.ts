@@ -47,6 +47,10 @@ export const FLAGS = {
     `file to keep the MAC addresses and the key in that other nodes know this one by; by default ${DEFAULT_IDENTITY_FILE}, and beside the subnet file where -subnet-file is given`,
     'file',
   ),
+  'take-over': boolean(
+    false,
+    'take over from a flanneld that runs with the same subnet file, if there is one: packets go on, and when this one fails the other goes on; the other then waits for its end',
+  ),
   'public-ip': string('', 'address that other nodes reach this one by'),
   'public-ipv6': string(
     '',

@@ -54,7 +54,7 @@ function main(): void {
   const stop = new AbortController();
   stopOnSignals(stop, log);
   dieOnBugs(log);
-  run(options, log, stop.signal).then(
+  run(options, log, stop).then(
     () => process.exit(0),
     (error: unknown) => {
       log.fatal(messageOf(error));
@@ -97,16 +97,17 @@ function fail(error: unknown): void {
   show({ exit: 1, output: '', sentence: messageOf(error) });
 }
 
-async function run(options: Options, log: Logger, signal: AbortSignal): Promise<void> {
+async function run(options: Options, log: Logger, stop: AbortController): Promise<void> {
   const manager = managerFor(options, log);
   try {
-    if (options.command === 'release') return await release(options, manager, log, signal);
+    if (options.command === 'release') return await release(options, manager, log, stop.signal);
     log.info({ version: VERSION, pid: process.pid }, 'Starting flanneld');
     // Said before etcd is waited for, which may take long.
     if (!hasCapability('CAP_NET_ADMIN')) {
       throw new DaemonError('KERNEL', 'flanneld may not configure the network: run it as root, or with CAP_NET_ADMIN');
     }
-    await runDaemon(options, manager, log, signal);
+    const end = () => stop.abort(new Error('Another flanneld has taken over'));
+    await runDaemon(options, manager, log, stop.signal, end);
     log.info('Stopped');
   } finally {
     manager.close();

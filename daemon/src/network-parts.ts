@@ -3,6 +3,7 @@ import type { Netlink } from '@flannel-ts/rtnetlink/connection';
 import type { Logger } from 'pino';
 import type { Identity, RequiredAddress } from './backend/backend.ts';
 import type { StartDataPath } from './datapath/datapath.ts';
+import type { Duty } from './duty.ts';
 import type { WantedRules } from './firewall/rules.ts';
 import type { ServingFacts } from './operate/metrics.ts';
 import type { Readiness } from './operate/readiness.ts';
@@ -22,6 +23,7 @@ export interface NetworkSettings {
 
 export interface NetworkParts {
   readonly manager: SubnetManager;
+  readonly duty: Duty;
   readonly startDataPath: StartDataPath;
   readonly identity: Identity;
   readonly nl: Netlink;

@@ -64,9 +64,18 @@ const LASTING_TROUBLE_MS = 10_000;
 
 /** Resolves when the signal aborted and everything is at rest; rejects with what makes it impossible to go on. */
 export async function runNetwork(settings: NetworkSettings, parts: NetworkParts, signal: AbortSignal): Promise<void> {
+  const { duty } = parts;
   try {
     while (!signal.aborted) {
-      const joined = await join(settings, parts, signal);
+      const turn = duty.signal;
+      let joined: Joined;
+      try {
+        joined = await join(settings, parts, turn);
+      } catch (error) {
+        if (signal.aborted || !turn.aborted) throw error;
+        await duty.rest(turn);
+        continue;
+      }
       parts.readiness.report('lease', undefined);
       await serve(settings, parts, joined, signal);
       if (!signal.aborted) for (const part of NETWORK_PARTS) parts.readiness.report(part, 'joining the network anew');
@@ -85,7 +94,7 @@ async function serve(
   joined: Joined,
   signal: AbortSignal,
 ): Promise<void> {
-  const { manager, nl, readiness, log } = parts;
+  const { manager, duty, nl, readiness, log } = parts;
   const { config, backend, external, membership, lease } = joined;
   const subnetEnv = (mtu: number) => subnetEnvOf(config, lease, mtu, settings.rules.masquerade);
   const owner = { networks: [...networksOf(config), ...joined.previousNetworks] };
@@ -162,71 +171,76 @@ async function serve(
     reach: prober.report(),
     restorations: preconditions.restorations,
   }));
-  const serving = childSignal(signal);
-  try {
-    const steady = (what: string, task: Task) =>
-      persistent({ what, note: (text) => readiness.note(what, text), log }, task);
-    await runTogether(
-      [
-        steady('Keeping devices and routes', (stop) => reconciler.run(stop)),
-        steady('Following the leases', async (stop) => {
-          for await (const batch of withGrace((end) => manager.peers(end), view.leases, stop)) {
-            if (!view.apply(batch)) continue;
-            reconciler.trigger();
-            readiness.report('peers', undefined);
-            readiness.note('peers', describeRefused(view.refused));
-          }
-        }),
-        (stop) => membership.hold(stop, (trouble) => readiness.report('lease', trouble)),
-        steady('Telling the source whether this node serves', (stop) => tellServing(membership, readiness, stop)),
-        steady('Watching for the silence of the source of leases', (stop) =>
-          watchSilence(manager, (trouble) => readiness.report('source', trouble), stop),
-        ),
-        steady('Following the network config', async (stop) => {
-          for await (const next of manager.config(stop)) {
-            const change = followConfig(config, next, parts);
-            if (change === 'join') return serving.abort();
-            await dataPath?.setConfig(next);
-            if (change === 'followed') followed = next;
-          }
-        }),
-        async (stop) => {
-          // Who reads the file starts pods: not before their packets have somewhere to go.
-          await readiness.untilWell(['peers', 'kernel', 'engine', 'firewall'], stop);
-          const report = (trouble?: string) => readiness.report('subnet file', trouble);
-          const text = () => formatSubnetEnv(subnetEnv(backend.mtu(view.external)));
-          await keepSubnetFile(settings.subnetFile, text, report, log, stop);
+  const steady = (what: string, task: Task) =>
+    persistent({ what, note: (text) => readiness.note(what, text), log }, task);
+  const tasks = (rejoin: () => void): readonly Task[] => [
+    steady('Keeping devices and routes', (stop) => reconciler.run(stop)),
+    steady('Following the leases', async (stop) => {
+      for await (const batch of withGrace((end) => manager.peers(end), view.leases, stop)) {
+        if (!view.apply(batch)) continue;
+        reconciler.trigger();
+        readiness.report('peers', undefined);
+        readiness.note('peers', describeRefused(view.refused));
+      }
+    }),
+    (stop) => membership.hold(stop, (trouble) => readiness.report('lease', trouble)),
+    steady('Telling the source whether this node serves', (stop) => tellServing(membership, readiness, stop)),
+    steady('Watching for the silence of the source of leases', (stop) =>
+      watchSilence(manager, (trouble) => readiness.report('source', trouble), stop),
+    ),
+    steady('Following the network config', async (stop) => {
+      for await (const next of manager.config(stop)) {
+        const change = followConfig(config, next, parts);
+        if (change === 'join') return rejoin();
+        await dataPath?.setConfig(next);
+        if (change === 'followed') followed = next;
+      }
+    }),
+    async (stop) => {
+      // Who reads the file starts pods: not before their packets have somewhere to go.
+      await readiness.untilWell(['peers', 'kernel', 'engine', 'firewall'], stop);
+      const report = (trouble?: string) => readiness.report('subnet file', trouble);
+      const text = () => formatSubnetEnv(subnetEnv(backend.mtu(view.external)));
+      await keepSubnetFile(settings.subnetFile, text, report, log, stop);
+    },
+    steady('Keeping the firewall rules', (stop) => keepRules(settings, parts, joined, view, stop)),
+    steady('Keeping forwarding on', (stop) => keepPreconditions(preconditions, stop)),
+    steady('Probing the other nodes', (stop) => prober.run(stop)),
+    ...(podPath === undefined ? [] : [steady('Asking from the health endpoint', (stop) => podPath.run(stop))]),
+    (stop) =>
+      followUnderlay(
+        joined.search,
+        {
+          ...underlayParts(joined.search, parts),
+          onKernelEvent: (listener) => events.subscribe(listener),
+          backend,
+          membership,
+          move,
         },
-        steady('Keeping the firewall rules', (stop) => keepRules(settings, parts, joined, view, stop)),
-        steady('Keeping forwarding on', (stop) => keepPreconditions(preconditions, stop)),
-        steady('Probing the other nodes', (stop) => prober.run(stop)),
-        ...(podPath === undefined ? [] : [steady('Asking from the health endpoint', (stop) => podPath.run(stop))]),
-        (stop) =>
-          followUnderlay(
-            joined.search,
-            {
-              ...underlayParts(joined.search, parts),
-              onKernelEvent: (listener) => events.subscribe(listener),
-              backend,
-              membership,
-              move,
-            },
-            external,
-            stop,
+        view.external,
+        stop,
+      ),
+    ...(dataPath === undefined
+      ? []
+      : [
+          steady('Watching the drops of the device', (stop: AbortSignal) =>
+            watchDrops(dataPath, (text) => readiness.note('device', text), stop),
           ),
-        ...(dataPath === undefined
-          ? []
-          : [
-              steady('Watching the drops of the device', (stop: AbortSignal) =>
-                watchDrops(dataPath, (text) => readiness.note('device', text), stop),
-              ),
-              (stop: AbortSignal) => untilFailed(dataPath, stop),
-            ]),
-      ],
-      serving.signal,
-    );
+          (stop: AbortSignal) => untilFailed(dataPath, stop),
+        ]),
+  ];
+  duty.carrier = dataPath;
+  try {
+    for (;;) {
+      const turn = duty.signal;
+      const serving = childSignal(turn);
+      await runTogether(tasks(serving.abort), serving.signal).finally(serving.dispose);
+      if (signal.aborted || !turn.aborted) return;
+      await duty.rest(turn);
+      if (signal.aborted) return;
+    }
   } finally {
-    serving.dispose();
+    duty.carrier = undefined;
     events.close();
     kernel.close();
     // Another backend has no use for it, and a failure may be its own: then everything is made anew.

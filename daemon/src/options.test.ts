@@ -14,6 +14,7 @@ describe('parseOptions()', () => {
       forwardRules: true,
       healthzPort: 0,
       metricsPerPeer: true,
+      takeOver: false,
       healthEndpoint: false,
       hostLocalDir: '/var/lib/cni/networks',
       rulesResyncSeconds: 5,

@@ -47,6 +47,8 @@ export interface Options {
   readonly interface: InterfaceOptions;
   readonly subnetFile: string;
   readonly identityFile: string;
+  /** From a flanneld that runs with the same subnet file. */
+  readonly takeOver: boolean;
   readonly renewMarginMinutes: number;
   readonly ipMasq: boolean;
   readonly ipMasqFullyRandom: boolean;
@@ -107,6 +109,7 @@ function build(
     interface: interfaceOptions(read),
     subnetFile: read.text('subnet-file'),
     identityFile: identityFile(read),
+    takeOver: read.flag('take-over'),
     renewMarginMinutes: read.integer('subnet-lease-renew-margin', 1, 24 * 60 - 1),
     ipMasq: read.flag('ip-masq'),
     antiSpoofing: antiSpoofing(read),

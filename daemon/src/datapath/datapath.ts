@@ -62,6 +62,9 @@ export interface DataPath {
   /** Makes the device again, of the same name if it is free. */
   remake(): Promise<void>;
   statistics(): DataPathStatistics;
+  /** Resolves when no packet moves, and none is held: until resume() they wait in what the store keeps. */
+  pause(): Promise<void>;
+  resume(): Promise<void>;
   /**
    * Resolves when no packet moves any more, and none is held: those that come wait in what the store keeps, for the data path of the next
    * process. Where nothing is kept that is stop().
@@ -75,6 +78,10 @@ export interface DataPath {
 export interface DescriptorStore {
   /** What an earlier process has kept under a name, the caller's from now on; undefined if there is none. */
   take(name: string): number | undefined;
+  /** Resolves when nobody else moves packets through what was taken. */
+  released(): Promise<void>;
+  /** What was taken cannot be used: whoever had it is to let go of it. */
+  discard(): void;
   /** Instead of what was kept under that name. */
   keep(name: string, fd: number): void;
   forget(name: string): void;

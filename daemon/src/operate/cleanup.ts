@@ -21,6 +21,7 @@ import { addressFile } from '../underlay/remember.ts';
 import { askDaemon } from './ask.ts';
 import { fileOf, findDaemons } from './daemons.ts';
 import { findReservations } from './endpoint/reserve.ts';
+import { handOverSocketOf } from './hand-over/protocol.ts';
 import type { CommandResult } from './result.ts';
 import { socketOf } from './socket.ts';
 import { readPreviousNetworks, readPreviousSubnets } from './subnet-file.ts';
@@ -162,7 +163,8 @@ async function rules(owner: Owner | undefined): Promise<Removal[]> {
 }
 
 function files({ subnetFile, identityFile, hostLocalDir, identity }: CleanupRequest): Found {
-  const own = [subnetFile, addressFile(subnetFile), stateFileOf(subnetFile), socketOf(subnetFile)];
+  const kept = [addressFile(subnetFile), stateFileOf(subnetFile), socketOf(subnetFile), handOverSocketOf(subnetFile)];
+  const own = [subnetFile, ...kept];
   const wanted = [...findReservations(hostLocalDir), ...own, ...(identity ? [identityFile] : [])];
   return {
     removals: wanted

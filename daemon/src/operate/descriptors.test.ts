@@ -8,7 +8,7 @@ function made(environment: NodeJS.ProcessEnv, fail = false) {
   const told: (readonly [string, readonly number[]])[] = [];
   const lines: string[] = [];
   const log = pino({}, { write: (line: string) => void lines.push(JSON.parse(line).msg) });
-  const store = openDescriptorStore(log, environment, (state, descriptors) => {
+  const store = openDescriptorStore(log, undefined, environment, (state, descriptors) => {
     if (fail) throw new Error('no systemd');
     told.push([state, descriptors]);
   });

@@ -14,19 +14,30 @@ const FIRST = 3;
 const PREFIX = 'flannel-';
 
 export interface GivenDescriptors extends DescriptorStore {
+  /** What is in use at this moment, by name. */
+  readonly inUse: ReadonlyMap<string, Fd>;
   /** What nobody has taken: it belonged to another backend. */
   closeRest(): void;
 }
 
 type Notify = (state: string, descriptors: readonly Fd[]) => void;
 
-/** Without systemd nothing is kept, and there is nothing to take. */
+/** What an earlier process that still runs has given, beside systemd. */
+export interface HandedOver {
+  readonly descriptors: ReadonlyMap<string, Fd>;
+  readonly released: () => Promise<void>;
+  readonly discard: () => void;
+}
+
+/** Without systemd nothing is kept, and there is nothing to take but what was handed over. */
 export function openDescriptorStore(
   log: Logger,
+  handedOver?: HandedOver,
   environment: NodeJS.ProcessEnv = process.env,
   notify: Notify = notifySystemd,
 ): GivenDescriptors {
-  const given = givenDescriptors(environment);
+  const given = new Map([...givenDescriptors(environment), ...(handedOver?.descriptors ?? [])]);
+  const inUse = new Map<string, Fd>();
   // A program that this process starts must not take them for its own.
   for (const name of ['LISTEN_PID', 'LISTEN_FDS', 'LISTEN_FDNAMES']) delete environment[name];
   for (const fd of given.values()) setInheritable(fd, false);
@@ -37,18 +48,29 @@ export function openDescriptorStore(
       log.warn(`Cannot tell systemd what to keep for the next start: ${messageOf(error)}`);
     }
   };
-  const forget = (name: string): void => tell(`FDSTOREREMOVE=1\nFDNAME=${PREFIX}${name}`);
+  const forget = (name: string): void => {
+    inUse.delete(name);
+    tell(`FDSTOREREMOVE=1\nFDNAME=${PREFIX}${name}`);
+  };
+  const keep = (name: string, fd: Fd): void => {
+    forget(name);
+    inUse.set(name, fd);
+    // Errors are for the engine to find, not for systemd.
+    tell(`FDSTORE=1\nFDNAME=${PREFIX}${name}\nFDPOLL=0`, [fd]);
+  };
   return {
+    inUse,
     take: (name) => {
       const fd = given.get(name);
       given.delete(name);
+      if (fd === undefined) return undefined;
+      if (handedOver?.descriptors.has(name)) keep(name, fd);
+      else inUse.set(name, fd);
       return fd;
     },
-    keep: (name, fd) => {
-      forget(name);
-      // Errors are for the engine to find, not for systemd.
-      tell(`FDSTORE=1\nFDNAME=${PREFIX}${name}\nFDPOLL=0`, [fd]);
-    },
+    released: async () => handedOver?.released(),
+    discard: () => handedOver?.discard(),
+    keep,
     forget,
     closeRest: () => {
       for (const [name, fd] of given) {

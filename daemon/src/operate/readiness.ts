@@ -56,6 +56,12 @@ export class Readiness {
     this.stopping = true;
   }
 
+  /** What was stopped begins again. */
+  restart(): void {
+    this.stopping = false;
+    this.announce();
+  }
+
   /** Resolves when these parts are well at the same time, or with the signal. */
   async untilWell(parts: readonly string[], signal: AbortSignal): Promise<void> {
     if (signal.aborted) return;

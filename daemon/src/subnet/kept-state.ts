@@ -41,6 +41,8 @@ export interface KeptState {
   /** Written within seconds, the first ones at once. */
   setConfig(json: string): void;
   setLeases(leases: () => Readonly<Record<string, string>>): void;
+  /** While it rests, the file is another process's. */
+  rest(resting: boolean): void;
   /** Writes what is not yet written. */
   close(): void;
 }
@@ -79,6 +81,7 @@ export const NO_KEPT_STATE: KeptState = {
   setLease: () => {},
   setConfig: () => {},
   setLeases: () => {},
+  rest: () => {},
   close: () => {},
 };
 
@@ -107,6 +110,7 @@ export function openKeptState(
   let writing: Promise<void> = Promise.resolve();
   let complained = false;
   let closed = false;
+  let resting = false;
 
   /** What is not yet on disk. */
   const render = (): { readonly digest: string; readonly text: string } | undefined => {
@@ -136,11 +140,11 @@ export function openKeptState(
     clearTimeout(timer);
     timer = undefined;
     writing = writing.then(async () => {
-      const next = closed ? undefined : render();
+      const next = closed || resting ? undefined : render();
       if (next === undefined) return;
       try {
         // A write that close() has overtaken must not replace what that wrote.
-        if (await writeFileSafely(file, next.text, () => !closed)) written = next.digest;
+        if (await writeFileSafely(file, next.text, () => !closed && !resting)) written = next.digest;
       } catch (error) {
         failed(error);
       }
@@ -169,9 +173,14 @@ export function openKeptState(
       if (isFirst) write();
       else writeSoon();
     },
+    rest(now) {
+      resting = now;
+      if (!resting) write();
+    },
     close() {
       closed = true;
       clearTimeout(timer);
+      if (resting) return;
       try {
         const next = render(); // also what is being written: the process may end before it is
         if (next !== undefined) {

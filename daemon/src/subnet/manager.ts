@@ -75,6 +75,8 @@ export interface SubnetManager {
   /** Gives back what is leased to this address; resolves with it. A reservation (a lease without an end) stays. */
   releaseLeases(address: Ip, signal: AbortSignal): Promise<readonly LeaseSubnets[]>;
   statistics?(): SourceStatistics;
+  /** Another process of this node does the work meanwhile, or no more: until then nothing is kept on disk. */
+  rest?(resting: boolean): void;
   /** This node has another address: an answer to the earlier one never comes. */
   reconnect?(): void;
   close(): void;

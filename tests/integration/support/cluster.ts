@@ -148,6 +148,15 @@ export interface Ended {
   readonly ms: number;
 }
 
+/** A flanneld beside which another one was started. */
+export interface Before {
+  readonly log: Node['log'];
+  logged(text: string): number;
+  stop(signal?: NodeJS.Signals): Promise<Omit<Ended, 'ms'>>;
+  /** The node's stop(), log and the like are about it again. */
+  comeBack(): void;
+}
+
 /** What tells daemons of one host apart. */
 interface Daemon {
   readonly name: string;
@@ -213,7 +222,8 @@ export class Node {
     environment: Record<string, string> = {},
     kept: ReadonlyMap<string, number> = new Map(),
   ): void {
-    this.log = [];
+    const log: Node['log'] = [];
+    this.log = log;
     // Not the repository's directory, so that nothing is found there by accident.
     const listen = { LISTEN_FDS: `${kept.size}`, LISTEN_FDNAMES: [...kept.keys()].join(':') };
     const env = { PATH: process.env.PATH, ...(kept.size > 0 && listen), ...environment };
@@ -224,9 +234,28 @@ export class Node {
     child.stderr!.on('data', (chunk: Buffer) => {
       const lines = (rest + chunk.toString()).split('\n');
       rest = lines.pop() ?? '';
-      for (const line of lines) this.log.push(parseLine(line));
+      for (const line of lines) log.push(parseLine(line));
     });
     this.ended = new Promise((resolve) => child.once('close', (code, signal) => resolve({ code, signal })));
+  }
+
+  /** Starts another one beside the one that runs, which is returned. */
+  startBeside(flags: string[] = []): Before {
+    const { child, ended, log } = this;
+    this.start(['-take-over', ...flags]);
+    return {
+      log,
+      logged: (text) => log.filter(({ msg }) => msg.includes(text)).length,
+      stop: async (signal = 'SIGTERM') => {
+        child?.kill(signal);
+        return ended;
+      },
+      comeBack: () => {
+        this.child = child;
+        this.ended = ended;
+        this.log = log;
+      },
+    };
   }
 
   async startReady(flags: string[] = []): Promise<void> {

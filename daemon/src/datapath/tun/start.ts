@@ -48,6 +48,8 @@ export function tunDataPath({ engine, filterPeers }: TunSettings, store: Descrip
       setUnderlay: (overlay) => tunnel.setUnderlay(overlay),
       remake: () => tunnel.remakeDevice(),
       statistics: () => ({ engine: engines.current.engine, ...tunnel.statistics }),
+      pause: () => tunnel.pause(),
+      resume: () => tunnel.resume(),
       handOver: () => tunnel.handOver(),
       stop: () => tunnel.close(),
     };

@@ -85,6 +85,8 @@ export class Tunnel {
   private fail!: (error: Error) => void;
   /** Packets wait in the device and the socket of the process before: the engine would find no peers for them yet. */
   private awaitsPeers = false;
+  /** Another process moves packets through the same device and socket. */
+  private paused = false;
 
   /** Rejects when only a new process helps. */
   readonly broken: Promise<never>;
@@ -133,7 +135,10 @@ export class Tunnel {
     this.forgetLimits();
     if (this.awaitsPeers) {
       this.awaitsPeers = false;
-      void this.enqueue(() => this.startEngine());
+      void this.enqueue(async () => {
+        await this.parts.store.released();
+        await this.startEngine();
+      });
     }
     this.engine?.changeRoutes(change);
   }
@@ -188,6 +193,16 @@ export class Tunnel {
     });
   }
 
+  pause(): Promise<void> {
+    this.paused = true;
+    return this.enqueue(() => this.stopEngine('another flanneld takes over'));
+  }
+
+  resume(): Promise<void> {
+    this.paused = false;
+    return this.enqueue(() => this.startEngine());
+  }
+
   async close(): Promise<void> {
     await this.handOver();
     for (const name of [DEVICE, SOCKET]) this.parts.store.forget(name);
@@ -211,7 +226,7 @@ export class Tunnel {
   /** Does not throw: a failed start is tried again, with growing pauses. */
   private async startEngine(): Promise<void> {
     if (this.stopping.signal.aborted || this.engine !== undefined || this.device === undefined) return;
-    if (this.awaitsPeers) return;
+    if (this.awaitsPeers || this.paused) return;
     const { filterPeers } = this.settings;
     const { mtu, port, address, address6 } = this.overlay;
     const config = {
@@ -313,6 +328,7 @@ export class Tunnel {
       log.info('The device of the flanneld before is gone, or was made for other settings: making another one');
       closeFd(given);
       store.forget(DEVICE);
+      store.discard();
       // So that the new one can have its name.
       if (device !== undefined) untilGone(device.name);
     }

@@ -12,7 +12,7 @@ export interface KeyFacts {
   /** Whose the present value is; undefined when it cannot be read. */
   readonly node: NodeAddresses | undefined;
   readonly ownLeaseIds: ReadonlySet<string>;
-  /** A write of ours may have happened: its answer was lost. */
+  /** A write of ours may have happened: its answer was lost, or another process of this node did it. */
   readonly uncertain: boolean;
   /** False after a start without etcd: the key may have been leased to another node since, even with our former address. */
   readonly confirmed: boolean;
@@ -40,7 +40,9 @@ export function decide(facts: KeyFacts): Decision {
   const isOurLease = present.leaseId !== '0' && ownLeaseIds.has(present.leaseId);
   if (node === undefined) return confirmed || isOurLease ? { kind: 'defend', why: 'unreadable' } : { kind: 'yield' };
   const isOurAddress = isSameNode(node, wanted) || (confirmed && isSameNode(node, held.lease.attributes));
-  if (uncertain && saysWanted && (isOurLease || present.leaseId === held.leaseId)) return { kind: 'adopt' };
+  const isByUs = uncertain && (isOurLease || present.leaseId === held.leaseId);
+  if (isByUs && saysWanted) return { kind: 'adopt' };
+  if (isByUs && isOurAddress) return { kind: 'publish' };
   // An administrator made our lease a reservation, or wrote our reservation anew; or an older snapshot of etcd was restored.
   const isOlder = BigInt(present.modRevision) < BigInt(held.modRevision);
   if (isOurAddress && (present.leaseId === '0' || isOlder)) return saysWanted ? { kind: 'adopt' } : { kind: 'publish' };

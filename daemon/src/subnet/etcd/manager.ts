@@ -156,6 +156,10 @@ export class EtcdSubnetManager implements SubnetManager {
     };
   }
 
+  rest(resting: boolean): void {
+    this.context.kept.rest(resting);
+  }
+
   reconnect(): void {
     this.client.reconnect();
   }

@@ -51,6 +51,7 @@ export class EtcdMembership implements Membership {
   private wantedValue: string;
   private confirmed: boolean;
   private uncertain = false;
+  private wasHeld = false;
   private notice: Notice | undefined;
   private handled: Notice | undefined;
   private contestedAt: number | undefined;
@@ -97,7 +98,10 @@ export class EtcdMembership implements Membership {
     signal.throwIfAborted();
   }
 
+  /** When it is held again after a pause, another process of this node may have written the key meanwhile. */
   async hold(signal: AbortSignal, report: Report): Promise<void> {
+    this.uncertain ||= this.wasHeld;
+    this.wasHeld = true;
     this.stopping = signal;
     const tasks = childSignal(signal);
     const watching = this.observe(tasks.signal);

@@ -160,6 +160,10 @@ export class KubeSubnetManager implements SubnetManager {
     };
   }
 
+  rest(resting: boolean): void {
+    this.context.kept.rest(resting);
+  }
+
   reconnect(): void {
     this.context.client.reconnect();
   }
