@@ -1,3 +1,4 @@
+import { HEALTH_ENDPOINT_OWNER } from '@flannel-ts/flannel/defaults';
 import type { JsonObject } from '@flannel-ts/flannel/go-json';
 import { readJsonObject } from '@flannel-ts/flannel/go-json';
 import type { NetConf } from '@flannel-ts/flannel/netconf';
@@ -92,7 +93,8 @@ function knownOwners(request: Request, conf: NetConf): Owner[] {
   }
   const store = new Store(storeDirectory(renderDelegate(conf, undefined), request.networkName), request.deadline);
   if (store.exists()) for (const owner of store.locked(() => store.owners())) remember(owner);
-  return [...found.values()];
+  // flanneld's own, no container's.
+  return [...found.values()].filter(({ containerId }) => containerId !== HEALTH_ENDPOINT_OWNER);
 }
 
 function nameOf(rendered: JsonObject): string | undefined {

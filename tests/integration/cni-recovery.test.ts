@@ -68,6 +68,12 @@ esac
     expect(node.remains()).toEqual(NOTHING);
   });
 
+  test('#49 GC leaves the address that flanneld has reserved for itself', () => {
+    node.put('flanneld-health-endpoint\r\neth0', 'networks', 'cbr0', '10.244.1.254');
+    expect(node.run('GC', { pod: 'x', conf: { ...v11, 'cni.dev/valid-attachments': [] } }).code).toBe(0);
+    expect(node.reserved()).toEqual(['10.244.1.254']);
+  });
+
   test('#49 GC is not sent to a plugin that does not know it', () => {
     const env = addPlugin('other', result);
     const conf = { ...v11, ipam: { type: 'other' } };

@@ -41,6 +41,7 @@ export const PACKAGES = [
     why: 'the reference CNI plugins, to compare with; containerd needs loopback',
     purposes: ['kubernetes', 'test', 'bench'],
   },
+  { name: 'strace', program: 'strace', why: 'to kill a program before a given system call', purposes: ['test'] },
 ];
 
 /** Debian's way of keeping a package from starting its service: invoke-rc.d(8). */

@@ -5,6 +5,8 @@ export const ETCD_CLIENT_PORT = 2379;
 export const ETCD_PEER_PORT = 2380;
 export const DEFAULT_ETCD_ENDPOINTS = 'http://127.0.0.1:4001,http://127.0.0.1:2379';
 export const DEFAULT_SUBNET_FILE = '/run/flannel/subnet.env';
+/** Who holds the health endpoint's address in host-local's store. */
+export const HEALTH_ENDPOINT_OWNER = 'flanneld-health-endpoint';
 /** Of our own: flannel keeps what peers know a node by in Kubernetes only. */
 export const DEFAULT_IDENTITY_FILE = '/var/lib/flannel/identity.json';
 

@@ -4,10 +4,10 @@
  */
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
+import { HEALTH_ENDPOINT_OWNER } from '@flannel-ts/flannel/defaults';
 import { isErrno } from '@flannel-ts/linux/errors';
 
-const OWNER = 'flanneld-health-endpoint';
-const CONTENT = `${OWNER}\r\neth0`;
+const CONTENT = `${HEALTH_ENDPOINT_OWNER}\r\neth0`;
 
 /** False when a pod has the address in one of the stores; then nothing was reserved there. */
 export function reserveAddress(dataDir: string, address: string): boolean {
