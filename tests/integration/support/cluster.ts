@@ -99,6 +99,11 @@ export class Cluster {
     return this.underlay === 'ipv6' ? `[${GATEWAY6}]` : GATEWAY;
   }
 
+  /** Of the host between the nodes. */
+  get routerNetns(): string {
+    return this.vpc;
+  }
+
   /** Runs a command on the host between the nodes. */
   router(...command: string[]): string {
     return inside(this.vpc, ...command);

@@ -1,5 +1,5 @@
 /** A real API server of a test's own, with an etcd of its own: on loopback, or in a namespace. */
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { createPublicKey } from 'node:crypto';
 import { closeSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import https from 'node:https';
@@ -178,6 +178,24 @@ export class KubeServer {
   readonly limitedToken = LIMITED_TOKEN;
 
   private raw(method: string, url: string, body: object | undefined, type: string): Promise<string> {
+    return this.setup.netns === undefined ? this.ask(method, url, body, type) : this.askInside(method, url, body, type);
+  }
+
+  /** A test runs outside of the namespace. */
+  private askInside(method: string, url: string, body: object | undefined, type: string): Promise<string> {
+    const headers = ['-H', `authorization: Bearer ${TOKEN}`, '-H', `content-type: ${type}`];
+    const data = body === undefined ? [] : ['--data-binary', JSON.stringify(body)];
+    const curl = ['curl', '-sS', '-m', '10', '--fail-with-body', '--cacert', this.certificates.ca, '-X', method];
+    const argv = [`--net=${this.setup.netns}`, ...curl, ...headers, ...data, `${this.url}${url}`];
+    return new Promise((resolve, reject) => {
+      execFile('nsenter', argv, { maxBuffer: 1 << 26 }, (error, stdout) => {
+        if (error === null) resolve(stdout);
+        else reject(new Error(`${method} ${url}: ${stdout}`, { cause: error }));
+      });
+    });
+  }
+
+  private ask(method: string, url: string, body: object | undefined, type: string): Promise<string> {
     return new Promise((resolve, reject) => {
       const request = https.request(
         `${this.url}${url}`,
