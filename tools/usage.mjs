@@ -163,6 +163,12 @@ export const COMMANDS = {
     count: [0, 0],
     flags: { '--help': help },
   },
+  'flannel-image': {
+    words: '',
+    help: 'Builds the container image for Kubernetes, into dist/, without a container tool',
+    count: [0, 0],
+    flags: { '--help': help },
+  },
   'etcd-artifact': {
     words: '',
     help: "Packs what etcd's machines in a cloud run, into dist/etcd",

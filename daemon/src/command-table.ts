@@ -45,6 +45,24 @@ export const COMMANDS = {
     operands: [{ name: 'FILE' }],
     flags: {},
   },
+  'install-cni': {
+    help: 'copy the CNI plugin to where the container runtime of the node looks for it, then its configuration: what a pod of flanneld does first',
+    operands: [{ name: 'PLUGIN' }, { name: 'CONFIG' }],
+    flags: {
+      'cni-bin-dir': {
+        kind: 'string',
+        fallback: '/opt/cni/bin',
+        help: 'directory of plugins',
+        hint: 'directory',
+      },
+      'cni-conf-dir': {
+        kind: 'string',
+        fallback: '/etc/cni/net.d',
+        help: 'directory of configurations',
+        hint: 'directory',
+      },
+    },
+  },
   cleanup: {
     help: 'remove the devices, routes, rules and files that flanneld, or real flannel, made on this node',
     flags: {

@@ -13,6 +13,7 @@ import { createLogger } from './log.ts';
 import { manPage } from './man-page.ts';
 import { cleanup } from './operate/cleanup.ts';
 import { checkConfigFile } from './operate/config-command.ts';
+import { installCni } from './operate/install-cni.ts';
 import { release } from './operate/release.ts';
 import type { CommandResult } from './operate/result.ts';
 import { runStatus } from './operate/status-command.ts';
@@ -72,6 +73,8 @@ function answerOf(options: Options): Promise<CommandResult> | undefined {
       return runStatus({ subnetFile, ...status, width }, new AbortController().signal);
     case 'config check':
       return Promise.resolve(checkConfigFile(operands[0]!, width));
+    case 'install-cni':
+      return Promise.resolve(installCni(operands[0]!, operands[1]!, options.cni));
     case 'support': {
       const request = { ...options, isChosen: status.isChosen, output: options.supportFile, reportFlags };
       const flags = reportFlags(process.argv.slice(2), process.env, { ...FLAGS, ...COMMAND_FLAGS });

@@ -15,6 +15,7 @@ import { FLAGS } from './flag-table.ts';
 import { FlagValues, valuesOf } from './flag-values.ts';
 import { booleanValue, type ParsedFlags, parseFlags, usage } from './flags.ts';
 import type { CleanupChoice } from './operate/cleanup.ts';
+import type { CniDirectories } from './operate/install-cni.ts';
 import { type Endpoints, parseEndpoints } from './subnet/etcd/endpoints.ts';
 import type { EtcdOptions } from './subnet/etcd/settings.ts';
 import { annotationNames } from './subnet/kube/annotations.ts';
@@ -41,6 +42,8 @@ export interface Options {
   readonly cleanup: CleanupChoice;
   /** Of `flanneld support`: the file to write; undefined: a name of its own. */
   readonly supportFile: string | undefined;
+  /** Of `flanneld install-cni`. */
+  readonly cni: CniDirectories;
   readonly etcd: EtcdOptions;
   /** With -kube-subnet-mgr: etcd is then not used. */
   readonly kube: KubeOptions | undefined;
@@ -92,6 +95,7 @@ export function parseOptions(
     status: statusOptions(flags, read),
     cleanup: cleanupChoice(flags),
     supportFile: commandFlag(flags, 'o') || undefined,
+    cni: { binDir: commandFlag(flags, 'cni-bin-dir'), confDir: commandFlag(flags, 'cni-conf-dir') },
   };
   return { options: { ...build(command, operands, read, warnings), ...own }, warnings };
 }
@@ -101,7 +105,7 @@ function build(
   operands: readonly string[],
   read: FlagValues,
   warnings: string[],
-): Omit<Options, 'status' | 'cleanup' | 'supportFile' | 'kube'> {
+): Omit<Options, 'status' | 'cleanup' | 'supportFile' | 'kube' | 'cni'> {
   return {
     command,
     operands,

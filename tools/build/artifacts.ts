@@ -2,11 +2,14 @@ import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { pathToFileURL } from 'node:url';
+import { renderChart, renderManifest } from '@flannel-ts/infra/kubernetes/manifest';
+import { flannelObjects } from '@flannel-ts/infra/kubernetes/objects';
 import { ToolError } from '../setup/errors.mjs';
 import { run } from '../setup/exec.mjs';
 import { step } from '../setup/progress.mjs';
 import { writeArchive } from './archive.ts';
 import type { CompileTask } from './compile.ts';
+import { imageName } from './flannel-image.ts';
 import { hashFiles, listInputs, sha256, sha256OfFile } from './inputs.mjs';
 
 /** As in names of Go, flannel and Debian. */
@@ -49,6 +52,7 @@ export async function buildAll(root: string, env: NodeJS.ProcessEnv): Promise<vo
   await makePart(root, manualPart(root));
   await buildInfraOnly(root);
   await makePart(root, archivePart(root, version));
+  await makePart(root, manifestPart(root, version));
 }
 
 type InfraBuild = typeof import('../../infra/build.mjs');
@@ -105,6 +109,31 @@ function manualPart(root: string): Part {
       const page = execFileSync(join(root, 'dist', 'flanneld'), ['man'], { encoding: 'utf8' });
       mkdirSync(dirname(join(root, output)), { recursive: true });
       writeFileSync(join(root, output), page);
+    },
+  };
+}
+
+/** For clusters whose objects are not made by Pulumi. */
+function manifestPart(root: string, version: string): Part {
+  const values = {
+    network: { Network: '10.244.0.0/16', Backend: { Type: 'vxlan' } },
+    image: imageName(version),
+    imagePullPolicy: 'IfNotPresent',
+  } as const;
+  const chart = [...renderChart(version, values)].map(
+    ([name, text]) => [join('dist', 'chart', 'flannel', name), text] as const,
+  );
+  const files = new Map([[join('dist', 'kube-flannel.yaml'), renderManifest(flannelObjects(values))], ...chart]);
+  return {
+    name: 'the manifest and the chart for Kubernetes',
+    inputs: ['infra/kubernetes'],
+    salt: version,
+    outputs: [...files.keys()],
+    async make() {
+      for (const [file, text] of files) {
+        mkdirSync(dirname(join(root, file)), { recursive: true });
+        writeFileSync(join(root, file), text);
+      }
     },
   };
 }

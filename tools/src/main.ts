@@ -5,7 +5,7 @@ import { janitor } from '../ci/janitor.ts';
 import { awsPreview } from './commands/aws-preview.ts';
 import { awsState } from './commands/aws-state.ts';
 import { bench } from './commands/bench.ts';
-import { build, etcdArtifact } from './commands/build.ts';
+import { build, etcdArtifact, flannelImage } from './commands/build.ts';
 import { image, kubeconfig, kubectl } from './commands/cluster.ts';
 import { down } from './commands/down.ts';
 import { fuzz } from './commands/fuzz.ts';
@@ -33,6 +33,7 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   pulumi: pulumiCommand,
   build,
   'etcd-artifact': etcdArtifact,
+  'flannel-image': flannelImage,
   test,
   bench,
   fuzz,

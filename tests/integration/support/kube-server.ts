@@ -131,7 +131,7 @@ export class KubeServer {
       contexts: [{ name: 'x', context: { cluster: 'c', user: 'u' } }],
       'current-context': 'x',
     });
-    return this.file(`kubeconfig-${token}`, text);
+    return this.file(`kubeconfig-${token.slice(-12)}`, text);
   }
 
   file(name: string, text: string): string {
