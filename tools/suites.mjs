@@ -77,5 +77,5 @@ export function testsNeedAws(words) {
  * @param {readonly string[]} words
  */
 export function testsNeedKubernetes(words) {
-  return words.length === 0 || words.some((word) => word === 'integration' || /kube/i.test(word));
+  return words.length === 0 || words.some((word) => word === 'integration' || word === 'interop' || /kube/i.test(word));
 }

@@ -223,6 +223,13 @@ describe('KubeSubnetManager', () => {
     expect(logged('Waiting for the subnet of this node')).toBe(1);
   });
 
+  test('join() annotates a node without any annotation', async () => {
+    await server.createNode('a', cidrOf(1));
+    expect((await server.node('a')).metadata.annotations).toBeUndefined();
+    await joined('a');
+    expect(await annotationsOf('a')).toMatchObject({ [at('kube-subnet-manager')]: 'true' });
+  });
+
   test('join() waits for a node that is not there, and refuses a podCIDR outside of the network', async () => {
     const manager = managerOf('a');
     const reasons: (string | undefined)[] = [];

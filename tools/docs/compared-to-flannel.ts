@@ -10,6 +10,7 @@ const restart = inFile('tests/integration/flanneld-restart.test.ts');
 const engines = inFile('tests/integration/flanneld-engine.test.ts');
 const control = inFile('tests/integration/control.test.ts');
 const etcd = inFile('tests/integration/subnet-etcd.test.ts');
+const kube = inFile('tests/integration/subnet-kube.test.ts');
 const leases = inFile('tests/integration/subnet-lease.test.ts');
 const model = inFile('tests/integration/subnet-model.test.ts');
 const members = inFile('tests/integration/subnet-members.test.ts');
@@ -1115,6 +1116,59 @@ export const SECTIONS: readonly Section[] = [
           inFile('tests/integration/cni-check.test.ts')('#48 CHECK misses %s'),
           inFile('tests/integration/cni-check.test.ts')('#49 GC removes what the runtime does not name'),
           inFile('tests/integration/cni-check.test.ts')('#50 STATUS is well, or says why an ADD would fail'),
+        ],
+      },
+    ],
+  },
+  {
+    title: 'Leases in Kubernetes',
+    rows: [
+      {
+        situation: 'The node has no podCIDR yet',
+        flannel: 'ends, and is started again and again by kubelet',
+        source: 'kube.go, AcquireLease, by its source; #728, #1344, #1224',
+        ours: 'waits, and says what is missing and which flag gives it',
+        tests: [kube('join() waits for the podCIDR, and says what it waits for')],
+      },
+      {
+        situation: 'The Node object has no annotation at all, as one that was made by hand',
+        flannel: 'panics: assignment to entry in nil map',
+        source: 'v0.28.7, seen in the interop tests',
+        ours: 'annotates it',
+        tests: [kube('join() annotates a node without any annotation')],
+      },
+      {
+        situation: 'One family of a dual-stack node changes, like the MAC address of its IPv6 device after a reboot',
+        flannel: 'passes over the update unless the other family has changed, too',
+        source: 'kube.go, handleUpdateLeaseEvent, by its source; k3s #9957',
+        ours: 'tells what has changed',
+        tests: [kube('a change of one family alone reaches the other nodes')],
+      },
+      {
+        situation: 'The Node object is removed, and registered again by kubelet',
+        flannel: 'its annotations are gone until flannel is started again: other nodes do not know it',
+        source: 'kube.go writes them in AcquireLease alone, by its source',
+        ours: 'writes them again',
+        tests: [kube('hold() annotates a node that was removed and registered again, and says so while it is away')],
+      },
+      {
+        situation: 'The node stops serving, or a cloud’s controller sets NetworkUnavailable',
+        flannel: 'the condition stays as it is',
+        source: 'kube.go, CompleteLease, by its source',
+        ours: 'true with the reason while it does not serve, and false again',
+        tests: [
+          kube(
+            'hold() sets NetworkUnavailable as flannel does, and true with the reason while the node does not serve',
+          ),
+        ],
+      },
+      {
+        situation: 'The API server is away when flannel starts',
+        flannel: 'ends',
+        source: 'kube.go, NewSubnetManager, by its source',
+        ours: 'serves with what the last run kept',
+        tests: [
+          kube('a start without the server serves with what the last run kept, and writes it when the server is back'),
         ],
       },
     ],
