@@ -15,6 +15,7 @@ import { holdsAddress } from './ipam/host-local.ts';
 import { listMasquerade } from './masquerade.ts';
 import { hostInterfaceName } from './names.ts';
 import { parseCniArgs, type Request } from './protocol.ts';
+import { hasReferenceMasquerade } from './reference-masquerade.ts';
 import { type CniInterface, type CniResult, isIpv6 } from './result.ts';
 
 /** What is not as ADD left it. Plugins after us in the chain may have added routes and changed MAC addresses in prevResult. */
@@ -133,9 +134,11 @@ function checkHostSide(request: Request, previous: CniResult, inPod: Link, bridg
 function checkMasquerade(request: Request, addresses: readonly string[]): void {
   const hostName = hostInterfaceName(request.containerId, request.ifName);
   const present = listMasquerade();
+  const { networkName: network, containerId, deadline } = request;
   for (const address of addresses) {
     const [ip] = canonical(address).split('/');
     if (present.some((element) => element.address === ip && element.owner === hostName)) continue;
+    if (hasReferenceMasquerade({ network, containerId }, deadline)) continue;
     throw wrong(`masquerading for ${ip} is missing`, 'nft list table inet flannel_cni');
   }
 }

@@ -13,6 +13,7 @@ import { arrayField, booleanField, objectField, stringField } from './json.ts';
 import { listMasquerade, removeMasquerade } from './masquerade.ts';
 import { addressOfHostMac, hostInterfaceName } from './names.ts';
 import type { Request } from './protocol.ts';
+import { removeReferenceMasquerade } from './reference-masquerade.ts';
 import { decodePreviousResult } from './result.ts';
 import { findHostEnd } from './sandbox.ts';
 
@@ -20,6 +21,8 @@ import { findHostEnd } from './sandbox.ts';
 export interface Knowledge {
   /** The configuration is that of the ADD, and not today's. */
   readonly isOfAdd: boolean;
+  /** Our own ADD left a file. */
+  readonly isOurs: boolean;
   /** An earlier DEL has found everything gone. */
   readonly wasDeleted: boolean;
 }
@@ -39,6 +42,9 @@ export function detach(
   const seen = removeInterfaces(hostName, owner.ifName, sandbox);
   // Without the configuration of the ADD (its file is lost) there may be something to take back, whatever today's says.
   const mayMasquerade = knowledge.isOfAdd ? booleanField(rendered, 'ipMasq', 'delegate.ipMasq') === true : true;
+  if (mayMasquerade && !knowledge.isOurs && !knowledge.wasDeleted) {
+    removeReferenceMasquerade({ network: request.networkName, containerId: owner.containerId }, request.deadline);
+  }
   const type = ipamType(rendered);
   if (type !== 'host-local') {
     if (mayMasquerade && !knowledge.wasDeleted) removeMasquerade(masqueradedAs(hostName));

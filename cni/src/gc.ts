@@ -58,7 +58,8 @@ function collect(request: Request, conf: NetConf, owner: Owner): void {
   const rendered = scratch?.conf ?? renderDelegate(conf, undefined);
   const type = delegateType(rendered);
   const own: Request = { ...request, ...owner, netns: '', args: '' };
-  const knowledge = { isOfAdd: scratch?.conf !== undefined, wasDeleted: false };
+  const isOurs = scratch?.path === files.path;
+  const knowledge = { isOfAdd: scratch?.conf !== undefined, isOurs, wasDeleted: false };
   if (type === 'bridge') {
     removeCapabilities(request.networkName, owner);
     detach(own, rendered, owner, undefined, knowledge);

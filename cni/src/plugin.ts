@@ -136,7 +136,8 @@ function del(request: Request, sandbox: Fd | undefined): void {
     const owner = { containerId: request.containerId, ifName: request.ifName };
     const wasDeleted = scratch === undefined && deleted.has(request.networkName, owner);
     if (!wasDeleted) removeCapabilities(request.networkName, owner);
-    detach(request, rendered, owner, sandbox, { isOfAdd: scratch?.conf !== undefined, wasDeleted });
+    const isOurs = scratch?.path === files.path;
+    detach(request, rendered, owner, sandbox, { isOfAdd: scratch?.conf !== undefined, isOurs, wasDeleted });
   } else if (scratch?.conf !== undefined || hasPlugin(type, request.path)) {
     execPlugin(type, 'DEL', request, rendered);
   }
