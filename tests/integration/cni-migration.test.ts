@@ -1,6 +1,7 @@
 /** A node that changes over from Debian's plugins, or back, while pods run. */
 import {
   type CniNode,
+  type Conf,
   compilePlugin,
   eachOnFreshNode,
   inside,
