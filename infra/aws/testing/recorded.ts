@@ -48,7 +48,6 @@ function computed(type: string, name: string): Record<string, unknown> {
     privateKeyPem: `PRIVATE KEY of ${name}`,
     certPem: `certificate of ${name}`,
     certRequestPem: `request of ${name}`,
-    output: '2026-01-01T00:00:00.000Z',
   };
 }
 
@@ -67,7 +66,10 @@ export async function recordStack(stack: Committed, changes: Record<string, stri
   const resources: Recorded[] = [];
   await pulumi.runtime.setMocks(
     {
-      newResource: ({ type, name, inputs }) => ({ id: `${name}-id`, state: { ...computed(type, name), ...inputs } }),
+      newResource: ({ type, name, inputs }) => ({
+        id: `${name}-id`,
+        state: { ...computed(type, name), output: inputs.input, ...inputs },
+      }),
       call: ({ token }) => FUNCTIONS[token] ?? {},
     },
     'flannel',
