@@ -72,6 +72,8 @@ export interface EtcdArgs {
   readonly data: DataProtection;
   /** For launch-time tags; resources get them by the provider. */
   readonly tags: Readonly<Record<string, pulumi.Input<string>>>;
+  /** Made before another network configuration is written, which running nodes follow at once. */
+  readonly beforeNetwork?: readonly pulumi.Resource[];
 }
 
 /** What the Etcd component offers. */

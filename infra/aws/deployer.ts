@@ -162,7 +162,7 @@ function data(): Statement[] {
  */
 export function boundaryStatements(): Statement[] {
   const keyArn = 'arn:aws:kms:*:*:key/*';
-  const any = { stack: '*', keyArn, artifactsArn: BUCKETS, changesOwnCheck: true, waitedFor: true };
+  const any = { stack: '*', keyArn, artifactsArn: BUCKETS, changesOwnCheck: true };
   const roles = [
     ...statements({ ...any, role: 'node' }),
     ...statements({ ...any, role: 'etcd', snapshots: { bucketArn: BUCKETS, prefix: '*' } }),

@@ -39,7 +39,7 @@ export class FlannelEndpoints extends pulumi.ComponentResource {
 
 /**
  * What machines ask. Session Manager's messages go through ssmmessages; a node of a group has EC2 switch its source and
- * destination check off.
+ * destination check, off and on again.
  */
 export function endpointServices(asksEc2: boolean): string[] {
   return ['ssm', 'ssmmessages', ...(asksEc2 ? ['ec2'] : [])];

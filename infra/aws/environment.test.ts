@@ -136,14 +136,37 @@ describe('createAwsEnvironment()', () => {
   });
 
   test.each([
-    ['{"Type":"udp"}', true, 'false'],
-    ['{"Type":"udp","Port":9000}', true, 'false'],
-  ])('leaves the source and destination check on for %s', async (backend, check, inUserData) => {
+    ['{"Type":"udp"}', true],
+    ['{"Type":"udp","Port":9000}', true],
+    ['{"Type":"vxlan"}', true],
+    ['{"Type":"vxlan","DirectRouting":true}', false],
+  ])('has the source and destination check as %s needs it', async (backend, check) => {
     const fixed = (await run('ci', { backend })).resources;
     const interfaces = fixed.filter((each) => kind(each) === 'NetworkInterface' && each.name.startsWith('node'));
     expect(interfaces.map(({ inputs }) => inputs.sourceDestCheck)).toEqual([check, check]);
-    const { inputs } = only((await run('dev', { backend })).resources, 'LaunchTemplate');
-    expect(decode(inputs.userData)).toContain(`DISABLE_SOURCE_DEST_CHECK=${inUserData}`);
+    expect(count(fixed, 'SourceDestCheck')).toBe(0);
+    const { resources } = await run('dev', { backend });
+    const parameter = only(resources, 'Parameter', 'parameter-flannel-node-source-dest-check');
+    expect(parameter.inputs).toMatchObject({ insecureValue: check ? 'on' : 'off' });
+    const told = only(resources, 'Association', 'source-dest-check');
+    expect(told.inputs).toMatchObject({
+      targets: [
+        { key: 'tag:flannel:stack', values: ['dev'] },
+        { key: 'tag:flannel:role', values: ['node'] },
+      ],
+    });
+    // Off before nodes are told to send packets of pods as they are, on when they have been told not to.
+    const settled = only(resources, 'Association', 'etcd-settled');
+    const [first, second] = check ? [settled, told] : [told, settled];
+    expect(before(resources, second)).toContain(first.name);
+    const { inputs } = only(resources, 'LaunchTemplate');
+    expect(decode(inputs.userData)).toContain('PARAMETER_SOURCE_DEST_CHECK=/flannel/dev/node/source-dest-check');
+  });
+
+  test('makes the same nodes for another backend: those that run follow it', async () => {
+    const userData = async (backend: string) =>
+      decode(only((await run('dev', { backend })).resources, 'LaunchTemplate').inputs.userData);
+    expect(await userData('{"Type":"vxlan","DirectRouting":true}')).toBe(await userData('{"Type":"udp"}'));
   });
 
   test('refuses an artifact for other machines', async () => {

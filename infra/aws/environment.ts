@@ -23,6 +23,7 @@ import { keptImage } from './machine.ts';
 import { FlannelNetwork } from './network.ts';
 import { FixedNodes, NodeGroup, type NodeOutput } from './nodes.ts';
 import { FlannelSecurity } from './security.ts';
+import { SourceDestCheck, sourceDestCheckParameter } from './source-check.ts';
 import { type Placement, placeEtcd, placeNodes, type SubnetRole } from './subnets.ts';
 import { stackTags, type Tags } from './tags.ts';
 
@@ -69,8 +70,8 @@ class AwsEnvironment extends pulumi.ComponentResource {
   private readonly imageId: pulumi.Input<string>;
   /** Machines need these to boot and to shut down in order: created before them, deleted after them. */
   private readonly reachable: readonly pulumi.Resource[];
-  /** Whether each node of a group switches off the source/destination check of its own interface. */
-  private readonly changesOwnCheck: boolean;
+  /** Of a group's nodes, which switch it themselves. */
+  private readonly sourceDestCheck?: SourceDestCheck;
 
   constructor(
     name: string,
@@ -80,7 +81,6 @@ class AwsEnvironment extends pulumi.ComponentResource {
     super('flannel:aws:Environment', name, {}, options);
     const { settings, artifacts } = args;
     const { stack, aws } = settings;
-    this.changesOwnCheck = underlayNeeds(settings.network.backend).barePackets && aws.nodeMode === 'group';
     this.key = new StackKey('key', { stack, data: aws.data }, { parent: this });
     this.network = this.makeNetwork();
     this.security = this.makeSecurity();
@@ -89,7 +89,11 @@ class AwsEnvironment extends pulumi.ComponentResource {
     const { protect } = aws.data;
     this.artifacts = new FlannelArtifacts('artifacts', { keyArn: this.key.arn, protect, artifacts }, { parent: this });
     this.imageId = keptImage(aws.architecture, { parent: this });
+    const group = aws.nodeMode === 'group';
+    // Packets of pods pass before the nodes send them, and until they do no more.
+    if (group && this.barePackets) this.sourceDestCheck = this.makeSourceDestCheck(this.reachable);
     this.etcd = this.makeEtcd();
+    if (group && !this.barePackets) this.sourceDestCheck = this.makeSourceDestCheck(this.etcd.ready);
     this.nodes = this.makeNodes();
     this.registerOutputs();
   }
@@ -98,6 +102,17 @@ class AwsEnvironment extends pulumi.ComponentResource {
   private get limited(): { readonly permissionsBoundary?: string } {
     const { permissionsBoundary } = this.args.settings.aws;
     return { ...(permissionsBoundary !== undefined && { permissionsBoundary }) };
+  }
+
+  /** Whether packets with pods' addresses pass between nodes. */
+  private get barePackets(): boolean {
+    return underlayNeeds(this.args.settings.network.backend).barePackets;
+  }
+
+  private makeSourceDestCheck(after: readonly pulumi.Resource[]): SourceDestCheck {
+    const { stack } = this.args.settings;
+    const args = { stack, keyArn: this.key.arn, on: !this.barePackets };
+    return new SourceDestCheck('source-dest-check', args, { parent: this, dependsOn: [...after] });
   }
 
   private makeNetwork(): FlannelNetwork {
@@ -134,8 +149,8 @@ class AwsEnvironment extends pulumi.ComponentResource {
     const { vpcId } = this.network;
     const { endpointGroup: securityGroupId } = this.security;
     if (securityGroupId === undefined) return undefined;
-    const { region } = this.args.settings.aws;
-    const services = endpointServices(this.changesOwnCheck);
+    const { region, nat, nodeMode } = this.args.settings.aws;
+    const services = endpointServices(nodeMode === 'group' && nat === 'none');
     const subnetIds = this.network.subnetsOf('private').map(({ id }) => id);
     return new FlannelEndpoints('endpoints', { region, vpcId, subnetIds, securityGroupId, services }, { parent: this });
   }
@@ -169,13 +184,14 @@ class AwsEnvironment extends pulumi.ComponentResource {
         snapshots: backup.folder,
         data,
         tags: this.args.tags,
+        beforeNetwork: this.sourceDestCheck === undefined ? [] : [this.sourceDestCheck],
       },
       { parent: this, dependsOn: [...this.reachable] },
     );
   }
 
   private makeNodes(): readonly NodeOutput[] {
-    const { stack, network, nodes: count, aws } = this.args.settings;
+    const { stack, nodes: count, aws } = this.args.settings;
     const role = new InstanceRole(
       'node',
       {
@@ -184,17 +200,17 @@ class AwsEnvironment extends pulumi.ComponentResource {
         keyArn: this.key.arn,
         artifactsArn: this.artifacts.bucketArn,
         ...this.limited,
-        changesOwnCheck: this.changesOwnCheck,
-        waitedFor: aws.nodeMode === 'instances',
+        changesOwnCheck: aws.nodeMode === 'group',
       },
       { parent: this },
     );
     const machines = this.machines('node', role, aws.instanceType);
     const common = { machines, userData: this.userData(), tags: this.args.tags };
-    const options = { parent: this, dependsOn: [...this.reachable, ...this.etcd.ready] };
+    const check = this.sourceDestCheck === undefined ? [] : [this.sourceDestCheck];
+    const options = { parent: this, dependsOn: [...this.reachable, ...this.etcd.ready, ...check] };
     if (aws.nodeMode === 'instances') {
       const places = this.places('private', placeNodes(aws.subnets, count));
-      const sourceDestCheck = !underlayNeeds(network.backend).barePackets;
+      const sourceDestCheck = !this.barePackets;
       return new FixedNodes('nodes', { ...common, places, sourceDestCheck }, options).nodes;
     }
     const subnetIds = this.network.subnetsOf('private').map(({ id }) => id);
@@ -212,8 +228,7 @@ class AwsEnvironment extends pulumi.ComponentResource {
         artifact: { bucket, key, sha256 },
         etcdEndpoints: endpoints,
         parameters: nodeParameters,
-        disableSourceDestCheck: this.changesOwnCheck,
-        revision: formatNetworkConfig(this.args.settings.network),
+        ...(aws.nodeMode === 'group' && { sourceDestCheck: sourceDestCheckParameter(stack) }),
       }),
     );
   }

@@ -96,7 +96,14 @@ export class FlannelEtcd extends pulumi.ComponentResource implements EtcdOutputs
       `${this.label}-settled`,
       members[0]!.instanceId,
       [`# network configuration ${sha256(network)}`, SETTLE],
-      { parent: this, dependsOn: [...this.parameters.made, ...members.map(({ healthy }) => healthy)] },
+      {
+        parent: this,
+        dependsOn: [
+          ...this.parameters.made,
+          ...members.map(({ healthy }) => healthy),
+          ...(this.args.beforeNetwork ?? []),
+        ],
+      },
     );
   }
 

@@ -7,7 +7,6 @@ const NODE: Grants = {
   keyArn: 'arn:aws:kms:eu-central-1:123456789012:key/1234abcd',
   artifactsArn: 'arn:aws:s3:::artifacts',
   changesOwnCheck: false,
-  waitedFor: false,
 };
 const ETCD: Grants = {
   ...NODE,
@@ -20,7 +19,7 @@ const sids = (grants: Grants) => statements(grants).map(({ Sid }) => Sid);
 describe('statements()', () => {
   test.each([
     ['a node', NODE],
-    ['a node that switches its check off', { ...NODE, changesOwnCheck: true }],
+    ['a node that switches its check', { ...NODE, changesOwnCheck: true }],
     ['an etcd member', ETCD],
   ])('of %s are these', (_, grants) => {
     expect(statements(grants)).toMatchSnapshot();
@@ -51,15 +50,10 @@ describe('statements()', () => {
     }
   });
 
-  test('let a node change its machine only where the backend needs it', () => {
+  test('let a node change its machine only where nothing else can, in a group', () => {
     expect(sids(NODE)).not.toContain('SourceDestCheck');
     expect(sids({ ...NODE, changesOwnCheck: true })).toContain('SourceDestCheck');
     expect(sids({ ...ETCD, changesOwnCheck: true })).not.toContain('SourceDestCheck');
-  });
-
-  test('let a node report the end of commands only where an up waits for it', () => {
-    expect(sids(NODE)).not.toContain('RunAssociations');
-    expect(sids({ ...NODE, waitedFor: true })).toContain('RunAssociations');
   });
 
   test('keep to the partition of the key', () => {

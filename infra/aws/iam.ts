@@ -20,9 +20,7 @@ export interface Grants {
   readonly artifactsArn: string;
   /** Where etcd's members put snapshots. */
   readonly snapshots?: { readonly bucketArn: string; readonly prefix: string };
-  /** Whether an `up` waits for a node to be ready, as it does for members of etcd. */
-  readonly waitedFor?: boolean;
-  /** Whether a node switches off the source and destination check of its own interface. */
+  /** Whether a node switches the source and destination check of its own interface, as those of a group do. */
   readonly changesOwnCheck: boolean;
 }
 
@@ -33,7 +31,7 @@ export function statements(grants: Grants): Statement[] {
     ...sessionManager(),
     ...artifacts(grants),
     ...parameters(grants),
-    ...(role === 'etcd' || grants.waitedFor ? associations() : []),
+    ...associations(),
     ...(role === 'etcd' && snapshots !== undefined ? snapshotStatements(grants.keyArn, snapshots) : []),
     ...(role === 'node' && changesOwnCheck ? [sourceDestCheck(grants)] : []),
   ];
@@ -59,7 +57,7 @@ function sessionManager(): Statement[] {
   ];
 }
 
-/** Commands that an `up` runs and waits for: the machine's agent asks for them and reports their end (State Manager). */
+/** Commands that an `up` runs: the machine's agent asks for them and reports their end (State Manager). */
 function associations(): Statement[] {
   return [
     allow(
@@ -128,7 +126,6 @@ export interface InstanceRoleArgs {
   readonly artifactsArn: pulumi.Input<string>;
   readonly snapshots?: { readonly bucketArn: pulumi.Input<string>; readonly prefix: string };
   readonly changesOwnCheck?: boolean;
-  readonly waitedFor?: boolean;
   /** ARN of the policy that limits the role. */
   readonly permissionsBoundary?: string;
 }
@@ -139,7 +136,7 @@ export class InstanceRole extends pulumi.ComponentResource {
 
   constructor(name: string, args: InstanceRoleArgs, options?: pulumi.ComponentResourceOptions) {
     super('flannel:aws:InstanceRole', name, {}, options);
-    const { stack, role, snapshots, changesOwnCheck = false, waitedFor = false, permissionsBoundary } = args;
+    const { stack, role, snapshots, changesOwnCheck = false, permissionsBoundary } = args;
     const created = new IamRole(
       name,
       {
@@ -161,7 +158,6 @@ export class InstanceRole extends pulumi.ComponentResource {
             keyArn,
             artifactsArn,
             changesOwnCheck,
-            waitedFor,
             ...(bucketArn !== undefined &&
               snapshots !== undefined && { snapshots: { bucketArn, prefix: snapshots.prefix } }),
           }),

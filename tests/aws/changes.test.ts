@@ -59,14 +59,47 @@ test('another port of the backend opens before it closes, tells etcd, and leaves
     'delete Association etcd-settled',
     'delete SecurityGroupEgressRule security-node-out-overlay-udp-8285',
     'delete SecurityGroupIngressRule security-node-in-overlay-udp-8285',
-    ...ROLL,
     'update Parameter parameter-flannel-etcd-network',
   ]);
   const opened = work.of('create', 'SecurityGroupIngressRule');
   expect(work.notBefore(opened, work.of('delete', 'SecurityGroupIngressRule'))).toEqual([]);
-  expect(work.notBefore(work.of('create', 'Association'), work.of('update', 'Group'))).toEqual([]);
-  expect(work.notBefore(work.of('update', 'Group'), work.of('delete', 'SecurityGroupIngressRule'))).toEqual([]);
+  expect(work.notBefore(opened, work.of('create', 'Association'))).toEqual([]);
+  expect(work.notBefore(work.of('create', 'Association'), work.of('delete', 'SecurityGroupIngressRule'))).toEqual([]);
   expect(touched(work)).toEqual([]);
+});
+
+test('a backend without encapsulation is followed by the nodes that run: the check goes first, and comes back last', async () => {
+  const before = await machineIds();
+  const named = (work: Work, operation: 'create' | 'update' | 'delete', type: string, name: string) =>
+    work.of(operation, type).filter((entry) => entry.name === name);
+  const check = ['create Association source-dest-check', 'delete Association source-dest-check'];
+  const off = await stack.change({ backend: { Type: 'vxlan', DirectRouting: true } });
+  expect(changed(off)).toEqual([
+    'create Association etcd-settled',
+    check[0],
+    ...['create SecurityGroupEgressRule security-node-out', 'create SecurityGroupIngressRule security-node-in'].flatMap(
+      (rule) => [`${rule}-overlay-vxlan-8472`, `${rule}-pods`],
+    ),
+    'delete Association etcd-settled',
+    check[1],
+    'delete SecurityGroupEgressRule security-node-out-overlay-udp-8300',
+    'delete SecurityGroupIngressRule security-node-in-overlay-udp-8300',
+    'update Parameter parameter-flannel-etcd-network',
+    'update Parameter parameter-flannel-node-source-dest-check',
+  ]);
+  const settled = (work: Work) => named(work, 'create', 'Association', 'etcd-settled');
+  const switched = (work: Work) => [
+    ...named(work, 'update', 'Parameter', 'parameter-flannel-node-source-dest-check'),
+    ...named(work, 'create', 'Association', 'source-dest-check'),
+  ];
+  expect(off.notBefore(off.of('create', 'SecurityGroupIngressRule'), switched(off))).toEqual([]);
+  expect(off.notBefore(switched(off), settled(off))).toEqual([]);
+  expect(off.notBefore(settled(off), off.of('delete', 'SecurityGroupIngressRule'))).toEqual([]);
+  const on = await stack.change({ backend: { Type: 'udp', Port: 8300 } });
+  expect(on.notBefore(settled(on), switched(on))).toEqual([]);
+  expect(on.notBefore(switched(on), on.of('delete', 'SecurityGroupIngressRule'))).toEqual([]);
+  expect([...touched(off), ...touched(on)]).toEqual([]);
+  expect(await machineIds()).toEqual(before);
 });
 
 test('more nodes are a larger group', async () => {

@@ -59,6 +59,19 @@ test('machines ask for nothing that their roles do not let them have', () => {
   expect(asked('etcd').sort()).toEqual(['s3:GetObject', 's3:ListBucket', 's3:PutObject', 'ssm:GetParameter']);
 });
 
+test('a node switches its source and destination check as the stack says, and nothing that is so already', async () => {
+  const { sourceDestChecks: checks } = lab.services;
+  expect(checks).toEqual(['false', 'false']);
+  stack.setSourceDestCheck('on');
+  await workers[0].exec('/usr/local/lib/flannel/source-check');
+  expect(checks.splice(2)).toEqual(['true']);
+  await workers[0].exec('/usr/local/lib/flannel/source-check');
+  expect(checks.splice(2)).toEqual([]);
+  stack.setSourceDestCheck('off');
+  await workers[0].exec('/usr/local/lib/flannel/source-check');
+  expect(checks.splice(2)).toEqual(['false']);
+});
+
 test('daemons run as nobody in particular, with what they need and no more', async () => {
   expect(await confinement(workers[0], 'flanneld')).toEqual({
     user: 'flannel',

@@ -147,6 +147,7 @@ describe('who may what', () => {
     expect(etcdctl('/node/flanneld', 'get', '--print-value-only', CONFIG)).toBe(NETWORK);
     expect(etcdctl('/node/flanneld', 'put', subnet, '{}')).toBe('OK');
     expect(etcdctl('/node/flanneld', 'get', '--prefix', '--keys-only', '/coreos.com/network/subnets')).toBe(subnet);
+    expect(etcdctl('/node/flanneld', 'del', subnet)).toBe('1');
     expect(etcdctl('/node/flanneld', 'put', CONFIG, '{}')).toBeUndefined();
     expect(etcdctl('/node/flanneld', 'put', '/other', '{}')).toBeUndefined();
     expect(etcdctl('/node/flanneld', 'get', '/other')).toBeUndefined();
@@ -176,6 +177,30 @@ test('settle does nothing the second time, and writes another network configurat
   parameter('/etcd/network', NETWORK.replace('udp', 'vxlan'));
   expect(members[0]!.flannelEtcd('settle')).toMatchObject({ status: 0 });
   expect(configured()).toBe(`${NETWORK.replace('udp', 'vxlan')}\n`);
+});
+
+test('settle waits until nodes have followed another backend, but not for one that is gone', () => {
+  const lease = '/coreos.com/network/subnets/10.244.1.0-24';
+  const udp = '{"PublicIP":"10.64.0.16","PublicIPv6":null}';
+  const vxlan = '{"PublicIP":"10.64.0.16","PublicIPv6":null,"BackendType":"vxlan"}';
+  /** The node follows 2 s after the config is written, or never. */
+  const settle = (type: string, before: string, after?: string) => {
+    members[0]!.ctl('put', lease, before);
+    parameter('/etcd/network', NETWORK.replace('udp', type));
+    const ctl = '/opt/etcd/current/flannel-etcd';
+    const node = after === undefined ? 'true' : `{ sleep 2; ${ctl} ctl put ${lease} '${after}'; echo node; }`;
+    const script = `${node} & FOLLOW_SECONDS=${after === undefined ? 2 : 30} ${ctl} settle && echo settled; wait`;
+    const { status, stdout, stderr } = members[0]!.run('bash', '--norc', '-c', script);
+    return { status, stderr, order: stdout.match(/^(node|settled)$/gm) };
+  };
+  expect(settle('udp', vxlan, udp)).toMatchObject({ status: 0, stderr: '', order: ['node', 'settled'] });
+  expect(settle('vxlan', udp, vxlan)).toMatchObject({ status: 0, stderr: '', order: ['node', 'settled'] });
+  expect(settle('udp', vxlan)).toMatchObject({
+    status: 0,
+    stderr: '1 leases are still of another backend than udp: their nodes are gone, or do not follow\n',
+  });
+  expect(settle('vxlan', udp)).toMatchObject({ status: 0, stderr: expect.stringContaining('than vxlan') });
+  members[0]!.ctl('del', lease);
 });
 
 test('a new instance with the volume of the old one is the same member', () => {

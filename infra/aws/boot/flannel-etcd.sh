@@ -215,7 +215,30 @@ put_network() {
     wanted=$(cat /etc/flannel/network.json)
   fi
   current=$(ctl get --print-value-only "$ETCD_PREFIX/config")
-  if [ "$current" != "$wanted" ]; then printf %s "$wanted" | ctl put "$ETCD_PREFIX/config"; fi
+  if [ "$current" = "$wanted" ]; then return; fi
+  printf %s "$wanted" | ctl put "$ETCD_PREFIX/config"
+  await_nodes "$wanted"
+}
+
+# Leases of nodes that have another backend. That of udp has no name (flannel's, too).
+not_following() {
+  local leases
+  leases=$(ctl get --prefix --print-value-only "$ETCD_PREFIX/subnets/")
+  if [ "$1" = udp ]; then grep '"BackendType":"[^"]' <<<"$leases"; else grep '[^[:space:]]' <<<"$leases" | grep -v "\"BackendType\":\"$1\""; fi
+}
+
+# Running nodes follow another backend within a second or two. What it does without is closed when this has ended; a node that is gone
+# keeps its lease for a day, and must not keep anybody waiting as long.
+await_nodes() {
+  local type until=$((SECONDS + ${FOLLOW_SECONDS:-60})) left
+  type=$(sed -n 's/.*"Backend": *{[^}]*"Type": *"\([^"]*\)".*/\1/p' <<<"$1")
+  while left=$(not_following "${type:-udp}"); do
+    if ((SECONDS >= until)); then
+      echo "$(wc -l <<<"$left") leases are still of another backend than $type: their nodes are gone, or do not follow" >&2
+      return
+    fi
+    sleep 1
+  done
 }
 
 leads() {

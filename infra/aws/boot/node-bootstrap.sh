@@ -25,11 +25,7 @@ state() {
 }
 
 before=$(state)
-if [ "$DISABLE_SOURCE_DEST_CHECK" = true ]; then
-  # Packets of pods arrive here as they are, and EC2 drops what is not addressed to the instance.
-  attempt "$lib/cloud" ec2 modify-instance-attribute --no-source-dest-check \
-    --instance-id "$(cat /var/lib/cloud/data/instance-id)"
-fi
+if [ -n "${PARAMETER_SOURCE_DEST_CHECK:-}" ]; then attempt "$lib/source-check"; fi
 attempt install
 attempt "$lib/parameter" "$PARAMETER_CA" "$tls/ca.crt" root 0644
 attempt "$lib/parameter" "$PARAMETER_CERTIFICATE" "$tls/client.crt" root 0644

@@ -6,7 +6,7 @@ import type { BootFile } from '../../node/files.ts';
 /** Where they are on the machine. */
 export const LIBRARY = '/usr/local/lib/flannel';
 
-export type ScriptName = 'cloud' | 'parameter' | 'node-prepare' | 'node-bootstrap';
+export type ScriptName = 'cloud' | 'parameter' | 'node-prepare' | 'node-bootstrap' | 'node-source-check';
 
 export function script(name: ScriptName, path = `${LIBRARY}/${name}`): BootFile {
   return { path, mode: '0755', content: readFileSync(join(__dirname, `${name}.sh`), 'utf8') };

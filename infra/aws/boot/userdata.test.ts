@@ -18,7 +18,7 @@ const node: NodeUserData = {
     certificate: '/flannel/dev/node/certificate',
     key: '/flannel/dev/node/key',
   },
-  disableSourceDestCheck: false,
+  sourceDestCheck: '/flannel/dev/node/source-dest-check',
 };
 
 const PARAMETERS = ['clientCa', 'peerCa', 'server', 'serverKey', 'peer', 'peerKey', 'admin', 'adminKey'] as const;
@@ -49,8 +49,7 @@ const longest = {
     stack: LONG,
     region: 'ap-southeast-1',
     artifact: { ...node.artifact, bucket: BUCKET },
-    disableSourceDestCheck: true,
-    revision: 'r'.repeat(400),
+    sourceDestCheck: `/flannel/${LONG}/node/source-dest-check`,
     endpoints: { s3: `https://${BUCKET}.example`, ssm: `https://${BUCKET}.example`, ec2: `https://${BUCKET}.example` },
   } satisfies NodeUserData,
   etcd: {
@@ -73,12 +72,11 @@ describe('nodeUserData()', () => {
     expect(texts.node).toMatchSnapshot();
   });
 
-  test('is another one with another revision, artifact or etcd, and else the same', () => {
+  test('is another one with another artifact or etcd, and else the same', () => {
     const changes: Partial<NodeUserData>[] = [
-      { revision: '{"Network":"10.244.0.0/16"}' },
       { artifact: { ...node.artifact, sha256: 'c'.repeat(64) } },
       { etcdEndpoints: node.etcdEndpoints.slice(1) },
-      { disableSourceDestCheck: true },
+      { sourceDestCheck: '/flannel/prod/node/source-dest-check' },
     ];
     const all = changes.map((change) => nodeUserData({ ...node, ...change }));
     expect(new Set([texts.node, ...all]).size).toBe(1 + changes.length);

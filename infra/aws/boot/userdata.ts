@@ -40,23 +40,21 @@ export interface NodeUserData {
   readonly etcdEndpoints: readonly string[];
   /** Names of SSM parameters. */
   readonly parameters: { readonly ca: string; readonly certificate: string; readonly key: string };
-  /** Whether the node switches off its source/destination check, which a launch template cannot do. */
-  readonly disableSourceDestCheck: boolean;
-  /** What flanneld reads from etcd at its start: a change replaces the nodes. */
-  readonly revision?: string;
+  /** Name of the SSM parameter by which the node switches its own source/destination check; absent where the stack does it. */
+  readonly sourceDestCheck?: string;
   readonly endpoints?: ServiceEndpoints;
 }
 
 export function nodeUserData(node: NodeUserData): string {
   const { files, unit } = nodeBoot({ root: '', etcdEndpoints: node.etcdEndpoints });
   return renderCloudConfig({
-    title: `a node of flannel's stack ${node.stack}${node.revision === undefined ? '' : `, for ${node.revision}`}`,
+    title: `a node of flannel's stack ${node.stack}`,
     files: [
       bootstrapEnvironment(node, {
-        DISABLE_SOURCE_DEST_CHECK: String(node.disableSourceDestCheck),
         PARAMETER_CA: node.parameters.ca,
         PARAMETER_CERTIFICATE: node.parameters.certificate,
         PARAMETER_KEY: node.parameters.key,
+        ...(node.sourceDestCheck !== undefined && { PARAMETER_SOURCE_DEST_CHECK: node.sourceDestCheck }),
       }),
       ...files,
       systemUser('flannel', 'flanneld'),
@@ -65,6 +63,7 @@ export function nodeUserData(node: NodeUserData): string {
       ...installScripts(node.artifact, 'flannel'),
       script('node-prepare', `${LIBRARY}/prepare`),
       script('node-bootstrap', `${LIBRARY}/bootstrap`),
+      ...(node.sourceDestCheck === undefined ? [] : [script('node-source-check', `${LIBRARY}/source-check`)]),
       systemd('flannel-bootstrap.service', nodeBootstrapService()),
       systemd('flannel-bootstrap.timer', bootstrapTimer("flannel's artifact and certificate, looked for once a day")),
       systemd('flanneld.service', flanneldService(unit)),

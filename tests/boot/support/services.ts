@@ -45,6 +45,8 @@ export class Services {
   /** Of every instance: condition keys see them. */
   readonly instanceTags: Record<string, string> = {};
   readonly calls: Call[] = [];
+  /** What instances asked for, in order. */
+  readonly sourceDestChecks: string[] = [];
   /** In the ARNs of what is called. */
   account = '000000000000';
   private readonly roles: Role[] = [];
@@ -111,6 +113,8 @@ export class Services {
         ...(form.has('SourceDestCheck.Value') && { 'ec2:Attribute': 'SourceDestCheck' }),
       },
     });
+    const check = form.get('SourceDestCheck.Value');
+    if (check !== null) this.sourceDestChecks.push(check);
     response.writeHead(200, { 'content-type': 'text/xml' });
     response.end(`<${action}Response><requestId>1</requestId><return>true</return></${action}Response>`);
   }

@@ -98,7 +98,7 @@ export class BootedStack {
       artifact,
       etcdEndpoints: this.endpoints,
       parameters: { ca: `${path}/ca`, certificate: `${path}/certificate`, key: `${path}/key` },
-      disableSourceDestCheck: true,
+      sourceDestCheck: `${path}/source-dest-check`,
       endpoints: ENDPOINTS,
     });
   }
@@ -130,6 +130,10 @@ export class BootedStack {
 
   setNetwork(json: string): void {
     this.setParameter('etcd/network', json);
+  }
+
+  setSourceDestCheck(value: 'on' | 'off'): void {
+    this.setParameter('node/source-dest-check', value);
   }
 
   private memberParameter(name: string): string {
@@ -186,6 +190,7 @@ export class BootedStack {
     this.setParameter('node/ca', clients.certificate);
     this.setParameter('node/certificate', node.certificate);
     this.setParameter('node/key', node.key);
+    this.setSourceDestCheck('off');
   }
 }
 
