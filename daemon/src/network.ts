@@ -16,6 +16,7 @@ import { followConfig } from './follow-config.ts';
 import { followUnderlay } from './follow-underlay.ts';
 import { type Joined, join, networksOf, rememberAddresses, underlayParts } from './join.ts';
 import type { NetworkParts, NetworkSettings } from './network-parts.ts';
+import { BRIDGE, keepBridge } from './operate/bridge.ts';
 import { watchDrops } from './operate/drops.ts';
 import { POD_PATH, PodPath } from './operate/endpoint/pod-path.ts';
 import { watchForwarding } from './operate/forwarding.ts';
@@ -50,6 +51,7 @@ export const NETWORK_PARTS = [
   'forward rules',
   'input rules',
   'forwarding',
+  BRIDGE,
   'reach',
   POD_PATH,
 ] as const;
@@ -205,6 +207,13 @@ async function serve(
     },
     steady('Keeping the firewall rules', (stop) => keepRules(settings, parts, joined, view, stop)),
     steady('Keeping forwarding on', (stop) => keepPreconditions(preconditions, stop)),
+    steady('Keeping the bridge of pods up', (stop) =>
+      keepBridge(
+        { name: DEFAULT_BRIDGE, subnets: joined.search.subnets },
+        { nl, log, onKernelEvent: events.subscribe, report: (trouble) => readiness.report(BRIDGE, trouble) },
+        stop,
+      ),
+    ),
     steady('Probing the other nodes', (stop) => prober.run(stop)),
     ...(podPath === undefined ? [] : [steady('Asking from the health endpoint', (stop) => podPath.run(stop))]),
     (stop) =>

@@ -114,6 +114,17 @@ describe.each(CASES)('$type with $more', ({ type, more = {}, mtu, lease, devices
     await until(reachEachOther);
   });
 
+  test('a bridge of pods that is taken down is up again, with its addresses, and the log says so once', async () => {
+    const down = 'Somebody took the bridge cni0 down, which cuts off the pods of this node: it is up again';
+    for (let i = 0; i < 10; i++) {
+      a.ip('link', 'set', 'cni0', 'down');
+      await until(() => a.ip('-br', 'link', 'show', 'cni0').includes('UP'));
+      await until(reachEachOther);
+    }
+    expect(a.logged(down)).toBe(1);
+    await a.untilReady();
+  });
+
   test('routes that flannel made are taken over without a gap', async () => {
     await a.stop();
     const flannels = (line: string) => line.replace(/ proto 241/, ' proto boot').trim();

@@ -31,6 +31,7 @@ const REMEDIES: Readonly<Record<string, Remedy>> = {
   'forward rules': () => 'nft list ruleset',
   'input rules': () => 'nft list ruleset',
   forwarding: () => 'sysctl net.ipv4.ip_forward net.ipv6.conf.all.forwarding',
+  bridge: () => 'ip link set cni0 up; bridge link',
   reach: ({ peer }) => (peer === undefined ? 'nft list ruleset' : `ping -c 3 ${peer}`),
   'pod path': () => 'nft list ruleset; bridge link',
 };
