@@ -171,6 +171,25 @@ test('a subnet file of which nothing else is left is removed', () => {
   expect(existsSync(node.subnetFile)).toBe(false);
 });
 
+test('refuses with a subnet file that does not say which network is meant, and removes nothing', async () => {
+  await node.startReady();
+  await node.stop();
+  for (const text of ['', 'FLANNEL_NETWORK=10.5.0.0/\n', 'FLANNEL_NETWORK\n']) {
+    writeFileSync(node.subnetFile, text);
+    const before = everything();
+    for (const flags of [[], ['-dry-run'], ['-force']]) {
+      const { code, stdout, stderr } = cleanup(...flags);
+      expect([code, stdout]).toEqual([1, '']);
+      expect(stderr.trim().split('\n')).toHaveLength(1);
+      expect(stderr).toContain(`Which network is meant cannot be read, and nothing was removed: ${node.subnetFile}`);
+      expect(stderr).toContain('repair that file, or delete it to clean up after every network');
+    }
+    expect(everything()).toBe(before);
+  }
+  rmSync(node.subnetFile);
+  expect(cleanup()).toMatchObject({ code: 0, stdout: expect.stringContaining('Removed:') });
+});
+
 test('refuses while a flanneld that is not seen, as from another container, listens at the socket', async () => {
   const socket = node.subnetFile.replace(/env$/, 'sock');
   const server = createServer();

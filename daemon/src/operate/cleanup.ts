@@ -5,7 +5,7 @@
 import { existsSync, rmSync } from 'node:fs';
 import { DEFAULT_BRIDGE } from '@flannel-ts/flannel/defaults';
 import { subnetsOf } from '@flannel-ts/flannel/lease';
-import { formatPrefix } from '@flannel-ts/inet/prefix';
+import { formatPrefix, type Prefix } from '@flannel-ts/inet/prefix';
 import { hasCapability } from '@flannel-ts/linux/capabilities';
 import { type Netlink, openNetlink } from '@flannel-ts/rtnetlink/connection';
 import { ensureLinkAbsent } from '@flannel-ts/rtnetlink/link';
@@ -24,7 +24,7 @@ import { findReservations } from './endpoint/reserve.ts';
 import { handOverSocketOf } from './hand-over/protocol.ts';
 import type { CommandResult } from './result.ts';
 import { socketOf } from './socket.ts';
-import { readPreviousNetworks, readPreviousSubnets } from './subnet-file.ts';
+import { readPreviousSubnets, requirePreviousNetworks } from './subnet-file.ts';
 
 export interface CleanupChoice {
   /** Says what there is to remove, and removes nothing. */
@@ -62,7 +62,14 @@ interface Found {
 
 export async function cleanup(request: CleanupRequest, log: Logger): Promise<CommandResult> {
   const { subnetFile, dryRun, force } = request;
-  const networks = readPreviousNetworks(subnetFile);
+  let networks: Prefix[];
+  try {
+    networks = requirePreviousNetworks(subnetFile);
+  } catch (error) {
+    return failed(
+      `Which network is meant cannot be read, and nothing was removed: ${messageOf(error)}; repair that file, or delete it to clean up after every network`,
+    );
+  }
   const running = dryRun || force ? undefined : await runningDaemon(subnetFile, networks.length > 0);
   if (running !== undefined) {
     return failed(`${running} runs and would make all of this again: stop it first, or say -force`);

@@ -1,5 +1,5 @@
 /** subnet.env: read for the subnet this node had before, written for the CNI plugin, and kept as it should be. */
-import { readFileSync, rmSync } from 'node:fs';
+import { existsSync, readFileSync, rmSync } from 'node:fs';
 import path from 'node:path';
 import type { LeaseSubnets } from '@flannel-ts/flannel/lease';
 import { formatSubnetEnv, parseSubnetEnv, type SubnetEnv } from '@flannel-ts/flannel/subnet-env';
@@ -33,6 +33,13 @@ export function readPreviousNetworks(file: string): Prefix[] {
   } catch {
     return [];
   }
+}
+
+/** As readPreviousNetworks(), but throws INVALID_SUBNET_ENV for a file that is there and does not say it. */
+export function requirePreviousNetworks(file: string): Prefix[] {
+  if (!existsSync(file)) return [];
+  const { networks, ipv6Networks } = parseSubnetEnv(readFileSync(file, 'utf8'), file);
+  return [...networks, ...ipv6Networks];
 }
 
 /** Removes a file that names other subnets or networks than these: a pod started by it would get an address of another node. */
