@@ -26,7 +26,7 @@ const ROOMS: Readonly<Record<string, readonly string[]>> = {
   'units.ts': [],
   'repeats.ts': ['units.ts'],
   'state/guard.ts': [],
-  state: ['state/guard.ts', 'abort.ts', 'errors.ts'],
+  state: ['state/guard.ts', 'abort.ts', 'errors.ts', 'repeats.ts'],
   // What every data path is; tun/ is one of them.
   datapath: [],
   'datapath/tun': ['datapath', 'datapath/tun/engine', 'abort.ts', 'errors.ts'],

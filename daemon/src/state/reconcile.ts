@@ -10,6 +10,7 @@ import { messageOf } from '../errors.ts';
 import type { ActualRoute, ActualState } from './actual.ts';
 import { applyChanges, type ChangingKernel } from './apply.ts';
 import { type Change, describeChange, describeRoute } from './change.ts';
+import { ChangeLog } from './change-log.ts';
 import type { DesiredLink, DesiredState } from './desired.ts';
 import { diffState } from './diff.ts';
 import { type ForeignLink, missingTunLinks } from './diff-links.ts';
@@ -67,6 +68,7 @@ export class Reconciler {
   private passedAt = Number.NEGATIVE_INFINITY;
   private waiting: NodeJS.Timeout | undefined;
   private hasLeftovers = true;
+  private readonly changeLog = new ChangeLog();
 
   constructor(
     private readonly parts: ReconcileParts,
@@ -154,10 +156,14 @@ export class Reconciler {
   }
 
   private logChanges(changes: readonly Change[]): void {
-    const { log } = this.parts;
-    for (const change of changes.slice(0, LOGGED_CHANGES)) log.info(`Changed the kernel: ${describeChange(change)}`);
+    const now = performance.now();
+    const write = (text: string, key?: string): void => {
+      const line = this.changeLog.line(text, now, key);
+      if (line !== undefined) this.parts.log.info(`Changed the kernel: ${line}`);
+    };
+    for (const change of changes.slice(0, LOGGED_CHANGES)) write(describeChange(change));
     const more = changes.length - LOGGED_CHANGES;
-    if (more > 0) log.info(`Changed the kernel: and ${more} more changes`);
+    if (more > 0) write(`and ${more} more changes`, 'more');
   }
 
   /** Each once, as long as it is there. */
