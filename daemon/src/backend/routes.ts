@@ -7,7 +7,7 @@ import type { Overlay, OverlayPeer } from '../datapath/datapath.ts';
 import type { DesiredRoute } from '../state/desired.ts';
 import { guardMetric } from '../state/guard.ts';
 import type { OwnNode, Probing } from './backend.ts';
-import { sharesUnderlay } from './peers.ts';
+import { type SelectedPeer, sharesUnderlay } from './peers.ts';
 
 export interface OwnSubnet {
   readonly family: Family;
@@ -64,7 +64,7 @@ export function deviceAddresses(own: readonly OwnSubnet[]): InterfaceAddress[] {
 }
 
 /** This node's own address inside is the first of each subnet. */
-export function overlayOf(own: readonly OwnSubnet[], mtu: number, peers: readonly OverlayPeer[]): Overlay {
+export function overlayOf(own: readonly OwnSubnet[], mtu: number, peers: readonly SelectedPeer<unknown>[]): Overlay {
   const bases: Ip[] = own.map(({ subnet }) => subnet.base);
   const address = bases.find(isIpv4);
   const address6 = bases.find(isIpv6);
@@ -73,7 +73,11 @@ export function overlayOf(own: readonly OwnSubnet[], mtu: number, peers: readonl
     ...(address !== undefined && { address }),
     ...(address6 !== undefined && { address6 }),
     // Without what only the backend needs.
-    peers: peers.map(({ subnet, peer }) => ({ subnet, peer })),
+    peers: peers.map(({ subnet, peer, lease }) => {
+      const { publicIp, publicIpv6 } = lease.attributes;
+      const node = publicIp ?? publicIpv6;
+      return { subnet, peer, ...(node !== undefined && node !== peer && { node }) };
+    }),
   };
 }
 

@@ -198,7 +198,7 @@ describe('udp over IPv6', () => {
         mtu: 1452,
         address6: ipv6Subnet.base,
         peers: [
-          { subnet: parsePrefix('fd00:0:0:2::/64'), peer: parseIp('2001:db8::2') },
+          { subnet: parsePrefix('fd00:0:0:2::/64'), peer: parseIp('2001:db8::2'), node: parseIp('10.0.0.2') },
           { subnet: parsePrefix('fd00:0:0:5::/64'), peer: parseIp('2001:db8::5') },
         ],
       },
@@ -211,8 +211,8 @@ describe('udp over IPv6', () => {
   test('desired() has routes of both families to those that say they are reached by IPv6, and to nobody else', () => {
     const own = { external, subnet: parsePrefix('10.5.1.0/24'), ipv6Subnet, device: 'flannel0', ...QUIET };
     expect(dual.desired(own, leases).overlay.peers).toEqual([
-      { subnet: parsePrefix('10.5.2.0/24'), peer: parseIp('2001:db8::2') },
-      { subnet: parsePrefix('fd00:0:0:2::/64'), peer: parseIp('2001:db8::2') },
+      { subnet: parsePrefix('10.5.2.0/24'), peer: parseIp('2001:db8::2'), node: parseIp('10.0.0.2') },
+      { subnet: parsePrefix('fd00:0:0:2::/64'), peer: parseIp('2001:db8::2'), node: parseIp('10.0.0.2') },
       { subnet: parsePrefix('fd00:0:0:5::/64'), peer: parseIp('2001:db8::5') },
     ]);
   });

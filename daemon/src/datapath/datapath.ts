@@ -14,6 +14,8 @@ export interface OverlayPeer {
   readonly subnet: Prefix;
   /** Where packets for them are sent: of the family by which nodes reach each other, whatever is inside. */
   readonly peer: Ip;
+  /** By which the node is known, if that is another one: packets of its other family may go to another address. */
+  readonly node?: Ip;
 }
 
 /** What every backend makes: who has which pods, and what fits through. */

@@ -30,6 +30,7 @@ const DAEMON: Facts = {
 const REACH: PeerReach = {
   subnet: parsePrefix('10.2.0.0/24'),
   peer: parseIp('192.0.2.2'),
+  node: parseIp('192.0.2.2'),
   silentMs: 1500,
   answered: true,
   rttMs: 0.25,
@@ -135,6 +136,19 @@ process_cpu_seconds_total 0.25
         'flannel_reach_peer_path_mtu_passes{subnet="10.2.0.0/24",peer="192.0.2.2"} 1',
       ]),
     );
+  });
+
+  test('counts a node with an address of each family once, and as silent when it is by one of them', () => {
+    const facts = serving();
+    const states = (silentMs: number) => {
+      const other = { ...REACH, subnet: parsePrefix('fd00::/64'), peer: parseIp('2001:db8::2'), silentMs };
+      const text = renderMetrics({ ...facts, serving: { ...facts.serving!, reach: [REACH, other] } });
+      return [...text.matchAll(/^flannel_reach_peers\{state="(answering|silent)"\} (\d+)$/gm)].map(
+        ([, , count]) => count,
+      );
+    };
+    expect(states(100)).toEqual(['1', '0']);
+    expect(states(60_000)).toEqual(['0', '1']);
   });
 
   test('shows the lease of a node that has both families, or IPv6 alone', () => {

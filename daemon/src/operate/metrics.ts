@@ -14,7 +14,7 @@ import type { ReconcileStatistics } from '../state/reconcile.ts';
 import type { SourceStatistics } from '../subnet/manager.ts';
 import type { ExternalInterface } from '../underlay/select.ts';
 import { VERSION } from '../version.ts';
-import { GRACE_MS } from './reach/judge.ts';
+import { countNodes, GRACE_MS } from './reach/judge.ts';
 import type { PeerReach } from './reach/table.ts';
 import type { Readiness } from './readiness.ts';
 
@@ -233,10 +233,11 @@ const CONTROL: readonly Metric[] = [
     labels: ['state'],
     read: ({ serving }) => {
       if (serving === undefined) return [];
-      const silent = serving.reach.filter(({ silentMs }) => silentMs > GRACE_MS).length;
-      const lossy = serving.reach.filter(({ pathMtu }) => pathMtu === 'lost').length;
+      // A node counts once: as silent if it is by one of its families.
+      const silent = countNodes(serving.reach.filter(({ silentMs }) => silentMs > GRACE_MS));
+      const lossy = countNodes(serving.reach.filter(({ pathMtu }) => pathMtu === 'lost'));
       return [
-        [['answering'], serving.reach.length - silent],
+        [['answering'], countNodes(serving.reach) - silent],
         [['silent'], silent],
         [['large_packets_lost'], lossy],
       ];

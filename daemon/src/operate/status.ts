@@ -76,9 +76,12 @@ export interface SourceStatus {
   readonly servesKept: boolean;
 }
 
+/** Of one subnet of another node. */
 export interface PeerStatus {
   readonly subnet: string;
   readonly address: string;
+  /** By which the node is known: the same for its subnets of both families, whose packets may go to different addresses. */
+  readonly node: string;
   /** Null: never since it is known, or not asked. */
   readonly lastAnswerSecondsAgo: number | null;
   readonly roundTripMs: number | null;
@@ -152,12 +155,13 @@ function sourceOf({ name, silentMs, member, failovers, resyncs, servesKept }: So
 }
 
 function peerOf(
-  { subnet, peer, answered, silentMs, rttMs, pathMtu }: PeerReach,
+  { subnet, peer, node, answered, silentMs, rttMs, pathMtu }: PeerReach,
   counters: PeerCounters | undefined,
 ): PeerStatus {
   return {
     subnet: formatPrefix(subnet),
     address: formatIp(peer),
+    node: formatIp(node),
     lastAnswerSecondsAgo: answered ? seconds(silentMs) : null,
     roundTripMs: rttMs === undefined ? null : Math.round(rttMs * 1000) / 1000,
     largePackets: pathMtu,

@@ -25,7 +25,7 @@ const STATUS: Status = {
     devices: [],
   },
   peers: [2.1, 40, null].map((lastAnswerSecondsAgo, i) => ({
-    ...{ subnet: `10.244.${i}.0/24`, address: `10.64.0.2${i}`, lastAnswerSecondsAgo },
+    ...{ subnet: `10.244.${i}.0/24`, address: `10.64.0.2${i}`, node: `10.64.0.2${i}`, lastAnswerSecondsAgo },
     ...{ roundTripMs: null, largePackets: 'unknown' as const, traffic: null },
   })),
 };
@@ -49,6 +49,12 @@ test('formatNodes() shows what each flanneld says of its lease, its backend and 
     '  node-0  10.64.0.16  10.244.0.0/24  ready             2 of 3 answered, 40 s ago  in 23 h     udp, fast engine',
     '  node-1  10.64.0.17  10.244.1.0/24  down, 3 restarts  -                          -           -',
   ]);
+});
+
+test('formatNodes() counts nodes, not the subnets of both families that they have', () => {
+  const peers = STATUS.peers!.flatMap((peer) => [peer, { ...peer, subnet: 'fd00::/64', address: '2001:db8::1' }]);
+  const found = states({ health: 'ready', status: { ...STATUS, peers } });
+  expect(formatNodes(NODES, found, 120, NOW)).toContain('2 of 3 answered');
 });
 
 test('formatNodes() shows of the nodes of a cloud what the outputs say', () => {

@@ -48,7 +48,11 @@ function peersOf(status: Status | undefined): string {
   if (status?.peers === undefined) return '-';
   if (status.peers.length === 0) return 'no others';
   const silences = status.peers.flatMap(({ lastAnswerSecondsAgo: silence }) => silence ?? []);
-  const count = `${silences.length} of ${status.peers.length} answered`;
+  const nodes = new Set(status.peers.map(({ node }) => node));
+  const unanswered = new Set(
+    status.peers.filter(({ lastAnswerSecondsAgo: silence }) => silence === null).map(({ node }) => node),
+  );
+  const count = `${nodes.size - unanswered.size} of ${nodes.size} answered`;
   return silences.length === 0 ? count : `${count}, ${formatDuration(Math.max(...silences))} ago`;
 }
 

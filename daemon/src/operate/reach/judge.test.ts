@@ -7,6 +7,7 @@ import type { PeerReach } from './table.ts';
 const reach = (n: number, more: Partial<PeerReach> = {}): PeerReach => ({
   subnet: parsePrefix(`10.5.${n}.0/24`),
   peer: parseIp(`10.64.0.${n}`),
+  node: parseIp(`10.64.0.${n}`),
   silentMs: 100,
   answered: true,
   rttMs: 1,
@@ -23,6 +24,16 @@ const judge = (...peers: PeerReach[]) =>
   });
 
 describe('judgeReach()', () => {
+  test('a node that is reached by an address of each family is one node', () => {
+    const silent = { silentMs: 60_000, answered: false };
+    const other = (n: number, more: Partial<PeerReach>) => [
+      reach(n, more),
+      reach(n, { subnet: parsePrefix(`fd00:${n}::/64`), peer: parseIp(`2001:db8::${n}`), ...more }),
+    ];
+    expect(judge(...other(1, {}), ...other(2, silent)).notes[0]).toContain('1 of 2 other nodes does not answer');
+    expect(judge(...other(2, silent)).trouble).toContain('the only other node, 10.5.2.0/24 at 10.64.0.2, fd00:2::/64');
+  });
+
   test('a lone node, and one that is answered, are well', () => {
     expect(judge()).toEqual({ notes: [] });
     expect(judge(reach(1), reach(2))).toEqual({ notes: [] });

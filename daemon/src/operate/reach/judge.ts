@@ -76,8 +76,8 @@ function nobodyAnswers(silent: readonly PeerReach[], carriers: readonly Carrier[
 }
 
 /** A node may have a subnet of each family. */
-function countNodes(peers: readonly PeerReach[]): number {
-  return new Set(peers.map(({ peer }) => peer)).size;
+export function countNodes(peers: readonly PeerReach[]): number {
+  return new Set(peers.map(({ node }) => node)).size;
 }
 
 function nodes(peers: readonly PeerReach[]): string {

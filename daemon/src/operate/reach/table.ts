@@ -57,6 +57,8 @@ export type PathMtu = PathSearch['state'];
 export interface PeerReach {
   readonly subnet: Prefix;
   readonly peer: Ip;
+  /** The same for all subnets of a node. */
+  readonly node: Ip;
   /** Since the last answer, or without any since it was first to be asked. */
   readonly silentMs: number;
   readonly answered: boolean;
@@ -239,6 +241,7 @@ export class ReachTable {
       report.push({
         subnet: peer.subnet,
         peer: peer.peer,
+        node: peer.node ?? peer.peer,
         silentMs: now - (lastAnswer ?? since),
         answered: lastAnswer !== undefined,
         rttMs,

@@ -38,6 +38,7 @@ const READY: Status = {
     {
       subnet: '10.5.2.0/24',
       address: '10.64.0.17',
+      node: '10.64.0.17',
       lastAnswerSecondsAgo: 2.1,
       roundTripMs: 0.312,
       largePackets: 'passes',
@@ -46,6 +47,7 @@ const READY: Status = {
     {
       subnet: '10.5.3.0/24',
       address: '10.64.0.18',
+      node: '10.64.0.18',
       lastAnswerSecondsAgo: null,
       roundTripMs: null,
       largePackets: 'unknown',
