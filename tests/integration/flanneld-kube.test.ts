@@ -90,6 +90,15 @@ test('a changed config file is followed to another backend', async () => {
   expect((await server.node('a')).metadata.annotations?.[`${PREFIX}/backend-data`]).toBe('null');
 });
 
+test('flanneld needs no more than its DaemonSet allows: two capabilities, and settings of the kernel to read', async () => {
+  await b.stop();
+  b.isConfined = true;
+  start(b);
+  await b.untilReady();
+  await until(() => a.canPing(b) && b.canPing(a));
+  expect(b.log.filter(({ level }) => level >= WARNING)).toEqual([]);
+});
+
 test('flanneld without a podCIDR waits, and says so in /readyz', async () => {
   await server.createNode('c', ['10.77.0.0/24']);
   const c = cluster.addNode();

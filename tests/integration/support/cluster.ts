@@ -176,6 +176,8 @@ export class Node {
   log: { readonly level: number; readonly msg: string }[] = [];
   /** Capabilities that the program does not get, as setpriv(1) names them. */
   without: readonly string[] = [];
+  /** As in a container without privileges: two capabilities, and settings of the kernel that cannot be written. */
+  isConfined = false;
   private child: ChildProcess | undefined;
   private ended: Promise<Omit<Ended, 'ms'>> = Promise.resolve({ code: null, signal: null });
 
@@ -291,11 +293,15 @@ export class Node {
   private commandLine(argv: readonly string[]): string[] {
     const { program } = this;
     // Each program here executes the next one, so that the process stays the same.
-    const script = 'mount -t tmpfs none "$0" && LISTEN_PID=$$ exec "$@"';
+    const readOnly = this.isConfined ? 'mount -o bind,ro /proc/sys /proc/sys && ' : '';
+    const script = `${readOnly}mount -t tmpfs none "$0" && LISTEN_PID=$$ exec "$@"`;
     const hide = ['unshare', '--mount', 'sh', '-c', script, ROOT];
     const interpreter = program.endsWith('.cjs') ? [process.execPath] : [];
-    const limits =
-      this.without.length > 0 ? ['setpriv', `--bounding-set=${this.without.map((name) => `-${name}`)}`] : [];
+    const limits = this.isConfined
+      ? ['setpriv', '--bounding-set=-all,+net_admin,+net_raw', '--inh-caps=-all']
+      : this.without.length > 0
+        ? ['setpriv', `--bounding-set=${this.without.map((name) => `-${name}`)}`]
+        : [];
     return [...hide, 'nsenter', `--net=/run/netns/${this.netns}`, ...limits, ...interpreter, program, ...argv];
   }
 
