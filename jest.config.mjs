@@ -24,7 +24,7 @@ const unit = ['packages', 'daemon', 'cni', 'infra', 'bench', 'tools'].map(
 export default {
   projects: [
     { ...shared, displayName: 'unit', testMatch: unit },
-    ...['integration', 'kernel', 'aws', 'boot', 'e2e', 'interop'].map((kind) => ({
+    ...['integration', 'kernel', 'aws', 'boot', 'e2e', 'kubernetes', 'interop'].map((kind) => ({
       ...shared,
       displayName: kind,
       testMatch: [`<rootDir>/tests/${kind}/**/*.test.ts`],

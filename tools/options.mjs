@@ -10,6 +10,9 @@
  * @property {boolean} policies
  * @property {string} [reportFile]
  * @property {boolean} destroy
+ * @property {boolean} [kubernetes] Kubernetes' own tests
+ * @property {string} [kubeconfig] of another cluster
+ * @property {string} [focus]
  */
 
 /**

@@ -19,6 +19,8 @@ import { assertNothingKeptByNpm, parseArguments, usage } from './usage.mjs';
 const NEEDS = {
   // With what a cluster needs besides, once the settings have been read (tools/src/commands/up.ts).
   up: () => ({ root: true, network: true, packages: ['run'], pulumi: true }),
+  stop: () => ({ root: true, pulumi: true }),
+  start: () => ({ root: true, network: true, packages: ['run'], pulumi: true }),
   down: () => ({ root: true, pulumi: true }),
   stacks: () => ({ pulumi: true }),
   'aws-preview': () => ({ pulumi: true }),
@@ -42,7 +44,7 @@ const NEEDS = {
       ? {
           root: true,
           network: true,
-          packages: ['run', 'test'],
+          packages: ['run', 'test', ...(testsNeedKubernetes(words) ? [/** @type {const} */ ('kubernetes')] : [])],
           pulumi: true,
           moto: testsNeedAws(words),
           kubernetes: testsNeedKubernetes(words) ? ['cluster'] : [],

@@ -4,7 +4,16 @@ import { join } from 'node:path';
 import { ToolError } from './setup/errors.mjs';
 
 /** The projects of Jest: the tests beside their sources, and the folders of tests/. */
-export const KINDS = /** @type {const} */ (['unit', 'integration', 'kernel', 'aws', 'boot', 'e2e', 'interop']);
+export const KINDS = /** @type {const} */ ([
+  'unit',
+  'integration',
+  'kernel',
+  'aws',
+  'boot',
+  'e2e',
+  'kubernetes',
+  'interop',
+]);
 export const SUITES = /** @type {const} */ (['checks', ...KINDS]);
 
 const NOT_OURS = new Set(['node_modules', 'dist']);

@@ -24,7 +24,7 @@ describe('assertTestsExist()', () => {
 
   test.each(['bogus', 'hidden', 'docs/page', 'prefix('])('refuses %j with the suites in one sentence', (word) => {
     expect(() => assertTestsExist(root, ['unit', word])).toThrow(
-      `There is no test "${word}": name a suite (checks, unit, integration, kernel, aws, boot, e2e, interop) or a part of a test file's path`,
+      `There is no test "${word}": name a suite (checks, unit, integration, kernel, aws, boot, e2e, kubernetes, interop) or a part of a test file's path`,
     );
   });
 });
@@ -53,7 +53,7 @@ test('testsNeedAws() is false where only other tests are meant', () => {
 });
 
 test('testsNeedKubernetes() is true for all, for integration tests, and for files that are about it', () => {
-  for (const words of [[], ['integration'], ['tests/integration/subnet-kube']])
+  for (const words of [[], ['integration'], ['kubernetes'], ['tests/integration/subnet-kube']])
     expect(testsNeedKubernetes(words)).toBe(true);
   for (const words of [['unit'], ['aws', 'e2e'], ['tests/integration/cni-add']])
     expect(testsNeedKubernetes(words)).toBe(false);

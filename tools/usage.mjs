@@ -72,6 +72,18 @@ export const COMMANDS = {
     count: [0, 0],
     flags: { '--stack': stack, '--yes': yes, '--verbose': verbose, '--help': help },
   },
+  stop: {
+    words: '',
+    help: 'Switches all machines of a local stack off; what is on their disks stays',
+    count: [0, 0],
+    flags: { '--stack': stack, '--help': help },
+  },
+  start: {
+    words: '',
+    help: 'Switches them on again, also after a reboot of this machine',
+    count: [0, 0],
+    flags: { '--stack': stack, '--yes': yes, '--verbose': verbose, '--help': help },
+  },
   stacks: {
     words: '',
     help: 'Lists the stacks',

@@ -33,7 +33,7 @@ export async function buildKubernetes(context: Context): Promise<void> {
   const inputs = inputsOf(bin, busybox);
   if (readInputs(target) === inputs) return;
   await step('Making the images of a cluster', async () => {
-    const images = imageArchive(await clusterImages(busybox, bin, context), architecture());
+    const images = imageArchive(await clusterImages(bin, context), architecture());
     const work = join(context.root, 'dist', `.kubernetes-${process.pid}`);
     rmSync(work, { recursive: true, force: true });
     mkdirSync(join(work, 'bin'), { recursive: true });
@@ -62,14 +62,8 @@ function readInputs(directory: string): string | undefined {
   }
 }
 
-async function clusterImages(busybox: string, bin: string, context: Context): Promise<Image[]> {
-  const applets = (await run(busybox, ['--list'], { env: context.env })).trim().split('\n');
-  const shell: ImageFile[] = [
-    ...MOUNT_POINTS,
-    { path: 'bin/' },
-    { path: 'bin/busybox', content: readFileSync(busybox), mode: 0o755 },
-    ...applets.filter((name) => name !== 'busybox').map((name) => ({ path: `bin/${name}`, link: 'busybox' })),
-  ];
+async function clusterImages(bin: string, context: Context): Promise<Image[]> {
+  const shell = await shellFiles(context);
   const program = (name: string, path = name): ImageFile => ({
     path,
     content: readFileSync(join(bin, name)),
@@ -95,13 +89,25 @@ async function clusterImages(busybox: string, bin: string, context: Context): Pr
   ];
 }
 
+/** A shell and its commands. */
+export async function shellFiles(context: Context): Promise<ImageFile[]> {
+  const busybox = findStaticBusybox(context);
+  const applets = (await run(busybox, ['--list'], { env: context.env })).trim().split('\n');
+  return [
+    ...MOUNT_POINTS,
+    { path: 'bin/' },
+    { path: 'bin/busybox', content: readFileSync(busybox), mode: 0o755 },
+    ...applets.filter((name) => name !== 'busybox').map((name) => ({ path: `bin/${name}`, link: 'busybox' })),
+  ];
+}
+
 function findStaticBusybox({ env }: Context): string {
   const found = findProgram('busybox', env);
   if (found !== undefined) return found;
   throw new ToolError('KUBERNETES', 'There is no busybox: install a static one (in Debian: busybox-static)');
 }
 
-function architecture(): string {
+export function architecture(): string {
   return process.arch === 'x64' ? 'amd64' : process.arch;
 }
 

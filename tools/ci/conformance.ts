@@ -7,11 +7,15 @@ import { flag } from '../src/pulumi/names.ts';
 import { readOutputs, readSetting } from '../src/pulumi/stack.ts';
 import { asOutputs } from '../src/report/outputs.ts';
 import { failures } from './conformance/checks.ts';
+import { assertKubernetesOptions, kubernetesConformance } from './conformance/kubernetes.ts';
 import { formatConformance, runConformance } from './conformance/run.ts';
 import { makeSubstrate } from './conformance/substrates.ts';
 import { formatReport } from './report.ts';
 
-export async function conformance(context: Context, { stack, ci }: Options): Promise<number> {
+export async function conformance(context: Context, options: Options): Promise<number> {
+  const { stack, ci } = options;
+  assertKubernetesOptions(options);
+  if (ci?.kubernetes) return kubernetesConformance(context, options);
   const pulumi = new Pulumi(context);
   const outputs = asOutputs(await readOutputs(pulumi, stack));
   if (outputs === undefined) {

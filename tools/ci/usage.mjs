@@ -82,7 +82,25 @@ export function ciCommands({ stack, config, help }) {
       words: '',
       help: 'Tests an existing stack: every node to every other, by ping, TCP, UDP, whole packets, many bytes',
       count: [0, 0],
-      flags: { '--stack': stack, '--report': report, '--help': help },
+      flags: {
+        '--stack': stack,
+        '--kubernetes': {
+          help: "Kubernetes' own tests of networks, on the stack's cluster",
+          apply: (options) => change(options, { kubernetes: true }),
+        },
+        '--kubeconfig': {
+          value: 'FILE',
+          help: 'the same on another cluster, which can fetch the images of these tests',
+          apply: (options, kubeconfig) => change(options, { kubeconfig }),
+        },
+        '--focus': {
+          value: 'REGEX',
+          help: 'which of these tests (those of sig-network that are part of Conformance)',
+          apply: (options, focus) => change(options, { focus }),
+        },
+        '--report': report,
+        '--help': help,
+      },
     },
     janitor: {
       words: '',

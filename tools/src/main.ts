@@ -10,6 +10,7 @@ import { image, kubeconfig, kubectl } from './commands/cluster.ts';
 import { down } from './commands/down.ts';
 import { fuzz } from './commands/fuzz.ts';
 import { logs } from './commands/logs.ts';
+import { start, stop } from './commands/power.ts';
 import { pulumiCommand } from './commands/pulumi.ts';
 import { shell } from './commands/shell.ts';
 import { stacks } from './commands/stacks.ts';
@@ -21,6 +22,8 @@ import type { Command, Context, Options } from './context.ts';
 const COMMANDS: Readonly<Record<string, Command>> = {
   up,
   down,
+  stop,
+  start,
   stacks,
   'aws-preview': awsPreview,
   'aws-state': awsState,

@@ -23,15 +23,20 @@ export function listLeftovers(stack: string): string[] {
 /** Removes them and returns what there was. */
 export async function sweep(stack: string): Promise<string[]> {
   const found = listLeftovers(stack);
+  await halt(stack);
+  rmSync(stackDirectory(stack), { recursive: true, force: true });
+  pruneEmpty(stackDirectory(stack));
+  return found;
+}
+
+/** Switches all machines off: what is on their disks stays, and all else is gone, as after a reboot of this machine. */
+export async function halt(stack: string): Promise<void> {
   await endProcesses(supervisorsOf(stack), GRACE_MS); // first: they would start their services again
   await endProcesses(processesOf(stack), GRACE_MS);
   const parts = listParts(stack);
   for (const part of parts.filter((name) => name !== VPC)) await removeNetns(netnsPath(stack, part));
   if (parts.includes(VPC)) await removeNetns(netnsPath(stack, VPC));
   for (const group of controlGroupsNamed(netnsName(stack, ''))) await removeControlGroup(group);
-  rmSync(stackDirectory(stack), { recursive: true, force: true });
-  pruneEmpty(stackDirectory(stack));
-  return found;
 }
 
 function processesOf(stack: string): ProcessName[] {

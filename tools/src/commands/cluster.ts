@@ -13,7 +13,7 @@ import { Pulumi } from '../pulumi/cli.ts';
 import { flag } from '../pulumi/names.ts';
 import { readOutputs } from '../pulumi/stack.ts';
 
-const CONTROL = 'control-0';
+export const CONTROL = 'control-0';
 const IMPORT_MS = 600_000;
 
 /** Ends with kubectl's exit code. */
@@ -51,12 +51,17 @@ export async function image(_: Context, { stack, words }: Options): Promise<numb
   if (verb !== 'load') throw new UsageError(`"image" cannot "${verb}": use "load"`);
   const missing = files.find((file) => !existsSync(file));
   if (missing !== undefined) throw new UsageError(`${missing} does not exist`);
+  await loadImages(stack, files);
+  return 0;
+}
+
+/** Into all nodes, one after the other: each reads the whole archive. */
+export async function loadImages(stack: string, files: readonly string[]): Promise<void> {
   const nodes = workersOf(stack);
   if (nodes.length === 0) throw noCluster(stack);
   for (const file of files) {
     for (const machine of nodes) await load(stack, machine, resolve(file));
   }
-  return 0;
 }
 
 /** What is mounted in a machine is what was there when it started: the archive comes by its standard input. */
