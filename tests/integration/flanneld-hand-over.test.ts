@@ -28,6 +28,12 @@ async function during(change: () => Promise<void>): Promise<readonly Journey[]> 
   return stopNumbered();
 }
 
+/** It may have been taken over from before, and have gone on. */
+async function untilTaken(before: Before): Promise<void> {
+  const times = before.logged(BACK);
+  await until(() => before.logged(TAKEN) > times);
+}
+
 function expectNothingLost(what: string, journeys: readonly Journey[]): void {
   printJourneys(what, journeys);
   for (const { sent, ...trouble } of journeys) {
@@ -62,7 +68,7 @@ describe.each([
     let before: Before | undefined;
     const journeys = await during(async () => {
       before = a.startBeside();
-      await until(() => before!.logged(TAKEN) === 1);
+      await untilTaken(before);
       await a.untilReady();
       expect(await before.stop()).toEqual({ code: 0, signal: null });
     });
@@ -96,7 +102,7 @@ describe.each([
     let before: Before | undefined;
     const journeys = await during(async () => {
       before = a.startBeside();
-      await until(() => before!.logged(TAKEN) === 1);
+      await untilTaken(before);
       await a.stop();
       before.comeBack();
       await until(() => a.logged(BACK) === 1);
@@ -140,7 +146,7 @@ describe.each([
     try {
       const journeys = await during(async () => {
         before = a.startBeside();
-        await until(() => before!.logged(TAKEN) === 1);
+        await untilTaken(before);
         await before.stop();
       });
       expectNothingLost('a take-over while etcd is frozen', journeys);
