@@ -24,6 +24,8 @@ export interface Unit {
   /** Answers 200 when the service is ready. On loopback, in the machine's own network. */
   readonly readyUrl: string;
   readonly log: string;
+  /** How one of the service takes over from another that runs, where no systemd keeps its descriptors. */
+  readonly handOver?: { readonly socket: string; readonly argument: string };
   /** How long it may take to end after SIGTERM. */
   readonly stopSeconds: number;
   /** Run with the service's environment before the machine is removed for good. */
@@ -84,6 +86,7 @@ export function nodeBoot({ root, etcdEndpoints, interface: link }: NodeBoot): Bo
       directories: [`${root}/run/flannel`, `${root}/var/lib/cni`, `${root}/var/log`],
       readyUrl: `http://127.0.0.1:${HEALTH_PORT}/readyz`,
       log: `${root}/var/log/flanneld.log`,
+      handOver: { socket: `${root}/run/flannel/subnet.handover`, argument: '-take-over' },
       stopSeconds: 10,
       decommission: [`${installed}/flanneld`, 'release'],
     },

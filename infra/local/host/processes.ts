@@ -49,6 +49,12 @@ export async function endProcesses(processes: readonly ProcessName[], graceMs: n
   throw new InfraError('STILL_RUNNING', `Cannot end process ${left.join(', ')}: it is there even after SIGKILL`);
 }
 
+/** At once, without a chance to end what they have started. */
+export async function killProcesses(processes: readonly ProcessName[]): Promise<void> {
+  for (const process of processes) sendSignal(process, 'SIGKILL');
+  await allGone(processes, 5_000);
+}
+
 function sendSignal(target: ProcessName, signal: NodeJS.Signals): void {
   if (!isAlive(target)) return;
   try {

@@ -15,6 +15,7 @@ import {
   commandLine,
   endProcesses,
   isAlive,
+  killProcesses,
   type ProcessName,
   processesIn,
   processesWithLastArgument,
@@ -45,15 +46,18 @@ export function configHash(unit: Unit, files: readonly BootFile[], ...more: read
 
 /**
  * Lets the service run with this configuration: nothing happens if it does already, a service without its supervisor gets
- * a new one without being interrupted, and any other is ended and started.
+ * a new one without being interrupted, and any other is replaced: by one that takes over from it, or ended and started.
  */
 export async function ensureRunning(spec: ServiceSpec): Promise<void> {
   const descriptor = describe(spec);
   const path = descriptorPath(spec);
   const status = readStatus(descriptor.statusFile);
   const supervisors = supervisorsOf(spec, status);
-  if (supervisors.length === 1 && status?.configHash === spec.configHash && inOwnNetwork(spec, supervisors[0]!)) return;
-  await endProcesses(supervisors, endMs(spec));
+  const isAsWanted = status?.configHash === spec.configHash && status.refused === undefined;
+  if (supervisors.length === 1 && isAsWanted && inOwnNetwork(spec, supervisors[0]!)) return;
+  // One that is killed leaves its service to the next one.
+  if (keptService(spec, status) !== undefined) await killProcesses(supervisors);
+  else await endProcesses(supervisors, endMs(spec));
   for (const directory of [...spec.unit.directories, join(spec.root, 'run')]) mkdirSync(directory, { recursive: true });
   await endStray(spec, status);
   writeWhole(path, `${JSON.stringify(descriptor, undefined, 2)}\n`, 0o644);
@@ -93,6 +97,10 @@ export async function waitForService(
     // The file may still be a dead supervisor's.
     const current = status?.configHash === spec.configHash && isAlive(status.supervisor) ? status : undefined;
     if (current?.[until]) return;
+    const refused = status?.refused;
+    if (refused?.configHash === spec.configHash && isAlive(status!.supervisor)) {
+      throw notReady(`${refused.why}, and the one before goes on`);
+    }
     if (current && current.restarts >= HOPELESS_RESTARTS) throw notReady(exitText(current));
     if (supervisorsOf(spec, status).length > 0) lastSeen = Date.now();
     if (Date.now() - lastSeen > SUPERVISOR_GONE_MS) throw notReady('its supervisor ended');
@@ -169,13 +177,17 @@ function installSupervisor(stack: string): string {
   return path;
 }
 
-/**
- * Ends processes of the service that a supervisor left behind, but for the one the next supervisor will take over: with this
- * configuration and in this network.
- */
+/** What the next supervisor takes over: with this configuration, or one that can be taken over from, and in this network. */
+function keptService(spec: ServiceSpec, status: Status | undefined): ProcessName | undefined {
+  const service = serviceOf(status);
+  if (service === undefined || !inOwnNetwork(spec, service)) return undefined;
+  return status?.configHash === spec.configHash || spec.unit.handOver !== undefined ? service : undefined;
+}
+
+/** Ends processes of the service that a supervisor left behind, but for the one the next supervisor will take over. */
 async function endStray(spec: ServiceSpec, status: Status | undefined): Promise<void> {
   const service = serviceOf(status);
-  const kept = service && status?.configHash === spec.configHash && inOwnNetwork(spec, service) ? service : undefined;
+  const kept = keptService(spec, status);
   const program = spec.unit.command[0]!;
   const strays = processesIn(netnsPath(spec.stack, spec.machine)).filter(
     ({ pid }) => pid !== kept?.pid && commandLine(pid).slice(0, 2).includes(program), // the second one under an interpreter
@@ -217,6 +229,7 @@ function describe(spec: ServiceSpec): Descriptor {
     readyUrl: unit.readyUrl,
     statusFile: statusPath(spec),
     configHash: spec.configHash,
+    ...(unit.handOver && { handOver: unit.handOver }),
     stopMs: unit.stopSeconds * 1000,
     backoff: { firstMs: 500, maxMs: 30_000, resetMs: 60_000 },
   };

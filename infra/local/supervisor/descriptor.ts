@@ -14,9 +14,18 @@ export interface Descriptor {
   readonly statusFile: string;
   /** Of everything the service runs with: a process that was started with another one is replaced. */
   readonly configHash: string;
+  /** How one of the service takes over from another that runs. Absent: that one is ended first. */
+  readonly handOver?: HandOver;
   readonly stopMs: number;
   /** The pause before a start: doubled from `firstMs` to `maxMs`, and back to `firstMs` after `resetMs` of good life. */
   readonly backoff: { readonly firstMs: number; readonly maxMs: number; readonly resetMs: number };
+}
+
+export interface HandOver {
+  /** Where it says who serves. */
+  readonly socket: string;
+  /** Of the one that takes over. One that does not know it ends with 2, as for any wrong usage. */
+  readonly argument: string;
 }
 
 export interface ProcessIdentity {
@@ -35,7 +44,10 @@ export interface Status {
   readonly answering: boolean;
   /** How often it was started again by this supervisor. */
   readonly restarts: number;
+  /** Of the service that runs. */
   readonly configHash: string;
+  /** Of one that did not come up beside it, which therefore goes on. */
+  readonly refused?: { readonly configHash: string; readonly why: string };
   readonly lastExit?: { readonly code?: number; readonly signal?: string; readonly at: string };
 }
 

@@ -19,8 +19,8 @@ export interface Service {
 const ADOPTED_POLL_MS = 250;
 
 /** Starts the service as a session of its own: a signal to the supervisor's group must not reach it twice. */
-export function startService(descriptor: Descriptor): Service | Promise<Exit> {
-  const [program, ...args] = descriptor.command;
+export function startService(descriptor: Descriptor, more: readonly string[] = []): Service | Promise<Exit> {
+  const [program, ...args] = [...descriptor.command, ...more];
   const log = openLog(descriptor.log);
   try {
     const child = spawn(program!, args, {

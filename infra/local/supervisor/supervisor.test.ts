@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { type AddressInfo, createServer as createNetServer, type Server as NetServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -186,6 +186,93 @@ describe('supervise() after the death of another supervisor', () => {
     run(descriptor(SLEEPER));
     await until(() => running() && running()!.pid !== before.pid);
     expect(isProcessAlive(before.pid, before.startTime)).toBe(true);
+  });
+});
+
+describe('supervise() of a service that can hand over', () => {
+  let greeter: NetServer;
+  let greeting: { pid: number; state: string } | undefined;
+  let before: { pid: number; startTime: string };
+  let stop: () => Promise<void>;
+
+  beforeEach(async () => {
+    greeter = createNetServer((connection) => connection.end(greeting ? `${JSON.stringify(greeting)}\n` : ''));
+    await new Promise<void>((resolve) => void greeter.listen(join(directory, 'handover'), resolve));
+    const child = spawn('sleep', ['1000'], { detached: true, stdio: 'ignore' });
+    children.push(child);
+    before = { pid: child.pid!, startTime: processStartTime(child.pid!)! };
+    greeting = { pid: before.pid, state: 'serving' };
+    writeStatus(join(directory, 'status.json'), {
+      supervisor: { pid: 1, startTime: 'long ago' },
+      ...before,
+      ready: true,
+      answering: true,
+      restarts: 0,
+      configHash: 'zero',
+    });
+  });
+  afterEach(() => void greeter.close());
+
+  function replace(script: string): void {
+    const handOver = { socket: join(directory, 'handover'), argument: '-take-over' };
+    stop = run(descriptor(`echo "$$ $0" >> $DIR/started; ${script}`, { handOver }));
+  }
+  const started = () =>
+    existsSync(join(directory, 'started')) ? readFileSync(join(directory, 'started'), 'utf8').trim().split('\n') : [];
+
+  test('the new one is started beside the one before, which ends when the new one serves', async () => {
+    replace(SLEEPER);
+    const [pid, argument] = (await until(() => started()[0])).split(' ');
+    expect(argument).toBe('-take-over');
+    await until(() => status()?.supervisor.pid === process.pid);
+    expect(status()).toMatchObject({ pid: before.pid, configHash: 'zero' });
+    expect(isProcessAlive(before.pid, before.startTime)).toBe(true);
+    greeting = { pid: Number(pid), state: 'starting' };
+    await sleep(150);
+    expect(isProcessAlive(before.pid, before.startTime)).toBe(true);
+    greeting = { pid: Number(pid), state: 'serving' };
+    await until(() => !isProcessAlive(before.pid, before.startTime));
+    await until(() => status()?.pid === Number(pid) && status()?.configHash === 'one');
+    await stop();
+    expect(processStartTime(Number(pid))).toBeUndefined();
+  });
+
+  test('when the new one ends, the one before goes on, and the status says why', async () => {
+    replace('exit 3');
+    await until(() => status()?.refused);
+    expect(status()).toMatchObject({
+      pid: before.pid,
+      configHash: 'zero',
+      refused: { configHash: 'one', why: 'it ended 3 times, the last time with exit code 3' },
+    });
+    expect(isProcessAlive(before.pid, before.startTime)).toBe(true);
+    expect(started()).toHaveLength(3);
+    // What is started after it is the new one all the same.
+    process.kill(before.pid, 'SIGKILL');
+    await until(() => started().length > 3 && status()?.configHash === 'one');
+    expect(status()?.refused).toBeUndefined();
+  });
+
+  test('when the one before ends meanwhile, the new one is the service', async () => {
+    replace(SLEEPER);
+    const [pid] = (await until(() => started()[0])).split(' ');
+    process.kill(before.pid, 'SIGKILL');
+    await until(() => status()?.pid === Number(pid) && status()?.configHash === 'one');
+  });
+
+  test('one that does not know the argument is started after the one before', async () => {
+    replace(`[ "$0" != -take-over ] || exit 2; ${SLEEPER}`);
+    await until(() => started().length === 2);
+    expect(isProcessAlive(before.pid, before.startTime)).toBe(false);
+    await until(() => status()?.configHash === 'one' && running());
+  });
+
+  test('where nobody hands over, the one before is ended first', async () => {
+    greeting = undefined;
+    replace(SLEEPER);
+    await until(() => started().length === 1);
+    expect(isProcessAlive(before.pid, before.startTime)).toBe(false);
+    expect(started()[0]).not.toContain('-take-over');
   });
 });
 

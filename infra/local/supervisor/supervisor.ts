@@ -11,6 +11,7 @@ import {
 } from './descriptor.ts';
 import { rotateLog } from './log.ts';
 import { askReadiness, NOT_ANSWERING, type Readiness } from './readiness.ts';
+import { replaceBeside } from './replace.ts';
 import { adoptService, type Exit, type Service, startService, stopService } from './service.ts';
 
 const READY_POLL_MS = 100;
@@ -23,10 +24,13 @@ export async function supervise(descriptor: Descriptor, signal: AbortSignal): Pr
   const rotation = setInterval(() => rotateLog(descriptor.log), LOG_POLL_MS);
   try {
     let failures = 0;
-    let service: Service | Promise<Exit> | undefined = await takeOver(descriptor, signal);
-    while (!signal.aborted) {
+    let service: Service | Promise<Exit> | undefined = await takeOver(descriptor, status, signal);
+    while (!signal.aborted || service !== undefined) {
       const begun = Date.now();
-      service ??= startService(descriptor);
+      if (service === undefined) {
+        status.configured();
+        service = startService(descriptor);
+      }
       const exit = service instanceof Promise ? await service : await live(service, descriptor, status, signal);
       service = undefined;
       if (signal.aborted) break;
@@ -70,17 +74,28 @@ async function watchReadiness(descriptor: Descriptor, status: StatusFile, over: 
 }
 
 /**
- * A service may have outlived the supervisor that started it. If it runs with this very configuration it is kept, without
- * any interruption; otherwise it is ended first, because two of them would fight for the same port and device.
+ * A service may have outlived the supervisor that started it. If it runs with this very configuration it is kept, without any
+ * interruption. Otherwise another one is started beside it if it can hand over, and goes on if that one does not come up. Where it cannot,
+ * it is ended first, because two of them would fight for the same port and device.
  */
-async function takeOver(descriptor: Descriptor, signal: AbortSignal): Promise<Service | undefined> {
+async function takeOver(descriptor: Descriptor, status: StatusFile, signal: AbortSignal): Promise<Service | undefined> {
   const old = readStatus(descriptor.statusFile);
   if (old?.pid === undefined || old.startTime === undefined) return undefined;
   if (!isProcessAlive(old.pid, old.startTime)) return undefined;
   const orphan = adoptService({ pid: old.pid, startTime: old.startTime }, signal);
   if (old.configHash === descriptor.configHash) return orphan;
+  status.adopted(orphan.identity, old.configHash);
+  const outcome = await replaceBeside(orphan, descriptor, signal);
+  if (outcome.kind === 'refused') {
+    status.refused(outcome.why);
+    return orphan;
+  }
+  const service = outcome.kind === 'replaced' ? outcome.service : undefined;
+  status.configured();
+  // Known before the other one is ended: a supervisor that follows this one has to find it.
+  if (service !== undefined) status.started(service.identity);
   await stopService(orphan, descriptor.stopMs);
-  return undefined;
+  return service;
 }
 
 /** The current state, written whenever it changes. */
@@ -94,6 +109,21 @@ class StatusFile {
       restarts: 0,
       configHash: descriptor.configHash,
     };
+  }
+
+  /** Still with the configuration that it was started with. */
+  adopted({ pid, startTime }: ProcessIdentity, configHash: string): void {
+    this.write({ ...this.status, pid, startTime, configHash });
+  }
+
+  /** What runs from now on does so with this supervisor's configuration. */
+  configured(): void {
+    const { refused: _refused, ...rest } = this.status;
+    this.status = { ...rest, configHash: this.descriptor.configHash };
+  }
+
+  refused(why: string): void {
+    this.write({ ...this.status, refused: { configHash: this.descriptor.configHash, why } });
   }
 
   started({ pid, startTime }: ProcessIdentity): void {
