@@ -28,9 +28,9 @@ async function during(change: () => Promise<void>): Promise<readonly Journey[]> 
   return stopNumbered();
 }
 
-/** It may have been taken over from before, and have gone on. */
+/** Called at once after its start: the one before may have been taken over from earlier, and have gone on. */
 async function untilTaken(before: Before): Promise<void> {
-  const times = before.logged(BACK);
+  const times = before.logged(TAKEN);
   await until(() => before.logged(TAKEN) > times);
 }
 

@@ -13,19 +13,20 @@ const SOURCES = ['daemon', 'packages', 'tsconfig.json'];
 export interface BundleOptions {
   /** A module to take the place of the reference engine. */
   readonly engine?: string;
+  readonly version?: string;
 }
 
 /** The caller removes the directory of the file it gets. */
 export async function bundleFlanneld(options: BundleOptions = {}): Promise<string> {
-  const { engine } = options;
-  const settings = engine && path.basename(engine, '.ts');
+  const { engine, version } = options;
+  const settings = [engine && path.basename(engine, '.ts'), version].filter((part) => part !== undefined).join('-');
   const sources = engine ? [...SOURCES, path.relative(ROOT, engine)] : SOURCES;
   const name = 'flanneld-bundle';
   const directory = await builtAsync({ name, sources, ...(settings && { settings }) }, (to) => bundle(to, options));
   return path.join(directory, 'flanneld.cjs');
 }
 
-async function bundle(directory: string, { engine }: BundleOptions): Promise<void> {
+async function bundle(directory: string, { engine, version = 'test' }: BundleOptions): Promise<void> {
   const replaceEngine: Plugin = {
     name: 'replace-engine',
     setup({ onResolve }) {
@@ -42,7 +43,7 @@ async function bundle(directory: string, { engine }: BundleOptions): Promise<voi
     format: 'cjs',
     sourcemap: 'inline',
     logLevel: 'error',
-    define: { ...(await workerDefine()), FLANNEL_TS_VERSION: '"test"' },
+    define: { ...(await workerDefine()), FLANNEL_TS_VERSION: JSON.stringify(version) },
     plugins: [etcd3ProtoPlugin(), replaceEngine],
   });
   copyKoffi(directory);
