@@ -37,6 +37,11 @@ describe('parseOptions()', () => {
     expect(parse(['-ip-blackhole-route']).blackholeRoute).toBe(true);
   });
 
+  test('parseOptions() masquerades with fully random source ports unless that is disabled', () => {
+    expect(parse(['-ip-masq']).ipMasqFullyRandom).toBe(true);
+    expect(parse(['-ip-masq', '-ip-masq-fully-random-disable']).ipMasqFullyRandom).toBe(false);
+  });
+
   test('parseOptions() collects repeated -iface in order', () => {
     expect(parse(['-iface=eth1', '-iface', '10.0.0.1']).interface.names).toEqual(['eth1', '10.0.0.1']);
   });

@@ -193,3 +193,15 @@ test("rules of flannel's are removed at the start, in every kind of table, and t
   expect(tables).not.toContain('flannel-ipv4\n');
   expect(tables).toContain('flannel-ipv4-10.9.0.0-16');
 });
+
+test('-ip-masq-fully-random-disable leaves the choice of source ports to the kernel, also where an earlier start did not', async () => {
+  cluster.etcd.put(`${PREFIX}/config`, CONFIG);
+  const masquerade = () => a.run('nft', 'list', 'ruleset').match(/masquerade.*/g) ?? [];
+  await a.startReady(['-ip-masq']);
+  expect(masquerade().length).toBeGreaterThan(0);
+  for (const rule of masquerade()) expect(rule).toContain('fully-random');
+  await a.stop();
+  await a.startReady(['-ip-masq', '-ip-masq-fully-random-disable']);
+  expect(masquerade().length).toBeGreaterThan(0);
+  for (const rule of masquerade()) expect(rule).not.toContain('fully-random');
+});
