@@ -36,7 +36,8 @@ const LOCK_FILE = 'lock';
 const LAST_RESERVED = 'last_reserved_ip.';
 /** Below this many occupied addresses in a row, trying each is cheaper than listing the directory. */
 const TRIES_BEFORE_LISTING = 16;
-export const LOCK_TIMEOUT_MS = 10_000;
+/** 100 plugins at once on a node that is busy anyway wait for more than 10 s. */
+export const LOCK_TIMEOUT_MS = 30_000;
 
 export class Store {
   readonly #lastTexts = new Map<number, string>();
