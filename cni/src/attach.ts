@@ -16,6 +16,7 @@ import { readInterfaceAddress, readIp } from './ipam/address.ts';
 import { parseHostLocal } from './ipam/config.ts';
 import { ipamResult, reserveAddresses, returnAddresses } from './ipam/host-local.ts';
 import { Store } from './ipam/store.ts';
+import { addMacCheck, removeMacCheck } from './mac-check.ts';
 import { addMasquerade, removeMasquerade } from './masquerade.ts';
 import { masqueradedPods } from './masqueraded.ts';
 import { bridgeMac, hostInterfaceName, hostMac, podMac } from './names.ts';
@@ -30,6 +31,7 @@ import {
   type SandboxPlan,
 } from './sandbox.ts';
 import type { Undo } from './undo.ts';
+import { ensureVlanGateway, setPortVlans } from './vlan.ts';
 
 /** CNI_ARGS that bridge and host-local understand between them. */
 const KNOWN_ARGS = ['IP', 'MAC'];
@@ -50,9 +52,15 @@ export function attach(request: Request, sandbox: Fd, rendered: JsonObject, know
     const bridge = ensureBridge(nl, config, gateway && bridgeMac(gateway));
     const port = createPair(nl, plan, bridge);
     undo.push(() => deletePair(plan.hostName));
+    if (config.vlans !== undefined) setPortVlans(nl, port, config.vlans);
     if (config.isGateway) {
-      for (const gateway of gatewayAddresses(ipam)) ensureGateway(nl, bridge, gateway, config.forceAddress);
+      const place = config.vlans?.vlan === undefined ? bridge : ensureVlanGateway(nl, bridge, config, config.vlans);
+      for (const gateway of gatewayAddresses(ipam)) ensureGateway(nl, place, gateway, config.forceAddress);
       enableForwarding(plan.addresses);
+    }
+    if (config.macspoofchk) {
+      undo.push(() => removeMacCheck(plan.hostName));
+      addMacCheck(plan.hostName, plan.mac);
     }
     connectPort(nl, port, { hairpin: config.hairpinMode, isolated: config.portIsolation });
     const inPod = port.peerIndex ?? missingPeer(port);
@@ -62,13 +70,15 @@ export function attach(request: Request, sandbox: Fd, rendered: JsonObject, know
       const pod = { owner: plan.hostName, addresses: plan.addresses };
       addMasquerade(pod, () => masqueradedPods(known.dataDir, request.version));
     }
-    awaitForwarding(nl, port, request.deadline);
-    announce(
-      sandbox,
-      inPod,
-      plan.mac,
-      plan.addresses.map(({ address }) => address),
-    );
+    if (!plan.staysDown) {
+      awaitForwarding(nl, port, request.deadline);
+      announce(
+        sandbox,
+        inPod,
+        plan.mac,
+        plan.addresses.map(({ address }) => address),
+      );
+    }
     // A bridge that is no gateway may have taken the port's address.
     const found = config.isGateway ? bridge : { ...bridge, mac: getLink(nl, bridge.index)?.mac ?? bridge.mac };
     return describe(request, config, ipam, plan, found);
@@ -87,6 +97,7 @@ function takeAddresses(
   undo: Undo,
 ): CniResult {
   const type = ipamType(rendered);
+  if (type === '') return NO_ADDRESSES;
   if (type !== 'host-local') {
     findPlugin(type, request.path);
     // Before: it may have allocated something by the time it fails.
@@ -96,11 +107,14 @@ function takeAddresses(
   const config = parseHostLocal(rendered, request.networkName, request.version, args);
   const store = new Store(config.directory, request.deadline);
   const owner = { containerId: request.containerId, ifName: request.ifName };
-  releaseAfterBoot(store, known, owner);
+  if (known.subnetFile !== '') releaseAfterBoot(store, known, owner);
   const reservations = reserveAddresses(store, config, owner, known.mayHoldAddress);
   undo.push(() => returnAddresses(store, owner, reservations));
   return ipamResult(config, reservations);
 }
+
+/** A pod that is only a port of the bridge. */
+const NO_ADDRESSES: CniResult = { interfaces: [], ips: [], routes: [], dns: {} };
 
 /** A gateway needs an address: the network's first, unless IPAM names one. */
 function withGateways(ipam: CniResult, config: BridgeConfig): CniResult {
@@ -148,6 +162,7 @@ function planSandbox(request: Request, sandbox: Fd, config: BridgeConfig, ipam: 
     mtu: config.mtu,
     detectDuplicates: config.enabledad,
     refuseAdvertisements: config.isGateway,
+    staysDown: config.disableContainerInterface,
     addresses: ipam.ips.map((ip) => parseAddress(ip.address)),
     routes: distinct(ipam.routes.map((route) => planRoute(route, ipam.ips))),
   };

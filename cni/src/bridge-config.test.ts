@@ -32,19 +32,32 @@ describe('parseBridgeConfig()', () => {
     expect(() => parse({}, { MAC })).toThrow(expect.objectContaining({ code: 7 }));
   });
 
+  test('reads VLANs: one without a tag, and those of a trunk', () => {
+    expect(parse({}).vlans).toBeUndefined();
+    expect(parse({ vlan: 100 }).vlans).toEqual({ vlan: 100, trunk: [], preserveDefault: false });
+    expect(parse({ vlanTrunk: [{ id: 101 }, { minID: 200, maxID: 210 }] } as JsonObject).vlans).toEqual({
+      vlan: undefined,
+      trunk: [
+        [101, 101],
+        [200, 210],
+      ],
+      preserveDefault: true,
+    });
+    expect(parse({ vlan: 7, preserveDefaultVlan: true }).vlans?.preserveDefault).toBe(true);
+  });
+
   test.each([
-    [{ vlan: 100 }, 'delegate.vlan = 100'],
-    [{ vlanTrunk: [{ id: 7 }] }, 'delegate.vlanTrunk = [{"id":7}]'],
-    [{ macspoofchk: true }, 'delegate.macspoofchk = true'],
-    [{ ipMasq: true, ipMasqBackend: 'iptables' }, 'delegate.ipMasqBackend = "iptables"'],
-  ])('answers %j with code 2, key and value', (conf, text) => {
-    expect(() => parse(conf as JsonObject)).toThrow(
-      expect.objectContaining({ code: 2, message: expect.stringContaining(text) }),
-    );
+    [{ vlan: 4095 }, 'invalid VLAN ID 4095'],
+    [{ vlanTrunk: [{ minID: 5 }] }, 'simultaneously'],
+    [{ vlanTrunk: [{ minID: 5, maxID: 4 }] }, 'greater than maxID'],
+    [{ vlanTrunk: [{ id: 0 }] }, 'write 1 to 4094'],
+    [{ ipMasqBackend: 'ipfw' }, 'unknown ipmasq backend: ipfw'],
+  ])('refuses %j', (conf, message) => {
+    expect(() => parse(conf as JsonObject)).toThrow(message);
   });
 
   test('refuses hairpin with promiscuous mode, and no container interface', () => {
     expect(() => parse({ hairpinMode: true, promiscMode: true })).toThrow('at the same time');
-    expect(() => parse({ disableContainerInterface: true })).toThrow('cannot use IPAM');
+    expect(() => parse({ disableContainerInterface: true, ipam: { type: 'host-local' } })).toThrow('cannot use IPAM');
   });
 });

@@ -3,7 +3,7 @@ import type { JsonObject } from '@flannel-ts/flannel/go-json';
 import { type Mac, parseMac } from '@flannel-ts/inet/mac';
 import { MAX_LINK_MTU, MIN_LINK_MTU } from '@flannel-ts/inet/mtu';
 import { CniError, ErrorCode } from './errors.ts';
-import { arrayField, booleanField, integerField, objectField, stringField } from './json.ts';
+import { booleanField, integerField, objectField, objectsField, stringField } from './json.ts';
 import { type CniDns, decodeDns } from './result.ts';
 
 /** The keys of the reference `bridge` plugin that we know; ipam is read where addresses are managed. */
@@ -20,8 +20,21 @@ export interface BridgeConfig {
   readonly portIsolation: boolean;
   readonly enabledad: boolean;
   readonly disableContainerInterface: boolean;
+  /** Undefined: no VLANs. */
+  readonly vlans: VlanConfig | undefined;
+  /** Drop what a pod sends with another MAC address than its own. */
+  readonly macspoofchk: boolean;
   readonly mac: Mac | undefined;
   readonly dns: CniDns;
+}
+
+export interface VlanConfig {
+  /** Of what the pod sends and gets without a tag. */
+  readonly vlan: number | undefined;
+  /** What the pod sends and gets with a tag: from the first to the last. */
+  readonly trunk: readonly (readonly [first: number, last: number])[];
+  /** The pod is in VLAN 1 as well. */
+  readonly preserveDefault: boolean;
 }
 
 function invalid(message: string): CniError {
@@ -29,7 +42,7 @@ function invalid(message: string): CniError {
 }
 
 export function parseBridgeConfig(conf: JsonObject, cniArgs: ReadonlyMap<string, string>): BridgeConfig {
-  refuseUnsupported(conf);
+  checkMasqueradeBackend(conf);
   const flag = (name: string): boolean => booleanField(conf, name, `delegate.${name}`) ?? false;
   const config: BridgeConfig = {
     bridge: stringField(conf, 'bridge', 'delegate.bridge') || DEFAULT_BRIDGE,
@@ -43,36 +56,45 @@ export function parseBridgeConfig(conf: JsonObject, cniArgs: ReadonlyMap<string,
     portIsolation: flag('portIsolation'),
     enabledad: flag('enabledad'),
     disableContainerInterface: flag('disableContainerInterface'),
+    vlans: parseVlans(conf),
+    macspoofchk: flag('macspoofchk'),
     mac: requestedMac(conf, cniArgs),
     dns: decodeDns(objectField(conf, 'dns') ?? {}),
   };
   if (config.hairpinMode && config.promiscMode)
     throw invalid('cannot set hairpin mode and promiscuous mode at the same time');
-  if (config.disableContainerInterface) {
+  if (config.disableContainerInterface && stringField(objectField(conf, 'ipam') ?? {}, 'type', 'ipam.type')) {
     throw invalid('cannot use IPAM when disabling the container interface');
   }
   return config;
 }
 
-/** Code 2 of the specification, whose message must hold key and value: better than a pod without its protection. */
-function refuseUnsupported(conf: JsonObject): void {
-  const refuse = (key: string, value: unknown, advice: string): never => {
-    throw new CniError(
-      ErrorCode.unsupportedField,
-      `unsupported field: delegate.${key} = ${JSON.stringify(value)}`,
-      advice,
-    );
-  };
-  const advice = 'this bridge has no VLANs and no MAC filter: use another delegate.type for them';
-  const vlan = integerField(conf, 'vlan', 'delegate.vlan');
-  if (vlan) refuse('vlan', vlan, advice);
-  const trunk = arrayField(conf, 'vlanTrunk', 'delegate.vlanTrunk');
-  if (trunk && trunk.length > 0) refuse('vlanTrunk', trunk, advice);
-  if (booleanField(conf, 'macspoofchk', 'delegate.macspoofchk')) refuse('macspoofchk', true, advice);
-  const backend = stringField(conf, 'ipMasqBackend', 'delegate.ipMasqBackend');
-  if (backend && backend !== 'nftables' && booleanField(conf, 'ipMasq')) {
-    refuse('ipMasqBackend', backend, 'masquerading is done by nftables here');
-  }
+/** Either name means the same here: it is always done by nftables, and taken back whoever has asked for it. */
+function checkMasqueradeBackend(conf: JsonObject): void {
+  const backend = stringField(conf, 'ipMasqBackend', 'delegate.ipMasqBackend') || 'nftables';
+  if (backend !== 'nftables' && backend !== 'iptables') throw invalid(`unknown ipmasq backend: ${backend}`);
+}
+
+function parseVlans(conf: JsonObject): VlanConfig | undefined {
+  const vlan = integerField(conf, 'vlan', 'delegate.vlan') ?? 0;
+  if (vlan < 0 || vlan > MAX_VLAN) throw invalid(`invalid VLAN ID ${vlan} (must be between 0 and ${MAX_VLAN})`);
+  const trunk = (objectsField(conf, 'vlanTrunk', 'delegate.vlanTrunk') ?? []).map(parseTrunk);
+  if (vlan === 0 && trunk.length === 0) return undefined;
+  // Without one of its own, a trunk's untagged packets are in VLAN 1.
+  const preserveDefault = booleanField(conf, 'preserveDefaultVlan', 'delegate.preserveDefaultVlan') ?? false;
+  return { vlan: vlan === 0 ? undefined : vlan, trunk, preserveDefault: preserveDefault || vlan === 0 };
+}
+
+const MAX_VLAN = 4094;
+
+function parseTrunk(entry: JsonObject): readonly [number, number] {
+  const field = (name: string): number | undefined => integerField(entry, name, `vlanTrunk.${name}`);
+  const id = field('id');
+  const [first, last] = [field('minID') ?? id, field('maxID') ?? id];
+  if (first === undefined || last === undefined) throw invalid('minID and maxID should be configured simultaneously');
+  if (first < 1 || last > MAX_VLAN) throw invalid(`incorrect trunk VLANs ${first} to ${last}: write 1 to ${MAX_VLAN}`);
+  if (first > last) throw invalid('minID is greater than maxID in trunk parameter');
+  return [first, last];
 }
 
 function parseMtu(conf: JsonObject): number | undefined {

@@ -17,6 +17,7 @@ import { getLink, type Link, listLinks, setLink } from '@flannel-ts/rtnetlink/li
 import { addBridge, type BridgeSpec } from '@flannel-ts/rtnetlink/link-add';
 import type { BridgeConfig } from './bridge-config.ts';
 import { CniError, ErrorCode } from './errors.ts';
+import { noVlans, requireVlanFiltering } from './vlan.ts';
 
 const IFF_PROMISC = 0x100; // linux/if.h
 
@@ -25,17 +26,19 @@ const IFF_PROMISC = 0x100; // linux/if.h
  * may find its work done by another.
  */
 export function ensureBridge(nl: Netlink, config: BridgeConfig, mac: Mac | undefined): Link {
-  const bridge = getOrAddBridge(nl, { name: config.bridge, mac });
+  const bridge = getOrAddBridge(nl, { name: config.bridge, mac, ...(config.vlans && { vlanFiltering: true }) });
   if (bridge.kind !== 'bridge') {
     throw new CniError(ErrorCode.bridgeConflict, `"${config.bridge}" already exists but is not a bridge`);
   }
+  if (config.vlans !== undefined) requireVlanFiltering(bridge);
   // A pod may send router advertisements; the host must not take its routes from them (CVE-2020-10749).
   setIpv6(config.bridge, 'accept_ra', 0);
   const promiscuous = config.promiscMode && (bridge.flags & IFF_PROMISC) === 0 ? true : undefined;
   const mtu = mtuChange(nl, bridge, config.mtu);
   // An address of its own keeps the bridge from taking the lowest one of its ports, which changes as pods come and go. One that
   // somebody else made may not have one: it keeps what it has at the moment, as with the reference plugin.
-  const pinned = config.isGateway && bridge.mac !== mac ? bridge.mac : undefined;
+  const mayChange = config.isGateway ? bridge.mac !== mac : !bridge.up;
+  const pinned = mayChange ? bridge.mac : undefined;
   if (!bridge.up || promiscuous || mtu !== undefined || pinned !== undefined) {
     setLink(nl, bridge.index, { up: true, promiscuous, mtu, mac: pinned });
   }
@@ -63,6 +66,7 @@ function getOrAddBridge(nl: Netlink, spec: BridgeSpec): Link {
   } catch (error) {
     const link = isNetlinkError(error, 'EEXIST') ? getLink(nl, spec.name) : undefined;
     if (link !== undefined) return link;
+    if (spec.vlanFiltering && isNetlinkError(error, 'EOPNOTSUPP')) throw noVlans(spec.name, error);
     throw error;
   }
 }

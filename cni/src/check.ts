@@ -12,6 +12,7 @@ import { execPlugin } from './exec.ts';
 import { readInterfaceAddress, readIp } from './ipam/address.ts';
 import { storeDirectory } from './ipam/config.ts';
 import { holdsAddress } from './ipam/host-local.ts';
+import { checkMacCheck } from './mac-check.ts';
 import { listMasquerade } from './masquerade.ts';
 import { hostInterfaceName } from './names.ts';
 import { parseCniArgs, type Request } from './protocol.ts';
@@ -39,8 +40,11 @@ export function check(request: Request, sandbox: Fd, rendered: JsonObject, previ
     rendered,
     ips.map((ip) => ip.address),
   );
-  const inPod = checkContainer(request, sandbox, container, { ...previous, ips });
+  const inPod = checkContainer(request, sandbox, container, { ...previous, ips }, config.disableContainerInterface);
   checkHostSide(request, previous, inPod, config.bridge);
+  if (config.macspoofchk) {
+    checkMacCheck(hostInterfaceName(request.containerId, request.ifName), inPod.mac ?? '');
+  }
   if (config.ipMasq)
     checkMasquerade(
       request,
@@ -50,6 +54,7 @@ export function check(request: Request, sandbox: Fd, rendered: JsonObject, previ
 
 function checkReservation(request: Request, rendered: JsonObject, addresses: readonly string[]): void {
   const type = ipamType(rendered);
+  if (type === '') return;
   if (type !== 'host-local') {
     execPlugin(type, 'CHECK', request, { ...rendered, prevResult: request.config.prevResult ?? null });
     return;
@@ -67,12 +72,18 @@ function checkReservation(request: Request, rendered: JsonObject, addresses: rea
   }
 }
 
-function checkContainer(request: Request, sandbox: Fd, expected: CniInterface, previous: CniResult): Link {
+function checkContainer(
+  request: Request,
+  sandbox: Fd,
+  expected: CniInterface,
+  previous: CniResult,
+  mayBeDown: boolean,
+): Link {
   return withNetlink({ netns: sandbox }, (pod) => {
     const link = getLink(pod, request.ifName);
     if (link === undefined) throw wrong(`interface ${request.ifName} is missing in ${request.netns}`);
     if (link.kind !== 'veth') throw wrong(`interface ${request.ifName} is of kind ${link.kind ?? 'none'}, not veth`);
-    if (!link.up) throw wrong(`interface ${request.ifName} is down`);
+    if (!link.up && !mayBeDown) throw wrong(`interface ${request.ifName} is down`);
     if (expected.mac && link.mac !== expected.mac.toLowerCase()) {
       throw wrong(`interface ${request.ifName} has MAC address ${link.mac}, prevResult says ${expected.mac}`);
     }

@@ -10,6 +10,7 @@ import { storeDirectory } from './ipam/config.ts';
 import { heldAddresses, releaseAddresses } from './ipam/host-local.ts';
 import { type Owner, Store } from './ipam/store.ts';
 import { arrayField, booleanField, objectField, stringField } from './json.ts';
+import { removeMacCheck } from './mac-check.ts';
 import { listMasquerade, removeMasquerade } from './masquerade.ts';
 import { addressOfHostMac, hostInterfaceName } from './names.ts';
 import type { Request } from './protocol.ts';
@@ -40,6 +41,8 @@ export function detach(
 ): void {
   const hostName = hostInterfaceName(owner.containerId, owner.ifName);
   const seen = removeInterfaces(hostName, owner.ifName, sandbox);
+  const isGuarded = booleanField(rendered, 'macspoofchk', 'delegate.macspoofchk') === true;
+  if (!knowledge.wasDeleted && (isGuarded || !knowledge.isOfAdd)) removeMacCheck(hostName);
   // Without the configuration of the ADD (its file is lost) there may be something to take back, whatever today's says.
   const mayMasquerade = knowledge.isOfAdd ? booleanField(rendered, 'ipMasq', 'delegate.ipMasq') === true : true;
   if (mayMasquerade && !knowledge.isOurs && !knowledge.wasDeleted) {

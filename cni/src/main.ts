@@ -2,11 +2,13 @@ import { readFd, writeFd } from '@flannel-ts/linux/files';
 import { Deadline } from './deadline.ts';
 import { restoreEnvironment } from './environment.ts';
 import { CniError, codeOf, ErrorCode, formatError, messageOf, toCniError } from './errors.ts';
-import { run } from './plugin.ts';
+import { PROGRAMS, programName } from './programs/table.ts';
 import { CURRENT_VERSION, formatVersionInfo, readEnvironment, readRequest, SUPPORTED_VERSIONS } from './protocol.ts';
 import { sleep } from './sleep.ts';
 
-const ABOUT = `CNI plugin flannel (flannel-ts), with bridge and host-local built in
+const NAME = programName(process.argv0);
+
+const ABOUT = `CNI plugin ${NAME} (flannel-ts), with bridge and host-local built in
 CNI protocol versions supported: ${SUPPORTED_VERSIONS.join(', ')}
 `;
 
@@ -35,7 +37,7 @@ function main(): number {
       },
       deadline,
     );
-    run(request, answer);
+    PROGRAMS[NAME]!(request, answer);
     return 0;
   } catch (error) {
     write(1, formatError(toCniError(error), version), true);

@@ -30,6 +30,8 @@ export interface SandboxPlan {
   readonly refuseAdvertisements: boolean;
   readonly addresses: readonly InterfaceAddress[];
   readonly routes: readonly RouteSpec[];
+  /** The pod sets it up by itself. */
+  readonly staysDown: boolean;
 }
 
 export interface PortSettings {
@@ -114,7 +116,7 @@ export function configureContainer(plan: SandboxPlan, index: number, deadline: D
       const noDad = isIpv6(address.address) && !plan.detectDuplicates;
       addAddress(pod, { index, address, broadcast: 'auto', noDad });
     }
-    setLink(pod, index, { up: true });
+    if (!plan.staysDown) setLink(pod, index, { up: true });
     if (plan.detectDuplicates) awaitAddresses(pod, index, deadline);
     // Several ways to one destination stand beside each other, as the reference plugin's do.
     for (const route of plan.routes) appendRoute(pod, { ...route, outIndex: index });

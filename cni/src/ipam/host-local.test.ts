@@ -40,7 +40,10 @@ describe('host-local', () => {
   test('reserveAddresses() refuses a second address and keeps the first (#27)', () => {
     reserve();
     expect(() => reserve(configure(), OWNER, true)).toThrow(
-      expect.objectContaining({ message: '10.1.2.2 has been allocated to c1, duplicate allocation is not allowed' }),
+      expect.objectContaining({
+        message:
+          'failed to allocate for range 0: 10.1.2.2 has been allocated to c1, duplicate allocation is not allowed',
+      }),
     );
     expect(reserve(configure(), net1, true)).toEqual(['10.1.2.3', 'fd00:1::3']);
   });

@@ -46,11 +46,12 @@ export function reserveAddresses(
 }
 
 function refuseDuplicate(store: Store, config: HostLocalConfig, owner: Owner): void {
-  const held = store.find(owner).find((ip) => config.rangeSets.some((set) => findRange(set, ip) !== undefined));
+  const indexOf = (ip: Ip): number => config.rangeSets.findIndex((set) => findRange(set, ip) !== undefined);
+  const held = store.find(owner).find((ip) => indexOf(ip) >= 0);
   if (held === undefined) return;
   throw new CniError(
     ErrorCode.duplicateAllocation,
-    `${formatIp(held)} has been allocated to ${owner.containerId}, duplicate allocation is not allowed`,
+    `failed to allocate for range ${indexOf(held)}: ${formatIp(held)} has been allocated to ${owner.containerId}, duplicate allocation is not allowed`,
   );
 }
 
