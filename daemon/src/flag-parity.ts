@@ -27,6 +27,7 @@ export const FLAG_PARITY = {
   'iface-regex': better('bridges of containers and addresses of pods count last; a bad expression is refused at once'),
   'iface-can-reach': better('takes an address of either family'),
   'subnet-file': SAME,
+  'cni-conf-file': OWN,
   'public-ip': SAME,
   'public-ipv6': better('a link-local address is refused'),
   'subnet-lease-renew-margin': SAME,

@@ -42,6 +42,11 @@ export const FLAGS = {
   ),
   'iface-can-reach': string('', 'choose the interface by which this address, of IPv4 or IPv6, is reached'),
   'subnet-file': string(DEFAULT_SUBNET_FILE, 'file to write subnet, MTU and masquerading to', 'file'),
+  'cni-conf-file': string(
+    '',
+    'configuration of the CNI plugin to write when the node can serve pods, if there is none: /etc/cni/net.d/10-flannel.conflist',
+    'file',
+  ),
   'identity-file': string(
     '',
     `file to keep the MAC addresses and the key in that other nodes know this one by; by default ${DEFAULT_IDENTITY_FILE}, and beside the subnet file where -subnet-file is given`,

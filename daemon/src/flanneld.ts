@@ -12,6 +12,7 @@ import { openIdentity } from './identity.ts';
 import { keepMemorySmall } from './memory.ts';
 import { NETWORK_PARTS, runNetwork, STARTED_PARTS } from './network.ts';
 import type { NetworkSettings } from './network-parts.ts';
+import { installConflist } from './operate/conflist.ts';
 import { type HandedOver, openDescriptorStore } from './operate/descriptors.ts';
 import { offerHandOver, type Yielding } from './operate/hand-over/offer.ts';
 import { handOverSocketOf } from './operate/hand-over/protocol.ts';
@@ -99,6 +100,7 @@ export async function runDaemon(
       // systemd ends a service that is not ready in time; one that only its peers do not answer has to stay.
       reportToSystemd('READY=1', log);
       descriptors.closeRest();
+      if (options.cniConfFile !== '') installConflist(options.cniConfFile, options.subnetFile, log);
       keepMemorySmall(signal).catch((error: unknown) => {
         log.warn(`Memory that is no longer needed stays in use from now on: ${messageOf(error)}`);
       });

@@ -9,6 +9,7 @@ describe('parseOptions()', () => {
       command: 'run',
       etcd: { endpoints: ['http://127.0.0.1:4001', 'http://127.0.0.1:2379'], prefix: '/coreos.com/network' },
       subnetFile: '/run/flannel/subnet.env',
+      cniConfFile: '',
       renewMarginMinutes: 60,
       ipMasq: false,
       forwardRules: true,

@@ -49,6 +49,8 @@ export interface Options {
   readonly kube: KubeOptions | undefined;
   readonly interface: InterfaceOptions;
   readonly subnetFile: string;
+  /** '': none is written. */
+  readonly cniConfFile: string;
   readonly identityFile: string;
   /** From a flanneld that runs with the same subnet file. */
   readonly takeOver: boolean;
@@ -112,6 +114,7 @@ function build(
     etcd: etcdOptions(read, warnings),
     interface: interfaceOptions(read),
     subnetFile: read.text('subnet-file'),
+    cniConfFile: read.text('cni-conf-file'),
     identityFile: identityFile(read),
     takeOver: read.flag('take-over'),
     renewMarginMinutes: read.integer('subnet-lease-renew-margin', 1, 24 * 60 - 1),

@@ -1,6 +1,6 @@
 /** `flanneld cleanup`: what flanneld and real flannel made goes, what is of others stays. */
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import path from 'node:path';
 import { Cluster, GATEWAY, type Node, PREFIX, until } from './support/cluster.ts';
@@ -200,4 +200,29 @@ test('refuses while a flanneld that is not seen, as from another container, list
   } finally {
     server.close();
   }
+});
+
+test('the CNI configuration is written when the node can serve pods, outlives flanneld, and goes with what is ours only', async () => {
+  const file = path.join(path.dirname(node.subnetFile), 'net.d', '10-flannel.conflist');
+  const flag = `-cni-conf-file=${file}`;
+  await node.startReady([flag]);
+  await until(() => existsSync(file));
+  expect(JSON.parse(readFileSync(file, 'utf8')).plugins).toMatchObject([
+    { type: 'flannel', subnetFile: node.subnetFile },
+  ]);
+  await node.stop('SIGTERM');
+  expect(existsSync(file)).toBe(true);
+  const { ino } = statSync(file);
+  await node.startReady([flag]);
+  await node.stop('SIGTERM');
+  expect(statSync(file).ino).toBe(ino);
+  const text = readFileSync(file, 'utf8');
+  writeFileSync(file, `${text} `);
+  expect(named(cleanup(flag).stdout)).not.toContain(`file ${file}`);
+  expect(existsSync(file)).toBe(true);
+  writeFileSync(file, text);
+  await node.startReady([flag]);
+  await node.stop('SIGTERM');
+  expect(named(cleanup(flag).stdout)).toContain(`file ${file}`);
+  expect(existsSync(file)).toBe(false);
 });

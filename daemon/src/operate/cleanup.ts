@@ -19,6 +19,7 @@ import type { Owner } from '../state/owner.ts';
 import { stateFileOf } from '../subnet/kept-state.ts';
 import { addressFile } from '../underlay/remember.ts';
 import { askDaemon } from './ask.ts';
+import { isOwnConflist } from './conflist.ts';
 import { fileOf, findDaemons } from './daemons.ts';
 import { findReservations } from './endpoint/reserve.ts';
 import { handOverSocketOf } from './hand-over/protocol.ts';
@@ -41,6 +42,7 @@ export interface CleanupRequest extends CleanupChoice {
   readonly subnetFile: string;
   readonly identityFile: string;
   readonly hostLocalDir: string;
+  readonly cniConfFile: string;
 }
 
 interface Removal {
@@ -169,9 +171,10 @@ async function rules(owner: Owner | undefined): Promise<Removal[]> {
   return names.length === 0 ? [] : [{ what: names, remove }];
 }
 
-function files({ subnetFile, identityFile, hostLocalDir, identity }: CleanupRequest): Found {
+function files({ subnetFile, identityFile, hostLocalDir, cniConfFile, identity }: CleanupRequest): Found {
   const kept = [addressFile(subnetFile), stateFileOf(subnetFile), socketOf(subnetFile), handOverSocketOf(subnetFile)];
-  const own = [subnetFile, ...kept];
+  const conflist = isOwnConflist(cniConfFile, subnetFile) ? [cniConfFile] : [];
+  const own = [subnetFile, ...kept, ...conflist];
   const wanted = [...findReservations(hostLocalDir), ...own, ...(identity ? [identityFile] : [])];
   return {
     removals: wanted
