@@ -33,8 +33,8 @@ export const PACKAGES = [
     purposes: ['kubernetes', 'test'],
   },
   { name: 'mmdebstrap', program: 'mmdebstrap', why: 'tests boot a Debian', purposes: ['test'] },
-  { name: 'containerd', program: 'containerd', why: 'to run containers', purposes: ['kubernetes'] },
-  { name: 'runc', program: 'runc', why: 'containerd runs containers by it', purposes: ['kubernetes'] },
+  { name: 'containerd', program: 'containerd', why: 'to run containers', purposes: ['kubernetes', 'test'] },
+  { name: 'runc', program: 'runc', why: 'containerd runs containers by it', purposes: ['kubernetes', 'test'] },
   {
     name: 'containernetworking-plugins',
     program: '/usr/lib/cni/bridge',

@@ -53,7 +53,7 @@ function isForeign(ipam: string): boolean {
 function del(request: Request, sandbox: Fd | undefined): void {
   const { containerId, ifName } = request;
   // The configuration may be another one than the ADD's was.
-  const knowledge = { isOfAdd: false, wasDeleted: false };
+  const knowledge = { isOfAdd: false, isOurs: false, wasDeleted: false };
   detach(request, request.config, { containerId, ifName }, sandbox, knowledge);
 }
 
