@@ -52,13 +52,13 @@ function ask(netns: string, host: string, port: number, protocol: 'tcp' | 'udp' 
   const script = `
     const [host, port, from] = [${JSON.stringify(host)}, ${port}, ${from}];
     const done = (text) => { process.stdout.write(String(text).trim()); process.exit(0); };
-    setTimeout(done, 1500, '');
+    setTimeout(done, 2500, '');
     if (${JSON.stringify(protocol)} === 'tcp') {
       require('net').connect(port, host).on('data', done).on('error', () => done(''));
     } else {
       const socket = require('dgram').createSocket(host.includes(':') ? 'udp6' : 'udp4');
       socket.on('message', done).on('error', () => {});
-      socket.bind(from, () => socket.send('x', port, host));
+      socket.bind(from, () => setInterval(() => socket.send('x', port, host), 200));
     }`;
   return execFileSync('nsenter', [`--net=/run/netns/${netns}`, process.execPath, '-e', script], { encoding: 'utf8' });
 }
