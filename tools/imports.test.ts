@@ -30,6 +30,7 @@ const ROOMS: Readonly<Record<string, readonly string[]>> = {
   // What every data path is; tun/ is one of them.
   datapath: [],
   'datapath/tun': ['datapath', 'datapath/tun/engine', 'abort.ts', 'errors.ts'],
+  'datapath/ebpf': ['datapath', 'datapath/tun/engine', 'abort.ts', 'errors.ts'],
   'datapath/tun/engine': ['datapath', 'abort.ts', 'errors.ts'],
   underlay: ['abort.ts', 'errors.ts', 'defined.ts'],
   // Pure: of the other rooms it knows shapes only (TYPES_ONLY).

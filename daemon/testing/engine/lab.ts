@@ -47,6 +47,8 @@ export interface LabOptions {
   readonly ipv6?: boolean;
   /** By which nodes reach each other (default: IPv4). */
   readonly underlay?: Family;
+  /** Programs in the kernel take most packets: those that they leave to the engine come later. */
+  readonly twoWays?: boolean;
 }
 
 /** An address of the network between the nodes (numbers up to 255), or elsewhere: of a node, 1 or 2, or a further one. */

@@ -40,8 +40,10 @@ processed 3 insns (limit 1000000) max_states_per_insn 0 total_states 0 peak_stat
 });
 
 test('verifierError() has the reason alone where the log names no instruction', () => {
-  const error = verifierError('example', program, 'unreachable insn 3\nprocessed 0 insns (limit 1000000)\n', undefined);
-  expect(error.message).toBe('The kernel rejects program example: unreachable insn 3');
+  const log = (reason: string) => `${reason}\nprocessed 0 insns (limit 1000000)\n`;
+  const error = verifierError('example', program, log('last insn is not an exit or jmp'), undefined);
+  expect(error.message).toBe('The kernel rejects program example: last insn is not an exit or jmp');
+  expect(verifierError('example', program, log('unreachable insn 3'), undefined).place?.at).toBe('parse+2');
   expect(verifierError('example', program, '', undefined).reason).toBe('the verifier gave no reason');
 });
 

@@ -14,7 +14,9 @@ export function verifierError(name: string, program: EncodedProgram, log: string
   const lines = log.split('\n').map((line) => line.trimEnd());
   const said = lines.filter((line) => !EPILOGUE.test(line) && !INSTRUCTION.test(line));
   const reason = said.at(-1) ?? 'the verifier gave no reason';
-  const last = lines.map((line) => INSTRUCTION.exec(line)?.[1]).findLast((place) => place !== undefined);
+  const last =
+    lines.map((line) => INSTRUCTION.exec(line)?.[1]).findLast((place) => place !== undefined) ??
+    /^unreachable insn (\d+)/m.exec(log)?.[1];
   const place = last === undefined ? undefined : placeOf(program, Number(last));
   return new VerifierError(name, reason.trim(), place, log, { cause });
 }

@@ -31,6 +31,8 @@ export interface LinkSpec {
   readonly up?: boolean | undefined;
   readonly master?: number | undefined;
   readonly txQueueLength?: number | undefined;
+  /** In each direction; a veth has one by default, whatever the number of processors. */
+  readonly queues?: number | undefined;
   /**
    * `none`: no IPv6 link-local address, ever. The kernel takes this for a link that exists only, so that the link is made down, and
    * set up last. Ignored where there is no IPv6.
@@ -277,6 +279,9 @@ function specAttributes(spec: LinkSpec): Uint8Array[] {
   if (spec.mtu !== undefined) attributes.push(attributeU32(c.IFLA_MTU, spec.mtu));
   if (spec.mac !== undefined) attributes.push(attribute(c.IFLA_ADDRESS, macToBytes(spec.mac)));
   if (spec.master !== undefined) attributes.push(attributeU32(c.IFLA_MASTER, spec.master));
+  if (spec.queues !== undefined) {
+    attributes.push(attributeU32(c.IFLA_NUM_TX_QUEUES, spec.queues), attributeU32(c.IFLA_NUM_RX_QUEUES, spec.queues));
+  }
   if (spec.txQueueLength !== undefined) attributes.push(attributeU32(c.IFLA_TXQLEN, spec.txQueueLength));
   return attributes;
 }

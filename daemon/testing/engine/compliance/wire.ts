@@ -3,7 +3,7 @@ import { internetChecksum } from '../../../src/datapath/tun/engine/checksum.ts';
 import type { StartEngine } from '../../../src/datapath/tun/engine/engine.ts';
 import { checkHeader, destination, putWord } from '../../../src/datapath/tun/engine/ipv4-header.ts';
 import type { Reason } from '../../../src/datapath/tun/engine/reasons.ts';
-import { type LabOptions, MTU, PORT, underlayAddress } from '../lab.ts';
+import { type LabOptions, MTU, PORT, underlayAddress, until } from '../lab.ts';
 import { hex, icmpMessage, ipv4Packet, type PacketFields, sealed } from '../packets.ts';
 import { aged, Bench, icmpError, route } from './bench.ts';
 
@@ -199,7 +199,7 @@ function describeErrors(bench: Bench): void {
     for (let i = 0; i < burst; i++) bench.emit({ to: '10.9.0.1' });
     // More than the device's queue holds would be lost before the engine: all of these fit.
     const { peer, device } = bench;
-    const mark = bench.emit({ identification: 77 });
+    const mark = bench.emit({ ...bench.slow, identification: 77 });
     expect((await peer.receive()).bytes).toEqual(aged(mark));
     const { icmpSent, icmpSuppressed, dropped } = bench.engine!.counters();
     expect(dropped.no_route).toBe(burst);
@@ -270,6 +270,7 @@ function describeDrops(bench: Bench): void {
     bench.inject({ payload: new Uint8Array(180) });
     await bench.device.receive();
     bench.emit({ to: '10.9.0.1', protocol: 1, payload: icmpMessage(3) });
+    await until(() => bench.engine!.counters().dropped.no_route === 1, 'the drop');
     const last = bench.emit({ to: '10.3.0.1' });
     expect((await bench.otherPeer.receive()).bytes).toEqual(aged(last));
     await bench.counted(2, 1);

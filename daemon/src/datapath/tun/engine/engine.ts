@@ -57,6 +57,11 @@ export interface EngineConfig {
   readonly routes?: readonly EngineRoute[];
   /** Whether to use offloads of the device and the socket (default true). The reference engine uses none. */
   readonly offload?: boolean;
+  /**
+   * Whether the kernel may merge datagrams before the socket (default true). Not where programs at the interface take most of them:
+   * they would see what is merged, and could not take it apart.
+   */
+  readonly mergeReceived?: boolean;
   /** Microseconds that the fast engine polls for more packets before it sleeps, while that pays (default 0: never). */
   readonly busyPollUs?: number;
   /** Verify the checksums of inner packets before they are merged, since the kernel makes new ones (default true). */

@@ -10,11 +10,11 @@ const USO = tun.TUN_F_USO4 | tun.TUN_F_USO6;
 const LADDER = [CSUM_TSO | tun.TUN_F_TSO_ECN | USO, CSUM_TSO | USO, CSUM_TSO | tun.TUN_F_TSO_ECN, CSUM_TSO];
 
 /** Turns on the offloads that device, socket and kernel support. Undone by releaseAbilities(). */
-export function acquireAbilities(tunFd: number, socketFd: number, wanted: boolean): Abilities {
+export function acquireAbilities(tunFd: number, socketFd: number, wanted: boolean, mergeReceived = true): Abilities {
   const vnet = hasVnetHeader(tunFd);
   if (!wanted) return { vnet, segment: false, merging: { tcp: false, udp: false } };
   const offloads = vnet ? (LADDER.find((mask) => attempt(() => ioctl(tunFd, tun.TUNSETOFFLOAD, mask))) ?? 0) : 0;
-  const gro = attempt(() => setSocketOption(socketFd, SOL_UDP, UDP_GRO, 1));
+  const gro = mergeReceived && attempt(() => setSocketOption(socketFd, SOL_UDP, UDP_GRO, 1));
   // 0 changes nothing, but a kernel without UDP_SEGMENT rejects the option.
   const segment = !isSegmentationBroken(release()) && attempt(() => setSocketOption(socketFd, SOL_UDP, UDP_SEGMENT, 0));
   return { vnet, segment, gro, merging: { tcp: offloads !== 0, udp: (offloads & USO) !== 0 } };

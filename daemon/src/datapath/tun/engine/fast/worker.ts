@@ -23,8 +23,8 @@ const MAX_IDLE_WAKEUPS = 10_000;
 
 /** Each turn moves a batch in each direction that is ready; before it the stop word and announced changes are read. */
 function run(data: EngineWorkerData): void {
-  const { tunFd, socketFd, offload } = data.config;
-  const offered = acquireAbilities(tunFd, socketFd, offload ?? true);
+  const { tunFd, socketFd, offload, mergeReceived } = data.config;
+  const offered = acquireAbilities(tunFd, socketFd, offload ?? true, mergeReceived);
   try {
     const shared = sharedOf(data.buffer);
     const underlay = new Underlay(familyOf(socketFd), data.config.port);
