@@ -80,7 +80,7 @@ const ROOMS: Readonly<Record<string, readonly string[]>> = {
       'identity.ts',
       'memory.ts',
     ],
-    ...['datapath', 'datapath/tun', 'subnet', 'operate', 'underlay', 'firewall', 'state'],
+    ...['datapath', 'datapath/tun', 'datapath/ebpf', 'subnet', 'operate', 'underlay', 'firewall', 'state'],
   ],
   'main.ts': [
     ...['abort.ts', 'errors.ts', 'log.ts', 'version.ts', 'options.ts', 'flag-help.ts', 'flanneld.ts'],

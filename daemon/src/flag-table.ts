@@ -108,7 +108,7 @@ export const FLAGS = {
   ),
   engine: string(
     '',
-    'what forwards packets of the udp backend: fast, or reference (one packet per system call). This and the next four win over Engine, Offload, BusyPollUs, Queues and SourcePorts of Backend in the network config',
+    'what forwards packets of the udp backend: auto (fast), ebpf (programs in the kernel, and fast for what they leave), fast, or reference (one packet per system call). This and the next four win over Engine, Offload, BusyPollUs, Queues and SourcePorts of Backend in the network config',
     ENGINE_NAMES,
   ),
   'engine-offload': boolean(true, 'let the fast engine use offloads of the kernel; turn off where they misbehave'),

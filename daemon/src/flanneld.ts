@@ -5,6 +5,8 @@ import { openNetlink } from '@flannel-ts/rtnetlink/connection';
 import { getLink } from '@flannel-ts/rtnetlink/link';
 import type { Logger } from 'pino';
 import { sleep } from './abort.ts';
+import { leftDevice } from './datapath/ebpf/left-device.ts';
+import { withPrograms } from './datapath/ebpf/start.ts';
 import { tunDataPath } from './datapath/tun/start.ts';
 import { Duty } from './duty.ts';
 import { messageOf } from './errors.ts';
@@ -108,7 +110,13 @@ export async function runDaemon(
     const onServing = (facts: () => ServingFacts): void => {
       servingFacts = facts;
     };
-    const startDataPath = tunDataPath({ engine: options.engine, filterPeers: options.antiSpoofing }, descriptors, log);
+    const { engine, antiSpoofing: filterPeers } = options;
+    // Which engine it is, is decided above the one in user space.
+    const { engine: _, ...tuning } = engine;
+    const inUserSpace = tunDataPath({ engine: tuning, filterPeers }, descriptors, log, (overlay) =>
+      leftDevice(nl, overlay),
+    );
+    const startDataPath = withPrograms({ engine, filterPeers }, inUserSpace, log);
     const required = async () => {
       const what = manager.statistics?.().name ?? 'the source of leases';
       return (await resolveHosts(manager.endpoints)).map((address) => ({ address, what }));

@@ -94,7 +94,7 @@ describe('parseOptions()', () => {
     [['-etcd-keyfile=/k'], 'both'],
     [['-kube-subnet-mgr'], 'set NODE_NAME'],
     [['-kube-subnet-mgr', '-kube-annotation-prefix', 'Flannel'], 'write a domain name in lower case'],
-    [['-engine=slow'], 'use one of fast, reference'],
+    [['-engine=slow'], 'use one of auto, ebpf, fast, reference'],
     [['-engine-busy-poll=10001'], 'must be from 0 to 10000'],
     [['-engine-source-ports=0'], 'must be from 1 to 16'],
     [['frobnicate'], 'Unknown command'],

@@ -107,6 +107,10 @@ export interface DataPathStatistics {
   readonly deviceDrops: number | undefined;
   /** Undefined while nothing moves packets. They begin anew with each start. */
   readonly counters: DataPathCounters | undefined;
+  /** Packets that programs in the kernel left to the engine in user space, by reason; absent where there are no programs. */
+  readonly handedOver?: Readonly<Record<string, number>>;
+  /** Why what was asked for does not move the packets; absent where it does. */
+  readonly refused?: string;
 }
 
 /** What is known of the path to a peer. 0: nothing. */

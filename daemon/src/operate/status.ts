@@ -49,6 +49,10 @@ export interface NodeStatus {
   /** Absent where the kernel alone forwards. */
   readonly engine?: string;
   readonly engineRuns?: boolean;
+  /** Packets that programs in the kernel left to the engine in user space, by reason. */
+  readonly engineHandedOver?: Readonly<Record<string, number>>;
+  /** Why what was asked for does not move the packets. */
+  readonly engineRefused?: string;
   /** Of the overlay's devices, as the kernel counts. */
   readonly devices: readonly DeviceStatus[];
 }
@@ -140,6 +144,8 @@ function nodeOf(
     address: formatIp(external.address),
     leaseEnds: leaseEnd === undefined ? null : new Date(leaseEnd).toISOString(),
     ...(dataPath && { engine: dataPath.engine, engineRuns: dataPath.counters !== undefined }),
+    ...(dataPath?.handedOver && { engineHandedOver: dataPath.handedOver }),
+    ...(dataPath?.refused !== undefined && { engineRefused: dataPath.refused }),
     devices,
   };
 }

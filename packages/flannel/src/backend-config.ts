@@ -6,8 +6,8 @@ import { FlannelError } from './errors.ts';
 import { FieldReader, isJsonObject, shorten } from './go-json.ts';
 import { WIREGUARD_KEY } from './wireguard-data.ts';
 
-/** What moves the packets of the udp backend. */
-export const ENGINE_NAMES = ['fast', 'reference'] as const;
+/** What moves the packets of the udp backend: `ebpf` in the kernel, with the fast engine beside it. */
+export const ENGINE_NAMES = ['auto', 'ebpf', 'fast', 'reference'] as const;
 export type EngineName = (typeof ENGINE_NAMES)[number];
 
 /**

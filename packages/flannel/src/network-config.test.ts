@@ -316,7 +316,7 @@ describe('backend config', () => {
     [{ Type: 5 }, 'Type is 5: write a string'],
     [{ Type: 'udp', Port: 65536 }, 'Port is 65536: write a whole number from 0 to 65535'],
     [{ Type: 'udp', Port: '8285' }, 'Port is "8285"'],
-    [{ Type: 'udp', Engine: 'slow' }, 'Engine: "slow" is no engine, use one of fast, reference'],
+    [{ Type: 'udp', Engine: 'slow' }, 'Engine: "slow" is no engine, use one of auto, ebpf, fast, reference'],
     [{ Type: 'udp', Mode: 'separate' }, 'Mode: "separate" is no mode of udp, use one of ipv4, ipv6'],
     [{ Type: 'udp', Mode: 6 }, 'Mode is 6: write a string'],
     [{ Type: 'udp', Offload: 'false' }, 'Offload is "false": write true or false, without quotes'],

@@ -1,8 +1,9 @@
 /** Peers in the kernel's maps, as changes: entries that stay the same are not touched, and packets meet the old one or the new one. */
 import { type BpfMap, lpmKey, type MapEntry } from '@flannel-ts/bpf/map';
 import { type Ip, ipToBytes, isIpv6 } from '@flannel-ts/inet/ip';
+import { type PrefixKey, prefixKey } from '@flannel-ts/inet/prefix';
 import type { OverlayPeer, PeerChange } from '../datapath.ts';
-import { changePeers, diffPeers, type Peers, peersOf, subnetKey } from '../peers.ts';
+import { changePeers, diffPeers, peersOf } from '../peers.ts';
 import { largestPacket } from '../tun/engine/forward.ts';
 import { PEER, ROUTE } from './layout.ts';
 
@@ -14,9 +15,9 @@ export interface TableMaps {
 }
 
 export class Tables {
-  readonly #peers = new Map<string, OverlayPeer>();
+  readonly #peers = new Map<PrefixKey, OverlayPeer>();
   /** Subnets of each peer. */
-  readonly #uses = new Map<Ip, Set<string>>();
+  readonly #uses = new Map<Ip, Set<PrefixKey>>();
   readonly #limits = new Map<Ip, number>();
 
   constructor(
@@ -40,7 +41,7 @@ export class Tables {
 
   /** Makes these all. */
   replace(peers: Iterable<OverlayPeer>): void {
-    const change = diffPeers(this.#peers as Peers, peersOf(peers));
+    const change = diffPeers(this.#peers, peersOf(peers));
     if (change !== undefined) this.change(change);
   }
 
@@ -49,11 +50,11 @@ export class Tables {
     const before = new Set(this.#uses.keys());
     const wanted = peersOf(change.set);
     const gone = change.removed.filter(
-      (subnet) => this.#peers.has(subnetKey(subnet)) && !wanted.has(subnetKey(subnet)),
+      (subnet) => this.#peers.has(prefixKey(subnet)) && !wanted.has(prefixKey(subnet)),
     );
     const set = [...wanted.values()];
-    for (const subnet of gone) this.#release(subnetKey(subnet));
-    for (const peer of set) this.#release(subnetKey(peer.subnet));
+    for (const subnet of gone) this.#release(prefixKey(subnet));
+    for (const peer of set) this.#release(prefixKey(peer.subnet));
     changePeers(this.#peers, { set, removed: gone });
     for (const peer of set) this.#use(peer);
 
@@ -100,7 +101,7 @@ export class Tables {
     if (this.maps.receivers.lookup(key) === undefined) this.maps.receivers.update(key, new Uint8Array(8));
   }
 
-  #rewrite(subnets: readonly string[]): void {
+  #rewrite(subnets: readonly PrefixKey[]): void {
     const routes = subnets.map((subnet) => this.#peers.get(subnet)!).filter(({ peer }) => !isIpv6(peer));
     for (const map of [this.maps.routes4, this.maps.routes6]) {
       const own = routes.filter((peer) => this.#mapOf(peer) === map);
@@ -122,10 +123,10 @@ export class Tables {
 
   #use({ subnet, peer }: OverlayPeer): void {
     const subnets = this.#uses.get(peer) ?? new Set();
-    this.#uses.set(peer, subnets.add(subnetKey(subnet)));
+    this.#uses.set(peer, subnets.add(prefixKey(subnet)));
   }
 
-  #release(key: string): void {
+  #release(key: PrefixKey): void {
     const before = this.#peers.get(key);
     if (before === undefined) return;
     const subnets = this.#uses.get(before.peer)!;

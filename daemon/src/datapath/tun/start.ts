@@ -1,8 +1,9 @@
 /** The data path in user space: a TUN device, a UDP socket and an engine between them. */
 import type { EngineChoice } from '@flannel-ts/flannel/backend-config';
 import type { Logger } from 'pino';
-import { adopt, open } from 'tun-tap/open';
-import type { DataPath, DescriptorStore, StartDataPath } from '../datapath.ts';
+import { adopt, type Device, open } from 'tun-tap/open';
+import { messageOf } from '../../errors.ts';
+import type { CarriedOverlay, DataPath, DescriptorStore, StartDataPath } from '../datapath.ts';
 import { chooseEngine, type EngineSettings } from './engine/choose.ts';
 import { EngineSwitch } from './engine-switch.ts';
 import { Tunnel } from './tunnel.ts';
@@ -14,8 +15,19 @@ export interface TunSettings {
   readonly filterPeers: boolean;
 }
 
-export function tunDataPath({ engine, filterPeers }: TunSettings, store: DescriptorStore, log: Logger): StartDataPath {
-  return (overlay, config, { report }): DataPath => {
+/** A data path whose device can stay when its process ends. */
+export interface TunDataPath extends DataPath {
+  setOutlives(outlives: boolean): void;
+}
+
+/** `left`: the name of a device that an earlier process has left for such an overlay, with nobody who has it open. */
+export function tunDataPath(
+  { engine, filterPeers }: TunSettings,
+  store: DescriptorStore,
+  log: Logger,
+  left: (overlay: CarriedOverlay) => string | undefined = () => undefined,
+): (...args: Parameters<StartDataPath>) => TunDataPath {
+  return (overlay, config, { report }): TunDataPath => {
     const engines = new EngineSwitch(engine, config);
     const engineOf = (settings: EngineSettings) => chooseEngine(settings, (text) => log.warn(text));
     const multiQueue = engines.current.queues > 1;
@@ -24,7 +36,7 @@ export function tunDataPath({ engine, filterPeers }: TunSettings, store: Descrip
       {
         startEngine: engineOf(engines.current),
         // The header costs an engine without offloads nothing, and lets another one take over the device.
-        openDevice: (name) => open({ name, kind: 'tun', exclusive: true, vnetHeader: true, multiQueue }),
+        openDevice: (name) => openLeft(left(overlay), multiQueue, log) ?? openNew(name, multiQueue),
         adoptDevice: adopt,
         fits: ({ kind, hasVnetHeader, isMultiQueue }) => kind === 'tun' && hasVnetHeader && isMultiQueue === multiQueue,
         store,
@@ -45,6 +57,7 @@ export function tunDataPath({ engine, filterPeers }: TunSettings, store: Descrip
         log.info(settings, 'The network config asks for another engine: changing it');
         await tunnel.replaceEngine(engineOf(settings));
       },
+      setOutlives: (outlives) => tunnel.setOutlives(outlives),
       setUnderlay: (overlay) => tunnel.setUnderlay(overlay),
       remake: () => tunnel.remakeDevice(),
       statistics: () => ({ engine: engines.current.engine, ...tunnel.statistics }),
@@ -54,4 +67,20 @@ export function tunDataPath({ engine, filterPeers }: TunSettings, store: Descrip
       stop: () => tunnel.close(),
     };
   };
+}
+
+function openNew(name: string, multiQueue: boolean): Device {
+  return open({ name, kind: 'tun', exclusive: true, vnetHeader: true, multiQueue });
+}
+
+function openLeft(name: string | undefined, multiQueue: boolean, log: Logger): Device | undefined {
+  if (name === undefined) return undefined;
+  try {
+    const device = open({ name, kind: 'tun', vnetHeader: true, multiQueue });
+    log.info(`Taking over device ${name}, which a flanneld before has left`);
+    return device;
+  } catch (error) {
+    log.warn(`Cannot take over device ${name}, which a flanneld before has left: ${messageOf(error)}`);
+    return undefined;
+  }
 }

@@ -27,6 +27,8 @@ export interface TunnelSettings {
 export interface TunDevice {
   readonly name: string;
   readonly fd: Fd;
+  /** Whether it stays when nobody has it open any more. */
+  setPersist?(on: boolean): void;
   close(): void;
 }
 
@@ -180,6 +182,11 @@ export class Tunnel {
       this.overlay = overlay;
       await this.startEngine();
     });
+  }
+
+  /** Of the present device. */
+  setOutlives(outlives: boolean): void {
+    this.device?.setPersist?.(outlives);
   }
 
   /** A new device, of the same name if it is free, and the engine on it: the old one was deleted. */

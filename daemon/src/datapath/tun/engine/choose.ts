@@ -24,7 +24,8 @@ const WATCH_INTERVAL_MS = 5000;
 
 /** An explicit flag wins over the network config, so that one node can differ; both win over the defaults. */
 export function engineSettings(flags: EngineChoice, config: EngineChoice): EngineSettings {
-  const engine = flags.engine ?? config.engine ?? DEFAULT_ENGINE;
+  const named = flags.engine ?? config.engine ?? DEFAULT_ENGINE;
+  const engine = named === 'auto' ? DEFAULT_ENGINE : named;
   const sourcePorts = flags.sourcePorts ?? config.sourcePorts ?? DEFAULT_SOURCE_PORTS;
   // The other settings concern the fast engine only: changing them is no reason to restart the reference engine.
   if (engine === 'reference') return { engine, sourcePorts, offload: false, busyPollUs: 0, queues: 1 };
@@ -51,7 +52,8 @@ export function chooseEngine(
 ): StartEngine {
   if (engine === 'reference') return withSourcePorts(startReferenceEngine, sourcePorts, warn);
   const start = withQueues(withSourcePorts(startFastEngine, sourcePorts, warn), queues);
-  return async (config, signal) => watchFallbacks(await start({ ...config, offload, busyPollUs }, signal), warn);
+  const more = { offload, busyPollUs, mergeReceived: engine !== 'ebpf' };
+  return async (config, signal) => watchFallbacks(await start({ ...config, ...more }, signal), warn);
 }
 
 export function watchFallbacks(engine: Engine, warn: (text: string) => void): Engine {

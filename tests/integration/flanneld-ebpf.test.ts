@@ -1,0 +1,128 @@
+/** flanneld with programs in the kernel in front of its engine: they go on without it. */
+import { existsSync, readdirSync, rmSync } from 'node:fs';
+import path from 'node:path';
+import { Cluster, type Node, PREFIX, until } from './support/cluster.ts';
+import { bundleFlanneld } from './support/flanneld-bundle.ts';
+import { type Journey, printJourneys, startNumbered } from './support/numbered.ts';
+
+jest.setTimeout(120_000);
+
+const config = (engine?: string) =>
+  JSON.stringify({ Network: '10.5.0.0/16', Backend: { Type: 'udp', ...(engine !== undefined && { Engine: engine }) } });
+const PINS = '/sys/fs/bpf/flannel';
+
+let cluster: Cluster;
+let [a, b] = [] as unknown as [Node, Node];
+
+beforeAll(async () => {
+  cluster = await Cluster.create(await bundleFlanneld(), 2);
+  cluster.etcd.put(`${PREFIX}/config`, config());
+  [a, b] = cluster.nodes as [Node, Node];
+  for (const node of cluster.nodes) node.start(['-engine=ebpf']);
+  for (const node of cluster.nodes) {
+    await node.untilReady();
+    node.addPodAddress();
+  }
+  await untilInKernel();
+});
+afterAll(async () => {
+  const { program } = cluster;
+  await cluster.destroy();
+  rmSync(path.dirname(program), { recursive: true, force: true });
+});
+
+const counter = (node: Node, name: string): number =>
+  Number(new RegExp(`^flannel_engine_${name} (\\d+)$`, 'm').exec(node.get('metrics'))?.[1] ?? Number.NaN);
+
+/** Both have seen by each other's datagrams that programs receive there. */
+async function untilInKernel(): Promise<void> {
+  await until(() => a.canPing(b) && b.canPing(a));
+}
+
+async function during(change: () => Promise<void>): Promise<readonly Journey[]> {
+  const stopNumbered = await startNumbered(a.place(a.podAddress), b.place(b.podAddress), { flows: 2, everyMs: 10 });
+  await new Promise((resolve) => setTimeout(resolve, 500));
+  await change();
+  await new Promise((resolve) => setTimeout(resolve, 500));
+  return stopNumbered();
+}
+
+function expectNothingLost(journeys: readonly Journey[]): void {
+  if (journeys.some(({ lost }) => lost.length > 0)) printJourneys('pods', journeys);
+  for (const { sent, lost, duplicates } of journeys) {
+    expect(sent).toBeGreaterThan(50);
+    expect({ lost: lost.length, duplicates }).toEqual({ lost: 0, duplicates: 0 });
+  }
+}
+
+const links = (node: Node): string => node.ip('-o', 'link', 'show');
+const pinned = (): string[] => (existsSync(PINS) ? readdirSync(PINS) : []);
+
+test('programs move the packets, and it is to be seen', async () => {
+  expect(JSON.stringify(a.status)).toContain('"engine":"ebpf"');
+  const before = counter(a, 'sent_packets_total');
+  expectNothingLost(await during(async () => {}));
+  expect(counter(a, 'sent_packets_total')).toBeGreaterThan(before + 90);
+  expect(links(a)).toContain('flannel0-gro');
+});
+
+test('flanneld killed, kept dead and started again: nothing is lost, and it takes over what there is', async () => {
+  const index = a.ip('-o', 'link', 'show', 'flannel0').split(':')[0];
+  expectNothingLost(
+    await during(async () => {
+      await a.kill();
+      await new Promise((resolve) => setTimeout(resolve, 3000));
+      a.start(['-engine=ebpf']);
+      await a.untilReady();
+    }),
+  );
+  expect(a.ip('-o', 'link', 'show', 'flannel0').split(':')[0]).toBe(index);
+  expect(a.logged('Taking over device flannel0, which a flanneld before has left')).toBe(1);
+});
+
+test('flanneld stopped and started again: nothing is lost', async () => {
+  expectNothingLost(
+    await during(async () => {
+      await a.stop();
+      a.start(['-engine=ebpf']);
+      await a.untilReady();
+    }),
+  );
+});
+
+test('programs that somebody detaches are attached again', async () => {
+  const folder = pinned().find((name) => name.endsWith('-flannel0'))!;
+  rmSync(path.join(PINS, folder, 'send'));
+  a.ip('link', 'set', 'flannel0-dec', 'down');
+  a.ip('link', 'del', 'flannel0-dec');
+  await until(() => links(a).includes('flannel0-gro') || links(b).includes('flannel0-gro'));
+  await until(() => a.logged('Programs in the kernel were gone from a device') > 0);
+  await until(() => a.canPing(b) && b.canPing(a));
+});
+
+test('the engine changes while packets flow, by the flag of the next start: nothing of the programs is left', async () => {
+  for (const node of [a, b]) {
+    await node.stop();
+    node.start(['-engine=fast']);
+    await node.untilReady();
+    expect(links(node)).not.toContain('flannel0-gro');
+    expect(links(node)).not.toContain('flannel1');
+  }
+  await until(() => a.canPing(b) && b.canPing(a));
+  expect(JSON.stringify(a.status)).toContain('"engine":"fast"');
+});
+
+test('the network config switches programs on and off while flanneld runs', async () => {
+  for (const node of [a, b]) {
+    await node.stop();
+    node.start();
+    await node.untilReady();
+  }
+  cluster.etcd.put(`${PREFIX}/config`, config('ebpf'));
+  await until(() => [a, b].every((node) => JSON.stringify(node.status).includes('"engine":"ebpf"')));
+  await untilInKernel();
+  cluster.etcd.put(`${PREFIX}/config`, config('fast'));
+  await until(() => [a, b].every((node) => JSON.stringify(node.status).includes('"engine":"fast"')));
+  await until(() => a.canPing(b) && b.canPing(a));
+  for (const node of [a, b]) expect(links(node)).not.toContain('flannel0-gro');
+});
