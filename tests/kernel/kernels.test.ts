@@ -142,12 +142,18 @@ test('two nodes on Linux 6.1 follow the network config to every backend, and the
   ]);
 });
 
-test('two nodes on Linux 6.1 without IPv6 serve IPv4, and refuse a network of both families in one sentence', async () => {
+test('two nodes on Linux 6.1 without IPv6 serve IPv4; a network of both families, and one that needs a missing module, are refused in one sentence, before there is a lease', async () => {
   const dual = '{"Network":"10.5.0.0/16","EnableIPv6":true,"IPv6Network":"fd00:5::/48","Backend":{"Type":"udp"}}';
   const refused = `
 put '${dual}'
 node 3 || echo "exit code $?"
 grep -ho 'The network has IPv6.*"' /run/node3.log
+rm -r /lib/modules/$(uname -r)/kernel/drivers/net/wireguard
+depmod
+put '{"Network":"10.5.0.0/16","Backend":{"Type":"wireguard"}}'
+node 3 || echo "exit code $?"
+grep -ho 'This kernel has no devices.*"' /run/node3.log
+echo "leases of node3: $(ctl get --prefix /coreos.com/network/subnets --print-value-only | grep -c 10.64.0.13)"
 `;
   const script = `${PODS}\n${refused}`;
   expect(await run('6.1', IPV4, script, ['ipv6.disable=1'])).toEqual([
@@ -155,5 +161,8 @@ grep -ho 'The network has IPv6.*"' /run/node3.log
     ...SERVED,
     'exit code 1',
     'The network has IPv6 (EnableIPv6), and this kernel has none: boot it without ipv6.disable=1, or set EnableIPv6 to false in the network config"',
+    'exit code 1',
+    'This kernel has no devices of the kind wireguard, which the wireguard backend needs: load or install the kernel module wireguard, or set Backend.Type in the network config to another one"',
+    'leases of node3: 0',
   ]);
 });
