@@ -10,6 +10,7 @@ import { parseNetConf } from '@flannel-ts/flannel/netconf';
 import { parseNetworkConfig } from '@flannel-ts/flannel/network-config';
 import { parseSubnetEnv } from '@flannel-ts/flannel/subnet-env';
 import { parseVxlanData } from '@flannel-ts/flannel/vxlan-data';
+import { parseWireguardData } from '@flannel-ts/flannel/wireguard-data';
 import { NftError } from '@flannel-ts/nft/errors';
 import { readChains, readListing } from '@flannel-ts/nft/listing';
 import { parseAddress } from '@flannel-ts/rtnetlink/address';
@@ -65,6 +66,15 @@ const TOKENS = [
   '["a"]',
   'x',
 ];
+
+/** Any JSON value, as a lease may have it. */
+function parsedOrText(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return text;
+  }
+}
 
 /** A value is replaced by another one, or any part by any text. */
 function broken(good: readonly string[]): fc.Arbitrary<string> {
@@ -172,6 +182,12 @@ const TEXTS: readonly (readonly [string, (text: string) => unknown, ErrorClass |
     (text) => parseVxlanData(JSON.parse(`${JSON.stringify({ VNI: 1, VtepMAC: text })}`)),
     FlannelError,
     ['c6:d2:32:6f:8f:44'],
+  ],
+  [
+    'parseWireguardData()',
+    (text) => parseWireguardData(parsedOrText(text)),
+    FlannelError,
+    ['{"PublicKey":"yAnz5TF+lXXJte14tji3zlMNq+hd2rYUIgJBgB3fBmk=","Port":51820}'],
   ],
   [
     'parseSubnetEnv()',
