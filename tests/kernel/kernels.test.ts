@@ -142,7 +142,7 @@ test('two nodes on Linux 6.1 follow the network config to every backend, and the
   ]);
 });
 
-test('two nodes on Linux 6.1 without IPv6 serve IPv4; a network of both families, and one that needs a missing module, are refused in one sentence, before there is a lease', async () => {
+test('two nodes on Linux 6.1 without IPv6 serve IPv4, and refuse in one sentence a network of both families, and one that needs a missing module', async () => {
   const dual = '{"Network":"10.5.0.0/16","EnableIPv6":true,"IPv6Network":"fd00:5::/48","Backend":{"Type":"udp"}}';
   const refused = `
 put '${dual}'

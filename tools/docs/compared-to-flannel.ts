@@ -952,7 +952,7 @@ export const SECTIONS: readonly Section[] = [
         ours: 'serves IPv4, and refuses a network of both families in one sentence',
         tests: [
           kernels(
-            'two nodes on Linux 6.1 without IPv6 serve IPv4, and refuse a network of both families in one sentence',
+            'two nodes on Linux 6.1 without IPv6 serve IPv4, and refuse in one sentence a network of both families, and one that needs a missing module',
           ),
         ],
       },
