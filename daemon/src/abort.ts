@@ -26,8 +26,8 @@ export class Bell {
     this.wake?.();
   }
 
-  /** Ends at a ring, after `ms`, or with the signal. For one who waits at a time. */
-  async wait(ms: number, signal: AbortSignal): Promise<void> {
+  /** Ends at a ring, after `ms`, or with the signal; resolves with whether it rang. For one who waits at a time. */
+  async wait(ms: number, signal: AbortSignal): Promise<boolean> {
     if (!this.rung && !signal.aborted) {
       await new Promise<void>((resolve) => {
         const done = () => {
@@ -41,7 +41,9 @@ export class Bell {
         this.wake = done;
       });
     }
+    const { rung } = this;
     this.rung = false;
+    return rung;
   }
 }
 

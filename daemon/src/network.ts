@@ -180,7 +180,7 @@ async function serve(
     steady('Following the leases', async (stop) => {
       for await (const batch of withGrace((end) => manager.peers(end), view.leases, stop)) {
         if (!view.apply(batch)) continue;
-        reconciler.trigger();
+        reconciler.leasesChanged();
         readiness.report('peers', undefined);
         readiness.note('peers', describeRefused(view.refused));
       }

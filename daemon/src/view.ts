@@ -32,6 +32,8 @@ export interface ViewParts {
 
 /** A look-up for each node: 25 ms of the processor for 1,000. */
 const FULL_LOOK_MS = 60_000;
+/** After changes of the kernel, looks take at most this part of the time. */
+const LOOK_SHARE = 1 / 20;
 const NO_CHANGE: PeerChange = { set: [], removed: [] };
 const NO_PATHS: Paths = { tunnelled: new Map(), direct: new Map() };
 
@@ -44,6 +46,8 @@ export class View {
   private computed: { readonly device: string | undefined; readonly desired: Desired } | undefined;
   private peers: Peers = new Map();
   private lookedAt = Number.NEGATIVE_INFINITY;
+  private lookMs = 0;
+  private hasKernelChanged = false;
   private readonly refusals = new RefusalLog();
 
   constructor(
@@ -129,18 +133,22 @@ export class View {
     }
   }
 
-  /** The kernel has changed something: the next look() is a full one. */
+  /** The kernel has changed something: the next look() is a full one, as soon as that is no burden. */
   kernelChanged(): void {
-    this.lookedAt = Number.NEGATIVE_INFINITY;
+    this.hasKernelChanged = true;
   }
 
   /** Looks again at what the kernel may have changed: after an event, or once a minute, since each node costs a look-up. */
   look(): void {
     const { nl } = this.parts;
-    if (performance.now() - this.lookedAt < FULL_LOOK_MS) return;
+    const startedAt = performance.now();
+    const gap = this.hasKernelChanged ? this.lookMs / LOOK_SHARE : FULL_LOOK_MS;
+    if (startedAt - this.lookedAt < gap) return;
     const addresses = readLocalAddresses(nl);
     const paths = readPaths(nl, addressesOf(this.table.values()));
     this.lookedAt = performance.now(); // only now: a look that failed is repeated at the next pass
+    this.lookMs = this.lookedAt - startedAt;
+    this.hasKernelChanged = false;
     const before = this.surroundings;
     const isSame =
       sameValues(addresses, before.addresses) &&

@@ -231,3 +231,91 @@ test('pass() names a route that is in the place of ours, and how to remove it', 
   );
   expect(kernel.state.routes).toHaveLength(1);
 });
+
+describe('leasesChanged()', () => {
+  const withPeer = (n: number): DesiredState => ({
+    ...desired,
+    routes: [...desired.routes, { type: 'unicast', dst: parsePrefix(`10.5.${n}.0/24`), link: 'flannel0' }],
+  });
+
+  /** Runs, and lets one wait for the next pass after a cause. */
+  async function running(kernel: FakeKernel) {
+    const controller = new AbortController();
+    let wanted = desired;
+    let event = () => {};
+    let onPass = (_: string | undefined) => {};
+    const { reconciler: made } = reconciler(kernel, {
+      desired: () => wanted,
+      onPass: (failure: string | undefined) => onPass(failure),
+      onKernelEvent: (listener: () => void) => {
+        event = listener;
+        return () => {};
+      },
+    });
+    const after = (cause: () => void) =>
+      new Promise<string | undefined>((resolve) => {
+        onPass = resolve;
+        cause();
+      });
+    const reads = jest.spyOn(kernel, 'read');
+    let ended = Promise.resolve();
+    await after(() => {
+      ended = made.run(controller.signal);
+    });
+    reads.mockClear();
+    return {
+      reads,
+      want: (state: DesiredState) =>
+        after(() => {
+          wanted = state;
+          made.leasesChanged();
+        }),
+      event: () => after(() => event()),
+      stop: () => {
+        controller.abort();
+        return ended;
+      },
+    };
+  }
+
+  test('changes what the leases have changed, and reads nothing back', async () => {
+    const kernel = new FakeKernel();
+    const { want, reads, stop } = await running(kernel);
+    kernel.applied.length = 0;
+    expect(await want(withPeer(2))).toBeUndefined();
+    expect(kernel.applied).toEqual(['route add 10.5.2.0/24 dev flannel0']);
+    await want(withPeer(3));
+    expect(kernel.applied.slice(1)).toEqual([
+      'route add 10.5.3.0/24 dev flannel0',
+      'route delete 10.5.2.0/24 dev flannel0',
+    ]);
+    expect(reads).not.toHaveBeenCalled();
+    await stop();
+  });
+
+  test('compares when the kernel refuses, and goes on comparing until all is as desired', async () => {
+    const kernel = new FakeKernel();
+    const { want, reads, stop } = await running(kernel);
+    kernel.refuse = 'add-route';
+    expect(await want(withPeer(2))).toContain('route add 10.5.2.0/24');
+    expect(reads).toHaveBeenCalledTimes(1);
+    kernel.refuse = undefined;
+    expect(await want(withPeer(2))).toBeUndefined();
+    expect(reads).toHaveBeenCalledTimes(2);
+    await stop();
+  });
+
+  test('does not stand in for the comparison that an event of the kernel asks for', async () => {
+    const kernel = new FakeKernel();
+    const { want, event, reads, stop } = await running(kernel);
+    await want(withPeer(2));
+    kernel.state = { ...kernel.state, routes: [] };
+    await event();
+    expect(reads).toHaveBeenCalledTimes(1);
+    expect(kernel.applied.slice(-2)).toEqual([
+      'route add 10.5.0.0/16 dev flannel0',
+      'route add 10.5.2.0/24 dev flannel0',
+    ]);
+    await stop();
+  });
+});

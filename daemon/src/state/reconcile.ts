@@ -1,5 +1,6 @@
 /**
- * When to compare and repair: at a new desired state, after any event of the kernel, and every few seconds in any case.
+ * When to compare and repair: at the start, after any event of the kernel, and every few seconds in any case. Between two comparisons a
+ * change of the leases is carried out by itself: it takes as long as it is large, not as long as the network is.
  * Level-triggered: an event says only "look again", so none that is lost or misread can do harm. flannel acts on its own
  * events alone; a device deleted or taken down by others is never put right (issues 869, 1070, 1434, 1759).
  */
@@ -13,6 +14,7 @@ import { type Change, describeChange, describeRoute } from './change.ts';
 import { ChangeLog } from './change-log.ts';
 import type { DesiredLink, DesiredState } from './desired.ts';
 import { diffState } from './diff.ts';
+import { diffDesired } from './diff-desired.ts';
 import { type ForeignLink, missingTunLinks } from './diff-links.ts';
 import { type Conflict, foreignRoutes } from './diff-routes.ts';
 import type { Owner } from './owner.ts';
@@ -47,6 +49,14 @@ export interface ReconcileTimings {
   readonly eventGapMs: number;
 }
 
+/** Passes that events cause take at most this part of the time, in a network of thousands of nodes: */
+const EVENT_SHARE = 1 / 10;
+/** but what an event tells of is repaired within this time. */
+const MOST_EVENT_GAP_MS = 1500;
+/** Passes without any cause take at most this part of the time. */
+const IDLE_SHARE = 1 / 50;
+const MOST_IDLE_GAP_MS = 60_000;
+
 export const RECONCILE_TIMINGS: ReconcileTimings = { fullMs: 5000, eventGapMs: 100 };
 
 /** In the log, of one pass: a node that joins a large network changes thousands of things. */
@@ -67,6 +77,12 @@ export class Reconciler {
   private foreign: ReadonlySet<string> = new Set();
   private passedAt = Number.NEGATIVE_INFINITY;
   private waiting: NodeJS.Timeout | undefined;
+  /** How long the last pass took. */
+  private passMs = 0;
+  /** The next pass compares with the kernel. */
+  private isDue = true;
+  /** What the kernel was left as, by the last pass that left nothing to do. */
+  private settled: DesiredState | undefined;
   private hasLeftovers = true;
   private readonly changeLog = new ChangeLog();
 
@@ -79,8 +95,14 @@ export class Reconciler {
     return this.counts;
   }
 
-  /** Asks for a pass now: the desired state is another. */
+  /** Asks for a comparison now. */
   trigger(): void {
+    this.isDue = true;
+    this.bell.ring();
+  }
+
+  /** Asks for what the leases have changed in the desired state. */
+  leasesChanged(): void {
     this.bell.ring();
   }
 
@@ -89,9 +111,8 @@ export class Reconciler {
     const unsubscribe = this.parts.onKernelEvent(() => this.onKernelEvent());
     try {
       while (!signal.aborted) {
-        const failure = await this.pass();
-        const wait = failure === undefined ? this.timings.fullMs : Math.min(this.backoff.take(), this.timings.fullMs);
-        await this.bell.wait(wait, signal);
+        const failure = !this.isDue && this.follow() ? undefined : await this.pass();
+        if (!(await this.bell.wait(this.patience(failure), signal))) this.isDue = true;
       }
     } finally {
       unsubscribe();
@@ -101,8 +122,13 @@ export class Reconciler {
 
   /** One comparison and what follows from it. Resolves with the reason when something could not be put right. */
   async pass(): Promise<string | undefined> {
+    const startedAt = performance.now();
+    this.isDue = false;
+    this.settled = undefined;
     const failure = await this.repair().catch((error: unknown) => messageOf(error));
     this.passedAt = performance.now();
+    this.passMs = this.passedAt - startedAt;
+    if (failure !== undefined) this.isDue = true;
     this.counts.passes++;
     if (failure !== undefined) this.counts.failedPasses++;
     this.report(failure);
@@ -110,16 +136,39 @@ export class Reconciler {
     return failure;
   }
 
+  private patience(failure: string | undefined): number {
+    const { fullMs } = this.timings;
+    if (failure !== undefined) return Math.min(this.backoff.take(), fullMs);
+    return Math.max(fullMs, Math.min(this.passMs / IDLE_SHARE, MOST_IDLE_GAP_MS));
+  }
+
   /** The first one rings at once. */
   private onKernelEvent(): void {
-    const wait = this.passedAt + this.timings.eventGapMs - performance.now();
-    if (wait <= 0) this.bell.ring();
+    const gap = Math.max(this.timings.eventGapMs, Math.min(this.passMs / EVENT_SHARE, MOST_EVENT_GAP_MS));
+    const wait = this.passedAt + gap - performance.now();
+    if (wait <= 0) this.trigger();
     else {
       this.waiting ??= setTimeout(() => {
         this.waiting = undefined;
-        this.bell.ring();
+        this.trigger();
       }, wait);
     }
+  }
+
+  /** What differs from what the kernel was left as, if that is known. False: only a comparison can tell. */
+  private follow(): boolean {
+    const { kernel, owner, desired, onPass } = this.parts;
+    const wanted = desired();
+    const changes = this.settled && diffDesired(this.settled, wanted, owner);
+    if (changes === undefined) return false;
+    this.settled = undefined;
+    const applied = applyChanges(kernel, changes);
+    this.counts.changes += applied.done.length;
+    this.logChanges(applied.done);
+    if (applied.failures.length > 0) return false;
+    this.settled = wanted;
+    onPass(undefined);
+    return true;
   }
 
   private async repair(): Promise<string | undefined> {
@@ -142,7 +191,10 @@ export class Reconciler {
     this.logChanges(applied.done);
     failures.push(...applied.failures);
     if (failures.length > 0) return briefly(failures);
-    if (wanted.complete) this.removeLeftovers(wanted);
+    if (wanted.complete) {
+      this.removeLeftovers(wanted);
+      this.settled = wanted;
+    }
     return undefined;
   }
 

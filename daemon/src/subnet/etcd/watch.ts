@@ -210,8 +210,8 @@ class Inbox {
     return taken;
   }
 
-  wait(ms: number, signal: AbortSignal): Promise<void> {
-    return this.responses.length > 0 || this.failure ? Promise.resolve() : this.bell.wait(ms, signal);
+  async wait(ms: number, signal: AbortSignal): Promise<void> {
+    if (this.responses.length === 0 && !this.failure) await this.bell.wait(ms, signal);
   }
 
   private fail(error: Error): void {

@@ -221,8 +221,8 @@ export class LineStream {
     throw new DaemonError('KUBERNETES', `The watch broke: ${this.ended}`);
   }
 
-  wait(ms: number, signal: AbortSignal): Promise<void> {
-    return this.lines.length > 0 || this.ended !== undefined ? Promise.resolve() : this.bell.wait(ms, signal);
+  async wait(ms: number, signal: AbortSignal): Promise<void> {
+    if (this.lines.length === 0 && this.ended === undefined) await this.bell.wait(ms, signal);
   }
 
   close(): void {
