@@ -188,7 +188,7 @@ describe('udp over IPv6', () => {
           { type: 'unicast', dst: NETWORK6, link: 'flannel0' },
         ],
         superseded: [
-          { subnet: parsePrefix('fd00:0:0:2::/64'), peer: parseIp('2001:db8::2') },
+          { subnet: parsePrefix('fd00:0:0:2::/64'), peer: parseIp('2001:db8::2'), node: parseIp('10.0.0.2') },
           { subnet: parsePrefix('fd00:0:0:5::/64'), peer: parseIp('2001:db8::5') },
         ],
         complete: true,
