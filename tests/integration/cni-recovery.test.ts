@@ -35,6 +35,11 @@ esac
     chmodSync(node.file('bin', name), 0o755);
     return { CNI_PATH: `/etc/passwd:/nonexistent:${node.file('bin')}` };
   };
+  /** The kernel takes the interfaces of a namespace away some time after its name. */
+  const endPod = (pod: string): void => {
+    sh('ip', 'netns', 'del', pod);
+    while (link(node.host, hostInterfaceName(pod, 'eth0')) !== undefined) sh('sleep', '0.01');
+  };
   const calls = (): string[] =>
     existsSync(node.file('calls'))
       ? readFileSync(node.file('calls'), 'utf8')
@@ -89,7 +94,7 @@ esac
     for (const pod of [kept, dead]) node.attach({ pod, conf: v11 });
     rmSync(node.file('flannel', `${dead}:eth0`));
     rmSync(node.file('networks', 'cbr0', '10.244.1.3'));
-    sh('ip', 'netns', 'del', dead);
+    endPod(dead);
     const valid = [{ containerID: kept, ifname: 'eth0' }];
     expect(node.run('GC', { pod: 'x', conf: { ...v11, 'cni.dev/valid-attachments': valid } }).code).toBe(0);
     expect(masqueraded()).toContain('10.244.1.2 comment');
@@ -103,7 +108,7 @@ esac
     node.attach({ pod: dead, ...ask });
     // As when an operator frees addresses by hand, the usual advice: the entry for masquerading stays.
     rmSync(node.file('networks', 'cbr0', '10.244.1.7'));
-    sh('ip', 'netns', 'del', dead);
+    endPod(dead);
     node.attach({ pod, ...ask });
     expect(masqueraded()).toContain(`10.244.1.7 comment "${hostInterfaceName(pod, 'eth0')}"`);
     expect(node.del({ pod: dead, ...ask }).code).toBe(0);
@@ -120,7 +125,7 @@ esac
     node.attach({ pod });
     node.writeEnv({ FLANNEL_IPMASQ: 'true' });
     rmSync(node.file('flannel'), { recursive: true });
-    sh('ip', 'netns', 'del', pod);
+    endPod(pod);
     expect(node.del({ pod, netns: '' }).code).toBe(0);
     expect(masqueraded()).not.toContain('10.244.1.2 ');
     expect(node.remains()).toEqual(NOTHING);
@@ -273,7 +278,7 @@ esac
     node.attach({ pod: dead });
     node.attach({ pod: alive });
     node.put('debian\r\neth0', 'networks', 'cbr0', '10.244.1.200');
-    sh('ip', 'netns', 'del', dead);
+    endPod(dead);
     node.attach({ pod, ifName: 'net0' });
     expect(node.reserved()).toContain('10.244.1.2');
     for (const name of readdirSync(node.directory)) if (name.startsWith('cni-boot-')) rmSync(node.file(name));
@@ -295,7 +300,7 @@ esac
     node.writeEnv({ FLANNEL_SUBNET: '10.244.1.1/30' });
     const [pod, next] = [node.addPod(), node.addPod()];
     node.attach({ pod });
-    sh('ip', 'netns', 'del', pod);
+    endPod(pod);
     damage(pod);
     expect(node.del({ pod, netns: '' }).code).toBe(0);
     expect(node.attach({ pod: next }).ips[0].address).toBe('10.244.1.2/30');
