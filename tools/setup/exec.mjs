@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process';
 import { accessSync, constants, statSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { ToolError } from './errors.mjs';
+import { endGroup, isInterrupted, leadsGroups, startGroup } from './interrupt.mjs';
 
 /** Debian keeps nft, ip and etcd's relatives where an ordinary PATH does not look. */
 const SYSTEM_DIRECTORIES = ['/usr/local/sbin', '/usr/sbin', '/sbin'];
@@ -47,7 +48,8 @@ export function isExecutable(path) {
  */
 
 /**
- * Runs a command to its end and gives its standard output. If it fails, the error repeats the end of what it said.
+ * Runs a command to its end and gives its standard output. If it fails, the error repeats the end of what it said. Gives nothing once this
+ * process is about to end by a signal.
  * @param {string} command
  * @param {readonly string[]} args
  * @param {RunOptions} [options]
@@ -55,7 +57,11 @@ export function isExecutable(path) {
  */
 export function run(command, args, { cwd, env, onLine, timeoutMs } = {}) {
   return new Promise((resolve, reject) => {
-    const child = spawn(command, args, { cwd, env, stdio: ['ignore', 'pipe', 'pipe'], timeout: timeoutMs });
+    if (isInterrupted()) return;
+    const detached = leadsGroups();
+    const child = spawn(command, args, { cwd, env, stdio: ['ignore', 'pipe', 'pipe'], timeout: timeoutMs, detached });
+    const { pid } = child;
+    if (detached && pid !== undefined) startGroup(pid);
     let stdout = '';
     /** @type {string[]} */
     const tail = [];
@@ -75,6 +81,8 @@ export function run(command, args, { cwd, env, onLine, timeoutMs } = {}) {
       reject(new ToolError('COMMAND_FAILED', `Cannot run ${shown}: ${cause.message}`, { cause })),
     );
     child.on('close', (code, signal) => {
+      if (pid !== undefined) endGroup(pid);
+      if (isInterrupted()) return;
       if (code === 0) resolve(stdout);
       else {
         const said = tail.filter((line) => line.trim() !== '').map((line) => `\n  ${line}`);

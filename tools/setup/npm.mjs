@@ -1,10 +1,12 @@
-import { readFileSync, statSync } from 'node:fs';
+import { existsSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { run } from './exec.mjs';
 import { step } from './progress.mjs';
 
 /** Bun's package brings a text file of some hundred bytes until its install script has put the binary there. */
 const SMALLEST_BUN_BYTES = 1_000_000;
+/** In the checkout while npm installs. Beside node_modules, which npm empties. */
+const UNFINISHED = 'node_modules.unfinished';
 
 /**
  * Something the set-up changes on this machine.
@@ -24,11 +26,14 @@ export function planNpm(context) {
     what: `node_modules/ in this checkout: install the npm dependencies (${difference})`,
     apply: () =>
       step('Installing the npm dependencies', async (detail) => {
+        const mark = join(context.root, UNFINISHED);
+        writeFileSync(mark, '');
         await run('npm', ['ci', '--no-audit', '--no-fund', '--loglevel=error', '--no-progress'], {
           cwd: context.root,
           env: context.env,
           onLine: detail,
         });
+        rmSync(mark);
       }),
   };
 }
@@ -52,8 +57,9 @@ export function planBun(context) {
 }
 
 /**
- * Compares package-lock.json with the hidden lock file, in which npm records what it has installed. Telling by content
- * and not by time, a fresh clone, a switched branch and an interrupted install are all seen for what they are.
+ * Compares package-lock.json with the hidden lock file, in which npm records what it has installed: by content and not by time, so that a
+ * fresh clone and a switched branch are seen for what they are. An install that was cut off may have left that file complete and the packages
+ * not, so there is a mark of ours for it.
  * @param {string} root
  * @returns {string | undefined} how they differ
  */
@@ -61,6 +67,7 @@ export function describeDifference(root) {
   const wanted = readPackages(join(root, 'package-lock.json'));
   const installed = readPackages(join(root, 'node_modules', '.package-lock.json'));
   if (wanted === undefined) return 'package-lock.json is missing';
+  if (existsSync(join(root, UNFINISHED))) return 'the last install was cut off';
   if (installed === undefined) return 'nothing is installed yet';
   for (const [path, entry] of Object.entries(wanted)) {
     if (!path.includes('node_modules/')) continue; // this project and its workspaces

@@ -1,5 +1,6 @@
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { removeScratch, scratch, write } from '../testing/setup.ts';
+import { program, removeScratch, scratch, write } from '../testing/setup.ts';
 import { describeDifference, planBun, planNpm } from './npm.mjs';
 
 afterEach(removeScratch);
@@ -43,6 +44,19 @@ test('describeDifference() sees a fresh clone and a checkout without a lock', ()
 test('planNpm() plans nothing when nothing differs', () => {
   expect(planNpm({ root: checkout(A, A), cache: '', env: {} })).toBeUndefined();
   expect(planNpm({ root: checkout(A), cache: '', env: {} })?.what).toContain('nothing is installed yet');
+});
+
+test('planNpm() goes on where an install was cut off, though all that npm records is there', async () => {
+  const root = checkout(A, A);
+  const mark = write(join(root, 'node_modules.unfinished'), '');
+  program(join(root, 'bin', 'npm'), 'exit 1');
+  const context = { root, cache: '', env: { PATH: `${join(root, 'bin')}:${process.env.PATH}` } };
+  expect(planNpm(context)?.what).toContain('the last install was cut off');
+  await expect(planNpm(context)?.apply()).rejects.toThrow('npm ci');
+  expect(existsSync(mark)).toBe(true);
+  program(join(root, 'bin', 'npm'), 'test -e node_modules.unfinished');
+  await planNpm(context)?.apply();
+  expect(planNpm(context)).toBeUndefined();
 });
 
 test('planBun() distinguishes the program from a text in its place', () => {

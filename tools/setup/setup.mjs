@@ -1,6 +1,7 @@
 import { delimiter, join } from 'node:path';
 import { assertChecks, checkNamespaces, checkNode, checkPlatform, checkRoot, checkTun } from './checks.mjs';
 import { planPackages } from './debian.mjs';
+import { endChildrenFirst } from './interrupt.mjs';
 import { planKubernetes } from './kubernetes.mjs';
 import { withLock } from './lock.mjs';
 import { planMoto } from './moto.mjs';
@@ -65,18 +66,10 @@ async function change(context, needs) {
   const changes = await plan(context, needs); // another process may have done it meanwhile
   if (changes.length === 0) return;
   say(['Set-up changes on this machine:', ...changes.map(({ what }) => `  - ${what}`)].join('\n'));
-  process.once('SIGINT', endWithHooks).once('SIGTERM', endWithHooks);
-  for (const { apply } of changes) await apply();
-  await planBun(context)?.apply();
-  process.off('SIGINT', endWithHooks).off('SIGTERM', endWithHooks);
-}
-
-/**
- * Lets what hangs on the process's exit take place: a signal alone would not.
- * @param {NodeJS.Signals} signal
- */
-function endWithHooks(signal) {
-  process.exit(signal === 'SIGINT' ? 130 : 143);
+  await endChildrenFirst(async () => {
+    for (const { apply } of changes) await apply();
+    await planBun(context)?.apply();
+  });
 }
 
 /**
