@@ -13,10 +13,27 @@ test('changesOf() sets the type of the backend before its keys', () => {
   ]);
 });
 
-test('changesOf() refuses two backends', () => {
-  const both = () => changesOf({ ...NONE, backend: 'vxlan', config: { backend: '{"Type":"udp"}' } });
+test.each([
+  [{ backend: 'vxlan' }, { backend: '{"Type":"udp"}' }, '--backend and --config backend= are both given'],
+  [{ backend: 'udp' }, { 'backend.Type': 'vxlan' }, '--backend and --config backend.Type= are both given'],
+  [
+    { backend: 'udp' },
+    { 'flannel:backend.Type': 'vxlan' },
+    '--backend and --config flannel:backend.Type= are both given',
+  ],
+  [{ nodes: 3 }, { nodes: '2' }, '--nodes and --config nodes= are both given'],
+  [{ pods: 0 }, { podsPerNode: '2' }, '--pods and --config podsPerNode= are both given'],
+  [{ kubernetes: true, demo: true }, { kubernetes: 'false' }, '--demo and --config kubernetes= are both given'],
+  [{ kubernetes: true }, { kubernetes: 'false' }, '--kubernetes and --config kubernetes= are both given'],
+])('changesOf() refuses a setting that is given twice: %j and %j', (flags, config, message) => {
+  const both = () => changesOf({ ...NONE, ...flags, config });
   expect(both).toThrow(UsageError);
-  expect(both).toThrow('--backend and --config backend= are both given');
+  expect(both).toThrow(message);
+});
+
+test('changesOf() has the pods of a cluster made by kubelet, with no word against them', () => {
+  const { set } = changesOf({ ...NONE, kubernetes: true, demo: true, config: { podsPerNode: '0' } });
+  expect(set).toEqual({ kubernetes: 'true', podsPerNode: '0', demo: 'true' });
 });
 
 test('incomplete() says what stays stored, and how to go back', () => {

@@ -23,7 +23,7 @@ import { asOutputs } from '../report/outputs.ts';
 import { report } from '../report/report.ts';
 import { type Checked, checkSettings } from '../settings/check.ts';
 import { type Deployed, describeDeployed, findLosses, formatLosses, restoreSettings } from '../settings/deployed.ts';
-import { type Changes, readDefaults } from '../settings/effective.ts';
+import { type Changes, ownKey, readDefaults } from '../settings/effective.ts';
 import { describeChanges, type SettingChange, settingChanges, shellWord } from '../settings/undo.ts';
 
 /** The routes of the last node reach the first one within this time, or something is wrong. */
@@ -154,12 +154,9 @@ export function confirmation(local: boolean, { yes }: Pick<Options, 'yes'>): str
 type ChangeOptions = Pick<Options, 'nodes' | 'pods' | 'backend' | 'kubernetes' | 'demo' | 'config' | 'unset'>;
 
 /** The type of the backend comes first: it decides what its other settings mean. */
-export function changesOf({ nodes, pods, backend, kubernetes, demo, config, unset }: ChangeOptions): Changes {
-  if (backend !== undefined && config.backend !== undefined) {
-    throw new UsageError(
-      '--backend and --config backend= are both given: use one of them, and --config backend.KEY=VALUE for more',
-    );
-  }
+export function changesOf(options: ChangeOptions): Changes {
+  assertGivenOnce(options);
+  const { nodes, pods, backend, kubernetes, demo, config, unset } = options;
   const set = {
     ...(backend === undefined ? {} : { 'backend.Type': backend }),
     // kubelet makes the pods.
@@ -170,4 +167,23 @@ export function changesOf({ nodes, pods, backend, kubernetes, demo, config, unse
     ...(pods === undefined ? {} : { podsPerNode: String(pods) }),
   };
   return { set, unset };
+}
+
+/** What else sets a setting that has a flag of its own. */
+const FLAG_SETTINGS: readonly (readonly [Exclude<keyof ChangeOptions, 'config' | 'unset'>, readonly string[]])[] = [
+  ['nodes', ['nodes']],
+  ['pods', ['podsPerNode']],
+  ['backend', ['backend', 'backend.Type']],
+  ['demo', ['demo', 'kubernetes']],
+  ['kubernetes', ['kubernetes']],
+];
+
+function assertGivenOnce({ config, ...flags }: ChangeOptions): void {
+  for (const [name, settings] of FLAG_SETTINGS) {
+    const key =
+      flags[name] === undefined ? undefined : Object.keys(config).find((k) => settings.includes(ownKey(k) ?? k));
+    if (key === undefined) continue;
+    const more = name === 'backend' ? ', and --config backend.KEY=VALUE for more' : '';
+    throw new UsageError(`--${name} and --config ${key}= are both given: use one of them${more}`);
+  }
 }
