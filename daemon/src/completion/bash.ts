@@ -40,10 +40,12 @@ _flanneld() {
 ${cases(hinted)}
     esac
   elif [[ $cur == -* ]]; then
-    words='${names(FLAGS)}'
+    words=
     case "\${given[*]}" in
 ${cases(own)}
     esac
+    # The daemon's many flags, of which a command takes some too, would hide its own.
+    [[ -n $words && $cur =~ ^--?$ ]] || words+=' ${names(FLAGS)}'
     [[ $cur == --* ]] && dash=--
     mapfile -t COMPREPLY < <(compgen -P "$dash" -W "$words" -- "\${cur#"$dash"}")
   else
