@@ -9,7 +9,7 @@ import { UsageError } from './setup/errors.mjs';
 import { planNpm } from './setup/npm.mjs';
 import { setUp } from './setup/setup.mjs';
 import { assertTestsExist, testsNeedAws, testsNeedKubernetes, testsNeedMachine } from './suites.mjs';
-import { assertNothingKeptByNpm, parseArguments, usage } from './usage.mjs';
+import { assertNothingKeptByNpm, hintAtKeptStack, parseArguments, usage } from './usage.mjs';
 
 /** @typedef {import('./setup/setup.mjs').Needs} Needs */
 /** @typedef {import('./options.mjs').Options} Options */
@@ -112,7 +112,9 @@ async function load({ root }) {
 function report(name, error) {
   const { message, stack, code, exitCode } = /** @type {Partial<ToolError>} */ (error);
   const text = code === undefined ? (stack ?? String(error)) : message;
-  process.stderr.write(`${text}\n${code === 'USAGE' ? `\n${usage(name)}\n` : ''}`);
+  const hint = code === undefined ? undefined : hintAtKeptStack(name, args, process.env);
+  const lines = [text, ...(hint === undefined ? [] : [hint]), ...(code === 'USAGE' ? ['', usage(name)] : [])];
+  process.stderr.write(`${lines.join('\n')}\n`);
   return exitCode ?? 1;
 }
 

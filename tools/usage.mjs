@@ -369,6 +369,25 @@ export function assertNothingKeptByNpm(name, env) {
   );
 }
 
+/** Words that name a machine or a pod of a stack. */
+const PART_NAME = /^(?:node|etcd|pod)-\d/;
+
+/**
+ * For an error: npm's own -s makes it silent, so whether one before "--" was meant for us can only be guessed from what is left of it.
+ * @param {string} name
+ * @param {readonly string[]} args
+ * @param {NodeJS.ProcessEnv} env
+ * @returns {string | undefined} a sentence for the user
+ */
+export function hintAtKeptStack(name, args, env) {
+  if (env.npm_lifecycle_event !== name || env.npm_config_loglevel !== 'silent') return undefined;
+  const word = args.find((arg) => !arg.startsWith('-'));
+  const given = args.some((arg) => arg === '-s' || /^--stack(?:=|$)/.test(arg));
+  if (COMMANDS[name]?.flags['--stack'] === undefined || given) return undefined;
+  if (word === undefined || !STACK_NAME.test(word) || PART_NAME.test(word)) return undefined;
+  return `If "${word}" is the stack: npm kept -s for itself, so put "--" before the flags, as in "npm run ${name} -- -s ${word}"`;
+}
+
 /**
  * @param {string} name
  * @param {number} [width] in columns

@@ -1,5 +1,5 @@
 import { UsageError } from './setup/errors.mjs';
-import { assertNothingKeptByNpm, COMMANDS, parseArguments, usage } from './usage.mjs';
+import { assertNothingKeptByNpm, COMMANDS, hintAtKeptStack, parseArguments, usage } from './usage.mjs';
 
 test('parseArguments() reads flags with a space and with an equals sign', () => {
   const spaced = parseArguments('up', ['--stack', 'mine', '--nodes', '5', '--pods', '0', '--config', 'mtu=1400']);
@@ -63,6 +63,18 @@ test('assertNothingKeptByNpm() finds a flag that npm took for its own', () => {
   expect(() => assertNothingKeptByNpm('up', { npm_lifecycle_event: 'up', npm_config_yes: 'true' })).not.toThrow();
   // Inside another npm script: the variables are of that one.
   expect(() => assertNothingKeptByNpm('up', { ...env, npm_lifecycle_event: 'test' })).not.toThrow();
+});
+
+test('hintAtKeptStack() sees that npm took -s for its own', () => {
+  const env = { npm_lifecycle_event: 'status', npm_config_loglevel: 'silent' };
+  expect(hintAtKeptStack('status', ['stranger'], env)).toContain('"npm run status -- -s stranger"');
+  expect(hintAtKeptStack('logs', ['mine', 'node-0'], { ...env, npm_lifecycle_event: 'logs' })).toContain('-s mine');
+  expect(hintAtKeptStack('status', ['stranger'], { ...env, npm_config_loglevel: 'notice' })).toBeUndefined();
+  // Silence was meant.
+  expect(hintAtKeptStack('status', ['node-7'], env)).toBeUndefined();
+  expect(hintAtKeptStack('status', ['-s', 'stranger'], env)).toBeUndefined();
+  expect(hintAtKeptStack('status', ['x', '--stack=stranger'], env)).toBeUndefined();
+  expect(hintAtKeptStack('fuzz', ['x'], { ...env, npm_lifecycle_event: 'fuzz' })).toBeUndefined();
 });
 
 test.each([100, 80, 60])('usage() fits %d columns', (width) => {
