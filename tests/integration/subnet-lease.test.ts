@@ -207,6 +207,19 @@ test('a lease that an administrator makes a reservation stays one, also when its
   expect(server.record(key)?.leaseId).toBe('0');
 });
 
+test('a lease that does not fit the network config is replaced in one step, so that nobody finds the node without one', async () => {
+  await startEtcd();
+  const stale = `${PREFIX}/subnets/10.6.9.0-24`;
+  server.putLeased(stale, leaseValue(1), 600);
+  const key = keyOf((await joinAs(managerAt(server.endpoint), 1)).lease);
+  const revision = Number(server.record(key)!.modRevision);
+  const at = (rev: number) =>
+    server.etcdctl('get', `${PREFIX}/subnets/`, '--prefix', '--keys-only', `--rev=${rev}`).trim();
+  expect([at(revision - 1), at(revision)]).toEqual([stale, key]);
+  await until(() => server.leaseCount() === 1);
+  expect(logged('of this node: it does not fit the network config')).toBe(1);
+});
+
 test('a reservation that does not fit the network config is neither deleted nor used', async () => {
   await startEtcd();
   server.put(`${PREFIX}/subnets/10.6.9.0-24`, leaseValue(1));

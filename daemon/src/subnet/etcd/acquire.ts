@@ -86,7 +86,17 @@ async function tryAcquire(
     ...(previous && { previous }),
     ...(avoid && { avoid }),
   });
-  await deleteStale(context, allocation.stale);
+  const stale = withoutReservations(context, allocation.stale);
+  if (allocation.kind === 'create') {
+    const lease: Lease = { ...allocation.subnets, attributes };
+    // In one step: a peer that lists the leases in between would take the node for gone, and its routes away.
+    const insteadOf = stale.map(({ keyValue }) => keyValue);
+    const place = { key: layout.keyOf(lease), expected: 'absent', reservation: false } as const;
+    const held = await put(context, grant, { lease, ...place, insteadOf });
+    if (held !== undefined) for (const record of stale) await afterDeletion(context, record);
+    return held && { held, tookOver: false };
+  }
+  await deleteStale(context, stale);
   if (allocation.kind === 'none') {
     const network = networksOf(config);
     throw new DaemonError(
@@ -94,11 +104,6 @@ async function tryAcquire(
       `No subnet is free in ${network}, ${occupied.length} are leased: enlarge ` +
         `${config.pools[4] ? 'Network' : 'IPv6Network'} or release the leases of nodes that are gone (flanneld release)`,
     );
-  }
-  if (allocation.kind === 'create') {
-    const lease: Lease = { ...allocation.subnets, attributes };
-    const held = await put(context, grant, { lease, key: layout.keyOf(lease), expected: 'absent', reservation: false });
-    return held && { held, tookOver: false };
   }
   const { existing } = allocation;
   const claimed = existing === proven ? existing : await claim(context, existing, attributes, signal);
@@ -176,20 +181,28 @@ async function reuse(
 }
 
 /** A reservation is an administrator's: it stays, of use or not. */
+function withoutReservations({ log }: EtcdContext, stale: readonly LeaseRecord[]): readonly LeaseRecord[] {
+  return stale.filter(({ keyValue, lease }) => {
+    if (keyValue.leaseId !== '0') return true;
+    log.warn(
+      `The reservation ${formatLeaseSubnets(lease)} of this node does not fit the network config and is not used: change or delete ${keyValue.key}`,
+    );
+    return false;
+  });
+}
+
 async function deleteStale(context: EtcdContext, stale: readonly LeaseRecord[]): Promise<void> {
-  for (const { keyValue, lease } of stale) {
-    if (keyValue.leaseId === '0') {
-      context.log.warn(
-        `The reservation ${formatLeaseSubnets(lease)} of this node does not fit the network config and is not used: change or delete ${keyValue.key}`,
-      );
-      continue;
-    }
-    const deleted = await context.client.deleteIf(keyValue.key, { modRevision: keyValue.modRevision });
-    if (deleted === undefined) continue;
-    context.log.info(`Deleted the lease ${formatLeaseSubnets(lease)} of this node: it does not fit the network config`);
-    // Its etcd lease has no other key, as far as flannel's layout goes.
-    await context.client.revokeLease(keyValue.leaseId).catch(() => undefined);
+  for (const record of stale) {
+    const { key, modRevision } = record.keyValue;
+    const deleted = await context.client.deleteIf(key, { modRevision });
+    if (deleted !== undefined) await afterDeletion(context, record);
   }
+}
+
+async function afterDeletion(context: EtcdContext, { keyValue, lease }: LeaseRecord): Promise<void> {
+  context.log.info(`Deleted the lease ${formatLeaseSubnets(lease)} of this node: it does not fit the network config`);
+  // Its etcd lease has no other key, as far as flannel's layout goes.
+  await context.client.revokeLease(keyValue.leaseId).catch(() => undefined);
 }
 
 /** With the length of the subnets in each. */

@@ -32,6 +32,20 @@ export interface RangeResult {
 /** What a write demands of the key it writes: the revision it was read at, or that it is not there. */
 export type Expectation = { readonly modRevision: string } | 'absent';
 
+/** A key as it was read. */
+export interface KnownKey {
+  readonly key: string;
+  readonly modRevision: string;
+}
+
+interface Condition {
+  readonly key: string;
+  readonly expected: Expectation;
+}
+
+const asFound = ({ key, modRevision }: KnownKey): Condition => ({ key, expected: { modRevision } });
+const deletion = ({ key }: { readonly key: string }) => ({ request_delete_range: { key: Buffer.from(key) } });
+
 interface Endpoint {
   readonly address: string;
   channel: Channel | undefined;
@@ -111,14 +125,23 @@ export class EtcdClient {
     return ttl > 0 ? ttl : undefined;
   }
 
-  /** Writes when the key is as expected; undefined when it is not, the revision of the write otherwise. */
-  async putIf(key: string, expected: Expectation, value: string, leaseId: string): Promise<string | undefined> {
+  /**
+   * Writes when the key is as expected, and deletes the keys in whose place it is in the same step when they are; undefined when one is
+   * not, the revision of the write otherwise.
+   */
+  async putIf(
+    key: string,
+    expected: Expectation,
+    value: string,
+    leaseId: string,
+    insteadOf: readonly KnownKey[] = [],
+  ): Promise<string | undefined> {
     const put = { request_put: { key: Buffer.from(key), value: Buffer.from(value), lease: leaseId } };
-    return this.transact(key, expected, put);
+    return this.transact([{ key, expected }, ...insteadOf.map(asFound)], [...insteadOf.map(deletion), put]);
   }
 
   async deleteIf(key: string, expected: Expectation): Promise<string | undefined> {
-    return this.transact(key, expected, { request_delete_range: { key: Buffer.from(key) } });
+    return this.transact([{ key, expected }], [deletion({ key })]);
   }
 
   /** On the present endpoint. */
@@ -158,12 +181,16 @@ export class EtcdClient {
     for (const endpoint of this.endpoints) endpoint.channel?.close();
   }
 
-  private async transact(key: string, expected: Expectation, success: RPC.IRequestOp): Promise<string | undefined> {
-    const compare =
+  private async transact(
+    conditions: readonly Condition[],
+    success: readonly RPC.IRequestOp[],
+  ): Promise<string | undefined> {
+    const compare = conditions.map(({ key, expected }) =>
       expected === 'absent'
         ? { key: Buffer.from(key), target: 'Version', result: 'Equal', version: 0 }
-        : { key: Buffer.from(key), target: 'Mod', result: 'Equal', mod_revision: expected.modRevision };
-    const request = { compare: [compare], success: [success], failure: [] };
+        : { key: Buffer.from(key), target: 'Mod', result: 'Equal', mod_revision: expected.modRevision },
+    );
+    const request = { compare, success, failure: [] };
     const response = await this.call<RPC.ITxnResponse>('KV', 'txn', request);
     return response.succeeded ? response.header.revision : undefined;
   }

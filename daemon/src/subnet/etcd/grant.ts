@@ -1,7 +1,7 @@
 /** Writing a key with an etcd lease, in a way that an answer that gets lost leaves neither doubt nor a leaked lease. */
 import { formatLeaseValue, type Lease } from '@flannel-ts/flannel/lease';
 import { monotonicNow } from '../clock.ts';
-import { type Expectation, isLeaseNotFound } from './client.ts';
+import { type Expectation, isLeaseNotFound, type KnownKey } from './client.ts';
 import type { EtcdContext, Held, Term } from './context.ts';
 
 /** One etcd lease: granted at first need, used for every try, revoked when no key has it in the end. */
@@ -45,15 +45,17 @@ export interface PutRequest {
   readonly key: string;
   readonly expected: Expectation;
   readonly reservation: boolean;
+  /** Deleted in the same step. */
+  readonly insteadOf?: readonly KnownKey[];
 }
 
 /** Undefined when the key is not as expected. */
 export async function put(context: EtcdContext, grant: Grant, request: PutRequest): Promise<Held | undefined> {
-  const { lease, key, expected, reservation } = request;
+  const { lease, key, expected, reservation, insteadOf } = request;
   const { id, term } = reservation ? { id: '0', term: undefined } : await grant.get();
   const held = { lease, key, leaseId: id, term };
   try {
-    const written = await context.client.putIf(key, expected, formatLeaseValue(lease.attributes), id);
+    const written = await context.client.putIf(key, expected, formatLeaseValue(lease.attributes), id, insteadOf);
     if (written !== undefined) {
       grant.keep();
       return { ...held, modRevision: written };
