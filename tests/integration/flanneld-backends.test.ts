@@ -115,7 +115,7 @@ describe.each(CASES)('$type with $more', ({ type, more = {}, mtu, lease, devices
   });
 
   test('a bridge of pods that is taken down is up again, with its addresses, and the log says so once', async () => {
-    const down = 'Somebody took the bridge cni0 down, which cuts off the pods of this node: it is up again';
+    const down = 'The bridge cni0 was down, which cuts off the pods of this node: it is up again';
     for (let i = 0; i < 10; i++) {
       a.ip('link', 'set', 'cni0', 'down');
       await until(() => a.ip('-br', 'link', 'show', 'cni0').includes('UP'));
@@ -123,6 +123,19 @@ describe.each(CASES)('$type with $more', ({ type, more = {}, mtu, lease, devices
     }
     expect(a.logged(down)).toBe(1);
     await a.untilReady();
+  });
+
+  test('a bridge of pods that is still being made is left to who makes it', async () => {
+    const said = a.logged('The bridge cni0 was down');
+    const addresses = [a.subnet, ipv6Subnet(a)];
+    a.ip('link', 'delete', 'cni0');
+    a.ip('link', 'add', 'cni0', 'type', 'bridge');
+    for (const address of addresses) a.ip('address', 'add', address, 'dev', 'cni0', 'nodad');
+    await new Promise((resolve) => setTimeout(resolve, 1000));
+    expect(a.ip('-br', 'link', 'show', 'cni0')).not.toContain('UP');
+    a.ip('link', 'set', 'cni0', 'up');
+    await until(reachEachOther);
+    expect(a.logged('The bridge cni0 was down')).toBe(said);
   });
 
   test('routes that flannel made are taken over without a gap', async () => {

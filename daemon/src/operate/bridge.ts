@@ -36,6 +36,8 @@ export interface BridgeParts {
 export const BRIDGE = 'bridge';
 
 const EVERY_MS = 5000;
+/** A bridge that has not been up yet is still being made: other plugins give it its address before they bring it up. */
+const MAKING_MS = 3000;
 
 /** As it was when it was up. */
 interface Known {
@@ -60,6 +62,8 @@ export async function keepBridge(settings: BridgeSettings, parts: BridgeParts, s
 
 class BridgeKeeper {
   private known: Known | undefined;
+  /** Of a bridge that was never seen up. */
+  private foundDown: { readonly index: number; readonly at: number } | undefined;
   private readonly repeats = new Repeats();
 
   constructor(
@@ -75,9 +79,9 @@ class BridgeKeeper {
       const link = getLink(nl, name);
       if (link?.kind !== 'bridge') this.known = undefined;
       else if (link.up) this.known = { index: link.index, addresses: this.ownAddresses(link) };
-      else if (this.isOurs(link)) {
+      else if (this.isOurs(link) && !this.isBeingMade(link)) {
         this.bringUp(link);
-        const cause = `Somebody took the bridge ${name} down, which cuts off the pods of this node: it is up again`;
+        const cause = `The bridge ${name} was down, which cuts off the pods of this node: it is up again`;
         const line = this.repeats.failed(cause, performance.now());
         if (line !== undefined) log.warn(line);
         this.repeats.over(performance.now());
@@ -88,6 +92,13 @@ class BridgeKeeper {
       if (line !== undefined) log.error(line);
     }
     report(trouble);
+  }
+
+  private isBeingMade({ index }: Link): boolean {
+    if (this.known?.index === index) return false;
+    const now = performance.now();
+    if (this.foundDown?.index !== index) this.foundDown = { index, at: now };
+    return now - this.foundDown.at < MAKING_MS;
   }
 
   private isOurs(link: Link): boolean {
