@@ -11,13 +11,14 @@ import { closeFd, type Fd } from '@flannel-ts/linux/files';
 import { getSockName, sockaddrOf } from '@flannel-ts/linux/socket';
 import { writeSysctl } from '@flannel-ts/linux/sysctl';
 import type { Logger } from 'pino';
+import { setQueueLength } from 'tun-tap/queue-length';
 import { Backoff, sleep } from '../../abort.ts';
 import { DaemonError, messageOf } from '../../errors.ts';
 import type { CarriedOverlay, DescriptorStore, OverlayPeer, PeerChange } from '../datapath.ts';
 import { changePeers, peersOf } from '../peers.ts';
 import type { Engine, EngineCounters, StartEngine } from './engine/engine.ts';
 import { EngineError } from './engine/errors.ts';
-import { openEngineSocket } from './engine/socket.ts';
+import { openEngineSocket, setWaitingRoom } from './engine/socket.ts';
 
 export interface TunnelSettings {
   readonly overlay: CarriedOverlay;
@@ -62,6 +63,14 @@ export interface TunnelStatistics {
 const DEVICE_NAME = 'flannel%d';
 const CALM_MS = 60_000;
 const GONE_WITHIN_MS = 1000;
+/** The engine has read by then what waited for it. */
+const DRAIN_MS = 1000;
+/**
+ * Packets that the device keeps while one engine takes over from another: the windows of two fast TCP streams in packets of the usual
+ * MTU, since nothing is merged while no engine asks for it. The kernel's 500 lose some. Another length later would cost a packet, since
+ * the kernel stops the queue for it.
+ */
+const QUEUE_LENGTH = 5000;
 
 /** In the store. */
 const DEVICE = 'device';
@@ -138,8 +147,10 @@ export class Tunnel {
     if (this.awaitsPeers) {
       this.awaitsPeers = false;
       void this.enqueue(async () => {
+        setWaitingRoom(this.socketFd, true);
         await this.parts.store.released();
         await this.startEngine();
+        this.endWaiting();
       });
     }
     this.engine?.changeRoutes(change);
@@ -207,7 +218,18 @@ export class Tunnel {
 
   resume(): Promise<void> {
     this.paused = false;
-    return this.enqueue(() => this.startEngine());
+    return this.enqueue(async () => {
+      await this.startEngine();
+      this.endWaiting();
+    });
+  }
+
+  /** Packets waited for an engine, which has read them in a moment. */
+  private endWaiting(): void {
+    const { signal } = this.stopping;
+    void sleep(DRAIN_MS, signal).then(() => {
+      if (!signal.aborted) setWaitingRoom(this.socketFd, false);
+    });
   }
 
   async close(): Promise<void> {
@@ -219,6 +241,7 @@ export class Tunnel {
   async handOver(): Promise<void> {
     this.stopping.abort();
     await this.queue.catch(() => {});
+    setWaitingRoom(this.socketFd, true);
     await this.stopEngine();
     this.closeDevice();
     closeFd(this.socketFd);
@@ -358,6 +381,11 @@ export class Tunnel {
       this.use(this.parts.openDevice(DEVICE_NAME));
     }
     this.parts.store.keep(DEVICE, this.device!.fd);
+    try {
+      setQueueLength(this.socketFd, this.name, QUEUE_LENGTH);
+    } catch (error) {
+      this.parts.log.debug(`The device keeps its queue of 500 packets: ${messageOf(error)}`);
+    }
   }
 
   private use(device: TunDevice): void {

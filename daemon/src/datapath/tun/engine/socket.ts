@@ -20,6 +20,17 @@ import {
 const SOCKET_BUFFER_BYTES = 7 * 1024 * 1024;
 
 /**
+ * Room for what peers send while no engine reads, as one takes over from another: the windows of a few fast TCP streams, with the
+ * kernel's overhead for each packet. Not for good: an engine that is too slow would make packets wait instead of dropping some.
+ */
+const WAITING_BYTES = 48 * 1024 * 1024;
+
+/** Until the next call, packets that come may wait. */
+export function setWaitingRoom(fd: Fd, isWaiting: boolean): void {
+  setSocketOption(fd, SOL_SOCKET, SO_RCVBUFFORCE, isWaiting ? WAITING_BYTES : SOCKET_BUFFER_BYTES);
+}
+
+/**
  * The socket of an engine, bound to the address by which peers know this node. The caller closes it. With `shared` several sockets
  * can have the port, and the kernel spreads peers over them (socket(7), SO_REUSEPORT).
  *
