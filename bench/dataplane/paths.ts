@@ -8,7 +8,7 @@ import { ip, type Lab, type Side } from './lab.ts';
 import { runIn } from './processes.ts';
 
 /** `flannel` is the udp backend of flannel itself, as the whole daemon. */
-export type PathName = 'fast' | 'reference' | 'flannel' | 'vxlan' | 'host-gw';
+export type PathName = 'ebpf' | 'fast' | 'reference' | 'flannel' | 'vxlan' | 'host-gw';
 
 export interface Programs {
   /** Of our engines. */
@@ -57,6 +57,8 @@ async function layEngines(name: PathName, lab: Lab, program: Program, settings: 
       ip(from.node, `link set flannel0 mtu ${mtu} up`);
       ip(from.node, 'route add 10.0.0.0/8 dev flannel0');
     });
+    // Programs take TCP and UDP when they have seen that the other node has programs.
+    if (name === 'ebpf') eachWay(lab, (from, to) => runIn(from.pod, ['ping', '-c5', '-i0.1', '-q', to.pod.address]));
   } catch (error) {
     await takeAway();
     throw error;

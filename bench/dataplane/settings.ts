@@ -28,7 +28,7 @@ export interface Settings {
 
 const FULL: Settings = {
   parts: PART_NAMES,
-  paths: ['fast', 'vxlan', 'reference', 'host-gw'],
+  paths: ['ebpf', 'fast', 'vxlan', 'reference', 'host-gw'],
   mtus: [1500, 9001],
   rounds: 3,
   seconds: 1,

@@ -9,6 +9,9 @@ import { startFastEngine } from '../../src/datapath/tun/engine/fast/engine.ts';
 import { startReferenceEngine } from '../../src/datapath/tun/engine/reference/engine.ts';
 import { openEngineSocket } from '../../src/datapath/tun/engine/socket.ts';
 import { withSourcePorts } from '../../src/datapath/tun/engine/sources.ts';
+import { kernelEngine } from './kernel-engine.ts';
+
+const ENGINES = { ebpf: kernelEngine(), fast: startFastEngine, reference: startReferenceEngine };
 
 type Settings = Partial<EngineConfig> & { readonly sourcePorts?: number };
 
@@ -20,12 +23,11 @@ type Settings = Partial<EngineConfig> & { readonly sourcePorts?: number };
  * properties of the engine's configuration, as JSON, and `sourcePorts`.
  */
 async function main([engineName, own, device, mtu, ...routes]: readonly string[]): Promise<void> {
-  const fast = engineName === 'fast';
   const tun = open({ name: 'flannel0', vnetHeader: true });
   const port = parsePort(8285);
   const socketFd = openEngineSocket(parseIp(own!), port);
   const { sourcePorts = 1, ...settings } = JSON.parse(process.env.ENGINE_SETTINGS ?? '{}') as Settings;
-  const start = withSourcePorts(fast ? startFastEngine : startReferenceEngine, sourcePorts, (text) => {
+  const start = withSourcePorts(ENGINES[engineName as keyof typeof ENGINES], sourcePorts, (text) => {
     process.stderr.write(`${text}\n`);
   });
   const tunAddress = parseIp(device!, 4);
