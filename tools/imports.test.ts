@@ -61,7 +61,7 @@ const ROOMS: Readonly<Record<string, readonly string[]>> = {
   'config-change.ts': [],
   'network-parts.ts': ['duty.ts', 'backend', 'datapath', 'subnet', 'firewall', 'underlay', 'operate'],
   'join.ts': ['errors.ts', 'network-parts.ts', 'view.ts', 'backend', 'subnet', 'underlay', 'operate'],
-  'follow-config.ts': ['config-change.ts', 'errors.ts', 'join.ts', 'network-parts.ts'],
+  'follow-config.ts': ['config-change.ts', 'errors.ts', 'join.ts', 'network-parts.ts', 'subnet'],
   'network.ts': [
     ...['network-parts.ts', 'join.ts', 'follow-config.ts', 'follow-underlay.ts', 'view.ts'],
     ...['abort.ts', 'errors.ts', 'defined.ts', 'tasks.ts'],

@@ -4,14 +4,44 @@ import { configChange } from './config-change.ts';
 import { messageOf } from './errors.ts';
 import { backendFor } from './join.ts';
 import type { NetworkParts } from './network-parts.ts';
+import type { ConfigTrouble } from './subnet/manager.ts';
+
+/** Of a node that serves by an older config: that the present one is not valid goes before what keeps it from following another. */
+export class ConfigNotes {
+  private trouble: ConfigTrouble | undefined;
+  private waits: string | undefined;
+
+  constructor(private readonly readiness: Pick<NetworkParts['readiness'], 'note'>) {}
+
+  setTrouble(trouble: ConfigTrouble | undefined): void {
+    this.trouble = trouble;
+    this.show();
+  }
+
+  setWaits(waits: string | undefined): void {
+    this.waits = waits;
+    this.show();
+  }
+
+  private show(): void {
+    const { trouble, waits } = this;
+    this.readiness.note(
+      'network config',
+      trouble
+        ? `${trouble.sentence}; this node goes on with an earlier one until it is put right: ${trouble.remedy}`
+        : waits && `the network config has changed: ${waits}`,
+    );
+  }
+}
 
 /** `join`: it takes a new start. `waits`: what keeps this node from following is noted, and it goes on as it is. */
 export function followConfig(
   config: NetworkConfig,
   next: NetworkConfig,
   parts: NetworkParts,
+  notes: ConfigNotes,
 ): 'followed' | 'join' | 'waits' {
-  const { readiness, log } = parts;
+  const { log } = parts;
   const change = configChange(config, next);
   let waits: string | undefined;
   if (change.kind === 'restart') waits = `${change.reason}, which takes effect when flanneld is started again`;
@@ -24,7 +54,7 @@ export function followConfig(
     }
   }
   if (waits !== undefined) log.warn(`The network config has changed: ${waits}`);
-  readiness.note('network config', waits && `the network config has changed: ${waits}`);
+  notes.setWaits(waits);
   if (waits !== undefined) return 'waits';
   return change.kind === 'join' ? 'join' : 'followed';
 }

@@ -29,17 +29,28 @@ export interface Joined extends ViewOf {
   readonly previousNetworks: readonly Prefix[];
 }
 
+interface Waiting {
+  readonly trouble: string;
+  readonly remedy?: string;
+}
+
 /** Everything up to the lease. */
 export async function join(settings: NetworkSettings, parts: NetworkParts, signal: AbortSignal): Promise<Joined> {
   const { manager, readiness, log } = parts;
-  let reason: string | undefined; // what the source itself says is better than that it is waited for
-  const report = (trouble?: string): void => {
-    reason = trouble;
-    if (trouble !== undefined) readiness.report('lease', trouble);
+  let reason: Waiting | undefined; // what the source itself says is better than that it is waited for
+  const say = ({ trouble, remedy }: Waiting): void => readiness.report('lease', trouble, remedy);
+  const tell = (next: Waiting | undefined): void => {
+    reason = next;
+    if (next !== undefined) say(next);
   };
+  const report = (trouble?: string): void => tell(trouble === undefined ? undefined : { trouble });
   const waitFor = <T>(what: string, work: Promise<T>): Promise<T> =>
-    reportWaiting(work, what, manager, (trouble) => readiness.report('lease', reason ?? trouble));
-  const config = await waitFor('the network config', firstConfig(manager, signal));
+    reportWaiting(work, what, manager, (trouble) => say(reason ?? { trouble }));
+  const config = await waitFor(
+    'the network config',
+    firstConfig(manager, signal, (trouble) => tell(trouble && { trouble: trouble.sentence, remedy: trouble.remedy })),
+  );
+  tell(undefined);
   const backend = backendFor(config, parts);
   const chosen = manager.ownAddresses && (await waitFor('the node', manager.ownAddresses(signal, report)));
   const previous = readPreviousSubnets(settings.subnetFile, log);

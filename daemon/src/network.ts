@@ -12,7 +12,7 @@ import type { DataPath } from './datapath/datapath.ts';
 import { DaemonError } from './errors.ts';
 import { keepFirewall } from './firewall/keep.ts';
 import { overlayOf } from './firewall/rules.ts';
-import { followConfig } from './follow-config.ts';
+import { ConfigNotes, followConfig } from './follow-config.ts';
 import { followUnderlay } from './follow-underlay.ts';
 import { type Joined, join, networksOf, rememberAddresses, underlayParts } from './join.ts';
 import type { NetworkParts, NetworkSettings } from './network-parts.ts';
@@ -191,8 +191,9 @@ async function serve(
       watchSilence(manager, (trouble) => readiness.report('source', trouble), stop),
     ),
     steady('Following the network config', async (stop) => {
-      for await (const next of manager.config(stop)) {
-        const change = followConfig(config, next, parts);
+      const notes = new ConfigNotes(readiness);
+      for await (const next of manager.config(stop, (trouble) => notes.setTrouble(trouble))) {
+        const change = followConfig(config, next, parts, notes);
         if (change === 'join') return rejoin();
         await dataPath?.setConfig(next);
         if (change === 'followed') followed = next;

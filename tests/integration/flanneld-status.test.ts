@@ -125,3 +125,72 @@ test('a normal end is no warning in the log', async () => {
   expect(await a.stop()).toMatchObject({ code: 0 });
   expect(a.log.filter(({ level }) => level >= 40)).toEqual([]);
 });
+
+describe('a network config that is not valid', () => {
+  const key = `${PREFIX}/config`;
+  const put = (text: string) => cluster.etcd.put(key, text);
+  const details = (node: Node): string => json(node).details.join('\n');
+  const VALID = '{"Network":"10.5.0.0/16","Backend":{"Type":"udp"}}';
+  const UNKNOWN_VNI = '{"Network":"10.5.0.0/16","Backend":{"Type":"vxlan","VNI":16777216}}';
+
+  test('is named at once while the node goes on, in the place of what was said of another one', async () => {
+    await a.startReady();
+    put('{"Network":"10.6.0.0/16","Backend":{"Type":"udp"}}');
+    await until(() => details(a).includes('another IPv4 network'));
+    for (const text of [UNKNOWN_VNI, '{"Network":']) {
+      put(text);
+      await until(() => details(a).includes(text === UNKNOWN_VNI ? 'VNI' : 'JSON'));
+      expect(details(a)).toContain(`network config: the network config in etcd (${key}) is not valid: `);
+      expect(details(a)).toMatch(
+        /this node goes on with an earlier one until it is put right: etcdctl .* get \S+config/,
+      );
+      expect(details(a)).not.toContain('another IPv4 network');
+    }
+    const shown = ask(a);
+    expect([shown.code, shown.stdout]).toEqual([0, expect.stringContaining('WORTH KNOWING\n  network config: ')]);
+    expect(a.get('readyz?verbose')).toContain('is not valid');
+    cluster.etcd.etcdctl('del', key);
+    await until(() => details(a).includes(`there is no network config in etcd: the key ${key} is missing`));
+    put(VALID);
+    await until(() => !details(a).includes('network config'));
+  });
+
+  test.each([
+    ['is not valid', () => put(UNKNOWN_VNI), 'is not valid: '],
+    ['is missing', () => void cluster.etcd.etcdctl('del', key), 'there is no network config in etcd: '],
+  ])('that %s is no obstacle to a start with what an earlier run kept', async (_, spoil, said) => {
+    for (const node of cluster.nodes) node.start();
+    for (const node of cluster.nodes) {
+      await node.untilReady();
+      node.addPodAddress();
+    }
+    await until(() => a.canPing(b));
+    const { subnet } = a;
+    spoil();
+    await a.stop('SIGKILL');
+    a.start();
+    await a.untilReady();
+    await until(() => a.canPing(b) && b.canPing(a));
+    expect(a.subnet).toBe(subnet);
+    expect(a.logged('Etcd has no valid network config: serving with the one that an earlier run kept')).toBe(1);
+    await until(() => details(a).includes(said));
+    const { pid } = a;
+    put('{"Network":"10.5.0.0/16","Backend":{"Type":"vxlan"}}');
+    await until(() => a.run('ip', '-br', 'link').includes('flannel.1') && a.canPing(b));
+    await until(() => !details(a).includes('network config'));
+    expect(a.pid).toBe(pid);
+  });
+
+  test('is the cause that a start without kept state names', async () => {
+    put(UNKNOWN_VNI);
+    a.start();
+    await until(() => /^lease: .* is not valid: .*VNI/m.test(a.probe('readyz')));
+    expect(a.probe('readyz')).not.toContain('waiting for the network config');
+    expect(json(a).troubles[0]).toMatchObject({
+      part: 'lease',
+      remedy: `etcdctl --endpoints ${cluster.endpoint} get ${key}`,
+    });
+    put(VALID);
+    await a.untilReady();
+  });
+});

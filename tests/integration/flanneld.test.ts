@@ -314,7 +314,7 @@ describe.each(PROGRAMS)('one node with %s', (_, make) => {
       () => node.logged('Backend type extension is refused: it runs commands of the network config as root') === 1,
     );
     expect(node.probe('readyz')).toMatch(
-      /^503 flanneld is not ready yet\nlease: waiting for the network config from etcd/,
+      /^503 flanneld is not ready yet\nlease: the network config in etcd \(\S+\) is not valid: Backend type extension is refused/,
     );
     cluster.etcd.put(`${PREFIX}/config`, CONFIG);
     await node.untilReady();

@@ -458,13 +458,17 @@ describe('KubeSubnetManager', () => {
   test('a changed config file is followed', async () => {
     const manager = managerOf('a');
     const stop = new AbortController();
-    const configs = manager.config(stop.signal)[Symbol.asyncIterator]();
+    const troubles: (string | undefined)[] = [];
+    const configs = manager
+      .config(stop.signal, (trouble) => void troubles.push(trouble?.sentence))
+      [Symbol.asyncIterator]();
     expect((await configs.next()).value).toEqual(parseNetworkConfig(CONFIG));
     const changed = configs.next();
     writeFileSync(configFile, '{}');
     await until(() => logged('The changed network config has no effect') === 1);
     writeFileSync(configFile, DUAL_CONFIG);
     expect((await changed).value).toEqual(parseNetworkConfig(DUAL_CONFIG));
+    expect(troubles).toEqual([undefined, expect.stringContaining(`in ${configFile} cannot be used: `), undefined]);
     stop.abort();
   });
 });

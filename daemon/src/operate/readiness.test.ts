@@ -20,6 +20,16 @@ test('Readiness is ready when every part is well, and not again when one has tro
   expect(readiness.ready).toBe(true);
 });
 
+test('a trouble has the remedy that was reported with it', () => {
+  const readiness = new Readiness([], log, () => 0);
+  readiness.report('lease', 'no config', 'etcdctl get /config');
+  readiness.report('engine', 'died');
+  expect(readiness.present).toEqual([
+    { part: 'lease', trouble: 'no config', remedy: 'etcdctl get /config', sinceMs: 0 },
+    { part: 'engine', trouble: 'died', sinceMs: 0 },
+  ]);
+});
+
 test('a note is no reason not to be ready', () => {
   const readiness = new Readiness([], log);
   readiness.note('reach', '1 of 5 other nodes does not answer');

@@ -8,11 +8,14 @@ export interface Trouble {
   readonly part: string;
   /** One sentence: what is wrong, and what to do. */
   readonly trouble: string;
+  /** What to begin with, where the part alone does not tell. */
+  readonly remedy?: string | undefined;
   readonly sinceMs: number;
 }
 
 interface Entry {
   readonly trouble: string;
+  readonly remedy: string | undefined;
   readonly since: number;
 }
 
@@ -34,13 +37,13 @@ export class Readiness {
     private readonly log: Logger,
     private readonly now: () => number = () => performance.now(),
   ) {
-    for (const part of parts) this.troubles.set(part, { trouble: 'not yet started', since: now() });
+    for (const part of parts) this.troubles.set(part, { trouble: 'not yet started', remedy: undefined, since: now() });
   }
 
   /** Undefined: this part is well. */
-  report(part: string, trouble: string | undefined): void {
+  report(part: string, trouble: string | undefined, remedy?: string): void {
     if (trouble === undefined) this.troubles.delete(part);
-    else this.troubles.set(part, { trouble, since: this.troubles.get(part)?.since ?? this.now() });
+    else this.troubles.set(part, { trouble, remedy, since: this.troubles.get(part)?.since ?? this.now() });
     this.announce();
     this.release();
   }
@@ -83,7 +86,12 @@ export class Readiness {
 
   get present(): readonly Trouble[] {
     const now = this.now();
-    return [...this.troubles].map(([part, { trouble, since }]) => ({ part, trouble, sinceMs: now - since }));
+    return [...this.troubles].map(([part, { trouble, remedy, since }]) => ({
+      part,
+      trouble,
+      ...(remedy !== undefined && { remedy }),
+      sinceMs: now - since,
+    }));
   }
 
   /** Lines like "reach: 1 of 5 other nodes does not answer". */

@@ -116,10 +116,10 @@ export function statusOf({ version, pid, upSeconds, readiness, source, serving, 
     pid,
     upSeconds: Math.round(upSeconds),
     ready: readiness.ready,
-    troubles: readiness.present.map(({ part, trouble, sinceMs }) => ({
+    troubles: readiness.present.map(({ part, trouble, remedy, sinceMs }) => ({
       part,
       trouble,
-      remedy: remedyOf(part, context),
+      remedy: remedy ?? remedyOf(part, context),
       forSeconds: seconds(sinceMs),
     })),
     details: readiness.details,

@@ -27,6 +27,17 @@ export interface JoinRequest {
 /** Undefined: all is well. Otherwise one sentence for the operator. */
 export type Report = (trouble: string | undefined) => void;
 
+/** Why there is no network config, or why the present one has no effect. */
+export interface ConfigTrouble {
+  /** One sentence with what the validator says. */
+  readonly sentence: string;
+  /** The command to begin with. */
+  readonly remedy: string;
+}
+
+/** Undefined: the config in the source is valid. */
+export type ReportConfig = (trouble: ConfigTrouble | undefined) => void;
+
 /** This node's part in the network, from join() on. */
 export interface Membership {
   /** With the attributes last published. */
@@ -64,8 +75,11 @@ export interface SourceStatistics {
 export interface SubnetManager {
   /** URLs of the source: its hosts must stay reachable, whatever the network's prefix is. */
   readonly endpoints: readonly string[];
-  /** The present config, and each later one that is valid; continues through outages and ends only with the signal. */
-  config(signal: AbortSignal): AsyncIterable<NetworkConfig>;
+  /**
+   * The present config, and each later one that is valid; continues through outages and ends only with the signal. While what the
+   * source has is not valid, `report` is told, and what is known of an earlier one may come instead.
+   */
+  config(signal: AbortSignal, report?: ReportConfig): AsyncIterable<NetworkConfig>;
   /** Starts with a snapshot; continues through outages and ends only with the signal. */
   peers(signal: AbortSignal): AsyncIterable<LeaseBatch>;
   /** What the source says of this node's own addresses; it goes before the flags. */
@@ -83,8 +97,12 @@ export interface SubnetManager {
 }
 
 /** Waits for a valid config; rejects only with the signal's reason. */
-export async function firstConfig(manager: SubnetManager, signal: AbortSignal): Promise<NetworkConfig> {
-  for await (const config of manager.config(signal)) return config;
+export async function firstConfig(
+  manager: SubnetManager,
+  signal: AbortSignal,
+  report?: ReportConfig,
+): Promise<NetworkConfig> {
+  for await (const config of manager.config(signal, report)) return config;
   signal.throwIfAborted();
   throw new Error('The source of the network config ended without a config');
 }

@@ -34,7 +34,7 @@ export async function reportWaiting<T>(
   work: Promise<T>,
   what: string,
   manager: SubnetManager,
-  report: Report,
+  report: (trouble: string) => void,
 ): Promise<T> {
   const say = (): void => report(waitingTrouble(what, manager.statistics?.()));
   say();

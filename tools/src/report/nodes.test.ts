@@ -113,6 +113,7 @@ test.each([
   ],
   ['journalctl -u flanneld', 'npm run logs -- node-1'],
   ['etcdctl --endpoints https://x endpoint health', 'npm run shell -- etcd-0 etcdctl endpoint health'],
+  ['etcdctl --endpoints https://x get /config', 'npm run shell -- etcd-0 etcdctl get /config'],
   ['choose the interface with -iface', 'choose the interface with -iface'],
 ])('remedyFromHere() of "%s"', (remedy, here) => {
   expect(remedyFromHere('local', 'node-1', remedy)).toBe(here);

@@ -32,7 +32,7 @@ export function remedyFromHere(stack: string, node: string, remedy: string): str
   const [program = ''] = remedy.split(' ');
   if (program === 'journalctl') return `npm run logs -- ${named(stack)}${node}`;
   // With the member's own certificate.
-  if (program === 'etcdctl') return `npm run shell -- ${named(stack)}etcd-0 etcdctl endpoint health`;
+  if (program === 'etcdctl') return `npm run shell -- ${named(stack)}etcd-0 ${remedy.replace(/ --endpoints \S+/, '')}`;
   if (!['ip', 'nft', 'ping', 'sysctl'].includes(program)) return remedy;
   const command = remedy.includes(';') ? `sh -c '${remedy}'` : remedy;
   return `npm run shell -- ${named(stack)}${node} ${command}`;

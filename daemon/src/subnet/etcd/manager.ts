@@ -11,7 +11,15 @@ import { fitsConfig } from '../allocate.ts';
 import { monotonicNow } from '../clock.ts';
 import { withFallback } from '../fallback.ts';
 import { type KeptStateSettings, NO_KEPT_STATE, openKeptState } from '../kept-state.ts';
-import type { JoinRequest, LeaseBatch, Membership, SourceStatistics, SubnetManager } from '../manager.ts';
+import type {
+  ConfigTrouble,
+  JoinRequest,
+  LeaseBatch,
+  Membership,
+  ReportConfig,
+  SourceStatistics,
+  SubnetManager,
+} from '../manager.ts';
 import { WatchStatistics } from '../watch-statistics.ts';
 import { type Acquired, acquire } from './acquire.ts';
 import { leaseBatches } from './batches.ts';
@@ -27,7 +35,7 @@ export interface EtcdManagerSettings {
   readonly renewMarginSeconds?: number;
   /** Where to keep what a start without etcd needs; without it there is none. */
   readonly keptState?: KeptStateSettings;
-  /** How long etcd must be silent at the start before the kept state is used. */
+  /** How long etcd must be silent at the start, or be without a valid config, before the kept state is used. */
   readonly keptAfterMs?: number;
   /** Shorter in tests only: real flanneld has 24 hours. */
   readonly ttlSeconds?: number;
@@ -43,6 +51,8 @@ export class EtcdSubnetManager implements SubnetManager {
   private readonly timings: WatchTimings;
   private readonly peersWatch = new WatchStatistics();
   private servesKept = false;
+  /** In force, or to be. */
+  private lastConfig: NetworkConfig | undefined;
 
   constructor(
     private readonly options: EtcdOptions,
@@ -69,13 +79,18 @@ export class EtcdSubnetManager implements SubnetManager {
     return this.options.endpoints;
   }
 
-  config(signal: AbortSignal): AsyncGenerator<NetworkConfig> {
-    const kept = this.keptConfig();
-    const substitute = kept && (() => this.usingKept(kept));
+  config(signal: AbortSignal, report?: ReportConfig): AsyncGenerator<NetworkConfig> {
+    const known = this.lastConfig ?? this.keptConfig();
+    let invalidSince: number | undefined;
+    const tell = (trouble: ConfigTrouble | undefined): void => {
+      invalidSince = trouble && (invalidSince ?? monotonicNow());
+      report?.(trouble);
+    };
+    const isInvalid = () => invalidSince !== undefined && monotonicNow() - invalidSince >= this.keptAfterMs;
     return withFallback(
-      (stop) => this.liveConfig(stop),
-      substitute,
-      () => this.isSilent(),
+      (stop) => this.liveConfig(stop, tell),
+      known && (() => this.substituteConfig(known)),
+      () => this.isSilent() || isInvalid(),
       signal,
     );
   }
@@ -169,27 +184,45 @@ export class EtcdSubnetManager implements SubnetManager {
     this.client.close();
   }
 
-  private async *liveConfig(signal: AbortSignal): AsyncGenerator<NetworkConfig> {
+  private async *liveConfig(signal: AbortSignal, report: ReportConfig): AsyncGenerator<NetworkConfig> {
     const key = this.context.layout.configKey;
+    let complaint: string | undefined;
+    const complain = (
+      reason: string,
+      { sentence, command }: { readonly sentence: string; readonly command: string },
+    ): void => {
+      const what = this.lastConfig ? 'The changed network config has no effect' : 'Waiting for the network config';
+      const line = `${what}: ${reason}`;
+      if (line !== complaint) this.log.warn({ key }, line);
+      complaint = line;
+      report({ sentence, remedy: `etcdctl --endpoints ${this.client.endpoint} ${command}` });
+    };
     const options = { log: this.log, timings: this.timings, waitingFor: 'the network config' };
-    let known = false;
     for await (const events of watchRange(this.client, { key }, options, signal)) {
+      if (signal.aborted) return;
       const last = events.at(-1)!;
       const record = last.type === 'snapshot' ? last.keyValues[0] : last.type === 'put' ? last.keyValue : undefined;
       if (record === undefined) {
-        // Deleted: what was there stays in force.
-        if (!known) this.log.warn({ key }, `Waiting for the network config: the key ${key} is missing`);
+        const reason = `the key ${key} is missing`;
+        complain(reason, {
+          sentence: `there is no network config in etcd: ${reason}`,
+          command: `put ${key} <net-conf.json`,
+        });
         continue;
       }
       let config: NetworkConfig;
       try {
         config = parseNetworkConfig(record.value);
       } catch (error) {
-        const what = known ? 'The changed network config has no effect' : 'Waiting for the network config';
-        this.log.warn({ key }, `${what}: ${messageOf(error)}`);
+        complain(messageOf(error), {
+          sentence: `the network config in etcd (${key}) is not valid: ${messageOf(error)}`,
+          command: `get ${key}`,
+        });
         continue;
       }
-      known = true;
+      complaint = undefined;
+      this.lastConfig = config;
+      report(undefined);
       this.context.kept.setConfig(record.value);
       yield config;
     }
@@ -207,9 +240,25 @@ export class EtcdSubnetManager implements SubnetManager {
     }
   }
 
+  private get keptAfterMs(): number {
+    return this.settings.keptAfterMs ?? KEPT_AFTER_MS;
+  }
+
+  private substituteConfig(config: NetworkConfig): NetworkConfig {
+    const isKept = this.lastConfig === undefined;
+    this.lastConfig = config;
+    if (!this.client.answered) return this.usingKept(config);
+    if (isKept) {
+      this.log.warn(
+        `Etcd has no valid network config: serving with the one that an earlier run kept (${this.context.kept.description})`,
+      );
+    }
+    return config;
+  }
+
   /** Etcd has not answered since the start, and enough time has passed. */
   private isSilent(): boolean {
-    return !this.client.answered && this.client.silentMs >= (this.settings.keptAfterMs ?? KEPT_AFTER_MS);
+    return !this.client.answered && this.client.silentMs >= this.keptAfterMs;
   }
 
   private async untilSilent(signal: AbortSignal): Promise<undefined> {

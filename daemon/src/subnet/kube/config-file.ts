@@ -4,6 +4,7 @@ import { type NetworkConfig, parseNetworkConfig } from '@flannel-ts/flannel/netw
 import type { Logger } from 'pino';
 import { sleep } from '../../abort.ts';
 import { messageOf } from '../../errors.ts';
+import type { ReportConfig } from '../manager.ts';
 
 /**
  * The present config, and each later valid one. Looked at now and then: kubelet exchanges a link above the file, which a watch
@@ -14,6 +15,7 @@ export async function* followConfigFile(
   everyMs: number,
   log: Logger,
   signal: AbortSignal,
+  report?: ReportConfig,
 ): AsyncGenerator<{ readonly config: NetworkConfig; readonly text: string }> {
   let last: string | undefined;
   let complaint: string | undefined;
@@ -26,12 +28,18 @@ export async function* followConfigFile(
       const config = parseNetworkConfig(text);
       complaint = undefined;
       known = true;
+      report?.(undefined);
       yield { config, text };
     } catch (error) {
       const what = known ? 'The changed network config has no effect' : 'Waiting for the network config';
       const line = `${what}: ${messageOf(error)}`;
       if (line !== complaint) log.warn({ file }, line);
       complaint = line;
+      report?.({
+        sentence: `the network config in ${file} cannot be used: ${messageOf(error)}`,
+        remedy: `flanneld config check ${file}`,
+      });
+      last = undefined; // it may come back as it was
     }
   }
 }

@@ -20,7 +20,15 @@ import { Repeats } from '../../repeats.ts';
 import { monotonicNow } from '../clock.ts';
 import { withFallback } from '../fallback.ts';
 import { type KeptStateSettings, NO_KEPT_STATE, openKeptState } from '../kept-state.ts';
-import type { JoinRequest, LeaseBatch, Membership, Report, SourceStatistics, SubnetManager } from '../manager.ts';
+import type {
+  JoinRequest,
+  LeaseBatch,
+  Membership,
+  Report,
+  ReportConfig,
+  SourceStatistics,
+  SubnetManager,
+} from '../manager.ts';
 import { WatchStatistics } from '../watch-statistics.ts';
 import { openAccess } from './access.ts';
 import {
@@ -88,13 +96,14 @@ export class KubeSubnetManager implements SubnetManager {
     return [this.context.client.server];
   }
 
-  async *config(signal: AbortSignal): AsyncGenerator<NetworkConfig> {
+  async *config(signal: AbortSignal, report?: ReportConfig): AsyncGenerator<NetworkConfig> {
     const { timings, kept } = this.context;
     for await (const { config, text } of followConfigFile(
       this.options.netConfigPath,
       timings.configMs,
       this.log,
       signal,
+      report,
     )) {
       kept.setConfig(text);
       yield config;
