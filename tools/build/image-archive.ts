@@ -70,7 +70,7 @@ export function imageArchive(images: readonly Image[], architecture: string): Ui
   ]);
 }
 
-/** POSIX's ustar format: owned by root, of no time. */
+/** POSIX's ustar format, owned by root and without a modification time, so that the bytes are reproducible. */
 export function tarArchive(files: readonly ImageFile[]): Uint8Array {
   const parts = files.flatMap((file) => {
     const { content = NOTHING } = file;

@@ -73,7 +73,7 @@ export class Follower {
   }
 }
 
-/** The lease with this subnet of IPv4. */
+/** The lease with this IPv4 subnet. */
 export const find = (table: LeaseTable, subnet: string): Lease | undefined =>
   table.get({ subnet: parsePrefix(subnet, 4) });
 

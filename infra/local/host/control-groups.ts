@@ -14,7 +14,7 @@ export function ensureControlGroup(group: string): void {
 /** Removes the group, by its path below each hierarchy, with all below it. */
 export async function removeControlGroup(group: string): Promise<void> {
   const deadline = Date.now() + PATIENCE_MS;
-  while (!controlGroupFolders(group).every(removeFolder) && Date.now() < deadline) await sleep(50);
+  while (!controlGroupFolders(group).every(removeControlGroupFolder) && Date.now() < deadline) await sleep(50);
 }
 
 /** Of version 2, and of each controller of version 1. */
@@ -38,10 +38,11 @@ function hierarchies(): string[] {
     .map(([, path]) => path!);
 }
 
-/** Depth first; false while one of them still has processes. */
-function removeFolder(folder: string): boolean {
+/** Depth first; false while one of them still has processes on their way out. */
+export function removeControlGroupFolder(folder: string): boolean {
+  if (!existsSync(folder)) return true;
   const below = readdirSync(folder, { withFileTypes: true }).filter((entry) => entry.isDirectory());
-  const emptied = below.map(({ name }) => removeFolder(join(folder, name))).every((gone) => gone);
+  const emptied = below.map(({ name }) => removeControlGroupFolder(join(folder, name))).every((gone) => gone);
   if (!emptied) return false;
   try {
     rmdirSync(folder);

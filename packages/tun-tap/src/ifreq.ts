@@ -1,11 +1,11 @@
 import { TunTapError } from './errors.ts';
 
-/** struct ifreq: a name of 16 bytes and a union of 24, of which TUNSETIFF uses the first 2 as flags. */
+/** struct ifreq: a name of 16 bytes and a union of 24, of which a request uses the first 4 as a number, or the first 2 as flags. */
 const IFREQ_BYTES = 40;
 const IFNAMSIZ = 16;
 
-/** The argument of TUNSETIFF. */
-export function encodeIfreq(name: string, flags: number): Uint8Array {
+/** The argument of requests about a device, like TUNSETIFF with its flags. */
+export function encodeIfreq(name: string, value: number): Uint8Array {
   const bytes = new TextEncoder().encode(name);
   if (bytes.length >= IFNAMSIZ || /[/\0\s]/.test(name) || name === '.' || name === '..') {
     throw new TunTapError(
@@ -15,7 +15,7 @@ export function encodeIfreq(name: string, flags: number): Uint8Array {
   }
   const ifreq = new Uint8Array(IFREQ_BYTES);
   ifreq.set(bytes);
-  new DataView(ifreq.buffer).setUint16(IFNAMSIZ, flags, true);
+  new DataView(ifreq.buffer).setUint32(IFNAMSIZ, value, true);
   return ifreq;
 }
 

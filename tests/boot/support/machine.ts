@@ -2,8 +2,9 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
+import { removeControlGroupFolder } from '@flannel-ts/infra/local/host/control-groups';
 import { deleteNetns } from '@flannel-ts/linux/netns';
-import { cgroupHierarchy, removeCgroup } from './cgroups.ts';
+import { cgroupHierarchy } from './cgroups.ts';
 import { type Result, run, until } from './process.ts';
 
 const START = join(__dirname, 'start-machine.sh');
@@ -154,7 +155,9 @@ export class Machine {
   private async clear(): Promise<void> {
     await this.ended;
     this.starter = undefined;
-    await until(`the control groups of ${this.id} are gone`, () => removeCgroup(join(cgroupHierarchy(), this.id)));
+    await until(`the control groups of ${this.id} are gone`, () =>
+      removeControlGroupFolder(join(cgroupHierarchy(), this.id)),
+    );
     await this.setup.disconnect();
     deleteNetns(this.netns);
   }

@@ -2,8 +2,9 @@
 import { existsSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { removeControlGroupFolder } from '@flannel-ts/infra/local/host/control-groups';
 import { deleteNetns } from '@flannel-ts/linux/netns';
-import { cgroupHierarchy, removeCgroup } from './cgroups.ts';
+import { cgroupHierarchy } from './cgroups.ts';
 import { sh } from './process.ts';
 
 const NETNS = '/run/netns';
@@ -12,7 +13,7 @@ const OURS = /^fltest-(\d+)-boot/;
 export function sweep(): void {
   for (const name of abandoned(NETNS)) deleteNetns(join(NETNS, name));
   const cgroups = cgroupHierarchy();
-  for (const name of abandoned(cgroups)) removeCgroup(join(cgroups, name));
+  for (const name of abandoned(cgroups)) removeControlGroupFolder(join(cgroups, name));
   for (const name of abandoned(tmpdir())) {
     const directory = join(tmpdir(), name);
     for (const file of readdirSync(directory).filter((each) => each.endsWith('.img'))) {

@@ -240,7 +240,7 @@ class RuleDecoder {
     const base = readBe32(data, k.NFTA_PAYLOAD_BASE);
     const offset = readBe32(data, k.NFTA_PAYLOAD_OFFSET);
     const length = readBe32(data, k.NFTA_PAYLOAD_LEN) ?? 0;
-    // Only what the protocol was asked for says whether 16 bytes from 8 on are an address of IPv6.
+    // 16 bytes from offset 8 are an IPv6 address only where the protocol was asked for.
     const entry = Object.entries(PLACES).find(
       ([, place]) => place.base === base && place.offset === offset && length <= place.length && fits(place, length),
     );

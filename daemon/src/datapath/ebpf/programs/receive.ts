@@ -65,7 +65,7 @@ export interface ReceiveSettings {
   readonly own: Ipv4 | undefined;
   readonly own6: Ipv6 | undefined;
   readonly delivery: Delivery;
-  /** Whether the kernel can be told the family inside (6.3): without, super-packets of IPv6 are left to the engine. */
+  /** Whether the kernel can be told the inner family (Linux 6.3). Without it, IPv6 super-packets are left to the engine. */
   readonly tellsFamily: boolean;
   /** See SendSettings: notes which peers have programs. */
   readonly leavesChecksums: boolean;
