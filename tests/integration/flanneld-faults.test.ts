@@ -61,6 +61,7 @@ describe.each(BACKENDS)('%s', (backend) => {
         const { a, b } = lab;
         stop = await startNumbered(a.place(a.podAddress), b.place(b.podAddress), { settleMs: 300 });
         await rest();
+        await until(passes); // and with the pings all that was sent before them, however long it waited for a processor
         const from = now();
         await cause(lab);
         await until(() => passes() && healed(lab));

@@ -2,6 +2,7 @@
 import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import path from 'node:path';
+import { createInterface } from 'node:readline';
 
 const PROGRAM = path.join(__dirname, '../../fixtures/numbered.mjs');
 const PORT = 7100;
@@ -24,7 +25,7 @@ export interface Journey {
 export interface NumberedOptions {
   readonly flows?: number;
   readonly everyMs?: number;
-  /** For so long after the last one is sent, those on their way may arrive. */
+  /** So long those that are missing are waited for once both have sent all of theirs and the way is open: what was overtaken may still arrive. */
   readonly settleMs?: number;
   /** Whether each flow has passed both ways before the first one is sent: the kernel may move a flow to another queue then. */
   readonly greet?: boolean;
@@ -45,41 +46,61 @@ export async function startNumbered(
     const numbers = [own.address, peer.address, PORT, flows, everyMs, settleMs].map(String);
     return spawn('nsenter', [`--net=${own.netns}`, process.execPath, PROGRAM, ...numbers, ...(greet ? ['greet'] : [])]);
   };
-  const ends = [start(a, b), start(b, a)] as const;
-  await Promise.all(ends.map(untilListening));
-  for (const { stdin } of ends) stdin.write('\n');
+  const ends = [start(a, b), start(b, a)].map(listenTo);
+  const [ofA, ofB] = ends as [End, End];
+  const each = async (word: string): Promise<readonly string[]> => {
+    for (const end of ends) end.say(word);
+    return Promise.all(ends.map((end) => end.hear()));
+  };
+  try {
+    await Promise.all(ends.map((end) => end.hear()));
+  } catch (error) {
+    await Promise.all(ends.map((end) => end.end()));
+    throw error;
+  }
+  for (const end of ends) end.say('start');
   return async () => {
-    const reports = ends.map(report);
-    for (const { stdin } of ends) stdin.end();
-    const [ofA, ofB] = (await Promise.all(reports)) as [Report, Report];
+    // Neither end counts before the other one has sent its last datagram, however late it comes to that.
+    await each('stop');
+    const [reportOfA, reportOfB] = (await each('settle')).map((line) => JSON.parse(line)) as [Report, Report];
+    await Promise.all([ofA.end(), ofB.end()]);
     return [
-      ...ofA.map(({ sentAt }, flow) => judge(sentAt, ofB[flow]!.received)),
-      ...ofB.map(({ sentAt }, flow) => judge(sentAt, ofA[flow]!.received)),
+      ...reportOfA.map(({ sentAt }, flow) => judge(sentAt, reportOfB[flow]!.received)),
+      ...reportOfB.map(({ sentAt }, flow) => judge(sentAt, reportOfA[flow]!.received)),
     ];
   };
 }
 
 type Report = readonly { readonly sentAt: readonly number[]; readonly received: readonly number[] }[];
 
-async function untilListening(child: ChildProcessWithoutNullStreams): Promise<void> {
+interface End {
+  say(word: string): void;
+  /** The next line it says. */
+  hear(): Promise<string>;
+  end(): Promise<void>;
+}
+
+function listenTo(child: ChildProcessWithoutNullStreams): End {
+  const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
+  const closed = once(child, 'close');
   let complaints = '';
   child.stderr.on('data', (chunk) => {
     complaints += chunk;
   });
-  const ended = once(child, 'exit').then(() => {
-    throw new Error(`The sender of numbered datagrams ended: ${complaints}`);
-  });
-  await Promise.race([once(child.stdout, 'data'), ended]);
-  ended.catch(() => {}); // later it may end
-}
-
-async function report(child: ChildProcessWithoutNullStreams): Promise<Report> {
-  let text = '';
-  child.stdout.on('data', (chunk) => {
-    text += chunk;
-  });
-  await once(child, 'close');
-  return JSON.parse(text);
+  child.stdin.on('error', () => {}); // hear() tells why it has ended
+  return {
+    say: (word) => void child.stdin.write(`${word}\n`),
+    hear: async () => {
+      const { value, done } = await lines.next();
+      if (!done) return value;
+      await closed;
+      throw new Error(`The sender of numbered datagrams ended: ${complaints}`);
+    },
+    end: async () => {
+      child.stdin.end();
+      await closed;
+    },
+  };
 }
 
 export function judge(sentAt: readonly number[], received: readonly number[]): Journey {
