@@ -6,7 +6,7 @@ import { bundleFlanneld } from './support/flanneld-bundle.ts';
 import { canPing6, ipv6Subnet, podAddress6 } from './support/ipv6.ts';
 import { printJourneys, startNumbered } from './support/numbered.ts';
 
-jest.setTimeout(60_000);
+jest.setTimeout(180_000);
 
 const IPV4 = { Network: '10.5.0.0/16' };
 const IPV6 = { EnableIPv6: true, IPv6Network: 'fd00:5::/48' };

@@ -16,7 +16,7 @@ import {
 import { bundleFlanneld } from './support/flanneld-bundle.ts';
 import { now, printJourneys, startNumbered } from './support/numbered.ts';
 
-jest.setTimeout(60_000);
+jest.setTimeout(180_000);
 
 let program: string;
 beforeAll(async () => {
