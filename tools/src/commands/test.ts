@@ -1,5 +1,5 @@
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { availableParallelism, tmpdir } from 'node:os';
+import { existsSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { build } from '../../build/build.ts';
 import { UsageError } from '../../setup/errors.mjs';
@@ -7,8 +7,10 @@ import { say } from '../../setup/progress.mjs';
 import { testsNeedMachine } from '../../suites.mjs';
 import { runInteractive } from '../children.ts';
 import type { Context, Options } from '../context.ts';
-import { type Phase, planTests } from '../tests/plan.ts';
-import { type Counts, countJest, formatDurations, type JestFile, listFailures, NONE, total } from '../tests/results.ts';
+import { runPhase } from '../tests/phase.ts';
+import { planTests } from '../tests/plan.ts';
+import { type Counts, formatDisturbed, formatDurations, formatFailure, NONE, total } from '../tests/results.ts';
+import type { Outcome } from '../tests/second-look.ts';
 
 /** Runs everything, whatever fails before, and ends with the one line that says how it went. */
 export async function test(context: Context, options: Options): Promise<number> {
@@ -25,30 +27,33 @@ export async function test(context: Context, options: Options): Promise<number> 
   if (kinds.includes('interop') && options.words.includes('interop')) assertFlannel(flannel);
   if (testsNeedMachine(options.words)) await build(root, env);
   const outcomes: Outcome[] = [];
-  if (plan.checks) outcomes.push({ counts: await runChecks(context), files: [] });
-  for (const phase of plan.phases) outcomes.push(await runJest(context, phase, options.testName));
+  if (plan.checks) outcomes.push({ counts: await runChecks(context), files: [], failures: [], disturbed: [] });
+  const jest = (args: readonly string[]) =>
+    interruptible(process.execPath, [join(root, 'node_modules/jest/bin/jest.js'), ...args], { cwd: root, env });
+  for (const phase of plan.phases) {
+    say(`\nTests: ${phase.kinds.join(', ')}`);
+    outcomes.push(await runPhase(phase, options.testName, jest, say));
+  }
   const sum = total(outcomes.map(({ counts }) => counts));
   if (sum.passed + sum.failed === 0) throw new UsageError(`No test matches ${options.words.join(' ')}`);
-  report(
-    outcomes.flatMap(({ files }) => files),
-    root,
-  );
+  report(outcomes, root);
   if (options.words.length === 0 && flannel === '') say(`Not run: tests/interop. ${NEEDS_FLANNEL}`);
   if (sum.skipped > 0) say(`${sum.skipped} tests were skipped`);
   process.stdout.write(`${sum.passed} passed, ${sum.failed} failed\n`);
   return sum.failed === 0 ? 0 : 1;
 }
 
-interface Outcome {
-  readonly counts: Counts;
-  readonly files: readonly JestFile[];
-}
-
 /** The failures once more, below everything else that was printed. */
-function report(files: readonly JestFile[], root: string): void {
+function report(outcomes: readonly Outcome[], root: string): void {
+  const files = outcomes.flatMap((outcome) => outcome.files);
   if (files.length > 0) say(`\n${formatDurations(files, root)}\n`);
-  const failures = listFailures(files, root);
-  if (failures.length > 0) say(`Failed:\n${failures.map((line) => `  ${line}`).join('\n')}\n`);
+  const disturbed = outcomes.flatMap((outcome) => outcome.disturbed);
+  if (disturbed.length > 0) {
+    const each = disturbed.map((failure) => formatDisturbed(failure, root));
+    say(`FAILED BESIDE OTHERS, PASSED ALONE (${disturbed.length}), which is to be mended:\n${each.join('\n')}\n`);
+  }
+  const failures = outcomes.flatMap((outcome) => outcome.failures);
+  if (failures.length > 0) say(`Failed:\n${failures.map((each) => `  ${formatFailure(each, root)}`).join('\n')}\n`);
 }
 
 const NEEDS_FLANNEL = 'They need FLANNEL_UPSTREAM, the path of a build of github.com/flannel-io/flannel';
@@ -84,30 +89,6 @@ async function runChecks({ root, env }: Context): Promise<Counts> {
     counts = total([counts, { ...NONE, [code === 0 ? 'passed' : 'failed']: 1 }]);
   }
   return counts;
-}
-
-async function runJest({ root, env }: Context, phase: Phase, testName: string | undefined): Promise<Outcome> {
-  say(`\nTests: ${phase.kinds.join(', ')}`);
-  const directory = mkdtempSync(join(tmpdir(), 'flannel-ts-test-'));
-  try {
-    const outputFile = join(directory, 'results.json');
-    const args = [
-      join(root, 'node_modules/jest/bin/jest.js'),
-      ...phase.patterns, // before --selectProjects, which would take them for projects
-      '--selectProjects',
-      ...phase.kinds,
-      '--passWithNoTests',
-      '--json',
-      `--outputFile=${outputFile}`,
-      `--maxWorkers=${phase.workers}`,
-      ...(testName === undefined ? [] : [`--testNamePattern=${testName}`]),
-    ];
-    const code = await interruptible(process.execPath, args, { cwd: root, env });
-    const results = existsSync(outputFile) ? JSON.parse(readFileSync(outputFile, 'utf8')) : undefined;
-    return { counts: countJest(results, code), files: results?.testResults ?? [] };
-  } finally {
-    rmSync(directory, { recursive: true, force: true });
-  }
 }
 
 /** Ctrl-C ends the whole, not only what is running. */

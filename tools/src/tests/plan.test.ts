@@ -9,8 +9,8 @@ test('planTests() without words means all: checks, then unit tests, then all oth
   expect(planTests([], here)).toEqual({
     checks: true,
     phases: [
-      { kinds: ['unit'], patterns: [], workers: 2 },
-      { kinds: OTHERS, patterns: [], workers: 3 },
+      { kinds: ['unit'], patterns: [], workers: 2, secondLook: false },
+      { kinds: OTHERS, patterns: [], workers: 3, secondLook: true },
     ],
   });
 });

@@ -9,6 +9,8 @@ export interface Phase {
   /** Jest's: regular expressions over absolute paths; none means all files of the kinds. */
   readonly patterns: readonly string[];
   readonly workers: number;
+  /** Whether what fails may have failed because of what runs beside it (second-look.ts). */
+  readonly secondLook: boolean;
 }
 
 export interface TestPlan {
@@ -42,17 +44,20 @@ export function planTests(words: readonly string[], { exists, hasFlannel, root, 
     const some = words.filter((word) => word !== 'checks' && !isKind(word) && kindsOf(word, exists).includes(kind));
     return { kind, whole, some };
   }).filter(({ whole, some }) => whole || some.length > 0);
-  const phase = (isOf: (kind: Kind) => boolean, workers: number): readonly Phase[] => {
+  const phase = (isOf: (kind: Kind) => boolean, workers: number, secondLook: boolean): readonly Phase[] => {
     const runs = meant.filter(({ kind }) => isOf(kind));
     if (runs.length === 0) return [];
     const patterns = runs.every(({ whole }) => whole)
       ? []
       : runs.flatMap(({ kind, whole, some }) => (whole ? [patternOf(kind, root)] : some));
-    return [{ kinds: runs.map(({ kind }) => kind), patterns: [...new Set(patterns)], workers }];
+    return [{ kinds: runs.map(({ kind }) => kind), patterns: [...new Set(patterns)], workers, secondLook }];
   };
   return {
     checks: everything || words.includes('checks'),
-    phases: [...phase((kind) => kind === 'unit', processors), ...phase((kind) => kind !== 'unit', processors + 1)],
+    phases: [
+      ...phase((kind) => kind === 'unit', processors, false),
+      ...phase((kind) => kind !== 'unit', processors + 1, true),
+    ],
   };
 }
 

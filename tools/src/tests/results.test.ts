@@ -1,4 +1,14 @@
-import { countJest, formatDurations, type JestFile, listFailures, NONE, total } from './results.ts';
+import {
+  countJest,
+  countPassedFiles,
+  failuresOf,
+  formatDisturbed,
+  formatDurations,
+  formatFailure,
+  type JestFile,
+  NONE,
+  total,
+} from './results.ts';
 
 const file = (name: string, startTime: number, endTime: number, failures: Record<string, string> = {}): JestFile => ({
   name: `/src/${name}`,
@@ -31,6 +41,16 @@ test('countJest() does not treat an unexplained exit code as success', () => {
   expect(countJest(fine, 1).failed).toBe(1);
 });
 
+test('countPassedFiles() leaves the tests of a failed file to another count', () => {
+  const skipped = { fullName: 'not here', status: 'pending', failureMessages: [] };
+  const some = file('a.test.ts', 0, 1);
+  const files = [
+    { ...some, assertionResults: [...some.assertionResults, skipped] },
+    file('b.test.ts', 0, 1, { x: '' }),
+  ];
+  expect(countPassedFiles(files)).toEqual({ passed: 1, failed: 0, skipped: 1 });
+});
+
 test('total() sums', () => {
   const one = { passed: 1, failed: 2, skipped: 3 };
   expect(total([one, NONE, one])).toEqual({ passed: 2, failed: 4, skipped: 6 });
@@ -53,7 +73,7 @@ test('formatDurations() has a row for each kind, by time of its files and from f
   ]);
 });
 
-test('listFailures() names each failed test with the first line of its reason, and a file that did not start', () => {
+test('formatFailure() names each failed test with the first line of its reason, and a file that did not start', () => {
   const red = `${String.fromCharCode(27)}[31m`;
   const broken = { ...file('tests/aws/b.test.ts', 0, 1), status: 'failed', assertionResults: [] };
   const files = [
@@ -61,8 +81,13 @@ test('listFailures() names each failed test with the first line of its reason, a
     { ...broken, message: '  ● Test suite failed to run\n\n    Cannot find module "x"\n' },
     file('c.test.ts', 0, 1),
   ];
-  expect(listFailures(files, '/src')).toEqual([
+  const failures = files.flatMap(failuresOf);
+  expect(failures.map((failure) => formatFailure(failure, '/src'))).toEqual([
     'a.test.ts: a thing fails: expected 1, got 2',
     'tests/aws/b.test.ts: Cannot find module "x"',
   ]);
+  expect(formatDisturbed(failures[0]!, '/src')).toBe(
+    'a.test.ts: a thing fails\n    expected 1, got 2\n        at a.ts:1',
+  );
+  expect(formatDisturbed(failures[0]!, '/src', 1)).toBe('a.test.ts: a thing fails\n    expected 1, got 2');
 });

@@ -40,6 +40,12 @@ export interface JestFile {
   }[];
 }
 
+export interface JestRun {
+  /** Missing where Jest wrote none. */
+  readonly results: JestResults | undefined;
+  readonly code: number;
+}
+
 /** Without results Jest itself has failed; and an exit code that no count explains is a failure as well. */
 export function countJest(results: JestResults | undefined, exitCode: number): Counts {
   if (results === undefined) return { ...NONE, failed: 1 };
@@ -49,6 +55,13 @@ export function countJest(results: JestResults | undefined, exitCode: number): C
     failed: failed === 0 && exitCode !== 0 ? 1 : failed,
     skipped: results.numPendingTests + results.numTodoTests,
   };
+}
+
+/** Of the files that passed as a whole. */
+export function countPassedFiles(files: readonly JestFile[]): Counts {
+  const tests = files.filter(({ status }) => status !== 'failed').flatMap(({ assertionResults }) => assertionResults);
+  const passed = tests.filter(({ status }) => status === 'passed').length;
+  return { passed, failed: 0, skipped: tests.length - passed };
 }
 
 export function total(counts: readonly Counts[]): Counts {
@@ -85,21 +98,43 @@ export function formatDurations(files: readonly JestFile[], root: string, slowes
   ].join('\n');
 }
 
-/** A line for each failed test, and for each file that did not even start; empty when there is none. */
-export function listFailures(files: readonly JestFile[], root: string): readonly string[] {
-  return files.flatMap((file) => {
-    const path = relative(root, file.name);
-    const failed = file.assertionResults.filter(({ status }) => status === 'failed');
-    if (failed.length === 0) return file.status === 'failed' ? [`${path}: ${firstLine(file.message)}`] : [];
-    return failed.map(({ fullName, failureMessages }) => {
-      return `${path}: ${fullName}: ${firstLine(failureMessages?.[0] ?? '')}`;
-    });
+/** A failed test, or a file that failed in another way: it did not even start, or failed after its tests. */
+export interface Failure {
+  /** Absolute path. */
+  readonly file: string;
+  readonly test: string | undefined;
+  /** All that Jest says of it, without colours. */
+  readonly message: string;
+}
+
+export function failuresOf(file: JestFile): readonly Failure[] {
+  const failed = file.assertionResults.filter(({ status }) => status === 'failed');
+  if (failed.length === 0) {
+    return file.status === 'failed' ? [{ file: file.name, test: undefined, message: plain(file.message) }] : [];
+  }
+  return failed.map(({ fullName, failureMessages }) => {
+    return { file: file.name, test: fullName, message: plain(failureMessages?.[0] ?? '') };
   });
 }
 
+/** A line, with the first line of the reason. */
+export function formatFailure(failure: Failure, root: string): string {
+  const lines = failure.message.split('\n').map((line) => line.trim());
+  const reason = lines.find((line) => line !== '' && !line.startsWith('●')) ?? 'no reason given';
+  return `${nameOf(failure, root)}: ${reason}`;
+}
+
+/** With what Jest said of it, as far as it is about the test and not about what has called it. */
+export function formatDisturbed(failure: Failure, root: string, lines = 25): string {
+  const message = failure.message.trim().split('\n').slice(0, lines);
+  return [nameOf(failure, root), ...message.map((line) => `    ${line}`)].join('\n');
+}
+
+function nameOf({ file, test }: Failure, root: string): string {
+  return [relative(root, file), ...(test === undefined ? [] : [test])].join(': ');
+}
+
 /** Without the colours that Jest puts into messages. */
-function firstLine(message: string): string {
-  const plain = message.replaceAll(new RegExp(`${String.fromCharCode(27)}\\[[0-9;]*m`, 'g'), '');
-  const lines = plain.split('\n').map((line) => line.trim());
-  return lines.find((line) => line !== '' && !line.startsWith('●')) ?? 'no reason given';
+function plain(message: string): string {
+  return message.replaceAll(new RegExp(`${String.fromCharCode(27)}\\[[0-9;]*m`, 'g'), '');
 }
