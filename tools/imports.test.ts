@@ -40,7 +40,7 @@ const ROOMS: Readonly<Record<string, readonly string[]>> = {
   firewall: ['abort.ts', 'errors.ts', 'tasks.ts'],
   operate: [
     ...['abort.ts', 'atomic-file.ts', 'errors.ts', 'defined.ts', 'version.ts', 'repeats.ts', 'tasks.ts', 'units.ts'],
-    ...['datapath', 'state', 'subnet', 'firewall', 'underlay', 'backend'],
+    ...['datapath', 'datapath/ebpf', 'state', 'subnet', 'firewall', 'underlay', 'backend'],
   ],
   'flags.ts': ['errors.ts'],
   'command-table.ts': ['flags.ts'],

@@ -1,11 +1,12 @@
 /** The daemon: wires networks to what they share on this node (netlink, health server, systemd). */
 import { setMaxListeners } from 'node:events';
+import type { Prefix } from '@flannel-ts/inet/prefix';
 import { deviceCounters } from '@flannel-ts/linux/device-counters';
 import { openNetlink } from '@flannel-ts/rtnetlink/connection';
 import { getLink } from '@flannel-ts/rtnetlink/link';
 import type { Logger } from 'pino';
 import { sleep } from './abort.ts';
-import { leftDevice } from './datapath/ebpf/left-device.ts';
+import { leftDevice, removeAbandoned } from './datapath/ebpf/left.ts';
 import { withPrograms } from './datapath/ebpf/start.ts';
 import { tunDataPath } from './datapath/tun/start.ts';
 import { Duty } from './duty.ts';
@@ -122,7 +123,8 @@ export async function runDaemon(
       return (await resolveHosts(manager.endpoints)).map((address) => ({ address, what }));
     };
     const identity = openIdentity(options.identityFile, (device) => getLink(nl, device)?.mac, log);
-    const parts = { manager, duty, startDataPath, identity, nl, required, readiness, onServing, log };
+    const clearDataPaths = (networks: readonly Prefix[]) => removeAbandoned(nl, networks);
+    const parts = { manager, duty, startDataPath, clearDataPaths, identity, nl, required, readiness, onServing, log };
     await Promise.race([runNetwork(networkSettings(options), parts, signal), ...(before ? [before.failed] : [])]);
   } catch (error) {
     if (!signal.aborted) throw error;

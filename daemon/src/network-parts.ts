@@ -1,4 +1,5 @@
 /** What a network is given by the daemon. */
+import type { Prefix } from '@flannel-ts/inet/prefix';
 import type { Netlink } from '@flannel-ts/rtnetlink/connection';
 import type { Logger } from 'pino';
 import type { Identity, RequiredAddress } from './backend/backend.ts';
@@ -25,6 +26,8 @@ export interface NetworkParts {
   readonly manager: SubnetManager;
   readonly duty: Duty;
   readonly startDataPath: StartDataPath;
+  /** Removes what data paths of these networks have left that nobody uses; their names. */
+  readonly clearDataPaths: (networks: readonly Prefix[]) => readonly string[];
   readonly identity: Identity;
   readonly nl: Netlink;
   /** What must stay reachable whatever the network's prefix is. */

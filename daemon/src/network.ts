@@ -143,6 +143,7 @@ async function serve(
     beforePass: () => view.look(),
     onKernelEvent: (listener) => events.subscribe(listener, () => kernel.entryLinks),
     makeLinks: async () => dataPath?.remake(),
+    clearDataPaths: () => parts.clearDataPaths(owner.networks),
     desired: () => withRoutes(view.desired().state, ownRoutes),
     onPass: (failure) => readiness.report('kernel', failure),
     log,

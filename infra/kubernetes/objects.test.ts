@@ -14,6 +14,7 @@ const VALUES = {
 interface Container {
   readonly args: readonly string[];
   readonly securityContext: Readonly<Record<string, unknown>>;
+  readonly volumeMounts: readonly object[];
 }
 interface DaemonSetSpec {
   readonly updateStrategy: object;
@@ -48,11 +49,17 @@ test('another network config makes other pods', () => {
   expect(hash({ ...VALUES, network: { ...VALUES.network, Backend: { Type: 'host-gw' } } })).not.toBe(hash(VALUES));
 });
 
-test('the udp backend gets its device', () => {
+test('the udp backend gets its device, and a place on the host for the names of its programs', () => {
   const { containers, volumes } = specOf({ ...VALUES, network: { Network: '10.244.0.0/16', Backend: { Type: 'udp' } } })
     .template.spec;
   expect(containers[0].securityContext).toMatchObject({ privileged: true, readOnlyRootFilesystem: true });
   expect(volumes).toContainEqual({ name: 'tun', hostPath: { path: '/dev/net/tun', type: 'CharDevice' } });
+  expect(volumes).toContainEqual({ name: 'bpf', hostPath: { path: '/sys/fs/bpf' } });
+  expect(containers[0].volumeMounts).toContainEqual({
+    name: 'bpf',
+    mountPath: '/sys/fs/bpf',
+    mountPropagation: 'Bidirectional',
+  });
 });
 
 test('settings reach the flags', () => {

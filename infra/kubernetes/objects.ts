@@ -96,6 +96,8 @@ interface Mount {
   readonly at: string;
   readonly host: string;
   readonly type?: string;
+  /** What is mounted below it in the container is on the host, too. */
+  readonly propagates?: boolean;
 }
 
 /** What lasts longer than the pod: pods of the node run on while it is replaced. */
@@ -104,8 +106,11 @@ const MOUNTS: readonly Mount[] = [
   { name: 'identity', at: '/var/lib/flannel', host: '/var/lib/flannel', type: 'DirectoryOrCreate' },
   { name: 'xtables-lock', at: '/run/xtables.lock', host: '/run/xtables.lock', type: 'FileOrCreate' },
 ];
-/** Of the udp backend. */
-const TUN: Mount = { name: 'tun', at: '/dev/net/tun', host: '/dev/net/tun', type: 'CharDevice' };
+/** Of the udp backend: its device, and names of its programs, which go on while the pod is replaced. */
+const UDP_MOUNTS: readonly Mount[] = [
+  { name: 'tun', at: '/dev/net/tun', host: '/dev/net/tun', type: 'CharDevice' },
+  { name: 'bpf', at: '/sys/fs/bpf', host: '/sys/fs/bpf', propagates: true },
+];
 const CNI_MOUNTS: readonly Mount[] = [
   { name: 'cni-plugin', at: '/host/opt/cni/bin', host: '/opt/cni/bin', type: 'DirectoryOrCreate' },
   { name: 'cni', at: '/host/etc/cni/net.d', host: '/etc/cni/net.d', type: 'DirectoryOrCreate' },
@@ -113,9 +118,9 @@ const CNI_MOUNTS: readonly Mount[] = [
 
 function daemonSet(settings: FlannelSettings, namespace: string, data: object): KubernetesObject {
   const { image, imagePullPolicy = 'IfNotPresent', nodeSelector = {} } = settings;
-  // The udp backend opens a device, which a container may do only when it has all of them.
+  // The udp backend opens a device, and mounts a file system: a container may do so only when it is privileged.
   const isUdp = JSON.stringify(settings.network).toLowerCase().includes('"type":"udp"');
-  const mounts = [...MOUNTS, ...(isUdp ? [TUN] : [])];
+  const mounts = [...MOUNTS, ...(isUdp ? UDP_MOUNTS : [])];
   const config = { name: 'flannel-cfg', mountPath: CONFIG_DIR };
   const common = { image, imagePullPolicy, securityContext: securityContext([], false) };
   return {
@@ -198,8 +203,8 @@ function securityContext(add: readonly string[], privileged: boolean): object {
   };
 }
 
-function mountOf({ name, at }: Mount): object {
-  return { name, mountPath: at };
+function mountOf({ name, at, propagates = false }: Mount): object {
+  return { name, mountPath: at, ...(propagates && { mountPropagation: 'Bidirectional' }) };
 }
 
 function podMonitorOf(namespace: string): KubernetesObject {

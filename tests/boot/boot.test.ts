@@ -75,7 +75,7 @@ test('a node switches its source and destination check as the stack says, and no
 test('daemons run as nobody in particular, with what they need and no more', async () => {
   expect(await confinement(workers[0], 'flanneld')).toEqual({
     user: 'flannel',
-    capabilities: 'cap_net_admin cap_net_raw',
+    capabilities: 'cap_net_admin cap_net_raw cap_bpf',
     NoNewPrivs: '1',
     Seccomp: '2',
   });
@@ -264,7 +264,7 @@ async function confinement(machine: Machine, unit: string): Promise<Record<strin
 }
 
 /** As linux/capability.h numbers them. */
-const CAPABILITIES = { cap_net_admin: 12n, cap_net_raw: 13n };
+const CAPABILITIES = { cap_net_admin: 12n, cap_net_raw: 13n, cap_bpf: 39n };
 
 /** Those that no daemon should have make it a number. */
 function capabilityNames(bits: bigint): string {

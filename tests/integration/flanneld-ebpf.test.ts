@@ -57,6 +57,14 @@ function expectNothingLost(journeys: readonly Journey[]): void {
 
 const links = (node: Node): string => node.ip('-o', 'link', 'show');
 const pinned = (): string[] => (existsSync(PINS) ? readdirSync(PINS) : []);
+/** Devices of the host for which there are programs. */
+const namesOf = (node: Node): string[] => {
+  const prefix = `${statSync(`/run/netns/${node.netns}`).ino}-`;
+  return pinned()
+    .filter((name) => name.startsWith(prefix))
+    .map((name) => name.slice(prefix.length))
+    .sort();
+};
 
 test('programs move the packets, and it is to be seen', async () => {
   expect(JSON.stringify(a.status)).toContain('"engine":"ebpf"');
@@ -92,14 +100,30 @@ test('flanneld stopped and started again: nothing is lost', async () => {
 
 test('programs that somebody detaches are attached again', async () => {
   // Other tests have pins, too.
-  const folder = `${statSync(a.place(a.podAddress).netns).ino}-flannel0`;
-  expect(pinned()).toContain(folder);
-  rmSync(path.join(PINS, folder, 'send'));
+  expect(namesOf(a)).toEqual(['flannel0']);
+  rmSync(path.join(PINS, `${statSync(`/run/netns/${a.netns}`).ino}-flannel0`, 'send'));
   a.ip('link', 'set', 'flannel0-dec', 'down');
   a.ip('link', 'del', 'flannel0-dec');
   await until(() => links(a).includes('flannel0-gro'));
   await until(() => a.logged('Programs in the kernel were gone from a device') > 0);
   await until(() => a.canPing(b) && b.canPing(a));
+});
+
+test('a second network on a host has its own programs, which another engine takes away without the first one’s', async () => {
+  cluster.etcd.put('/other/config', '{"Network":"10.6.0.0/16","Backend":{"Type":"udp","Port":8286}}');
+  const others = [a, b].map((node) => cluster.addDaemon(node, {}));
+  const [c, d] = others as [Node, Node];
+  for (const other of others) await other.startReady(['-engine=ebpf']);
+  for (const other of others) other.addPodAddress();
+  expect(namesOf(a)).toEqual(['flannel0', 'flannel1']);
+  await until(() => c.canPing(d) && d.canPing(c) && a.canPing(b));
+  for (const other of others) await other.stop();
+  expect(c.canPing(d)).toBe(true);
+  for (const other of others) await other.startReady(['-engine=fast']);
+  expect(namesOf(a)).toEqual(['flannel0']);
+  expect(links(a)).not.toContain('flannel1-gro');
+  await until(() => c.canPing(d) && a.canPing(b));
+  for (const other of others) await other.stop();
 });
 
 test('the engine changes while packets flow, by the flag of the next start: nothing of the programs is left', async () => {
@@ -127,4 +151,31 @@ test('the network config switches programs on and off while flanneld runs', asyn
   await until(() => [a, b].every((node) => JSON.stringify(node.status).includes('"engine":"fast"')));
   await until(() => a.canPing(b) && b.canPing(a));
   for (const node of [a, b]) expect(links(node)).not.toContain('flannel0-gro');
+});
+
+const expectNothingLeft = (node: Node): void => {
+  expect(namesOf(node)).toEqual([]);
+  expect(links(node)).not.toMatch(/flannel\d/);
+};
+
+test('another backend removes what a flanneld with programs left, whether it died before or runs', async () => {
+  cluster.etcd.put(`${PREFIX}/config`, config('ebpf'));
+  await until(() => [a, b].every((node) => JSON.stringify(node.status).includes('"engine":"ebpf"')));
+  await a.kill();
+  cluster.etcd.put(`${PREFIX}/config`, '{"Network":"10.5.0.0/16","Backend":{"Type":"vxlan"}}');
+  await a.startReady();
+  await until(() => [a, b].every((node) => links(node).includes('flannel.1') && !/flannel\d/.test(links(node))));
+  for (const node of [a, b]) expectNothingLeft(node);
+  await until(() => a.canPing(b) && b.canPing(a));
+  cluster.etcd.put(`${PREFIX}/config`, config('ebpf'));
+  await until(() => [a, b].every((node) => namesOf(node).length > 0));
+});
+
+test('cleanup removes programs, their devices and their names', async () => {
+  await until(() => a.canPing(b) && b.canPing(a));
+  await a.stop();
+  expect(a.canPing(b)).toBe(true);
+  expect(a.command('cleanup', `-subnet-file=${a.subnetFile}`)).toEqual({ code: 0, stderr: '' });
+  expectNothingLeft(a);
+  expect(namesOf(b)).toEqual(['flannel0']);
 });

@@ -10,6 +10,8 @@ import { hasCapability } from '@flannel-ts/linux/capabilities';
 import { type Netlink, openNetlink } from '@flannel-ts/rtnetlink/connection';
 import { ensureLinkAbsent } from '@flannel-ts/rtnetlink/link';
 import type { Logger } from 'pino';
+import { leftPrograms, removePrograms } from '../datapath/ebpf/left.ts';
+import { removeEnded } from '../datapath/ebpf/pins.ts';
 import { messageOf } from '../errors.ts';
 import { findRules } from '../firewall/cleanup.ts';
 import { describeRoute } from '../state/change.ts';
@@ -125,6 +127,7 @@ async function findAll(
 ): Promise<Required<Found> & { readonly failures: string[] }> {
   const places: Readonly<Record<string, () => Found | Promise<Found>>> = {
     routes: () => ({ removals: routes(request, owner, nl, log) }),
+    programs: () => ({ removals: programs(owner, nl) }),
     devices: () => devices(request, owner, nl),
     'firewall rules': async () => ({ removals: await rules(owner) }),
     files: () => files(request),
@@ -150,6 +153,17 @@ function routes({ subnetFile }: CleanupRequest, owner: Owner | undefined, nl: Ne
   return findLeftoverRoutes(nl, owner, ownSubnets).map((route) => ({
     what: [`route ${describeRoute(route)}`],
     remove: () => removeRoute(nl, route),
+  }));
+}
+
+/** Before the devices, by which they are known. */
+function programs(owner: Owner | undefined, nl: Netlink): Removal[] {
+  return leftPrograms(nl, owner?.networks).map((device) => ({
+    what: [`programs of device ${device}`],
+    remove: () => {
+      removePrograms(nl, device);
+      removeEnded();
+    },
   }));
 }
 

@@ -36,6 +36,8 @@ export interface ReconcileParts {
   readonly onKernelEvent: (listener: () => void) => () => void;
   /** Makes devices of the data path that are missing; the next desired state may name them otherwise. */
   readonly makeLinks: (links: readonly DesiredLink[]) => Promise<void>;
+  /** Removes what data paths have left, once packets have another way; the names of their devices. */
+  readonly clearDataPaths?: () => readonly string[];
   readonly desired: () => DesiredState;
   /** Told after every pass, with the reason when something is not as desired. */
   readonly onPass: (failure: string | undefined) => void;
@@ -201,7 +203,8 @@ export class Reconciler {
   /** Only now that packets have another way. */
   private removeLeftovers(wanted: DesiredState): void {
     if (!this.hasLeftovers) return;
-    for (const name of this.parts.kernel.removeLeftovers(wanted)) {
+    const { kernel, clearDataPaths = () => [] } = this.parts;
+    for (const name of [...kernel.removeLeftovers(wanted), ...clearDataPaths()]) {
       this.parts.log.info(`Removed the device ${name} of an earlier flannel`);
     }
     this.hasLeftovers = false;

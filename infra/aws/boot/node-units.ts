@@ -48,8 +48,16 @@ export function bootstrapTimer(description: string): string {
   });
 }
 
-/** To configure the network, and to ask the other nodes by ICMP whether they can be reached. */
-const FLANNELD_CAPABILITIES = 'CAP_NET_ADMIN CAP_NET_RAW';
+/** To configure the network, to ask the other nodes by ICMP whether they can be reached, and to load programs that move packets. */
+const FLANNELD_CAPABILITIES = 'CAP_NET_ADMIN CAP_NET_RAW CAP_BPF';
+
+/** Where the names of programs are, which outlive flanneld. Without it the engine in user space moves packets. */
+const BPF_FOLDER = [
+  'mountpoint -q /sys/fs/bpf || mount -t bpf bpf /sys/fs/bpf',
+  // systemd mounts it for root alone.
+  'chmod o+x /sys/fs/bpf',
+  'install -d -o flannel -m 700 /sys/fs/bpf/flannel',
+].join('; ');
 
 /** Below /var/lib, as systemd has it. */
 const STATE_DIRECTORIES = [dirname(DEFAULT_IDENTITY_FILE), podAllocations('')]
@@ -78,6 +86,7 @@ export function flanneldService(unit: Unit): string {
       ['RuntimeDirectoryPreserve', 'yes'],
       // The device and its socket, in which packets wait during a restart.
       ['FileDescriptorStoreMax', '8'],
+      ['ExecStartPre', `-+/bin/sh -c '${BPF_FOLDER}'`],
       ['AmbientCapabilities', FLANNELD_CAPABILITIES],
       ['CapabilityBoundingSet', FLANNELD_CAPABILITIES],
       ['DevicePolicy', 'closed'],
@@ -85,6 +94,7 @@ export function flanneldService(unit: Unit): string {
       ['RestrictAddressFamilies', 'AF_UNIX AF_INET AF_NETLINK'],
       ['SystemCallFilter', '@system-service'],
       ['SystemCallFilter', '~@privileged'],
+      ['SystemCallFilter', 'bpf'],
       ['OOMScoreAdjust', '-900'],
       ['LimitNOFILE', '65536'],
     ],

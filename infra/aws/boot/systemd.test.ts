@@ -54,8 +54,8 @@ describe('the sandboxes', () => {
   test('let flanneld administrate the network, and nothing else', () => {
     const text = units.flanneld;
     expect(valuesOf(text, 'User')).toEqual(['flannel']);
-    expect(valuesOf(text, 'CapabilityBoundingSet')).toEqual(['CAP_NET_ADMIN CAP_NET_RAW']);
-    expect(valuesOf(text, 'AmbientCapabilities')).toEqual(['CAP_NET_ADMIN CAP_NET_RAW']);
+    expect(valuesOf(text, 'CapabilityBoundingSet')).toEqual(['CAP_NET_ADMIN CAP_NET_RAW CAP_BPF']);
+    expect(valuesOf(text, 'AmbientCapabilities')).toEqual(['CAP_NET_ADMIN CAP_NET_RAW CAP_BPF']);
     expect(valuesOf(text, 'DeviceAllow')).toEqual(['/dev/net/tun rw']);
     expect(valuesOf(text, 'DevicePolicy')).toEqual(['closed']);
     expect(valuesOf(text, 'ReadWritePaths')).toEqual([]);

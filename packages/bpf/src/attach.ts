@@ -44,6 +44,8 @@ export interface TcPlace {
   readonly pinned?: string;
   /** Of the filter, where there are no links: 1 to 65535. */
   readonly priority: number;
+  /** Of the filter: others of the same priority have another one (default 1). */
+  readonly handle?: number;
 }
 
 /** Behind what others attached. With `pinned`, the link of that name is taken over, if it is one of this device. */
@@ -132,19 +134,17 @@ class BpfLink implements Attachment {
   }
 }
 
-const HANDLE = 1;
-
 class Filter implements Attachment {
   readonly kind = 'clsact';
   readonly #place: BpfFilterPlace;
 
   constructor(
     private readonly nl: Netlink,
-    { interfaceIndex, direction, priority }: TcPlace,
+    { interfaceIndex, direction, priority, handle = 1 }: TcPlace,
     program: BpfProgram,
   ) {
     if (priority < 1 || priority > 0xffff) throw new BpfError('INVALID', `A filter cannot have priority ${priority}`);
-    this.#place = { linkIndex: interfaceIndex, direction, priority, handle: HANDLE };
+    this.#place = { linkIndex: interfaceIndex, direction, priority, handle };
     ensureClsact(nl, interfaceIndex);
     this.replace(program);
   }

@@ -37,6 +37,7 @@ export const IFNAMSIZ = 16;
 export const IFF_UP = 0x1;
 export const IFF_RUNNING = 0x40;
 export const IFF_PROMISC = 0x100;
+export const IFF_LOWER_UP = 0x10000;
 
 // linux/if_link.h: IFLA_*
 export const IFLA_ADDRESS = 1;

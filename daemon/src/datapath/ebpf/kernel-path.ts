@@ -2,24 +2,27 @@
  * The programs on a node and what they stand on: maps, a pair of devices, attachments. All of it has names in the BPF file system, so that it
  * works on when this process ends, and the next one takes it over.
  */
-import { mkdirSync, readdirSync, readlinkSync, rmSync, statSync } from 'node:fs';
+import { readlinkSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { basename } from 'node:path';
 import { type Attachment, attachTc } from '@flannel-ts/bpf/attach';
 import { mapInfo } from '@flannel-ts/bpf/info';
 import { BpfMap, createMap, type MapSpec } from '@flannel-ts/bpf/map';
-import { BPFFS, ensureBpffs, openPinned, pin, unpin } from '@flannel-ts/bpf/pin';
+import { ensureBpffs, openPinned, pin, unpin } from '@flannel-ts/bpf/pin';
 import { type BpfProgram, loadProgram } from '@flannel-ts/bpf/program';
 import { formatIp, type Ip, isIpv6 } from '@flannel-ts/inet/ip';
 import type { Ipv4 } from '@flannel-ts/inet/ipv4';
 import { listAddresses } from '@flannel-ts/rtnetlink/address';
 import type { Netlink } from '@flannel-ts/rtnetlink/connection';
 import { getLink, type Link } from '@flannel-ts/rtnetlink/link';
-import { DaemonError, messageOf } from '../../errors.ts';
+import { DaemonError } from '../../errors.ts';
 import type { CarriedOverlay, OverlayPeer, PeerChange } from '../datapath.ts';
 import { type KernelCounters, readCounters } from './counters.ts';
+import { filterPlace, programTitle } from './filters.ts';
 import { LAYOUT_VERSION, MAPS, type MapName } from './layout.ts';
-import { ensurePair, type Pair, removePair } from './pair.ts';
+import { removePrograms } from './left.ts';
+import { ensurePair, type Pair } from './pair.ts';
+import { folderOf, linkPath, makeFolder, type ProgramName, removeEnded } from './pins.ts';
 import { mergedProgram, receiveProgram } from './programs/receive.ts';
 import { type SourcePorts, sendProgram } from './programs/send.ts';
 import { ETHERNET } from './programs/skb.ts';
@@ -41,37 +44,41 @@ export interface KernelPathSettings {
   readonly tellsFamily?: boolean;
 }
 
-/** Below the BPF file system's root, a folder for each network namespace and device. */
-const FOLDER = `${BPFFS}/flannel`;
-/** Of filters, before Linux 6.6. Other programs on these devices may come before and after. */
-const PRIORITY = 0x5f1a;
 const MAX_QUEUES = 16;
 
-type ProgramName = 'send' | 'receive' | 'merged';
+interface Attached {
+  readonly program: BpfProgram;
+  readonly attachment: Attachment;
+  readonly interfaceIndex: number;
+}
 
 export class KernelPath {
   readonly #folder: string;
   readonly #maps: Readonly<Record<MapName, BpfMap>>;
   readonly #tables: Tables;
-  readonly #attached = new Map<ProgramName, { readonly program: BpfProgram; readonly attachment: Attachment }>();
+  readonly #attached = new Map<ProgramName, Attached>();
   #settings: KernelPathSettings;
   #external = 0;
 
-  /** Packets take this way when it returns. Throws with all as it was before when they cannot. */
+  /**
+   * Packets take this way when it returns. Throws with all as it was before when they cannot. Without `peers`, those that an earlier process has
+   * left stay until the first setPeers(), which has them all.
+   */
   constructor(
     private readonly nl: Netlink,
     settings: KernelPathSettings,
-    peers: Iterable<OverlayPeer>,
+    peers: Iterable<OverlayPeer> | undefined,
   ) {
     this.#settings = settings;
     this.#folder = folderOf(settings.device);
     externalLink(nl, settings.overlay.listen);
     ensureBpffs();
-    mkdirSync(this.#folder, { recursive: true, mode: 0o700 });
+    removeEnded();
+    makeFolder(this.#folder);
     this.#maps = openMaps(this.#folder);
     this.#tables = new Tables(this.#maps, settings.overlay.mtu);
     try {
-      this.#tables.begin(peers);
+      if (peers !== undefined) this.#tables.begin(peers);
       this.#attachAll();
     } catch (error) {
       this.remove();
@@ -128,8 +135,7 @@ export class KernelPath {
     // Sending ends first: what is on its way still arrives.
     for (const name of ['send', 'receive', 'merged'] as const) this.#attached.get(name)?.attachment.detach();
     this.close();
-    removePins(this.#folder);
-    removePair(this.nl, this.#settings.device);
+    removePrograms(this.nl, this.#settings.device);
   }
 
   #attachAll(): void {
@@ -153,19 +159,23 @@ export class KernelPath {
     direction: 'ingress' | 'egress',
     code: () => ReturnType<typeof mergedProgram>,
   ): void {
+    const { device, links = true } = this.#settings;
     const before = this.#attached.get(name);
-    const program = loadProgram({ type: 'tc', name: `fl_${name}`, code: code(), maps: this.#maps });
-    const place = { interfaceIndex, direction, pinned: `${this.#folder}/${name}`, priority: PRIORITY };
-    before?.attachment.close();
+    const program = loadProgram({ type: 'tc', name: programTitle(name), code: code(), maps: this.#maps });
+    const { priority, handle } = filterPlace(device, interfaceIndex, direction);
+    const place = { interfaceIndex, direction, pinned: linkPath(this.#folder, name), priority, handle };
     try {
-      const attachment = attachTc(this.nl, place, program, { links: this.#settings.links ?? true });
-      this.#attached.set(name, { program, attachment });
+      const attachment = attachTc(this.nl, place, program, { links });
+      this.#attached.set(name, { program, attachment, interfaceIndex });
     } catch (error) {
       program.close();
       this.#attached.delete(name);
       throw error;
     } finally {
       before?.program.close();
+      // A link has left the other interface with its name; a filter would stay there.
+      if (before?.attachment.kind === 'clsact' && before.interfaceIndex !== interfaceIndex) before.attachment.detach();
+      else before?.attachment.close();
     }
   }
 
@@ -204,23 +214,6 @@ export class KernelPath {
       leavesChecksums: this.#leavesChecksums(),
     };
   }
-}
-
-/** Removes what an earlier process has left for this device; false when there was nothing. */
-export function removeLeftovers(nl: Netlink, device: string): boolean {
-  const folder = folderOf(device);
-  const found = hasPins(folder);
-  // A link goes with its last name.
-  removePins(folder);
-  return removePair(nl, device) || found;
-}
-
-/** Devices of this network namespace for which an earlier process has left programs. */
-export function leftoverDevices(): string[] {
-  const prefix = `${namespaceNumber()}-`;
-  return list(FOLDER)
-    .filter((name) => name.startsWith(prefix))
-    .map((name) => name.slice(prefix.length));
 }
 
 function openMaps(folder: string): Record<MapName, BpfMap> {
@@ -279,33 +272,5 @@ function leavesChecksums({ name, kind }: Link): boolean {
     return VIRTUAL_DRIVERS.includes(basename(readlinkSync(`/sys/class/net/${name}/device/driver`)));
   } catch {
     return true;
-  }
-}
-
-function folderOf(device: string): string {
-  return `${FOLDER}/${namespaceNumber()}-${device}`;
-}
-
-function namespaceNumber(): number {
-  return statSync('/proc/thread-self/ns/net').ino;
-}
-
-function hasPins(folder: string): boolean {
-  return list(folder).length > 0;
-}
-
-function removePins(folder: string): void {
-  try {
-    rmSync(folder, { recursive: true, force: true });
-  } catch (error) {
-    throw new DaemonError('KERNEL', `Cannot remove "${folder}": ${messageOf(error)}`, { cause: error });
-  }
-}
-
-function list(folder: string): string[] {
-  try {
-    return readdirSync(folder);
-  } catch {
-    return [];
   }
 }

@@ -10,7 +10,8 @@ import type { CarriedOverlay, DataPath, DataPathStatistics, StartDataPath } from
 import { changePeers, peersOf } from '../peers.ts';
 import { addCounters, handedOver } from './counters.ts';
 import { explain } from './explain.ts';
-import { KernelPath, leftoverDevices, removeLeftovers } from './kernel-path.ts';
+import { KernelPath } from './kernel-path.ts';
+import { removePrograms } from './left.ts';
 import type { SourcePorts } from './programs/send.ts';
 
 export interface EbpfSettings {
@@ -40,6 +41,8 @@ class ProgrammedPath implements DataPath {
   readonly #nl = openNetlink();
   readonly #engine: LastingDataPath;
   readonly #peers: ReturnType<typeof peersOf>;
+  /** Until then those of the process before are better than none. */
+  #hasPeers: boolean;
   #overlay: CarriedOverlay;
   #config: NetworkConfig;
   #kernel: KernelPath | undefined;
@@ -58,6 +61,7 @@ class ProgrammedPath implements DataPath {
     this.#overlay = overlay;
     this.#config = config;
     this.#peers = peersOf(overlay.peers);
+    this.#hasPeers = overlay.peers.length > 0;
     const wanted = this.#wanted();
     this.#engine = start(resolve(config, wanted));
     try {
@@ -80,6 +84,7 @@ class ProgrammedPath implements DataPath {
 
   setPeers(change: Parameters<DataPath['setPeers']>[0]): void {
     changePeers(this.#peers, change);
+    this.#hasPeers = true;
     this.#engine.setPeers(change);
     this.#try('set the peers of the programs', (kernel) => kernel.setPeers(change));
   }
@@ -179,7 +184,7 @@ class ProgrammedPath implements DataPath {
     const { filterPeers } = this.settings;
     try {
       const path = { device: this.#device, overlay, filterPeers, sources: this.#sources(), merging: true };
-      this.#kernel = new KernelPath(this.#nl, path, this.#peers.values());
+      this.#kernel = new KernelPath(this.#nl, path, this.#hasPeers ? this.#peers.values() : undefined);
       this.#engine.setOutlives(true);
       this.#refused = undefined;
       this.log.info(
@@ -203,11 +208,8 @@ class ProgrammedPath implements DataPath {
   /** What an earlier process has left, which asked for programs. */
   #clear(): void {
     this.#engine.setOutlives(false);
-    for (const device of leftoverDevices()) {
-      if (device === this.#engine.device && removeLeftovers(this.#nl, device)) {
-        this.log.info({ device }, 'Removed the programs of the flanneld before');
-      }
-    }
+    const { device } = this.#engine;
+    if (removePrograms(this.#nl, device)) this.log.info({ device }, 'Removed the programs of the flanneld before');
   }
 
   #end(): void {

@@ -25,8 +25,11 @@ export class Tables {
     private mtu: number,
   ) {}
 
+  #hasBegun = false;
+
   /** Makes these all, whatever an earlier process has left in the maps. */
   begin(peers: Iterable<OverlayPeer>): void {
+    this.#hasBegun = true;
     const wanted = peersOf(peers);
     const known = new Set([...wanted.values()].map((peer) => keyText(routeKey(peer))));
     const addresses = new Set([...wanted.values()].map(({ peer }) => keyText(ipToBytes(peer))));
@@ -45,8 +48,12 @@ export class Tables {
     if (change !== undefined) this.change(change);
   }
 
-  /** A peer's counters are there before its routes, and go after them. */
+  /** A peer's counters are there before its routes, and go after them. The first change has all peers. */
   change(change: PeerChange): void {
+    if (!this.#hasBegun) {
+      this.begin(change.set);
+      return;
+    }
     const before = new Set(this.#uses.keys());
     const wanted = peersOf(change.set);
     const gone = change.removed.filter(
