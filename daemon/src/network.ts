@@ -141,7 +141,7 @@ async function serve(
     owner,
     ownSubnets: joined.search.subnets,
     beforePass: () => view.look(),
-    onKernelEvent: (listener) => events.subscribe(listener, () => kernel.entryLinks),
+    onKernelEvent: (listener) => events.subscribe(listener, kernel),
     makeLinks: async () => dataPath?.remake(),
     clearDataPaths: () => parts.clearDataPaths(owner.networks),
     desired: () => withRoutes(view.desired().state, ownRoutes),

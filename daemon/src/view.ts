@@ -115,8 +115,8 @@ export class View {
     this.known = true;
     // Before they are peers: a packet to one of them might come back.
     const fresh = this.pathsTo(addressesOf([...added, ...changed.map(({ after }) => after)]));
-    const tunnelled = new Map([...this.surroundings.tunnelled, ...fresh.tunnelled]);
-    const direct = new Map([...this.surroundings.direct, ...fresh.direct]);
+    const tunnelled = withEntries(this.surroundings.tunnelled, fresh.tunnelled);
+    const direct = withEntries(this.surroundings.direct, fresh.direct);
     // The data path waits for its peers, be there none.
     this.update({ ...this.surroundings, tunnelled, direct }, isFirst);
     return true;
@@ -179,6 +179,13 @@ function addressesOf(leases: Iterable<Lease>): Set<Ip> {
     if (attributes.publicIpv6 !== undefined) addresses.add(attributes.publicIpv6);
   }
   return addresses;
+}
+
+function withEntries(known: ReadonlyMap<Ip, string>, more: ReadonlyMap<Ip, string>): ReadonlyMap<Ip, string> {
+  if (more.size === 0) return known;
+  const all = new Map(known);
+  for (const [address, name] of more) all.set(address, name);
+  return all;
 }
 
 function sameValues(a: readonly Ip[], b: readonly Ip[]): boolean {

@@ -98,7 +98,7 @@ beforeEach(() => {
     kernel,
     owner,
     () => desired,
-    (listener) => events.subscribe(listener, () => kernel.entryLinks),
+    (listener) => events.subscribe(listener, kernel),
   );
   lab.run('ip', 'link', 'set', 'lo', 'up');
   addParent();
@@ -161,6 +161,8 @@ async function run(): Promise<void> {
 
 /** No event is left that could cause a pass. */
 async function untilQuiet(): Promise<void> {
+  // Its end is an event, too, a second or more after the device is up.
+  await until(() => lab.ip('-6', 'address', 'show', 'tentative').every((link) => Object.keys(link).length === 0));
   for (let passes = -1; passes !== reconciler.statistics.passes; ) {
     passes = reconciler.statistics.passes;
     await new Promise((resolve) => setTimeout(resolve, 400));
@@ -305,6 +307,19 @@ describe('a pass', () => {
     expect(neighbours.sort()).toEqual(['10.5.3.0', '10.9.9.9']);
     expect(lab.ip('route', 'show', 'dev', 'flannel.1').map(({ dst }) => dst)).toEqual(['10.5.3.0/24']);
     expect(lab.ip('-6', 'route', 'show', 'dev', 'flannel-v6.1', 'proto', '241')).toHaveLength(1);
+  });
+
+  test('knows what the kernel tells of its own changes of entries, and of those of others', async () => {
+    await reconciler.pass();
+    using monitor = openMonitor({ netns: lab.netns, groups: ['neighbour'], exceptOf: lab.nl.portId });
+    const told = () => monitor.drain().flatMap((event) => (event.type === 'fdb' ? [kernel.isEcho(event)] : []));
+    desired = desiredFor([{ n: 3, mac: parseMac('0a:58:00:00:00:99') }, { n: 4 }]);
+    expect(await reconciler.pass()).toBeUndefined();
+    const ofOurs = told();
+    expect(ofOurs.length).toBeGreaterThan(4);
+    expect(ofOurs).not.toContain(false);
+    lab.run('bridge', 'fdb', 'del', macOf(4), 'dev', 'flannel.1', 'dst', '10.0.0.4', 'self');
+    expect(told()).toEqual([false]);
   });
 
   test('follows a peer to another MAC address', async () => {

@@ -10,16 +10,18 @@ import { DaemonError } from '../errors.ts';
 import type { DesiredRoute } from '../state/desired.ts';
 import type { ExternalInterface } from '../underlay/select.ts';
 import type { Backend, Desired, OwnNode } from './backend.ts';
+import { Judgements } from './judgements.ts';
 import { otherBackend, type PeerRules, selectPeers } from './peers.ts';
 import { guardRoutes, overlayOf, ownSubnets } from './routes.ts';
 import { familiesOf, mtuForAll, publicAddresses } from './underlay.ts';
 
 export function createHostGwBackend(config: NetworkConfig): Backend {
+  const memory = new Judgements<DesiredRoute>();
   return {
     type: 'host-gw',
     attributes: (external) => attributesOf(config, external),
     mtu: (external) => mtuForAll(config, external),
-    desired: (node, leases) => hostGwDesired(config, node, leases),
+    desired: (node, leases) => hostGwDesired(config, node, leases, memory),
   };
 }
 
@@ -40,18 +42,21 @@ function checkOwnAddress(family: Family, { name, addresses, publicIp, publicIpv6
   );
 }
 
-function hostGwDesired(config: NetworkConfig, node: OwnNode, leases: Iterable<Lease> | undefined): Desired {
+function hostGwDesired(
+  config: NetworkConfig,
+  node: OwnNode,
+  leases: Iterable<Lease> | undefined,
+  memory: Judgements<DesiredRoute>,
+): Desired {
   const own = ownSubnets(config, node);
   const networks = own.map(({ network }) => network);
-  const { peers, refused } = selectPeers(node, networks, rulesOf(node), leases ?? []);
+  const { peers, refused } = selectPeers(node, networks, rulesOf(node), leases ?? [], memory);
   const overlay = overlayOf(own, mtuForAll(config, node.external), peers);
-  const toPeers = peers.map(
-    ({ subnet, peer, data: link }): DesiredRoute => ({ type: 'unicast', dst: subnet, gateway: peer, link }),
-  );
+  const toPeers = peers.map(({ data }) => data);
   return {
     state: {
       links: [],
-      routes: [...guardRoutes(own, node, peers), ...toPeers],
+      routes: [...guardRoutes(own, node, overlay.peers), ...toPeers],
       superseded: overlay.peers,
       complete: leases !== undefined,
     },
@@ -62,15 +67,15 @@ function hostGwDesired(config: NetworkConfig, node: OwnNode, leases: Iterable<Le
   };
 }
 
-/** The data of a peer is the device by which it is a neighbour. */
-function rulesOf({ direct }: OwnNode): PeerRules<string> {
+/** The data of a peer is the route to it, by the device on which it is a neighbour. */
+function rulesOf({ direct }: OwnNode): PeerRules<DesiredRoute> {
   return {
     outer: (inner) => inner,
-    read: (attributes, _inner, peer) => {
+    read: (attributes, dst, peer) => {
       const other = otherBackend(attributes, 'host-gw');
       if (other !== undefined) return other;
       const link = direct.get(peer);
-      if (link !== undefined) return { data: link };
+      if (link !== undefined) return { data: { type: 'unicast', dst, gateway: peer, link } };
       return (
         `its address ${formatIp(peer)} is on no link of this node's, which host-gw needs: ` +
         'put the nodes on one link, or use vxlan with DirectRouting'

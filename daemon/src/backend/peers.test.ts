@@ -22,7 +22,7 @@ function select(leases: readonly Lease[], own = node, networks: readonly Prefix[
   const rules = { outer: () => outer, read: () => ({ data: undefined }) };
   const { peers, refused } = selectPeers(own, networks, rules, leases);
   return {
-    peers: peers.map(({ subnet, peer }) => `${formatPrefix(subnet)} ${formatIp(peer)}`),
+    peers: peers.map(({ peer: { subnet, peer } }) => `${formatPrefix(subnet)} ${formatIp(peer)}`),
     refused: refused.map(describeRefusal),
   };
 }

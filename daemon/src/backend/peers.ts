@@ -24,6 +24,7 @@ import {
 import type { OverlayPeer } from '../datapath/datapath.ts';
 import { DaemonError } from '../errors.ts';
 import type { OwnNode, RefusedLease } from './backend.ts';
+import { Judgements, type SelectedPeer, type Selection } from './judgements.ts';
 import { PrefixSet } from './prefix-set.ts';
 
 /** Those of one family or both, as the network config has them. */
@@ -31,23 +32,16 @@ export type Networks = readonly Prefix[];
 
 type Needs = Pick<OwnNode, 'external' | 'required'>;
 
-/** What a backend demands of other nodes. `Data`: what it has to know of one, beside its address, to send it packets. */
+/** What a backend demands of other nodes. `Data`: what it makes of one, beside its address, to send it packets. */
 export interface PeerRules<Data> {
   /** The family of the addresses between which packets of this family travel; `lease` is the other node's. */
   readonly outer: (inner: Family, lease?: LeaseAttributes) => Family;
   /** A string is why packets of this family cannot be exchanged with the node; undefined, that it has none of them by design. */
-  readonly read: (lease: LeaseAttributes, inner: Family, peer: Ip) => { readonly data: Data } | string | undefined;
+  readonly read: (lease: LeaseAttributes, subnet: Prefix, peer: Ip) => { readonly data: Data } | string | undefined;
 }
 
-export interface SelectedPeer<Data> extends OverlayPeer {
-  readonly lease: Lease;
-  readonly data: Data;
-}
-
-export interface Selection<Data> {
-  readonly peers: readonly SelectedPeer<Data>[];
-  readonly refused: readonly RefusedLease[];
-}
+/** Of a lease that is no other node's. */
+const NOTHING: Selection<never> = { peers: [], refused: [] };
 
 /** Never the address of another host, with what they are. */
 const NO_HOSTS: readonly (readonly [Prefix, string])[] = [
@@ -85,41 +79,66 @@ export function checkOwnSubnets(node: LeaseSubnets & Needs): void {
   }
 }
 
-/** Every lease but the own: its subnets of the families that both nodes have. */
+/**
+ * Every lease but the own: its subnets of the families that both nodes have. What `memory` has judged before is not judged again and
+ * keeps its identity, as long as it depends on the same: with thousands of leases a change of one then costs little more than one.
+ */
 export function selectPeers<Data>(
   node: OwnNode,
   networks: Networks,
   rules: PeerRules<Data>,
   leases: Iterable<Lease>,
+  memory = new Judgements<Data>(),
 ): Selection<Data> {
   const all = [...leases];
   const local = new Set(node.addresses);
   const shared = networks.filter((network) => sharesUnderlay(network, node));
-  const context = { node, networks, shared, pods: podSubnets(node, shared, all), local };
+  const context = { node, networks, shared, pods: podSubnets(node, shared, all), local, rules };
   const own = ownAddresses(node, rules);
   const peers: SelectedPeer<Data>[] = [];
   const refused: RefusedLease[] = [];
+  // Where nodes have addresses inside the network, each lease may speak against another.
+  const known = shared.length === 0 ? memory.under(node) : new Judgements<Data>();
   for (const lease of all) {
-    if (isOwn(lease, node, own)) continue;
-    const reasons = new Set<string>();
-    for (const subnet of commonSubnets(lease, node)) {
-      const outer = rules.outer(subnet.family, lease.attributes);
-      const peer = addressOf(lease.attributes, outer);
-      if (peer === undefined) {
-        reasons.add(`it is not reached by ${familyName(outer)} as this node is`);
-        continue;
-      }
-      const unreachable = whyUnreachable(peer, context);
-      const read = unreachable ?? rules.read(lease.attributes, subnet.family, peer);
-      if (read === undefined) continue;
-      const fault = whyUnusable(subnet, networks, node);
-      if (typeof read === 'string') reasons.add(read);
-      else if (fault !== undefined) reasons.add(`its subnet ${formatPrefix(subnet)} ${fault}`);
-      else peers.push({ subnet, peer, lease, data: read.data });
-    }
-    for (const reason of reasons) refused.push({ lease, reason });
+    const judgement = known.of(lease, node, () => judge(lease, context, own));
+    peers.push(...judgement.peers);
+    refused.push(...judgement.refused);
   }
   return { peers, refused };
+}
+
+function judge<Data>(
+  lease: Lease,
+  context: Context<Data>,
+  own: readonly (readonly [Family, Ip | undefined])[],
+): Selection<Data> {
+  const { node, networks, rules } = context;
+  if (isOwn(lease, node, own)) return NOTHING;
+  const { attributes } = lease;
+  const peers: SelectedPeer<Data>[] = [];
+  const reasons = new Set<string>();
+  for (const subnet of commonSubnets(lease, node)) {
+    const outer = rules.outer(subnet.family, attributes);
+    const peer = addressOf(attributes, outer);
+    if (peer === undefined) {
+      reasons.add(`it is not reached by ${familyName(outer)} as this node is`);
+      continue;
+    }
+    const unreachable = whyUnreachable(peer, context);
+    const read = unreachable ?? rules.read(attributes, subnet, peer);
+    if (read === undefined) continue;
+    const fault = whyUnusable(subnet, networks, node);
+    if (typeof read === 'string') reasons.add(read);
+    else if (fault !== undefined) reasons.add(`its subnet ${formatPrefix(subnet)} ${fault}`);
+    else peers.push({ peer: overlayPeer(subnet, peer, attributes), lease, data: read.data });
+  }
+  return { peers, refused: [...reasons].map((reason) => ({ lease, reason })) };
+}
+
+/** Without what only the backend needs. */
+function overlayPeer(subnet: Prefix, peer: Ip, { publicIp, publicIpv6 }: NodeAddresses): OverlayPeer {
+  const node = publicIp ?? publicIpv6;
+  return { subnet, peer, ...(node !== undefined && node !== peer && { node }) };
 }
 
 /** Those whose `value` no other node has: the first node that has it keeps it, since the kernel knows one place for each. */
@@ -132,7 +151,8 @@ export function withoutDoubles<Data>(
   const peers: SelectedPeer<Data>[] = [];
   const refused: RefusedLease[] = [];
   for (const candidate of selected) {
-    const { subnet, peer, lease, data } = candidate;
+    const { lease, data } = candidate;
+    const { subnet, peer } = candidate.peer;
     const value = uniqueOf(data);
     const ofFamily = owners[subnet.family];
     const owner = ofFamily.get(value) ?? peer;
@@ -160,8 +180,9 @@ export function describeRefusal({ lease, reason }: RefusedLease): string {
   return `Refused the lease of ${formatLeaseSubnets(lease)}: ${reason}`;
 }
 
-interface Context {
+interface Context<Data = unknown> {
   readonly node: OwnNode;
+  readonly rules: PeerRules<Data>;
   readonly networks: Networks;
   /** Of these, those that share addresses with the underlay. */
   readonly shared: Networks;

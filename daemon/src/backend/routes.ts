@@ -7,7 +7,8 @@ import type { Overlay, OverlayPeer } from '../datapath/datapath.ts';
 import type { DesiredRoute } from '../state/desired.ts';
 import { guardMetric } from '../state/guard.ts';
 import type { OwnNode, Probing } from './backend.ts';
-import { type SelectedPeer, sharesUnderlay } from './peers.ts';
+import type { SelectedPeer } from './judgements.ts';
+import { sharesUnderlay } from './peers.ts';
 
 export interface OwnSubnet {
   readonly family: Family;
@@ -72,12 +73,7 @@ export function overlayOf(own: readonly OwnSubnet[], mtu: number, peers: readonl
     mtu,
     ...(address !== undefined && { address }),
     ...(address6 !== undefined && { address6 }),
-    // Without what only the backend needs.
-    peers: peers.map(({ subnet, peer, lease }) => {
-      const { publicIp, publicIpv6 } = lease.attributes;
-      const node = publicIp ?? publicIpv6;
-      return { subnet, peer, ...(node !== undefined && node !== peer && { node }) };
-    }),
+    peers: peers.map(({ peer }) => peer),
   };
 }
 

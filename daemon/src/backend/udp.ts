@@ -10,17 +10,19 @@ import { carriesIpv6, outerFamilyOf, udpV6Data } from '@flannel-ts/flannel/udp-d
 import { type Family, familyName } from '@flannel-ts/inet/family';
 import type { ExternalInterface } from '../underlay/select.ts';
 import type { Backend, Desired, OwnNode } from './backend.ts';
+import { Judgements } from './judgements.ts';
 import { otherBackend, type PeerRules, selectPeers } from './peers.ts';
 import { deviceAddresses, overlayOf, ownSubnets, probingOfDevices, routesInto } from './routes.ts';
 import { familiesOf, mtuInside } from './underlay.ts';
 
 export function createUdpBackend(config: NetworkConfig, { port }: UdpConfig): Backend {
   const outer = outerFamily(config);
+  const memory = new Judgements<undefined>();
   return {
     type: 'udp',
     attributes: (external) => attributesOf(config, outer, external),
     mtu: (external) => udpMtu(config, outer, external),
-    desired: (node, leases) => udpDesired(config, outer, port, node, leases),
+    desired: (node, leases) => udpDesired(config, outer, port, node, leases, memory),
   };
 }
 
@@ -51,15 +53,16 @@ function udpDesired(
   port: UdpConfig['port'],
   node: OwnNode,
   leases: Iterable<Lease> | undefined,
+  memory: Judgements<undefined>,
 ): Desired {
   const mtu = udpMtu(config, outer, node.external);
   const own = ownSubnets(config, node);
   const networks = own.map(({ network }) => network);
-  const { peers, refused } = selectPeers(node, networks, rulesOf(outer), leases ?? []);
+  const { peers, refused } = selectPeers(node, networks, rulesOf(outer), leases ?? [], memory);
   const overlay = overlayOf(own, mtu, peers);
   const { device } = node;
   const into = device === undefined ? undefined : { link: device };
-  const known = leases === undefined ? undefined : peers;
+  const known = leases === undefined ? undefined : overlay.peers;
   return {
     state: {
       links: device === undefined ? [] : [{ name: device, kind: 'tun', mtu, addresses: deviceAddresses(own) }],
@@ -79,7 +82,7 @@ function udpDesired(
 function rulesOf(outer: Family): PeerRules<undefined> {
   return {
     outer: () => outer,
-    read: (attributes, inner) => {
+    read: (attributes, { family: inner }) => {
       const other = otherBackend(attributes, 'udp');
       if (other !== undefined) return other;
       if (outerFamilyOf(attributes) !== outer) return `it is not reached by ${familyName(outer)} as this node is`;

@@ -15,7 +15,8 @@ import { messageOf } from '../errors.ts';
 import type { DesiredLink, WireguardPeer } from '../state/desired.ts';
 import type { ExternalInterface } from '../underlay/select.ts';
 import type { Backend, Desired, Identity, OwnNode } from './backend.ts';
-import { describeCopy, otherBackend, type PeerRules, type SelectedPeer, selectPeers, withoutDoubles } from './peers.ts';
+import { Judgements, type SelectedPeer } from './judgements.ts';
+import { describeCopy, otherBackend, type PeerRules, selectPeers, withoutDoubles } from './peers.ts';
 import { deviceAddresses, overlayOf, ownSubnets, probingOfDevices, routesInto } from './routes.ts';
 import { mtuForAll, publicAddresses } from './underlay.ts';
 
@@ -33,11 +34,12 @@ interface Device {
 }
 
 export function createWireguardBackend(config: NetworkConfig, wireguard: WireguardConfig, identity: Identity): Backend {
+  const memory = new Judgements<PeerData>();
   return {
     type: 'wireguard',
     attributes: (external) => attributesOf(config, wireguard, identity, external),
     mtu: (external) => mtuForAll(config, external),
-    desired: (node, leases) => wireguardDesired(config, wireguard, identity, node, leases),
+    desired: (node, leases) => wireguardDesired(config, wireguard, identity, node, leases, memory),
   };
 }
 
@@ -77,12 +79,14 @@ function wireguardDesired(
   identity: Identity,
   node: OwnNode,
   leases: Iterable<Lease> | undefined,
+  memory: Judgements<PeerData>,
 ): Desired {
   const own = ownSubnets(config, node);
   const networks = own.map(({ network }) => network);
   const mtu = mtuForAll(config, node.external);
   const privateKey = identity.wireguardKey();
-  const selection = selectPeers(node, networks, rulesOf(wireguard, publicKeyOf(privateKey), node), leases ?? []);
+  const rules = rulesOf(wireguard, publicKeyOf(privateKey), node);
+  const selection = selectPeers(node, networks, rules, leases ?? [], memory);
   // What a peer's key opens is sent to one node.
   const { peers, refused } = withoutDoubles(selection.peers, 'public key', ({ publicKey }) => publicKey);
   const overlay = overlayOf(own, mtu, peers);
@@ -90,7 +94,7 @@ function wireguardDesired(
     wireguard,
     own.map(({ family }) => family),
   );
-  const known = leases === undefined ? undefined : peers;
+  const known = leases === undefined ? undefined : overlay.peers;
   return {
     state: {
       links: devices.map(
@@ -124,16 +128,17 @@ function peersOf(
   { inner }: Device,
   selected: readonly SelectedPeer<PeerData>[],
 ): WireguardPeer[] {
-  const byKey = new Map<string, { peer: SelectedPeer<PeerData>; allowedIps: Prefix[] }>();
-  for (const peer of selected) {
-    if (!inner.includes(peer.subnet.family)) continue;
-    const found = byKey.get(peer.data.publicKey);
-    if (found === undefined) byKey.set(peer.data.publicKey, { peer, allowedIps: [peer.subnet] });
-    else found.allowedIps.push(peer.subnet);
+  const byKey = new Map<string, { each: SelectedPeer<PeerData>; allowedIps: Prefix[] }>();
+  for (const each of selected) {
+    const { subnet } = each.peer;
+    if (!inner.includes(subnet.family)) continue;
+    const found = byKey.get(each.data.publicKey);
+    if (found === undefined) byKey.set(each.data.publicKey, { each, allowedIps: [subnet] });
+    else found.allowedIps.push(subnet);
   }
-  return [...byKey.values()].map(({ peer: { peer, data }, allowedIps }) => ({
+  return [...byKey.values()].map(({ each: { peer, data }, allowedIps }) => ({
     publicKey: data.publicKey,
-    endpoint: { address: peer, port: data.port },
+    endpoint: { address: peer.peer, port: data.port },
     ...(psk !== undefined && { presharedKey: psk }),
     keepalive: persistentKeepaliveInterval,
     allowedIps,
@@ -143,13 +148,15 @@ function peersOf(
 function rulesOf(wireguard: WireguardConfig, ownKey: string, node: OwnNode): PeerRules<PeerData> {
   return {
     outer: (inner, lease) => outerOf(wireguard, inner, node.external, lease ?? node.external),
-    read: (attributes, inner, peer) => {
+    read: (attributes, { family: inner }, peer) => {
       const other = otherBackend(attributes, 'wireguard');
       if (other !== undefined) return other;
       try {
-        const { publicKey } = parseWireguardData(inner === 4 ? attributes.backendData : attributes.backendV6Data);
-        if (publicKey === ownKey) return describeCopy('public key');
-        return { data: { publicKey, port: portOf(wireguard, attributes, familyOf(peer)) } };
+        const data = parseWireguardData(dataOf(attributes, inner));
+        if (data.publicKey === ownKey) return describeCopy('public key');
+        const outer = familyOf(peer);
+        const port = outer === inner ? data.port : portIn(dataOf(attributes, outer));
+        return { data: { publicKey: data.publicKey, port: portOf(wireguard, outer, port) } };
       } catch (error) {
         return messageOf(error);
       }
@@ -167,14 +174,19 @@ function outerOf({ mode }: WireguardConfig, inner: Family, own: NodeAddresses, p
   return own.publicIpv6 !== undefined && !isPrivate(peer.publicIpv6) && !isPrivate(own.publicIpv6) ? 6 : 4;
 }
 
+function dataOf({ backendData, backendV6Data }: LeaseAttributes, family: Family): unknown {
+  return family === 4 ? backendData : backendV6Data;
+}
+
+function portIn(data: unknown): Port | undefined {
+  return data === undefined ? undefined : parseWireguardData(data).port;
+}
+
 /** Nodes of older versions say none. */
-function portOf(wireguard: WireguardConfig, { backendData, backendV6Data }: LeaseAttributes, outer: Family): Port {
-  const { mode, listenPort, listenPortV6 } = wireguard;
+function portOf({ mode, listenPort, listenPortV6 }: WireguardConfig, outer: Family, said: Port | undefined): Port {
   const own = mode === 'separate' && outer === 6 ? listenPortV6 : listenPort;
-  const value = outer === 4 ? backendData : backendV6Data;
-  const port = value === undefined ? undefined : parseWireguardData(value).port;
   // flannel says ListenPortV6 where its one device receives at ListenPort.
-  return port === undefined || (mode !== 'separate' && port === listenPortV6) ? own : port;
+  return said === undefined || (mode !== 'separate' && said === listenPortV6) ? own : said;
 }
 
 /** flannel's list (pkg/ip/ipnet.go, ip6net.go, IsPrivate). */

@@ -3,6 +3,9 @@ import type { Monitor } from '@flannel-ts/rtnetlink/monitor';
 import { pino } from 'pino';
 import { startKernelEvents } from './events.ts';
 
+/** What marks a change of this process's own in these tests. */
+const ECHO = 99;
+
 const until = async (condition: () => boolean) => {
   while (!condition()) await new Promise((resolve) => setTimeout(resolve, 1));
 };
@@ -56,10 +59,10 @@ test('startKernelEvents() tells of entries of the links that a listener asks for
   const events = startKernelEvents(() => monitor, pino({ enabled: false }), 1);
   const calls = { all: 0, ours: 0 };
   events.subscribe(() => calls.all++);
-  events.subscribe(
-    () => calls.ours++,
-    () => new Set([7]),
-  );
+  events.subscribe(() => calls.ours++, {
+    entryLinks: new Set([7]),
+    isEcho: ({ action, entry: { flags } }) => action === 'set' && flags === ECHO,
+  });
   const after = async (...what: unknown[]) => {
     const before = { ...calls };
     pending = what;
@@ -72,7 +75,11 @@ test('startKernelEvents() tells of entries of the links that a listener asks for
     action,
     neighbour: { index, state },
   });
-  const fdb = (index: number, state: number, action = 'set') => ({ type: 'fdb', action, entry: { index, state } });
+  const fdb = (index: number, state: number, action = 'set', flags = 0) => ({
+    type: 'fdb',
+    action,
+    entry: { index, state, flags },
+  });
   expect(await after({ type: 'link' })).toEqual([1, 1]);
   expect(await after({ type: 'lost' })).toEqual([1, 1]);
   expect(await after(neighbour(7, NUD_PERMANENT))).toEqual([0, 1]);
@@ -81,5 +88,7 @@ test('startKernelEvents() tells of entries of the links that a listener asks for
   expect(await after(neighbour(8, NUD_PERMANENT), fdb(8, NUD_PERMANENT))).toEqual([0, 0]);
   expect(await after(neighbour(7, NUD_NOARP))).toEqual([0, 0]);
   expect(await after(fdb(7, NUD_REACHABLE), fdb(7, NUD_STALE, 'deleted'))).toEqual([0, 0]);
+  expect(await after(fdb(7, NUD_PERMANENT, 'set', ECHO))).toEqual([0, 0]);
+  expect(await after(fdb(7, NUD_PERMANENT, 'set', ECHO), fdb(7, NUD_PERMANENT, 'deleted', ECHO))).toEqual([0, 1]);
   events.close();
 });

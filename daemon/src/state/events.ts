@@ -11,16 +11,23 @@ const EVERY_MS = 50;
 
 export interface KernelEvents {
   /**
-   * Calls back after changes of links, addresses and routes, until the function it returns is called; and after changes of ARP, NDP
-   * and FDB entries of the links with these indexes, if there are any: those of all others change all the time.
+   * Calls back after changes of links, addresses and routes, until the function it returns is called; and after those changes of
+   * ARP, NDP and FDB entries that `ours` takes, which others make all the time.
    */
-  subscribe(listener: () => void, entriesOf?: () => ReadonlySet<number>): () => void;
+  subscribe(listener: () => void, ours?: OurEntries): () => void;
   close(): void;
+}
+
+export interface OurEntries {
+  /** Indexes of the links whose entries are ours. */
+  readonly entryLinks: ReadonlySet<number>;
+  /** Whether it tells of what this process has done. Asked once for each. */
+  isEcho(event: MonitorEvent & { readonly type: 'fdb' }): boolean;
 }
 
 interface Listener {
   readonly call: () => void;
-  readonly entriesOf: (() => ReadonlySet<number>) | undefined;
+  readonly ours: OurEntries | undefined;
 }
 
 /** Never throws and never ends: a monitor that fails is opened again, and what may have been missed counts as a change. */
@@ -30,14 +37,11 @@ export function startKernelEvents(open: () => Monitor, log: Logger, everyMs = EV
   const timer = setInterval(() => {
     const events = poll.take();
     if (events.length === 0) return;
-    for (const { call, entriesOf } of listeners) {
-      const indexes = entriesOf?.();
-      if (events.some((event) => concerns(event, indexes))) call();
-    }
+    for (const { call, ours } of listeners) if (events.filter((event) => concerns(event, ours)).length > 0) call();
   }, everyMs);
   return {
-    subscribe: (call, entriesOf) => {
-      const listener = { call, entriesOf };
+    subscribe: (call, ours) => {
+      const listener = { call, ours };
       listeners.add(listener);
       return () => void listeners.delete(listener);
     },
@@ -48,18 +52,18 @@ export function startKernelEvents(open: () => Monitor, log: Logger, everyMs = EV
   };
 }
 
-function concerns(event: MonitorEvent, entriesOf: ReadonlySet<number> | undefined): boolean {
+function concerns(event: MonitorEvent, ours: OurEntries | undefined): boolean {
   switch (event.type) {
     case 'neighbour': {
       const { index, state } = event.neighbour;
       // Of multicast groups, by the kernel itself.
       const isMulticast = event.action === 'set' && (state & NUD_NOARP) !== 0;
-      return entriesOf?.has(index) === true && !isMulticast;
+      return ours?.entryLinks.has(index) === true && !isMulticast;
     }
     case 'fdb': {
       const { index, state } = event.entry;
       const isLearned = (state & (NUD_PERMANENT | NUD_NOARP)) === 0;
-      return entriesOf?.has(index) === true && !isLearned;
+      return ours?.entryLinks.has(index) === true && !isLearned && !ours.isEcho(event);
     }
     default:
       return true;

@@ -2,10 +2,12 @@
 import type { Netlink, NetlinkRequest } from '@flannel-ts/rtnetlink/connection';
 import { isNetlinkError, type NetlinkError } from '@flannel-ts/rtnetlink/errors';
 import { ensureLinkAbsent } from '@flannel-ts/rtnetlink/link';
+import type { Action } from '@flannel-ts/rtnetlink/monitor';
 import { DaemonError } from '../errors.ts';
 import type { ActualLink, ActualState } from './actual.ts';
 import { type Change, describeRoute, type EntryChange, type LinkChange, type RouteChange } from './change.ts';
 import type { DesiredState } from './desired.ts';
+import { Echoes, type FdbChange } from './echoes.ts';
 import { entryRequest, readFdb, readNeighbours } from './kernel-entries.ts';
 import { KernelLinks } from './kernel-links.ts';
 import { readRoutes, routeRequest } from './kernel-routes.ts';
@@ -27,6 +29,7 @@ const GONE_ALREADY: { readonly [T in Change['type']]?: readonly string[] } = {
 export class Kernel {
   private readonly links: KernelLinks;
   private watched: ReadonlySet<number> = new Set();
+  private readonly echoes = new Echoes();
   private hasLeftovers = true;
 
   constructor(
@@ -40,6 +43,11 @@ export class Kernel {
   /** Indexes of the devices whose ARP, NDP and FDB entries are ours, as of the last read(). */
   get entryLinks(): ReadonlySet<number> {
     return this.watched;
+  }
+
+  /** As of the notifications' `isEcho` (state/events.ts). */
+  isEcho({ action, entry }: { readonly action: Action; readonly entry: FdbChange }): boolean {
+    return this.echoes.take(action, entry, performance.now());
   }
 
   close(): void {
@@ -92,6 +100,12 @@ export class Kernel {
     return findLeftoverDevices(this.nl, this.owner).filter(({ name }) => !names.has(name));
   }
 
+  private expectEcho(change: Change, indexOf: (link: string) => number, now: number): void {
+    if (change.type !== 'set-fdb' && change.type !== 'delete-fdb') return;
+    const { link, mac, remote: dst } = change.entry;
+    this.echoes.expect(change.type === 'set-fdb' ? 'set' : 'deleted', { index: indexOf(link), mac, dst }, now);
+  }
+
   private applyTogether(changes: readonly (RouteChange | EntryChange)[]): unknown[] {
     const indexes = new Map<string, number>();
     const indexOf = (link: string): number => {
@@ -108,7 +122,12 @@ export class Kernel {
       });
     }
     const refusals = this.nl.requestAll(requests.map(({ request }) => request));
-    for (const [n, { at }] of requests.entries()) outcomes[at] = judge(changes[at]!, refusals[n]);
+    const now = performance.now();
+    for (const [n, { at }] of requests.entries()) {
+      const change = changes[at]!;
+      outcomes[at] = judge(change, refusals[n]);
+      if (refusals[n] === undefined) this.expectEcho(change, indexOf, now);
+    }
     return outcomes;
   }
 }

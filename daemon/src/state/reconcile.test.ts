@@ -239,19 +239,20 @@ describe('leasesChanged()', () => {
   });
 
   /** Runs, and lets one wait for the next pass after a cause. */
-  async function running(kernel: FakeKernel) {
+  async function running(kernel: FakeKernel, fullMs = 3_600_000) {
     const controller = new AbortController();
     let wanted = desired;
     let event = () => {};
     let onPass = (_: string | undefined) => {};
-    const { reconciler: made } = reconciler(kernel, {
+    const parts = {
       desired: () => wanted,
       onPass: (failure: string | undefined) => onPass(failure),
       onKernelEvent: (listener: () => void) => {
         event = listener;
         return () => {};
       },
-    });
+    };
+    const { reconciler: made } = reconciler(kernel, parts, { fullMs, eventGapMs: 0 });
     const after = (cause: () => void) =>
       new Promise<string | undefined>((resolve) => {
         onPass = resolve;
@@ -290,6 +291,16 @@ describe('leasesChanged()', () => {
       'route delete 10.5.2.0/24 dev flannel0',
     ]);
     expect(reads).not.toHaveBeenCalled();
+    await stop();
+  });
+
+  test('does not put off the comparison that is due, however often the leases change', async () => {
+    const kernel = new FakeKernel();
+    const { want, reads, stop } = await running(kernel, 50);
+    for (let n = 2; reads.mock.calls.length < 2; n = n === 2 ? 3 : 2) {
+      await want(withPeer(n));
+      await new Promise((resolve) => setTimeout(resolve, 1));
+    }
     await stop();
   });
 

@@ -114,7 +114,10 @@ export class Reconciler {
     try {
       while (!signal.aborted) {
         const failure = !this.isDue && this.follow() ? undefined : await this.pass();
-        if (!(await this.bell.wait(this.patience(failure), signal))) this.isDue = true;
+        // From the last comparison on, however often the leases change.
+        const due = this.passedAt + this.patience(failure);
+        await this.bell.wait(Math.max(0, due - performance.now()), signal);
+        if (performance.now() >= due) this.isDue = true;
       }
     } finally {
       unsubscribe();
