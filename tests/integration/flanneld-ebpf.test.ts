@@ -50,7 +50,7 @@ async function during(change: () => Promise<void>): Promise<readonly Journey[]> 
 function expectNothingLost(journeys: readonly Journey[]): void {
   if (journeys.some(({ lost }) => lost.length > 0)) printJourneys('pods', journeys);
   for (const { sent, lost, duplicates } of journeys) {
-    expect(sent).toBeGreaterThan(50);
+    expect(sent).toBeGreaterThan(20);
     expect({ lost: lost.length, duplicates }).toEqual({ lost: 0, duplicates: 0 });
   }
 }
@@ -69,8 +69,10 @@ const namesOf = (node: Node): string[] => {
 test('programs move the packets, and it is to be seen', async () => {
   expect(JSON.stringify(a.status)).toContain('"engine":"ebpf"');
   const before = counter(a, 'sent_packets_total');
-  expectNothingLost(await during(async () => {}));
-  expect(counter(a, 'sent_packets_total')).toBeGreaterThan(before + 90);
+  const journeys = await during(async () => {});
+  expectNothingLost(journeys);
+  const [first, second] = journeys; // the flows from a
+  expect(counter(a, 'sent_packets_total')).toBeGreaterThanOrEqual(before + first!.sent + second!.sent);
   expect(links(a)).toContain('flannel0-gro');
 });
 
@@ -96,6 +98,22 @@ test('flanneld stopped and started again: nothing is lost', async () => {
       await a.untilReady();
     }),
   );
+});
+
+test('flanneld killed and started again while etcd does not answer: nothing is lost before it knows its peers, either', async () => {
+  const journeys = await during(async () => {
+    await a.kill();
+    cluster.etcd.pause();
+    try {
+      a.start(['-engine=ebpf']);
+      await until(() => a.logged('Programs in the kernel move the packets') === 1);
+      await new Promise((resolve) => setTimeout(resolve, 500));
+    } finally {
+      cluster.etcd.resume();
+    }
+    await a.untilReady();
+  });
+  expectNothingLost(journeys);
 });
 
 test('programs that somebody detaches are attached again', async () => {
