@@ -20,12 +20,14 @@ import { BRIDGE, keepBridge } from './operate/bridge.ts';
 import { watchDrops } from './operate/drops.ts';
 import { POD_PATH, PodPath } from './operate/endpoint/pod-path.ts';
 import { watchForwarding } from './operate/forwarding.ts';
+import { OTHER_ROUTES } from './operate/other-routes.ts';
 import { keepPreconditions } from './operate/preconditions.ts';
 import { probeFromHost } from './operate/reach/host.ts';
 import type { Prober } from './operate/reach/prober.ts';
 import type { Readiness } from './operate/readiness.ts';
 import { describeRefused } from './operate/status.ts';
 import { keepSubnetFile, removeStaleSubnetFile } from './operate/subnet-file.ts';
+import { ForeignRoutes, watchOtherRoutes } from './operate/watch-other-routes.ts';
 import { blackholeRoute } from './state/blackhole.ts';
 import type { DesiredRoute, DesiredState } from './state/desired.ts';
 import { startKernelEvents } from './state/events.ts';
@@ -52,6 +54,7 @@ export const NETWORK_PARTS = [
   'input rules',
   'forwarding',
   BRIDGE,
+  OTHER_ROUTES,
   'reach',
   POD_PATH,
 ] as const;
@@ -131,10 +134,11 @@ async function serve(
   const podPath = createPodPath(settings, parts, joined, probing, prober);
   if (podPath === undefined) readiness.report(POD_PATH, undefined);
   const kernel = new Kernel(nl, owner);
-  const groups = ['link', 'address', 'route', 'neighbour'] as const;
+  const groups = ['link', 'address', 'route', 'neighbour', 'rule'] as const;
   const events = startKernelEvents(() => openMonitor({ groups, exceptOf: nl.portId }), log);
   // Subscribed before the reconciler is, whose next pass looks.
   events.subscribe(() => view.kernelChanged());
+  const foreign = new ForeignRoutes();
   const ownRoutes = settings.blackholeRoute ? joined.search.subnets.map(blackholeRoute) : [];
   const reconciler = new Reconciler({
     kernel,
@@ -145,6 +149,7 @@ async function serve(
     makeLinks: async () => dataPath?.remake(),
     clearDataPaths: () => parts.clearDataPaths(owner.networks),
     desired: () => withRoutes(view.desired().state, ownRoutes),
+    onForeign: (routes) => foreign.set(routes),
     onPass: (failure) => readiness.report('kernel', failure),
     log,
   });
@@ -213,6 +218,23 @@ async function serve(
       keepBridge(
         { name: DEFAULT_BRIDGE, subnets: joined.search.subnets },
         { nl, log, onKernelEvent: events.subscribe, report: (trouble) => readiness.report(BRIDGE, trouble) },
+        stop,
+      ),
+    ),
+    steady('Looking for routes of others', (stop) =>
+      watchOtherRoutes(
+        {
+          nl,
+          readiness,
+          wanted: () => ({
+            peers: view.desired().overlay.peers,
+            routes: view.desired().state.routes,
+            subnets: joined.search.subnets,
+            addresses: view.addresses,
+          }),
+          foreign,
+          onKernelEvent: (listener) => events.subscribe(listener),
+        },
         stop,
       ),
     ),

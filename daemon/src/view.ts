@@ -82,6 +82,11 @@ export class View {
     this.update({ ...this.surroundings, addresses: readLocalAddresses(this.parts.nl) });
   }
 
+  /** Every address of this host, as of the last look. */
+  get addresses(): readonly Ip[] {
+    return this.surroundings.addresses;
+  }
+
   /** Names of the overlay's own devices. */
   get devices(): string[] {
     return this.desired().state.links.map(({ name }) => name);

@@ -169,3 +169,44 @@ test("flannel's documented network, which holds the addresses of nodes and etcd,
   await a.startReady();
   await until(() => a.canPing(b));
 });
+
+describe('routes and rules of yours in the way of packets for another node', () => {
+  interface Trouble {
+    readonly part: string;
+    readonly trouble: string;
+    readonly remedy: string;
+  }
+  const troubles = (node: Node): Trouble[] => JSON.parse(node.get('status')).troubles;
+  const inTheWay = (node: Node) => troubles(node).find(({ part }) => part === 'other routes');
+
+  test.each(['udp', 'vxlan'])('are named in /readyz with the command that removes them, and stay: %s', async (type) => {
+    const [a, b] = await startTwo(CONFIG.replace('udp', type));
+    const subnet = b.subnet.replace('.1/24', '.0/24');
+    const half = subnet.replace('.0/24', '.0/25');
+    const ways: readonly (readonly [string, string, string])[] = [
+      [`route add ${half} via ${GATEWAY}`, `by a route that is not ours, ${half} via ${GATEWAY} dev eth0`, 'route'],
+      [
+        `rule add to ${subnet} lookup 100 priority 77`,
+        'by the rule 77, which is not ours, to table 100, by eth0',
+        'rule',
+      ],
+      [`rule add from ${a.subnet.replace('.1/', '.0/')} lookup 100 priority 78`, 'by the rule 78', 'rule'],
+    ];
+    a.ip('route', 'add', 'default', 'via', GATEWAY, 'table', '100');
+    for (const [command, said, what] of ways) {
+      a.ip(...command.split(' '));
+      await until(() => inTheWay(a)?.trouble.includes(said) === true);
+      expect(a.probe('readyz')).toContain(`other routes: packets for ${what === 'rule' ? subnet : half} do not go to`);
+      expect(inTheWay(a)!.trouble).toContain(`the node at ${b.address}`);
+      const { remedy } = inTheWay(a)!;
+      expect(a.ip(what, 'show')).toContain(what === 'rule' ? 'lookup 100' : half);
+      // It is the one command that mends it.
+      a.ip(...remedy.split(' ').slice(1));
+      await until(() => inTheWay(a) === undefined && a.canPing(b));
+    }
+    await until(() => a.probe('readyz') === '200 flanneld is ready');
+    a.ip('route', 'add', b.podAddress, 'via', GATEWAY);
+    await until(() => a.get('readyz?verbose').includes(`but by a route that is not ours, ${b.podAddress}/32 via`));
+    expect(inTheWay(a)).toBeUndefined();
+  });
+});

@@ -14,6 +14,7 @@ import {
   lookUpRoute,
   replaceRoute,
 } from '@flannel-ts/rtnetlink/route';
+import { listRules } from '@flannel-ts/rtnetlink/rule';
 import { errorOf, type Lab, openLab } from './rtnetlink-lab.ts';
 
 const OURS = 241;
@@ -260,5 +261,34 @@ describe('routes', () => {
     for (const each of listRoutes(lab.nl, { family: 6, protocol: OURS })) deleteRoute(lab.nl, each);
     expect(listRoutes(lab.nl, { family: 6, protocol: OURS })).toEqual([]);
     expect(ensureRouteAbsent(lab.nl, { dst })).toBe(false);
+  });
+
+  test('listRules() has what "ip rule" shows, and lookUpRoute() says which table a rule leads to', () => {
+    expect(listRules(lab.nl, { family: 4 }).map(({ priority, table }) => [priority, table])).toEqual([
+      [0, 255],
+      [32766, 254],
+      [32767, 253],
+    ]);
+    lab.run('ip', 'address', 'add', '10.64.1.16/24', 'dev', 'br0');
+    lab.run('ip', 'route', 'add', '10.5.52.0/24', 'via', '10.64.0.17', 'table', '1000');
+    const select = ['from', '10.64.1.0/24', 'to', '10.5.52.0/24'];
+    lab.run('ip', 'rule', 'add', ...select, 'lookup', '1000', 'priority', '7');
+    lab.run('ip', 'rule', 'add', 'not', 'fwmark', '5', 'iif', 'br0', 'unreachable', 'priority', '8');
+    lab.run('ip', '-6', 'rule', 'add', 'to', 'fd00:5::/64', 'lookup', '9', 'priority', '9');
+    const usual = { from: undefined, to: undefined, input: undefined, mark: undefined, inverted: false };
+    expect(listRules(lab.nl).filter(({ priority }) => priority > 0 && priority < 1000)).toEqual([
+      { ...usual, family: 4, priority: 7, from: parsePrefix('10.64.1.0/24'), to: subnet, table: 1000 },
+      { ...usual, family: 4, priority: 8, input: 'br0', mark: 5, inverted: true, table: undefined },
+      { ...usual, family: 6, priority: 9, to: parsePrefix('fd00:5::/64'), table: 9 },
+    ]);
+    lab.run('ip', 'rule', 'delete', 'priority', '8');
+    const to = parseIp('10.5.52.7');
+    expect(lookUpRoute(lab.nl, to, { from: parseIp('10.64.1.16') })).toMatchObject({ table: 1000 });
+    lab.run('ip', 'route', 'add', '10.5.52.0/24', 'via', '10.64.0.18');
+    const gateway = parseIp('10.64.0.18');
+    expect(lookUpRoute(lab.nl, to, { from: parseIp('10.64.0.16') })).toMatchObject({ table: 254, gateway });
+    expect(lookUpRoute(lab.nl, to)).toMatchObject({ table: 254, gateway });
+    lab.run('ip', '-6', 'route', 'add', 'fd00:5::/64', 'dev', 'br0', 'table', '9');
+    expect(lookUpRoute(lab.nl, parseIp('fd00:5::7'))).toMatchObject({ table: 9 });
   });
 });

@@ -193,6 +193,7 @@ interface ShownLink {
   readonly address: string;
   readonly flags: readonly string[];
   readonly linkinfo: unknown;
+  readonly master?: string;
   readonly inet6_addr_gen_mode: string;
 }
 
@@ -203,11 +204,16 @@ interface ShownAddresses {
 /** All that there is, by the witness: the same text for the same state. */
 function shown(): string {
   const lines = ['flannel.1', 'flannel-v6.1'].flatMap((dev) => {
-    const { mtu, address, flags, linkinfo, inet6_addr_gen_mode } = lab.ip<ShownLink>('link', 'show', 'dev', dev)[0]!;
+    const { mtu, address, flags, linkinfo, master, inet6_addr_gen_mode } = lab.ip<ShownLink>(
+      'link',
+      'show',
+      'dev',
+      dev,
+    )[0]!;
     const { addr_info } = lab.ip<ShownAddresses>('address', 'show', 'dev', dev)[0]!;
     const addresses = addr_info.map(({ local, prefixlen }) => `${local}/${prefixlen}`);
     return [
-      JSON.stringify({ mtu, address, up: flags.includes('UP'), inet6_addr_gen_mode, addresses, linkinfo }),
+      JSON.stringify({ mtu, address, flags: [...flags].sort(), master, inet6_addr_gen_mode, addresses, linkinfo }),
       ...lab
         .bridge('fdb', 'show', 'dev', dev)
         .map((entry) => JSON.stringify(entry))
@@ -359,6 +365,22 @@ describe('a pass', () => {
     expect(lines.some((line) => line.includes('link delete and add flannel.1'))).toBe(true);
   });
 
+  test.each([
+    ['proxy', ['proxy']],
+    ['external', ['external']],
+    ['misses reported', ['l2miss', 'l3miss']],
+    ['the TTL of inner packets', ['ttl', 'inherit']],
+  ])('remakes a device that somebody has made with %s', async (_, words) => {
+    await reconciler.pass();
+    const before = shown();
+    lab.run('ip', 'link', 'delete', 'flannel.1');
+    const own = words.includes('external') ? [] : ['id', '1', 'local', '10.0.0.1', 'dev', 'eth0'];
+    const type = ['type', 'vxlan', ...own, 'dstport', '8472', 'nolearning', ...words];
+    lab.run('ip', 'link', 'add', 'flannel.1', 'address', MAC, 'mtu', '1450', ...type);
+    expect(await reconciler.pass()).toBeUndefined();
+    expect(shown()).toBe(before);
+  });
+
   test('leaves a device that works when its new interface is not there', async () => {
     await reconciler.pass();
     const before = shown();
@@ -482,6 +504,19 @@ describe('after an event of the kernel', () => {
     ],
     ['the MAC address is changed', ['ip', 'link', 'set', 'flannel.1', 'address', '0a:58:0a:05:01:99']],
     ['the MTU is changed', ['ip', 'link', 'set', 'flannel-v6.1', 'mtu', '1300']],
+    ['ARP is turned off', ['ip', 'link', 'set', 'flannel.1', 'arp', 'off']],
+    ['NDP is turned off', ['ip', 'link', 'set', 'flannel-v6.1', 'arp', 'off']],
+    [
+      'a device becomes a port of a bridge',
+      ['ip', 'link', 'add', 'br0', 'type', 'bridge'],
+      ['ip', 'link', 'set', 'flannel.1', 'master', 'br0'],
+    ],
+    [
+      'the outer header is changed',
+      ['ip', 'link', 'set', 'flannel.1', 'type', 'vxlan', 'ttl', '1', 'tos', '0x10', 'df', 'set'],
+    ],
+    ['learning is turned on', ['ip', 'link', 'set', 'flannel.1', 'type', 'vxlan', 'learning']],
+    ['a default destination is set', ['ip', 'link', 'set', 'flannel.1', 'type', 'vxlan', 'remote', '10.0.0.9']],
     ['the addrgenmode is changed', ['ip', 'link', 'set', 'flannel.1', 'addrgenmode', 'eui64']],
     ['an IPv4 address is deleted', ['ip', 'address', 'flush', 'dev', 'flannel.1']],
     ['an IPv6 address is deleted', ['ip', 'address', 'flush', 'dev', 'flannel-v6.1']],

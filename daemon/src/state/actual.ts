@@ -10,6 +10,11 @@ export interface ActualLink {
   readonly index: number;
   readonly mtu: number;
   readonly up: boolean;
+  /** Without it, entries of neighbours are of no use. */
+  readonly arp: boolean;
+  /** Name of the bridge, bond or VRF that somebody has made it a port of, and so takes its packets. */
+  readonly master?: string;
+  readonly queueLength?: number;
   /** Without link-local ones of IPv6, which the kernel makes. */
   readonly addresses: readonly InterfaceAddress[];
   readonly attributes: ActualLinkAttributes;
@@ -46,12 +51,16 @@ export interface ActualVxlan {
   readonly gbp: boolean;
   /** IPv4 without a UDP checksum, or IPv6 without one in either direction. */
   readonly omitsChecksums: boolean;
+  /** What neither ours nor flannel's has, as `ip link` writes it, like `ttl 1`. */
+  readonly oddities: readonly string[];
 }
 
 export interface ActualIpip {
   readonly kind: 'ipip';
   readonly local: Ip | undefined;
   readonly remote: Ip | undefined;
+  /** As of ActualVxlan. */
+  readonly oddities: readonly string[];
 }
 
 export interface ActualWireguard {

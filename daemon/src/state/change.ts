@@ -92,6 +92,12 @@ export function describeRoute(route: DesiredRoute | ActualRoute): string {
   return words.join(' ');
 }
 
+/** Removes it, and no other one. */
+export function deleteRouteCommand(route: ActualRoute): string {
+  const ip = route.dst.family === 6 ? 'ip -6' : 'ip';
+  return `${ip} route delete ${route.type === 'other' ? formatPrefix(route.dst) : describeRoute(route)}`;
+}
+
 export function metricOf(route: DesiredRoute | ActualRoute): number {
   return route.metric ?? defaultMetric(route.dst);
 }
@@ -107,8 +113,12 @@ function describeLink(link: KernelLink): string {
   return words.join(' ');
 }
 
-function describeSettings({ mtu, mac, up, linkLocal, acceptRouterAdvertisements }: LinkSettings): string {
+function describeSettings(settings: LinkSettings): string {
+  const { mtu, mac, up, arp, leave, queueLength, linkLocal, acceptRouterAdvertisements } = settings;
   const words: string[] = [];
+  if (leave !== undefined) words.push(`nomaster (it was ${leave})`);
+  if (arp) words.push('arp on');
+  if (queueLength !== undefined) words.push(`txqueuelen ${queueLength}`);
   if (mtu !== undefined) words.push(`mtu ${mtu}`);
   if (mac !== undefined) words.push(`address ${mac}`);
   if (linkLocal !== undefined) words.push(`addrgenmode ${linkLocal}`);

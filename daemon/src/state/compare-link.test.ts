@@ -7,12 +7,13 @@ import type { DesiredLink } from './desired.ts';
 
 const { mac } = VXLAN;
 const wanted: DesiredLink = { ...VXLAN, name: 'flannel.1', mtu: 1450, addresses: [] };
-const attributes: ActualVxlan = { ...VXLAN, group: undefined, omitsChecksums: false };
+const attributes: ActualVxlan = { ...VXLAN, group: undefined, omitsChecksums: false, oddities: [] };
 const link: ActualLink = {
   name: 'flannel.1',
   index: 7,
   mtu: 1450,
   up: true,
+  arp: true,
   addresses: [],
   attributes,
   ipv6: { makesLinkLocal: false, acceptsAdvertisements: false },
@@ -35,6 +36,8 @@ describe('compareLink() of a vxlan device', () => {
   test('compareLink() changes in place what can be changed in place, and nothing else', () => {
     expect(settings({ mtu: 1400 })).toEqual({ mtu: 1450 });
     expect(settings({ up: false })).toEqual({ up: true });
+    expect(settings({ arp: false })).toEqual({ arp: true });
+    expect(settings({ master: 'br0' })).toEqual({ leave: 'br0' });
     expect(settings({ attributes: { ...attributes, mac: parseMac('0a:58:0a:05:01:99') } })).toEqual({ mac });
     expect(settings({ ipv6: { makesLinkLocal: true, acceptsAdvertisements: false } })).toEqual({ linkLocal: 'none' });
     expect(settings({ ipv6: { makesLinkLocal: false, acceptsAdvertisements: true } })).toEqual({
@@ -55,6 +58,7 @@ describe('compareLink() of a vxlan device', () => {
     [{ learning: true }, 'learning is true, not false'],
     [{ gbp: true }, 'GBP is true, not false'],
     [{ omitsChecksums: true }, 'omission of UDP checksums is true, not false'],
+    [{ oddities: ['ttl 1', 'proxy'] }, 'one of its settings is ttl 1, not as the kernel gives it'],
   ])('compareLink() remakes a device of %p', (there, reason) => {
     expect(compare({ attributes: { ...attributes, ...there } })).toEqual({ answer: 'remake', reason });
   });
@@ -74,7 +78,7 @@ describe('compareLink() of an ipip device', () => {
     addresses: [],
     local: parseIp('10.0.0.1'),
   };
-  const there = { local: parseIp('10.0.0.1'), remote: undefined };
+  const there = { local: parseIp('10.0.0.1'), remote: undefined, oddities: [] as readonly string[] };
   const compareIpip = (more: Partial<typeof there> | { remote: ReturnType<typeof parseIp> }) =>
     compareLink(ipip, { ...link, mtu: 1480, attributes: { kind: 'ipip', ...there, ...more } });
 
@@ -89,4 +93,12 @@ describe('compareLink() of an ipip device', () => {
       reason: 'remote address is 10.0.0.9, not none',
     });
   });
+});
+
+test('compareLink() gives a TUN device no queue shorter than the usual one, and leaves a longer one', () => {
+  const tun: DesiredLink = { kind: 'tun', name: 'flannel0', mtu: 1472, addresses: [] };
+  const compareTun = (queueLength: number) =>
+    compareLink(tun, { ...link, mtu: 1472, arp: false, attributes: { kind: 'tun' }, queueLength });
+  expect([500, 5000].map(compareTun)).toEqual([{ answer: 'nothing' }, { answer: 'nothing' }]);
+  expect(compareTun(10)).toEqual({ answer: 'settings', settings: { queueLength: 500 } });
 });

@@ -9,6 +9,10 @@ export interface LinkSettings {
   readonly mtu?: number;
   readonly mac?: Mac;
   readonly up?: true;
+  readonly arp?: true;
+  /** Leaves the bridge, bond or VRF of this name. */
+  readonly leave?: string;
+  readonly queueLength?: number;
   /** The kernel makes no link-local address (addrgenmode none). */
   readonly linkLocal?: 'none';
   readonly acceptRouterAdvertisements?: false;
@@ -29,19 +33,29 @@ export function compareLink(wanted: DesiredLink, there: ActualLink): LinkCompari
   if (reason !== undefined) return { answer: 'remake', reason };
   const settings: LinkSettings = {
     ...(there.mtu !== wanted.mtu && { mtu: wanted.mtu }),
+    ...(there.master !== undefined && { leave: there.master }),
     ...(wanted.kind === 'vxlan' && attributes.kind === 'vxlan' && vxlanSettings(wanted, attributes, there)),
+    ...(wanted.kind === 'tun' && isShort(there) && { queueLength: USUAL_QUEUE_LENGTH }),
     ...(!there.up && { up: true }),
   };
   return Object.keys(settings).length === 0 ? { answer: 'nothing' } : { answer: 'settings', settings };
 }
 
 /** Other nodes know the device by its MAC address; and what arrives on it must give this node neither addresses nor routes. */
-function vxlanSettings(wanted: VxlanAttributes, { mac }: ActualVxlan, { ipv6 }: ActualLink): LinkSettings {
+function vxlanSettings(wanted: VxlanAttributes, { mac }: ActualVxlan, { arp, ipv6 }: ActualLink): LinkSettings {
   return {
+    ...(!arp && { arp: true }),
     ...(mac !== wanted.mac && { mac: wanted.mac }),
     ...(ipv6?.makesLinkLocal && { linkLocal: 'none' }),
     ...(ipv6?.acceptsAdvertisements && { acceptRouterAdvertisements: false }),
   };
+}
+
+/** What the kernel gives a TUN device. A longer queue loses less: the data path makes its own longer. */
+const USUAL_QUEUE_LENGTH = 500;
+
+function isShort({ queueLength = USUAL_QUEUE_LENGTH }: ActualLink): boolean {
+  return queueLength < USUAL_QUEUE_LENGTH;
 }
 
 function reasonToRemake(wanted: DesiredLink, { attributes: there }: ActualLink): string | undefined {
@@ -69,6 +83,7 @@ function vxlanDifferences(wanted: VxlanAttributes, there: ActualVxlan): Differen
     ['learning', there.learning, wanted.learning],
     ['GBP', there.gbp, wanted.gbp],
     ['omission of UDP checksums', there.omitsChecksums, false],
+    ...oddity(there),
   ];
 }
 
@@ -76,7 +91,12 @@ function ipipDifferences(wanted: IpipAttributes, there: ActualIpip): Difference[
   return [
     ['local address', formatOptionalIp(there.local), formatIp(wanted.local)],
     ['remote address', formatOptionalIp(there.remote), 'none'],
+    ...oddity(there),
   ];
+}
+
+function oddity({ oddities }: ActualVxlan | ActualIpip): Difference[] {
+  return oddities.map((oddity) => ['one of its settings', oddity, 'as the kernel gives it']);
 }
 
 function formatOptionalIp(ip: Ip | undefined): string {

@@ -51,8 +51,9 @@ function kernelOf(desired: DesiredState): ActualState {
     index: 7,
     mtu: 1450,
     up: true,
+    arp: true,
     addresses: [parseInterfaceAddress('10.5.1.0/32')],
-    attributes: { ...VXLAN, group: undefined, omitsChecksums: false },
+    attributes: { ...VXLAN, group: undefined, omitsChecksums: false, oddities: [] },
   };
   return {
     links: [actual],

@@ -10,7 +10,13 @@ import type { LinkDifference } from './diff-links.ts';
 import { diffRoutes } from './diff-routes.ts';
 import type { Owner } from './owner.ts';
 
-const SAME_LINKS: LinkDifference = { changes: [], fresh: new Set(), absent: new Set(), foreign: [] };
+const SAME_LINKS: LinkDifference = {
+  changes: [],
+  fresh: new Set(),
+  flushed: new Set(),
+  absent: new Set(),
+  foreign: [],
+};
 
 /**
  * In the order to apply them, if the kernel is as `before` says: to read thousands of routes and entries back takes longer than

@@ -16,7 +16,7 @@ export function diffNeighbours(
 ): EntryDifference {
   const { missing, surplus } = diffEntries<DesiredNeighbour, ActualNeighbour>(wanted, there, links, {
     keyOf: ({ link, address }) => `${link} ${address}`,
-    isSame: (entry, found) => found.permanent && found.mac === entry.mac,
+    isSame: (entry, found) => found.permanent && found.mac === entry.mac && !links.flushed.has(entry.link),
   });
   return {
     set: missing.map((entry) => ({ type: 'set-neighbour', entry })),

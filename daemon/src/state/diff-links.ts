@@ -12,6 +12,8 @@ export interface LinkDifference {
   readonly changes: readonly LinkChange[];
   /** Names of those that are new after the changes: nothing that the kernel had of them is left. */
   readonly fresh: ReadonlySet<string>;
+  /** Names of those whose neighbours the kernel forgets with the changes (arp_netdev_event() and ndisc_netdev_event() of the kernel). */
+  readonly flushed: ReadonlySet<string>;
   /** Names of those that are not there after the changes either, or not yet as they should be. */
   readonly absent: ReadonlySet<string>;
   /** Devices of others under the names of ours: they stay. */
@@ -56,7 +58,13 @@ export function diffLinks(desired: DesiredState, actual: ActualState): LinkDiffe
       changes.push(...diffLink(wanted, found));
     }
   }
-  return { changes, fresh, absent, foreign };
+  return { changes, fresh, flushed: new Set(changes.flatMap(flushes)), absent, foreign };
+}
+
+function flushes(change: LinkChange): string[] {
+  if (change.type !== 'set-link') return [];
+  const { mac, arp } = change.settings;
+  return mac === undefined && arp === undefined ? [] : [change.link];
 }
 
 /** Devices that the data path has to make first. */
@@ -90,15 +98,15 @@ function diffLink(wanted: DesiredLink, there: ActualLink): LinkChange[] {
 /** As `add-link` leaves it. */
 function justMade(wanted: KernelLink): ActualLink {
   const { name, mtu } = wanted;
-  return { name, index: 0, mtu, up: false, addresses: [], attributes: attributesJustMade(wanted) };
+  return { name, index: 0, mtu, up: false, arp: true, addresses: [], attributes: attributesJustMade(wanted) };
 }
 
 function attributesJustMade(wanted: KernelLink): ActualLink['attributes'] {
   switch (wanted.kind) {
     case 'vxlan':
-      return { ...wanted, group: undefined, omitsChecksums: false };
+      return { ...wanted, group: undefined, omitsChecksums: false, oddities: [] };
     case 'ipip':
-      return { ...wanted, remote: undefined };
+      return { ...wanted, remote: undefined, oddities: [] };
     case 'wireguard':
       return { kind: 'wireguard', device: { ...NEW_DEVICE, name: wanted.name }, known: NOTHING_KNOWN, readAt: 0 };
   }

@@ -39,8 +39,9 @@ const actualLink: ActualLink = {
   index: 7,
   mtu: 1450,
   up: true,
+  arp: true,
   addresses: [parseInterfaceAddress('10.5.1.0/32')],
-  attributes: { ...VXLAN, group: undefined, omitsChecksums: false },
+  attributes: { ...VXLAN, group: undefined, omitsChecksums: false, oddities: [] },
 };
 const guard: ActualRoute = { type: 'unreachable', dst: network, metric: GUARD, protocol: RTPROT_FLANNEL };
 const routeTo = (n: number, more: Partial<ActualRoute> = {}): ActualRoute => {
@@ -109,7 +110,10 @@ test('diffState() makes the unreachable route, the device, the entries and the r
 });
 
 test('diffState() remakes a device and then all that went with it', () => {
-  const other = { ...actualLink, attributes: { ...VXLAN, vni: 9, group: undefined, omitsChecksums: false } };
+  const other = {
+    ...actualLink,
+    attributes: { ...VXLAN, vni: 9, group: undefined, omitsChecksums: false, oddities: [] },
+  };
   expect(changes({ links: [other] })).toEqual([
     'link delete and add flannel.1 type vxlan id 1 dev eth0 local 10.0.0.1 dstport 8472 nolearning (VNI is 9, not 1)',
     'address add 10.5.1.0/32 dev flannel.1',
@@ -118,8 +122,17 @@ test('diffState() remakes a device and then all that went with it', () => {
   ]);
 });
 
+test('diffState() sets the neighbours again that the kernel forgets with a change of the device', () => {
+  const neighbours = OF_PEERS.filter((change) => change.startsWith('neighbour'));
+  expect(changes({ links: [{ ...actualLink, arp: false }] })).toEqual(['link set flannel.1 arp on', ...neighbours]);
+  expect(changes({ links: [{ ...actualLink, master: 'br0' }] })).toEqual(['link set flannel.1 nomaster (it was br0)']);
+});
+
 test('diffState() remakes no device before the peers are known, without which it could not carry packets', () => {
-  const other = { ...actualLink, attributes: { ...VXLAN, vni: 9, group: undefined, omitsChecksums: false } };
+  const other = {
+    ...actualLink,
+    attributes: { ...VXLAN, vni: 9, group: undefined, omitsChecksums: false, oddities: [] },
+  };
   expect(changes({ links: [other] }, { ...desiredFor([]), complete: false })).toEqual([]);
 });
 

@@ -28,6 +28,7 @@ const link: ActualLink = {
   index: 5,
   mtu: 1472,
   up: true,
+  arp: true,
   addresses: [parseInterfaceAddress('10.5.1.0/32')],
   attributes: { kind: 'tun' },
 };

@@ -7,7 +7,15 @@ import { addAddress, deleteAddress, listAddresses } from '@flannel-ts/rtnetlink/
 import type { Netlink } from '@flannel-ts/rtnetlink/connection';
 import { isNetlinkError } from '@flannel-ts/rtnetlink/errors';
 import type { GenericFamily } from '@flannel-ts/rtnetlink/generic';
-import { deleteLink, getLink, type Link, listLinks, setLink } from '@flannel-ts/rtnetlink/link';
+import {
+  deleteLink,
+  getLink,
+  type IpipData,
+  type Link,
+  listLinks,
+  setLink,
+  type VxlanData,
+} from '@flannel-ts/rtnetlink/link';
 import { addIpip, addVxlan, addWireguard } from '@flannel-ts/rtnetlink/link-add';
 import { getDevice, openWireguard, setDevice } from '@flannel-ts/wireguard/device';
 import { DaemonError } from '../errors.ts';
@@ -37,12 +45,24 @@ export class KernelLinks {
   read(wanted: DesiredLink): ActualLink | undefined {
     const link = getLink(this.nl, wanted.name);
     if (link === undefined) return undefined;
-    const { name, index, mtu, up } = link;
+    const { name, index, mtu, up, arp, master: masterIndex, txQueueLength: queueLength } = link;
     const addresses = listAddresses(this.nl, { index })
       .map(({ address }) => address)
       .filter(({ address }) => !(isIpv6(address) && isLinkLocal(address)));
     const ipv6 = this.readIpv6Settings(link);
-    return { name, index, mtu, up, addresses, attributes: this.readAttributes(link, wanted), ...(ipv6 && { ipv6 }) };
+    const master = masterIndex === undefined ? undefined : (getLink(this.nl, masterIndex)?.name ?? `${masterIndex}`);
+    return {
+      name,
+      index,
+      mtu,
+      up,
+      arp,
+      ...(master !== undefined && { master }),
+      ...(queueLength !== undefined && { queueLength }),
+      addresses,
+      attributes: this.readAttributes(link, wanted),
+      ...(ipv6 && { ipv6 }),
+    };
   }
 
   apply(change: LinkChange): void {
@@ -83,7 +103,9 @@ export class KernelLinks {
   private readAttributes(link: Link, wanted: DesiredLink): ActualLinkAttributes {
     const { kind, data, name, index, mac } = link;
     if (kind === 'tun') return { kind };
-    if (data?.kind === 'ipip') return { kind: 'ipip', local: data.local, remote: data.remote };
+    if (data?.kind === 'ipip') {
+      return { kind: 'ipip', local: data.local, remote: data.remote, oddities: ipipOddities(data) };
+    }
     if (kind === 'wireguard' && wanted.kind === 'wireguard') {
       const device = getDevice(this.openWireguard(), index);
       return { kind, device, known: this.endpoints.see(name, wanted, device), readAt: Date.now() / 1000 };
@@ -92,7 +114,8 @@ export class KernelLinks {
       const { vni, port, local, group, learning, gbp, device } = data;
       const omitsChecksums = !data.udpChecksum || data.zeroChecksum6Sent || data.zeroChecksum6Accepted;
       const parent = device === undefined ? undefined : getLink(this.nl, device)?.name;
-      return { kind: 'vxlan', mac, vni, port, parent, local, group, learning, gbp, omitsChecksums };
+      const oddities = vxlanOddities(data);
+      return { kind: 'vxlan', mac, vni, port, parent, local, group, learning, gbp, omitsChecksums, oddities };
     }
     return { kind: 'other', description: kind === undefined ? 'no virtual device' : `a ${kind} device` };
   }
@@ -137,13 +160,17 @@ export class KernelLinks {
     this.make(link);
   }
 
-  private set(name: string, { mtu, mac, up, linkLocal, acceptRouterAdvertisements }: LinkSettings): void {
+  private set(name: string, settings: LinkSettings): void {
+    const { mtu, mac, up, arp, leave, queueLength: txQueueLength, linkLocal, acceptRouterAdvertisements } = settings;
     const index = this.indexOf(name);
+    // By itself: a VRF takes the device down and up again.
+    if (leave !== undefined) setLink(this.nl, index, { master: 0 });
     if (acceptRouterAdvertisements === false) this.refuseAdvertisements(name);
     // Before it is up, which is when the kernel makes the address.
     if (linkLocal !== undefined) setLink(this.nl, index, { addressGeneration: linkLocal });
     try {
-      if (mtu !== undefined || mac !== undefined || up) setLink(this.nl, index, { mtu, mac, up });
+      const others = [mtu, mac, up, arp, txQueueLength];
+      if (others.some((value) => value !== undefined)) setLink(this.nl, index, { mtu, mac, up, arp, txQueueLength });
     } catch (error) {
       // Vxlan and WireGuard devices open their socket when they are set up.
       if (!isNetlinkError(error, 'EADDRINUSE')) throw error;
@@ -202,6 +229,22 @@ export class KernelLinks {
     this.wireguard ??= openWireguard({ netns: this.netns });
     return this.wireguard;
   }
+}
+
+function vxlanOddities({ ttl, inheritsTtl, tos, df, proxy, rsc, l2Miss, l3Miss, external }: VxlanData): string[] {
+  return [
+    ...(ttl === 0 ? [] : [`ttl ${ttl}`]),
+    ...(inheritsTtl ? ['ttl inherit'] : []),
+    ...(tos === 0 ? [] : [`tos 0x${tos.toString(16)}`]),
+    ...(df === 0 ? [] : [`df ${df === 1 ? 'set' : 'inherit'}`]),
+    ...Object.entries({ proxy, rsc, l2miss: l2Miss, l3miss: l3Miss, external }).flatMap(([name, on]) =>
+      on ? [name] : [],
+    ),
+  ];
+}
+
+function ipipOddities({ ttl, pmtuDiscovery }: IpipData): string[] {
+  return [...(ttl === 0 ? [] : [`ttl ${ttl}`]), ...(pmtuDiscovery ? ['pmtudisc'] : [])];
 }
 
 function acceptRa(name: string): string {

@@ -27,6 +27,7 @@ class FakeKernel implements StateKernel {
       index: 1,
       mtu: 1500,
       up: false,
+      arp: true,
       addresses: [],
       attributes: { kind: 'tun' },
     };

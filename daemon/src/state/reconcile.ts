@@ -10,7 +10,7 @@ import { Backoff, Bell } from '../abort.ts';
 import { messageOf } from '../errors.ts';
 import type { ActualRoute, ActualState } from './actual.ts';
 import { applyChanges, type ChangingKernel } from './apply.ts';
-import { type Change, describeChange, describeRoute } from './change.ts';
+import { type Change, deleteRouteCommand, describeChange, describeRoute } from './change.ts';
 import { ChangeLog } from './change-log.ts';
 import type { DesiredLink, DesiredState } from './desired.ts';
 import { diffState } from './diff.ts';
@@ -39,6 +39,8 @@ export interface ReconcileParts {
   /** Removes what data paths have left, once packets have another way; the names of their devices. */
   readonly clearDataPaths?: () => readonly string[];
   readonly desired: () => DesiredState;
+  /** Told at every pass of the routes of others inside the networks. */
+  readonly onForeign?: (routes: readonly ActualRoute[]) => void;
   /** Told after every pass, with the reason when something is not as desired. */
   readonly onPass: (failure: string | undefined) => void;
   readonly log: Logger;
@@ -189,7 +191,9 @@ export class Reconciler {
       actual = kernel.read(wanted);
     }
     const { changes, conflicts, foreignLinks } = diffState(wanted, actual, owner);
-    this.logForeign(foreignRoutes(wanted, actual, owner, ownSubnets));
+    const foreign = foreignRoutes(wanted, actual, owner, ownSubnets);
+    this.parts.onForeign?.(foreign);
+    this.logForeign(foreign);
     failures.push(...foreignLinks.map(describeForeignLink), ...conflicts.map(describeConflict));
     const applied = applyChanges(kernel, changes);
     this.counts.changes += applied.done.length;
@@ -246,7 +250,7 @@ export class Reconciler {
 
 function describeConflict({ wanted, foreign }: Conflict): string {
   const route = describeRoute(foreign);
-  return `the route of ${formatPrefix(wanted.dst)} is not ours but ${route} (protocol ${foreign.protocol}): remove it with "ip route delete ${route}"`;
+  return `the route of ${formatPrefix(wanted.dst)} is not ours but ${route} (protocol ${foreign.protocol}): remove it with "${deleteRouteCommand(foreign)}"`;
 }
 
 function describeForeignLink({ name, description }: ForeignLink): string {

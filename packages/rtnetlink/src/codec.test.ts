@@ -163,6 +163,7 @@ describe('replies', () => {
       kind: 'veth',
       mtu: 1472,
       up: true,
+      arp: true,
       flags: 0x1003,
       operState: 'lower-layer-down',
       mac: '7a:c1:5a:76:dd:48',

@@ -17,6 +17,9 @@ export const RTM_GETADDR = 22;
 export const RTM_NEWROUTE = 24;
 export const RTM_DELROUTE = 25;
 export const RTM_GETROUTE = 26;
+export const RTM_NEWRULE = 32;
+export const RTM_DELRULE = 33;
+export const RTM_GETRULE = 34;
 export const RTM_NEWNEIGH = 28;
 export const RTM_DELNEIGH = 29;
 export const RTM_GETNEIGH = 30;
@@ -26,8 +29,10 @@ export const RTNLGRP_LINK = 1;
 export const RTNLGRP_NEIGH = 3;
 export const RTNLGRP_IPV4_IFADDR = 5;
 export const RTNLGRP_IPV4_ROUTE = 7;
+export const RTNLGRP_IPV4_RULE = 8;
 export const RTNLGRP_IPV6_IFADDR = 9;
 export const RTNLGRP_IPV6_ROUTE = 11;
+export const RTNLGRP_IPV6_RULE = 19;
 
 // linux/rtnetlink.h: IFLA_EXT_MASK
 export const RTEXT_FILTER_SKIP_STATS = 1 << 3;
@@ -36,6 +41,7 @@ export const RTEXT_FILTER_SKIP_STATS = 1 << 3;
 export const IFNAMSIZ = 16;
 export const IFF_UP = 0x1;
 export const IFF_RUNNING = 0x40;
+export const IFF_NOARP = 0x80;
 export const IFF_PROMISC = 0x100;
 export const IFF_LOWER_UP = 0x10000;
 
@@ -89,7 +95,10 @@ export const IFLA_VXLAN_GROUP = 2;
 export const IFLA_VXLAN_LINK = 3;
 export const IFLA_VXLAN_LOCAL = 4;
 export const IFLA_VXLAN_TTL = 5;
+export const IFLA_VXLAN_TOS = 6;
 export const IFLA_VXLAN_LEARNING = 7;
+export const IFLA_VXLAN_PROXY = 11;
+export const IFLA_VXLAN_RSC = 12;
 export const IFLA_VXLAN_L2MISS = 13;
 export const IFLA_VXLAN_L3MISS = 14;
 export const IFLA_VXLAN_PORT = 15;
@@ -99,6 +108,9 @@ export const IFLA_VXLAN_UDP_CSUM = 18;
 export const IFLA_VXLAN_UDP_ZERO_CSUM6_TX = 19;
 export const IFLA_VXLAN_UDP_ZERO_CSUM6_RX = 20;
 export const IFLA_VXLAN_GBP = 23;
+export const IFLA_VXLAN_COLLECT_METADATA = 25;
+export const IFLA_VXLAN_TTL_INHERIT = 28;
+export const IFLA_VXLAN_DF = 29;
 
 // linux/if_tunnel.h: IFLA_IPTUN_*
 export const IFLA_IPTUN_LINK = 1;
@@ -131,6 +143,8 @@ export const IFA_F_NOPREFIXROUTE = 0x200;
 
 // linux/rtnetlink.h: RTA_*
 export const RTA_DST = 1;
+export const RTA_SRC = 2;
+export const RTA_IIF = 3;
 export const RTA_OIF = 4;
 export const RTA_GATEWAY = 5;
 export const RTA_PRIORITY = 6;
@@ -162,6 +176,17 @@ export const RT_TABLE_MAIN = 254;
 export const RT_TABLE_LOCAL = 255;
 export const RTNH_F_ONLINK = 4;
 export const RTM_F_CLONED = 0x200;
+export const RTM_F_LOOKUP_TABLE = 0x1000;
+
+// linux/fib_rules.h
+export const FRA_DST = 1;
+export const FRA_SRC = 2;
+export const FRA_IIFNAME = 3;
+export const FRA_PRIORITY = 6;
+export const FRA_FWMARK = 10;
+export const FRA_TABLE = 15;
+export const FIB_RULE_INVERT = 0x2;
+export const FR_ACT_TO_TBL = 1;
 
 // linux/neighbour.h
 export const NDA_DST = 1;

@@ -45,7 +45,21 @@ export interface VxlanData {
   readonly device: number | undefined;
   readonly local: Ip | undefined;
   readonly group: Ip | undefined;
+  /** Of outer packets; 0: the kernel's default. */
+  readonly ttl: number;
+  /** The inner packet's. */
+  readonly inheritsTtl: boolean;
+  /** Of outer packets; 1: the inner packet's. */
+  readonly tos: number;
+  /** Whether outer IPv4 packets may be fragmented, in the order of linux/if_link.h (VXLAN_DF_*): unset, set, the inner packet's. */
+  readonly df: number;
   readonly learning: boolean;
+  /** Answers ARP and NDP itself. */
+  readonly proxy: boolean;
+  /** Short-circuits routes. */
+  readonly rsc: boolean;
+  /** Routes and programs say where to, and no forwarding entry does. */
+  readonly external: boolean;
   readonly l2Miss: boolean;
   readonly l3Miss: boolean;
   /** Of outer IPv4 packets. */
@@ -99,6 +113,8 @@ export interface Link {
   readonly mtu: number;
   /** Administratively up (IFF_UP); `operState` says whether packets pass. */
   readonly up: boolean;
+  /** Asks by ARP and NDP for neighbours (no IFF_NOARP); without it, every packet is sent to the device's own MAC address. */
+  readonly arp: boolean;
   readonly flags: number;
   readonly operState: OperState;
   readonly mac: Mac | undefined;
@@ -151,6 +167,7 @@ export function parseLink(payload: Uint8Array): Link {
     kind,
     mtu: readU32(attributes, c.IFLA_MTU) ?? 0,
     up: (flags & c.IFF_UP) !== 0,
+    arp: (flags & c.IFF_NOARP) === 0,
     flags,
     operState: OPER_STATES[readU8(attributes, c.IFLA_OPERSTATE) ?? 0] ?? 'unknown',
     // Tunnels have addresses of other lengths (an IPv4 address for ipip), which are no MAC.
@@ -209,7 +226,14 @@ function parseLinkData(kind: string | undefined, data: Attributes): LinkData | u
         device: readU32(data, c.IFLA_VXLAN_LINK),
         local: readIp(data, c.IFLA_VXLAN_LOCAL, 4) ?? readIp(data, c.IFLA_VXLAN_LOCAL6, 6),
         group: readIp(data, c.IFLA_VXLAN_GROUP, 4) ?? readIp(data, c.IFLA_VXLAN_GROUP6, 6),
+        ttl: readU8(data, c.IFLA_VXLAN_TTL) ?? 0,
+        inheritsTtl: isOn(c.IFLA_VXLAN_TTL_INHERIT),
+        tos: readU8(data, c.IFLA_VXLAN_TOS) ?? 0,
+        df: readU8(data, c.IFLA_VXLAN_DF) ?? 0,
         learning: isOn(c.IFLA_VXLAN_LEARNING),
+        proxy: isOn(c.IFLA_VXLAN_PROXY),
+        rsc: isOn(c.IFLA_VXLAN_RSC),
+        external: isOn(c.IFLA_VXLAN_COLLECT_METADATA),
         l2Miss: isOn(c.IFLA_VXLAN_L2MISS),
         l3Miss: isOn(c.IFLA_VXLAN_L3MISS),
         udpChecksum: isOn(c.IFLA_VXLAN_UDP_CSUM),

@@ -42,6 +42,7 @@ export interface LinkChange {
   readonly gsoMaxSize?: number | undefined;
   readonly gsoMaxSegments?: number | undefined;
   readonly promiscuous?: boolean | undefined;
+  readonly arp?: boolean | undefined;
   /** EAFNOSUPPORT if the link has no IPv6. What addresses there are stay. */
   readonly addressGeneration?: AddressGeneration | undefined;
 }
@@ -106,8 +107,13 @@ export function setLink(nl: Netlink, index: number, change: LinkChange): void {
   if (change.gsoMaxSize !== undefined) attributes.push(attributeU32(c.IFLA_GSO_MAX_SIZE, change.gsoMaxSize));
   if (change.gsoMaxSegments !== undefined) attributes.push(attributeU32(c.IFLA_GSO_MAX_SEGS, change.gsoMaxSegments));
   if (change.addressGeneration !== undefined) attributes.push(encodeAddressGeneration(change.addressGeneration));
-  const flags = (change.up ? c.IFF_UP : 0) | (change.promiscuous ? c.IFF_PROMISC : 0);
-  const mask = (change.up !== undefined ? c.IFF_UP : 0) | (change.promiscuous !== undefined ? c.IFF_PROMISC : 0);
+  const wanted: readonly (readonly [number, boolean | undefined])[] = [
+    [c.IFF_UP, change.up],
+    [c.IFF_PROMISC, change.promiscuous],
+    [c.IFF_NOARP, change.arp === undefined ? undefined : !change.arp],
+  ];
+  const flags = wanted.reduce((bits, [bit, on]) => (on ? bits | bit : bits), 0);
+  const mask = wanted.reduce((bits, [bit, on]) => (on === undefined ? bits : bits | bit), 0);
   const send = (netnsFd: readonly Uint8Array[]): void => {
     nl.request({
       // RTM_NEWLINK without NLM_F_CREATE changes an existing link, like RTM_SETLINK; iproute2 sends this one too.

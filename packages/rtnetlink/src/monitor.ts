@@ -20,6 +20,7 @@ import { type Link, parseLink } from './link-codec.ts';
 import { type NetlinkMessage, NLMSG_OVERRUN, parseMessages } from './message.ts';
 import { type Neighbour, parseNeighbour } from './neighbour.ts';
 import { parseRoute, type Route } from './route.ts';
+import { parseRule, type Rule } from './rule.ts';
 import { openNetlinkSocket, senderOf } from './transport.ts';
 
 /** A link that leaves its master (bridge) reports that as `deleted` of family AF_BRIDGE, which is left out here. */
@@ -27,6 +28,7 @@ export type MonitorEvent =
   | { readonly type: 'link'; readonly action: Action; readonly link: Link }
   | { readonly type: 'address'; readonly action: Action; readonly address: Address }
   | { readonly type: 'route'; readonly action: Action; readonly route: Route }
+  | { readonly type: 'rule'; readonly action: Action; readonly rule: Rule }
   | { readonly type: 'neighbour'; readonly action: Action; readonly neighbour: Neighbour }
   | { readonly type: 'fdb'; readonly action: Action; readonly entry: FdbEntry }
   /** Events were dropped because the socket's buffer was full: list everything again. */
@@ -41,6 +43,7 @@ const GROUPS = {
   route: [c.RTNLGRP_IPV4_ROUTE, c.RTNLGRP_IPV6_ROUTE],
   /** FDB entries come with the neighbours. */
   neighbour: [c.RTNLGRP_NEIGH],
+  rule: [c.RTNLGRP_IPV4_RULE, c.RTNLGRP_IPV6_RULE],
 } as const;
 
 export type MonitorGroup = keyof typeof GROUPS;
@@ -136,6 +139,9 @@ export function eventOf(message: NetlinkMessage): MonitorEvent | undefined {
     case c.RTM_NEWROUTE:
     case c.RTM_DELROUTE:
       return { type: 'route', action: type === c.RTM_NEWROUTE ? 'set' : 'deleted', route: parseRoute(payload) };
+    case c.RTM_NEWRULE:
+    case c.RTM_DELRULE:
+      return { type: 'rule', action: type === c.RTM_NEWRULE ? 'set' : 'deleted', rule: parseRule(payload) };
     case c.RTM_NEWNEIGH:
     case c.RTM_DELNEIGH:
       return neighbourEvent(type === c.RTM_NEWNEIGH ? 'set' : 'deleted', payload);

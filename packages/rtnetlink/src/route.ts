@@ -166,18 +166,36 @@ export function ensureRouteAbsent(nl: Netlink, route: RouteSpec): boolean {
   }
 }
 
-/** `ip route get IP`: the route that a packet to this address would use now. Unreachable networks are an error. */
-export function lookUpRoute(nl: Netlink, ip: Ip): Route | undefined {
+/** `ip route get IP` [`from IP`]: the route that a packet to this address would use now. Unreachable networks are an error. */
+export function lookUpRoute(nl: Netlink, ip: Ip, { from }: LookUpOptions = {}): Route | undefined {
   const family = familyOf(ip);
+  const length = addressBits(family);
+  const header = encodeHeader({
+    family,
+    length,
+    table: 0,
+    protocol: 0,
+    scope: 0,
+    type: 0,
+    // Without it, an IPv4 route is said to be in the main table, wherever it is. IPv6 says it anyway, and refuses the flag.
+    flags: family === 4 ? c.RTM_F_LOOKUP_TABLE : 0,
+  });
+  const parts = [header, attribute(c.RTA_DST, ipToBytes(ip))];
+  if (from !== undefined) {
+    header[2] = length;
+    parts.push(attribute(c.RTA_SRC, ipToBytes(from)));
+  }
   const [reply] = nl.request({
     type: c.RTM_GETROUTE,
-    parts: [
-      encodeHeader({ family, length: addressBits(family), table: 0, protocol: 0, scope: 0, type: 0, flags: 0 }),
-      attribute(c.RTA_DST, ipToBytes(ip)),
-    ],
+    parts,
     operation: `look up the route to ${formatIp(ip)}`,
   });
   return reply && parseRoute(reply.payload);
+}
+
+export interface LookUpOptions {
+  /** Source of the packet, an address of this host. */
+  readonly from?: Ip | undefined;
 }
 
 /** `default`, or the destination as text. */

@@ -270,6 +270,21 @@ const OF_THE_KERNEL: readonly Fault[] = [
     cause: ({ a }) => void a.run('sh', '-c', FLUSH_FDB),
   },
   {
+    name: 'flannel.1 made a port of a bridge, without ARP, of another MTU and TTL',
+    backends: ['vxlan'],
+    interrupts: BACKENDS,
+    cause: ({ a }) => {
+      a.ip('link', 'add', 'br0', 'type', 'bridge');
+      for (const setting of ['master br0', 'arp off', 'mtu 600', 'type vxlan ttl 1']) {
+        a.ip('link', 'set', 'flannel.1', ...setting.split(' '));
+      }
+    },
+    healed: ({ a }) => {
+      const { flags, master, mtu, linkinfo } = JSON.parse(a.ip('-d', '-j', 'link', 'show', 'flannel.1'))[0];
+      return !flags.includes('NOARP') && master === undefined && mtu === 1450 && linkinfo.info_data.ttl === 0;
+    },
+  },
+  {
     name: 'neighbours flushed',
     backends: ['vxlan'],
     interrupts: BACKENDS,
