@@ -37,6 +37,12 @@ export const COMMANDS = {
         help: 'file to write; by default one named by the host and the time',
         hint: 'file',
       },
+      log: {
+        kind: 'string',
+        fallback: '',
+        help: 'file that has the log; by default the one that the running flanneld writes to, or else the journal',
+        hint: 'file',
+      },
     },
   },
   release: { help: 'give back the lease of this node, when it is taken out of service', flags: {} },

@@ -42,6 +42,8 @@ export interface Options {
   readonly cleanup: CleanupChoice;
   /** Of `flanneld support`: the file to write; undefined: a name of its own. */
   readonly supportFile: string | undefined;
+  /** Where the log is; undefined: to be found. */
+  readonly logFile: string | undefined;
   /** Of `flanneld install-cni`. */
   readonly cni: CniDirectories;
   readonly etcd: EtcdOptions;
@@ -97,6 +99,7 @@ export function parseOptions(
     status: statusOptions(flags, read),
     cleanup: cleanupChoice(flags),
     supportFile: commandFlag(flags, 'o') || undefined,
+    logFile: commandFlag(flags, 'log') || undefined,
     cni: { binDir: commandFlag(flags, 'cni-bin-dir'), confDir: commandFlag(flags, 'cni-conf-dir') },
   };
   return { options: { ...build(command, operands, read, warnings), ...own }, warnings };
@@ -107,7 +110,7 @@ function build(
   operands: readonly string[],
   read: FlagValues,
   warnings: string[],
-): Omit<Options, 'status' | 'cleanup' | 'supportFile' | 'kube' | 'cni'> {
+): Omit<Options, 'status' | 'cleanup' | 'supportFile' | 'logFile' | 'kube' | 'cni'> {
   return {
     command,
     operands,

@@ -1,6 +1,6 @@
 /** `flanneld support`: what is in the archive, and that no secret is. */
-import { execFileSync } from 'node:child_process';
-import { mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { execFileSync, spawn } from 'node:child_process';
+import { closeSync, mkdirSync, openSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { Cluster, type Node, PREFIX, until } from './support/cluster.ts';
 import { compileFlanneld } from './support/flanneld-bundle.ts';
@@ -82,6 +82,27 @@ test('without -o it writes into the present directory, under a name of the host 
   expect(output).toContain(name);
   const names = execFileSync('tar', ['-tzf', path.join(node.directory, name!)], { encoding: 'utf8' });
   expect(names).toContain(`${name!.replace('.tar.gz', '')}/status.json\n`);
+});
+
+test('has the end of the log where flanneld writes it to a file, and of a file that is named', async () => {
+  const file = path.join(node.directory, 'flanneld.log');
+  writeFileSync(file, `${'of before\n'.repeat(3000)}`);
+  const stderr = openSync(file, 'a');
+  // No etcd answers: the log says so.
+  const argv = [program, '-etcd-endpoints=http://10.64.0.1:9', `-subnet-file=${node.subnetFile}`, '-healthz-port=0'];
+  const child = spawn('nsenter', [`--net=/run/netns/${node.netns}`, ...argv], { stdio: ['ignore', 'ignore', stderr] });
+  try {
+    await until(() => readFileSync(file, 'utf8').includes('"msg"'));
+    const { 'log.txt': log } = support();
+    expect(log).toMatch(/^# the end of the file that flanneld writes to\nof before\n/);
+    expect(log).toContain('"msg"');
+    expect(log!.split('\n').length).toBeLessThan(2010);
+  } finally {
+    child.kill('SIGKILL');
+    closeSync(stderr);
+  }
+  await until(() => child.signalCode !== null);
+  expect(support(`-log=${file}`)['log.txt']).toContain('"msg"');
 });
 
 test('says what it has not, where no flanneld runs', () => {

@@ -421,7 +421,9 @@ describe('a pass', () => {
   test('says that the port is in use, and sets the device up as soon as it is free', async () => {
     lab.run('ip', 'link', 'add', 'theirs', 'type', 'vxlan', 'id', '9', 'dstport', '8472', 'dev', 'eth0', 'gbp');
     lab.run('ip', 'link', 'set', 'theirs', 'up');
-    expect(await reconciler.pass()).toMatch(/^Cannot set up device flannel.1: its UDP port is in use: free it \(/);
+    expect(await reconciler.pass()).toMatch(
+      /^Cannot set up device flannel.1: its UDP port is in use: set another Backend.Port/,
+    );
     lab.run('ip', 'link', 'delete', 'theirs');
     expect(await reconciler.pass()).toBeUndefined();
     expect(lab.ip('-4', 'route', 'show', 'dev', 'flannel.1')).toHaveLength(2);

@@ -66,7 +66,7 @@ describe('planForward()', () => {
     expect(plan(':FORWARD DROP [0:0]', { mayInsert: false })).toEqual({
       changes: [],
       troubles: [
-        'nftables table ip filter, chain FORWARD drops forwarded packets of pods (policy drop): let it accept packets from and to 10.5.0.0/16',
+        'nftables table ip filter, chain FORWARD drops forwarded packets of pods (policy drop): let it accept packets from and to 10.5.0.0/16, with "iptables -I FORWARD -s 10.5.0.0/16 -j ACCEPT" and the same for -d',
       ],
       doubts: [],
     });
@@ -81,7 +81,7 @@ describe('planForward()', () => {
     const { changes, troubles } = planForward([{ place: 'nft', tables: [table] }], question);
     expect(changes).toEqual([]);
     expect(troubles).toEqual([
-      'nftables table inet firewalld, chain filter_FORWARD drops forwarded packets of pods (reject in chain filter_FORWARD): let it accept packets from and to 10.5.0.0/16, with firewall-cmd --permanent --zone=trusted --add-source=10.5.0.0/16 and --reload',
+      'nftables table inet firewalld, chain filter_FORWARD drops forwarded packets of pods (reject in chain filter_FORWARD): let it accept packets from and to 10.5.0.0/16, with "firewall-cmd --permanent --zone=trusted --add-source=10.5.0.0/16" and --reload',
     ]);
   });
 

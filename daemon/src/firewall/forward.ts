@@ -193,11 +193,19 @@ function sentence(
   by: string,
   { network }: OverlayFamily,
 ): string {
-  return `${describePlace(place, table, chain)} drops forwarded packets of pods (${by}): let it accept packets from and to ${network}${remedy(table, network)}`;
+  return `${describePlace(place, table, chain)} drops forwarded packets of pods (${by}): let it accept packets from and to ${network}${remedy(place, table, chain, network)}`;
 }
 
-function remedy({ name }: ListedTable, network: string): string {
+function remedy(place: Place, table: ListedTable, chain: ListedChain, network: string): string {
+  const { name } = table;
+  const version = network.includes(':') ? 'ip6' : 'ip';
   if (name === 'firewalld')
-    return `, with firewall-cmd --permanent --zone=trusted --add-source=${network} and --reload`;
-  return '';
+    return `, with "firewall-cmd --permanent --zone=trusted --add-source=${network}" and --reload`;
+  if (place === 'legacy' || chain.name === 'FORWARD') {
+    const program = `${version}tables${place === 'legacy' ? '-legacy' : ''}`;
+    return `, with "${program} -I ${chain.name} -s ${network} -j ACCEPT" and the same for -d`;
+  }
+  const { family } = table;
+  const rule = (side: string) => `insert rule ${family} ${name} ${chain.name} ${version} ${side} ${network} accept`;
+  return `, with "nft '${rule('saddr')}; ${rule('daddr')}'"`;
 }

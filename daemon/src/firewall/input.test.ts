@@ -66,13 +66,13 @@ describe('judgeInput()', () => {
     const sentences = (rules: string, asked: InputQuestion, place?: 'legacy') =>
       judgeInput(filter(rules, place), asked).troubles;
     expect(sentences(UFW, vxlan)).toEqual([
-      'nftables table ip filter, chain INPUT drops packets of other nodes (UDP port 8472; policy drop): let it accept them, with ufw allow 8472/udp',
+      'nftables table ip filter, chain INPUT drops packets of other nodes (UDP port 8472; policy drop): let it accept them, with "ufw allow 8472/udp"',
     ]);
     expect(sentences(':INPUT DROP [0:0]', vxlan, 'legacy')).toEqual([
-      'iptables-legacy, chain INPUT drops packets of other nodes (UDP port 8472; policy drop): let it accept them, with iptables-legacy -I INPUT -p udp --dport 8472 -j ACCEPT',
+      'iptables-legacy, chain INPUT drops packets of other nodes (UDP port 8472; policy drop): let it accept them, with "iptables-legacy -I INPUT -p udp --dport 8472 -j ACCEPT"',
     ]);
     expect(sentences(':INPUT ACCEPT [0:0]\n-A INPUT ! -p tcp -j DROP', ipip)).toEqual([
-      'nftables table ip filter, chain INPUT drops packets of other nodes (IP protocol 4 (IPIP); drop in chain INPUT): let it accept them, with iptables -I INPUT -p 4 -j ACCEPT',
+      'nftables table ip filter, chain INPUT drops packets of other nodes (IP protocol 4 (IPIP); drop in chain INPUT): let it accept them, with "iptables -I INPUT -p 4 -j ACCEPT"',
     ]);
   });
 
@@ -81,7 +81,7 @@ describe('judgeInput()', () => {
     expect(judgeInput(filter(established), udp)).toEqual({
       troubles: [],
       doubts: [
-        'nftables table ip filter, chain INPUT drops packets of other nodes that answer none of this node (UDP port 8285; policy drop): let it accept them, with iptables -I INPUT -p udp --dport 8285 -j ACCEPT',
+        'nftables table ip filter, chain INPUT drops packets of other nodes that answer none of this node (UDP port 8285; policy drop): let it accept them, with "iptables -I INPUT -p udp --dport 8285 -j ACCEPT"',
       ],
     });
     expect(judgeInput(filter(':INPUT DROP [0:0]'), udp)).toMatchObject({ troubles: [expect.anything()], doubts: [] });
@@ -99,7 +99,7 @@ describe('judgeInput()', () => {
     const tables: PlacedTables[] = [{ place: 'nft', tables: readIptablesSave('ip6', '*filter\n:INPUT DROP [0:0]\n') }];
     expect(judgeInput(tables, vxlan).troubles).toEqual([]);
     expect(judgeInput(tables, question({ Type: 'vxlan' }, both)).troubles).toEqual([
-      expect.stringContaining('with ip6tables -I INPUT -p udp --dport 8472 -j ACCEPT'),
+      expect.stringContaining('with "ip6tables -I INPUT -p udp --dport 8472 -j ACCEPT"'),
     ]);
     expect(judgeInput(filter(':INPUT DROP [0:0]'), question({ Type: 'host-gw' }))).toEqual({
       troubles: [],
@@ -135,7 +135,7 @@ describe('judgeInput()', () => {
 
   test('follows the chains of firewalld', () => {
     expect(judgeInput(firewalld(), vxlan).troubles).toEqual([
-      'nftables table inet firewalld, chain filter_INPUT drops packets of other nodes (UDP port 8472; reject in chain filter_INPUT): let it accept them, with firewall-cmd --permanent --add-port=8472/udp and --reload',
+      'nftables table inet firewalld, chain filter_INPUT drops packets of other nodes (UDP port 8472; reject in chain filter_INPUT): let it accept them, with "firewall-cmd --permanent --add-port=8472/udp" and --reload',
     ]);
     const port = (right: unknown) =>
       rule('filter_IN_public', match({ payload: { protocol: 'udp', field: 'dport' } }, right), { accept: null });

@@ -63,15 +63,16 @@ function remedy(place: Place, table: ListedTable, chain: ListedChain, carrier: C
   const { family, name } = table;
   const port = carrier.protocol === 'udp' ? carrier.port : undefined;
   if (name === 'firewalld') {
-    return `with firewall-cmd --permanent ${port === undefined ? `--add-protocol=${IPIP_PROTOCOL}` : `--add-port=${port}/udp`} and --reload`;
+    const open = port === undefined ? `--add-protocol=${IPIP_PROTOCOL}` : `--add-port=${port}/udp`;
+    return `with "firewall-cmd --permanent ${open}" and --reload`;
   }
   const isUfw = table.chains.some(({ name }) => name === 'ufw-user-input' || name === 'ufw6-user-input');
-  if (isUfw && port !== undefined) return `with ufw allow ${port}/udp`;
+  if (isUfw && port !== undefined) return `with "ufw allow ${port}/udp"`;
   if (place === 'legacy' || chain.name === 'INPUT') {
     const program = `${family === 'ip6' ? 'ip6tables' : 'iptables'}${place === 'legacy' ? '-legacy' : ''}`;
     const match = port === undefined ? `-p ${IPIP_PROTOCOL}` : `-p udp --dport ${port}`;
-    return `with ${program} -I ${chain.name} ${match} -j ACCEPT`;
+    return `with "${program} -I ${chain.name} ${match} -j ACCEPT"`;
   }
   const match = port === undefined ? `ip protocol ${IPIP_PROTOCOL}` : `udp dport ${port}`;
-  return `with nft insert rule ${family} ${name} ${chain.name} ${match} accept`;
+  return `with "nft insert rule ${family} ${name} ${chain.name} ${match} accept"`;
 }

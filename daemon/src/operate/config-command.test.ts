@@ -40,3 +40,24 @@ test('text that is no JSON is a fault of the file', () => {
     /^FAULTS\n {2}net-conf\.json: the text is not valid JSON/,
   );
 });
+
+test('a key that is there twice, in whatever letter case, and a byte order mark are faults beside what results', () => {
+  const backend = '"Backend":{"Type":"udp","Port":8286,"port":8287,"Note":"{\\"Type\\":"}';
+  const text = `\uFEFF{"Network":"10.6.0.0/16","Network":"10.5.0.0/16",${backend}}`;
+  const { exit, output } = checkConfigText(text, 'net-conf.json', 200);
+  expect(exit).toBe(1);
+  expect(output).toMatch(/^IPv4 {5}10\.5\.0\.0\/16[\s\S]*UDP port 8287/);
+  const faults = output.slice(output.indexOf('FAULTS')).trimEnd().split('\n');
+  expect(faults).toEqual([
+    'FAULTS',
+    expect.stringContaining('net-conf.json: it begins with a byte order mark'),
+    expect.stringContaining('Backend.Note: nothing reads this key'),
+    '  Network: there is more than one of this key, of which the last one counts: remove the others',
+    expect.stringContaining('  Backend.port: there is more than one of this key'),
+  ]);
+});
+
+test('the same key in several objects is no fault', () => {
+  const { exit } = checkConfigText('{"Network":"10.5.0.0/16","Backend":{"Type":"vxlan","VNI":1}}', 'f', 80);
+  expect(exit).toBe(0);
+});

@@ -82,7 +82,7 @@ describe('PreconditionCheck', () => {
     expect(lines).toHaveLength(1);
     check.run();
     expect(said.trouble).toBe(
-      'Cannot set net.ipv4.ip_forward to 1 (it is 0), without which pods are cut off: set it by hand: Read-only file system',
+      'Cannot set net.ipv4.ip_forward to 1 (it is 0), without which pods are cut off: set it with "sysctl -w net.ipv4.ip_forward=1" where it can be written: Read-only file system',
     );
     expect(lines).toHaveLength(1);
     values['net/ipv4/ip_forward'] = '1';

@@ -87,7 +87,7 @@ export class PreconditionCheck {
       write(parameter, value);
     } catch (error) {
       if (isErrno(error, 'ENOENT')) return undefined; // no such interface now, or no such family
-      return `Cannot set net.${name} to ${value} (it is ${found ?? 'not readable'}), without which pods are cut off: set it by hand: ${messageOf(error)}`;
+      return `Cannot set net.${name} to ${value} (it is ${found ?? 'not readable'}), without which pods are cut off: set it with "sysctl -w net.${name}=${value}" where it can be written: ${messageOf(error)}`;
     }
     if (this.isFirst) log.info(`Set net.${name} to ${value}, it was ${found}`);
     else this.countRestored(name, value, found);

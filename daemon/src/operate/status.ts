@@ -1,6 +1,7 @@
 /** What `/status` says: the state of this node in one JSON value, for people and for scripts. Pure. */
+import { backendNeeds, describeCarriers } from '@flannel-ts/flannel/backend-needs';
 import { formatLeaseSubnets } from '@flannel-ts/flannel/lease';
-import { formatNetworkConfig, type NetworkConfig } from '@flannel-ts/flannel/network-config';
+import { formatNetworkConfig, type NetworkConfig, outerFamilies } from '@flannel-ts/flannel/network-config';
 import { formatIp } from '@flannel-ts/inet/ip';
 import { formatPrefix } from '@flannel-ts/inet/prefix';
 import type { RefusedLease } from '../backend/backend.ts';
@@ -32,7 +33,7 @@ export interface Status {
 export interface TroubleStatus {
   readonly part: string;
   readonly trouble: string;
-  /** The command or setting that repairs it, or shows more. */
+  /** The command or setting that mends it. */
   readonly remedy: string;
   readonly forSeconds: number;
 }
@@ -109,6 +110,8 @@ export function statusOf({ version, pid, upSeconds, readiness, source, serving, 
     interface: serving?.external.name,
     source: source?.name,
     member: source?.member,
+    commandLine: source?.commandLine,
+    carriers: serving && carriersOf(serving.config),
     peer: serving?.reach[0] && formatIp(serving.reach[0].peer),
   };
   return {
@@ -119,7 +122,7 @@ export function statusOf({ version, pid, upSeconds, readiness, source, serving, 
     troubles: readiness.present.map(({ part, trouble, remedy, sinceMs }) => ({
       part,
       trouble,
-      remedy: remedy ?? remedyOf(part, context),
+      remedy: remedy ?? remedyOf(part, trouble, context),
       forSeconds: seconds(sinceMs),
     })),
     details: readiness.details,
@@ -130,6 +133,10 @@ export function statusOf({ version, pid, upSeconds, readiness, source, serving, 
       refused: refusedOf(serving),
     }),
   };
+}
+
+function carriersOf(config: NetworkConfig): string {
+  return describeCarriers(backendNeeds(config.backend, outerFamilies(config)).carriers);
 }
 
 function nodeOf(

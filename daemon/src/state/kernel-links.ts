@@ -174,7 +174,8 @@ export class KernelLinks {
     } catch (error) {
       // Vxlan and WireGuard devices open their socket when they are set up.
       if (!isNetlinkError(error, 'EADDRINUSE')) throw error;
-      const remedy = 'free it ("ss -ulpn" and "ip -d link" show who has it), or set another port in the network config';
+      const remedy =
+        'set another Backend.Port in the network config, or end what has this one, which "ss -ulpn" and "ip -d link" show';
       throw new DaemonError('KERNEL', `Cannot set up device ${name}: its UDP port is in use: ${remedy}`);
     }
   }

@@ -64,6 +64,8 @@ export interface SourceStatistics {
   readonly silentMs: number;
   /** The member in use. */
   readonly member?: string;
+  /** For a person: the program that asks it, with what it takes to be answered. */
+  readonly commandLine?: string;
   /** How often another member was chosen. */
   readonly failovers: number;
   /** Complete lists of the leases after the first one. */

@@ -104,7 +104,8 @@ export function judge(search: InterfaceSearch, facts: NodeFacts, current: Extern
     const to = addressesOf(next).filter((address) => !before.includes(address));
     return { next, trouble: `${gone}: changing to ${to.map(formatIp).join(' and ')} of ${next.name}` };
   } catch (error) {
-    return { trouble: `${gone}, and no other one was found: ${messageOf(error)}` };
+    const back = before.map((address) => `ip address add ${formatIp(address)}/LENGTH dev ${current.name}`).join('; ');
+    return { trouble: `${gone}, and no other one was found: give it back with "${back}": ${messageOf(error)}` };
   }
 }
 

@@ -12,6 +12,7 @@ import {
   removeField,
   setField,
 } from './go-json.ts';
+import { repeatedKeys } from './json-keys.ts';
 import { NETWORK_CONFIG_KEYS, type NetworkConfig, parseNetworkConfig } from './network-config.ts';
 import { EXAMPLES, POOL_KEYS } from './subnet-pool.ts';
 import { suggestion } from './suggest.ts';
@@ -28,8 +29,12 @@ export interface ConfigCheck {
  */
 export function checkNetworkConfig(json: string): ConfigCheck {
   const { config, fault } = attempt(json);
-  const object = readJsonObject(json.replace(/^\uFEFF/, ''));
-  const unread = object === undefined ? [] : unreadKeys(object);
+  const text = json.replace(/^\uFEFF/, '');
+  const object = readJsonObject(text);
+  const unread = [
+    ...(text === json ? [] : [BYTE_ORDER_MARK]),
+    ...(object === undefined ? [] : [...unreadKeys(object), ...repeatedKeys(text).map(repeated)]),
+  ];
   if (fault === undefined) return { config, faults: unread };
   const faults = [fault];
   const rest = object && newJsonObject(object);
@@ -40,6 +45,15 @@ export function checkNetworkConfig(json: string): ConfigCheck {
     faults.push(next.fault);
   }
   return { faults: [...unread, ...faults] };
+}
+
+const BYTE_ORDER_MARK: ConfigFault = {
+  key: '',
+  reason: 'it begins with a byte order mark, which flannel refuses, unlike flanneld: save it as UTF-8 without one',
+};
+
+function repeated(key: string): ConfigFault {
+  return { key, reason: 'there is more than one of this key, of which the last one counts: remove the others' };
 }
 
 type Attempt =

@@ -48,19 +48,30 @@ function variablesOf(stack: string, part: string, { PATH }: NodeJS.ProcessEnv): 
   return {
     FLANNEL_STACK: stack,
     FLANNEL_PART: part,
-    // So that the commands of flanneld in the documentation work on a node.
-    ...(/^node-\d+$/.test(part) && { PATH: `${join(machineRoot(stack, part), 'opt/flannel/current')}:${PATH}` }),
+    // So that the commands of flanneld in the documentation work on a node, and mean its flanneld.
+    ...(/^node-\d+$/.test(part) && {
+      PATH: `${join(machineRoot(stack, part), 'opt/flannel/current')}:${PATH}`,
+      ...readVariables(join(machineRoot(stack, part), 'etc/flannel/flanneld.env')),
+    }),
     ...(/^etcd-\d+$/.test(part) ? etcdctlVariables(stack, part) : {}),
   };
+}
+
+/** Of an environment file of systemd's as nodes have them: NAME=VALUE without quotes. */
+export function parseVariables(text: string): NodeJS.ProcessEnv {
+  return Object.fromEntries([...text.matchAll(/^([A-Z_]+)=(.*)$/gm)].map(([, name, value]) => [name, value]));
+}
+
+function readVariables(file: string): NodeJS.ProcessEnv {
+  return existsSync(file) ? parseVariables(readFileSync(file, 'utf8')) : {};
 }
 
 /** So that plain `etcdctl get ...` works on a member. */
 function etcdctlVariables(stack: string, member: string): NodeJS.ProcessEnv {
   const root = machineRoot(stack, member);
   const file = join(root, 'etc/etcd/etcd.env');
-  const settings = existsSync(file) ? readFileSync(file, 'utf8') : '';
-  const [, endpoint] = /^ETCD_ADVERTISE_CLIENT_URLS=(.+)$/m.exec(settings) ?? [];
-  if (endpoint === undefined) return {};
+  const { ETCD_ADVERTISE_CLIENT_URLS: endpoint } = readVariables(file);
+  if (!endpoint) return {};
   const tls = join(root, 'etc/etcd/tls');
   return {
     ETCDCTL_API: '3',

@@ -46,7 +46,7 @@ test('formatNodes() shows what each flanneld says of its lease, its backend and 
   const found = states({ health: 'ready', status: STATUS }, { health: 'down, 3 restarts', problem: 'gone' });
   expect(formatNodes(NODES, found, 120, NOW).split('\n')).toEqual([
     '  NODE    ADDRESS     PODS FROM      FLANNELD          PEERS                      LEASE ENDS  BACKEND',
-    '  node-0  10.64.0.16  10.244.0.0/24  ready             2 of 3 answered, 40 s ago  in 23 h     udp, fast engine',
+    '  node-0  10.64.0.16  10.244.7.0/24  ready             2 of 3 answered, 40 s ago  in 23 h     udp, fast engine',
     '  node-1  10.64.0.17  10.244.1.0/24  down, 3 restarts  -                          -           -',
   ]);
 });
@@ -55,6 +55,32 @@ test('formatNodes() counts nodes, not the subnets of both families that they hav
   const peers = STATUS.peers!.flatMap((peer) => [peer, { ...peer, subnet: 'fd00::/64', address: '2001:db8::1' }]);
   const found = states({ health: 'ready', status: { ...STATUS, peers } });
   expect(formatNodes(NODES, found, 120, NOW)).toContain('2 of 3 answered');
+});
+
+test('formatNodes() has a line for the subnet of each family', () => {
+  const node = { ...STATUS.node!, subnets: '10.244.0.0/24,fd00:5:0:1::/64' };
+  const lines = formatNodes(NODES, states({ health: 'ready', status: { ...STATUS, node } }), 120, NOW).split('\n');
+  expect(lines[1]).toContain('node-0  10.64.0.16  10.244.0.0/24    ready');
+  expect(lines[2]).toBe('                      fd00:5:0:1::/64');
+});
+
+test('formatNodes() says of a node that has just started no number that looks like a fault', () => {
+  const found = states({ health: 'ready', status: { ...STATUS, upSeconds: 2 } });
+  expect(formatNodes(NODES, found, 120, NOW)).toContain('first answers are awaited');
+});
+
+test('formatStack() names the backend that the nodes run, and the stored one where none can be asked', () => {
+  const outputs = {
+    network: { vpcCidr: '10.64.0.0/19', podCidr: '10.244.0.0/16', subnetLength: 24, backend: { Type: 'udp' } },
+    nodes: NODES,
+    pods: PODS,
+    etcdEndpoints: [],
+    artifact: { version: '0.1.0', sha256: '' },
+  };
+  const ofBackend = (backend: string) => ({ health: '', status: { ...STATUS, node: { ...STATUS.node!, backend } } });
+  expect(formatStack(outputs, new Map(), 200)).toContain('backend udp,');
+  expect(formatStack(outputs, states(ofBackend('vxlan')), 200)).toContain('backend vxlan,');
+  expect(formatStack(outputs, states(ofBackend('vxlan'), ofBackend('udp')), 200)).toContain('backend vxlan and udp,');
 });
 
 test('formatNodes() shows of the nodes of a cloud what the outputs say', () => {
@@ -71,7 +97,7 @@ test.each([120, 80, 60, 40])('all of it fits %d columns', (width) => {
     artifact: { version: '0.1.0', sha256: 'abcdef0123456789' },
   };
   const text = [
-    formatStack(outputs, width),
+    formatStack(outputs, found, width),
     formatNodes(NODES, found, width, NOW),
     formatPods(NODES, [...PODS, ...PODS, ...PODS], width),
     formatNodeTroubles('mine', found, width),

@@ -7,11 +7,18 @@ import type { NodeOutput, Outputs, PodOutput } from './outputs.ts';
 
 const INDENT = '  ';
 
-export function formatStack({ network, etcdEndpoints, artifact }: Outputs, width: number): string {
+export function formatStack({ network, etcdEndpoints, artifact }: Outputs, states: NodeStates, width: number): string {
   return wrap(
-    `VPC ${network.vpcCidr}, pods ${network.podCidr}, backend ${network.backend.Type ?? 'udp'}, etcd ${etcdEndpoints.join(' ')}, flannel-ts ${artifact.version} (${artifact.sha256.slice(0, 12)})`,
+    `VPC ${network.vpcCidr}, pods ${network.podCidr}, backend ${runningBackend(network.backend, states)}, etcd ${etcdEndpoints.join(' ')}, flannel-ts ${artifact.version} (${artifact.sha256.slice(0, 12)})`,
     width,
   );
+}
+
+/** That of the nodes, if they can be asked: an earlier `up` may have stored another one and not ended. */
+function runningBackend(stored: Outputs['network']['backend'], states: NodeStates): string {
+  const running = [...states.values()].flatMap(({ status }) => status?.node?.backend ?? []);
+  const types = [...new Set(running)];
+  return types.length === 0 ? (stored.Type ?? 'udp') : types.join(' and ');
 }
 
 const COLUMNS: readonly Column[] = [
@@ -26,10 +33,14 @@ const COLUMNS: readonly Column[] = [
 
 /** `now` in milliseconds of the epoch. */
 export function formatNodes(nodes: readonly NodeOutput[], states: NodeStates, width: number, now: number): string {
-  const rows = nodes.map(({ name, address, podSubnet }) => {
+  const rows = nodes.flatMap(({ name, address, podSubnet }) => {
     const { health = '', status } = states.get(name) ?? {};
-    const subnet = podSubnet ?? status?.node?.subnets ?? '-';
-    return [name, address, subnet, health, peersOf(status), leaseEndOf(status, now), backendOf(status)];
+    // A line for the subnet of each family.
+    const [subnet = '-', ...more] = (status?.node?.subnets ?? podSubnet ?? '-').split(',');
+    return [
+      [name, address, subnet, health, peersOf(status), leaseEndOf(status, now), backendOf(status)],
+      ...more.map((other) => ['', '', other]),
+    ];
   });
   // Of the nodes of a cloud nothing is known here.
   return formatTable(states.size === 0 ? COLUMNS.slice(0, 3) : COLUMNS, rows, width, INDENT);
@@ -48,12 +59,21 @@ function peersOf(status: Status | undefined): string {
   if (status?.peers === undefined) return '-';
   if (status.peers.length === 0) return 'no others';
   const silences = status.peers.flatMap(({ lastAnswerSecondsAgo: silence }) => silence ?? []);
+  if (isStarting(status)) return 'first answers are awaited';
   const nodes = new Set(status.peers.map(({ node }) => node));
   const unanswered = new Set(
     status.peers.filter(({ lastAnswerSecondsAgo: silence }) => silence === null).map(({ node }) => node),
   );
   const count = `${nodes.size - unanswered.size} of ${nodes.size} answered`;
   return silences.length === 0 ? count : `${count}, ${formatDuration(Math.max(...silences))} ago`;
+}
+
+/** Nodes are asked one after the other, each within some seconds after it is known. */
+const FIRST_ANSWERS_SECONDS = 16;
+
+/** Whether it is too early to say who does not answer. */
+export function isStarting({ upSeconds, peers = [] }: Status): boolean {
+  return upSeconds < FIRST_ANSWERS_SECONDS && peers.some(({ lastAnswerSecondsAgo: silence }) => silence === null);
 }
 
 function leaseEndOf(status: Status | undefined, now: number): string {

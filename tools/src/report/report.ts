@@ -1,9 +1,10 @@
 /** What `up` and `status` show of a stack. */
+import { setTimeout } from 'node:timers/promises';
 import { wrap } from '@flannel-ts/daemon/operate/show/layout';
 import { flag } from '../pulumi/names.ts';
 import { terminalWidth } from '../terminal.ts';
 import { askNodes, type NodeStates } from './daemons.ts';
-import { formatNodes, formatPods, formatStack } from './nodes.ts';
+import { formatNodes, formatPods, formatStack, isStarting } from './nodes.ts';
 import type { NodeOutput, Outputs, PodOutput } from './outputs.ts';
 import { formatReachability, measure, type Pair, unreachablePairs } from './reachability.ts';
 import { formatNodeTroubles, isWell } from './troubles.ts';
@@ -26,13 +27,28 @@ export async function report(
 ): Promise<Findings> {
   const { nodes, pods } = outputs;
   const width = terminalWidth();
-  print(`\n${formatStack(outputs, width)}\n`);
-  await reportNodes(stack, nodes);
+  const first = await settledStates(stack, nodes);
+  print(`\n${formatStack(outputs, first, width)}\n`);
+  print(formatNodes(nodes, first, width, Date.now()));
   if (pods.length > 0) print(`\n${formatPods(nodes, pods, width)}`);
   const reachable = pods.length < 2 || (await reportReachability(stack, pods, patienceMs));
   const states = await askStates(stack, nodes);
   if (always || !reachable) printTroubles(stack, states, width);
   return { reachable, ready: [...states.values()].every(isWell) };
+}
+
+const FIRST_ANSWERS_MS = 6000;
+const LOOK_AGAIN_MS = 250;
+
+/** Right after a start a moment later, when the nodes know who answers. */
+async function settledStates(stack: string, nodes: readonly NodeOutput[]): Promise<NodeStates> {
+  const end = performance.now() + FIRST_ANSWERS_MS;
+  for (;;) {
+    const states = await askStates(stack, nodes);
+    const isEarly = [...states.values()].some(({ status }) => status !== undefined && isStarting(status));
+    if (!isEarly || performance.now() > end) return states;
+    await setTimeout(LOOK_AGAIN_MS);
+  }
 }
 
 /** The nodes alone, as far as they are there: of a stack without outputs. */

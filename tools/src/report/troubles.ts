@@ -27,15 +27,20 @@ function sectionsOf(stack: string, node: string, { status, problem }: NodeState,
     .map((section) => section.replace(/^[A-Z ]+$/m, (heading) => `${heading}: ${node}`));
 }
 
+const ON_THE_NODE = ['ip', 'nft', 'ping', 'sysctl', 'iptables', 'ip6tables', 'bridge', 'ss'];
+
 /** The daemon names a command for the node that it runs on. */
 export function remedyFromHere(stack: string, node: string, remedy: string): string {
-  const [program = ''] = remedy.split(' ');
-  if (program === 'journalctl') return `npm run logs -- ${named(stack)}${node}`;
+  if (remedy.startsWith('start etcd')) return `npm run up${flag(stack)}`;
+  // What is to be done otherwise may come first.
+  const [, before = '', command = '', program = ''] = /^(.*: )?(([a-z0-9-]+) .*)$/.exec(remedy) ?? [];
+  if (program === 'journalctl') return `${before}npm run logs -- ${named(stack)}${node}`;
   // With the member's own certificate.
-  if (program === 'etcdctl') return `npm run shell -- ${named(stack)}etcd-0 ${remedy.replace(/ --endpoints \S+/, '')}`;
-  if (!['ip', 'nft', 'ping', 'sysctl'].includes(program)) return remedy;
-  const command = remedy.includes(';') ? `sh -c '${remedy}'` : remedy;
-  return `npm run shell -- ${named(stack)}${node} ${command}`;
+  const withoutOptions = command.replace(/ --(endpoints|cacert|cert|key) \S+/g, '');
+  if (program === 'etcdctl') return `${before}npm run shell -- ${named(stack)}etcd-0 ${withoutOptions}`;
+  if (!ON_THE_NODE.includes(program)) return remedy;
+  const inside = command.includes(';') ? `sh -c '${command}'` : command;
+  return `${before}npm run shell -- ${named(stack)}${node} ${inside}`;
 }
 
 function named(stack: string): string {

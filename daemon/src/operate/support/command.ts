@@ -8,6 +8,7 @@ import { messageOf } from '../../errors.ts';
 import { formatBytes } from '../../units.ts';
 import { fileOf, findDaemons, type RunningDaemon } from '../daemons.ts';
 import type { CommandResult } from '../result.ts';
+import { readLog } from './log.ts';
 import { removeSecrets } from './secrets.ts';
 import { type Source, sourcesOf } from './sources.ts';
 import { type TextFile, tarOf } from './tar.ts';
@@ -25,6 +26,8 @@ export interface SupportRequest {
   readonly identityFile: string;
   /** Where to write; undefined: a name of its own in this directory. */
   readonly output: string | undefined;
+  /** That has the log; undefined: to be found. */
+  readonly logFile: string | undefined;
   /** Of this command. */
   readonly flags: FlagReport;
   readonly reportFlags: (argv: readonly string[], environment: Readonly<Record<string, string>>) => FlagReport;
@@ -41,6 +44,7 @@ export async function writeSupport(request: SupportRequest, now: Date): Promise<
   const sources: Source[] = [
     { name: 'flags.txt', read: () => describeFlags(request.flags, reports) },
     ...sourcesOf(subnetFile),
+    { name: 'log.txt', read: () => readLog(request.logFile, daemons, subnetFile) },
   ];
   const files: TextFile[] = [];
   for (const { name, read } of sources) {

@@ -19,7 +19,6 @@ export interface Source {
 const ANSWER_MS = 3000;
 const PROGRAM_MS = 10_000;
 const MOST_OUTPUT_BYTES = 16 << 20;
-const LOG_LINES = '2000';
 
 const PAGES: Readonly<Record<string, string>> = {
   'status.json': '/status',
@@ -43,7 +42,6 @@ const PROGRAMS: Readonly<Record<string, readonly string[]>> = {
   'ip6tables.txt': ['ip6tables-save', '-c'],
   'iptables-legacy.txt': ['iptables-legacy-save', '-c'],
   'wireguard.txt': ['wg', 'show'],
-  'log.txt': ['journalctl', '_COMM=flanneld', '-n', LOG_LINES, '-o', 'short-iso', '--no-pager'],
 };
 
 /** Below /proc/sys; `*` is every interface. */
@@ -95,7 +93,8 @@ async function ask(subnetFile: string, page: string): Promise<string> {
   }
 }
 
-function run([file, ...args]: readonly string[]): string {
+/** What the program prints, with the command before it. */
+export function run([file, ...args]: readonly string[]): string {
   const command = [file, ...args].join(' ');
   try {
     const { status, timedOut, stdout, stderr } = runProgram(file!, args, {

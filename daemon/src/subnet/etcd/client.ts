@@ -79,6 +79,18 @@ export class EtcdClient {
     return this.endpoints[this.current]!.address;
   }
 
+  /** For a person: etcdctl with what it needs to reach the endpoint as this client does, but for a password. */
+  get commandLine(): string {
+    const { caFile, certFile, keyFile, username } = this.options;
+    return [
+      `etcdctl --endpoints ${this.endpoint}`,
+      ...(caFile === undefined ? [] : [`--cacert ${caFile}`]),
+      ...(certFile === undefined ? [] : [`--cert ${certFile}`]),
+      ...(keyFile === undefined ? [] : [`--key ${keyFile}`]),
+      ...(username === undefined ? [] : [`--user ${username}`]),
+    ].join(' ');
+  }
+
   /** How often another endpoint was chosen. */
   get failovers(): number {
     return this.rotations;

@@ -165,6 +165,7 @@ export class EtcdSubnetManager implements SubnetManager {
       name: 'etcd',
       silentMs: ageMs ?? this.client.silentMs,
       member: this.client.endpoint,
+      commandLine: this.client.commandLine,
       failovers: this.client.failovers,
       resyncs,
       servesKept: this.servesKept,
@@ -195,7 +196,7 @@ export class EtcdSubnetManager implements SubnetManager {
       const line = `${what}: ${reason}`;
       if (line !== complaint) this.log.warn({ key }, line);
       complaint = line;
-      report({ sentence, remedy: `etcdctl --endpoints ${this.client.endpoint} ${command}` });
+      report({ sentence, remedy: `${this.client.commandLine} ${command}` });
     };
     const options = { log: this.log, timings: this.timings, waitingFor: 'the network config' };
     for await (const events of watchRange(this.client, { key }, options, signal)) {
