@@ -32,19 +32,25 @@ export class Flannel extends pulumi.ComponentResource {
 
   constructor(name: string, args: FlannelArgs, options?: pulumi.ComponentResourceOptions) {
     super('flannel:kubernetes:Flannel', name, {}, options);
-    const made: pulumi.CustomResource[] = [];
-    const byKind = new Map<string, pulumi.CustomResource>();
-    for (const object of flannelObjects(args)) {
-      // In the order of the list: each may need what is before it, and is removed before it.
-      const resource = MAKERS[object.kind]!(`${name}-${object.kind.toLowerCase()}`, object, {
-        parent: this,
-        dependsOn: object.kind === 'DaemonSet' ? [...made] : made.slice(0, 1),
-      });
-      made.push(resource);
-      byKind.set(object.kind, resource);
-    }
+    const byKind = registerObjects(name, flannelObjects(args), this);
     this.namespace = (byKind.get('Namespace') as Namespace).metadata.name;
     this.daemonSet = (byKind.get('DaemonSet') as DaemonSet).metadata.name;
     this.registerOutputs({ namespace: this.namespace, daemonSet: this.daemonSet });
   }
+}
+
+/** By their kinds, of which there is one each. In the order of the list: each may need what is before it, and is removed before it. */
+export function registerObjects(
+  name: string,
+  objects: readonly KubernetesObject[],
+  parent: pulumi.Resource,
+): ReadonlyMap<string, pulumi.CustomResource> {
+  const made = new Map<string, pulumi.CustomResource>();
+  for (const object of objects) {
+    const before = [...made.values()];
+    const dependsOn = object.kind === 'DaemonSet' ? before : before.slice(0, 1);
+    const resource = MAKERS[object.kind]!(`${name}-${object.kind.toLowerCase()}`, object, { parent, dependsOn });
+    made.set(object.kind, resource);
+  }
+  return made;
 }

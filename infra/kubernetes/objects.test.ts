@@ -49,17 +49,36 @@ test('another network config makes other pods', () => {
   expect(hash({ ...VALUES, network: { ...VALUES.network, Backend: { Type: 'host-gw' } } })).not.toBe(hash(VALUES));
 });
 
-test('the udp backend gets its device, and a place on the host for the names of its programs', () => {
+test('the udp backend gets its device and a place for the names of its programs, and no more rights', () => {
   const { containers, volumes } = specOf({ ...VALUES, network: { Network: '10.244.0.0/16', Backend: { Type: 'udp' } } })
     .template.spec;
-  expect(containers[0].securityContext).toMatchObject({ privileged: true, readOnlyRootFilesystem: true });
+  expect(containers[0].securityContext).toEqual(specOf(VALUES).template.spec.containers[0].securityContext);
   expect(volumes).toContainEqual({ name: 'tun', hostPath: { path: '/dev/net/tun', type: 'CharDevice' } });
   expect(volumes).toContainEqual({ name: 'bpf', hostPath: { path: '/sys/fs/bpf' } });
-  expect(containers[0].volumeMounts).toContainEqual({
-    name: 'bpf',
-    mountPath: '/sys/fs/bpf',
-    mountPropagation: 'Bidirectional',
-  });
+  expect(containers[0].volumeMounts).toContainEqual({ name: 'bpf', mountPath: '/sys/fs/bpf' });
+});
+
+test('programs in the kernel need a privileged container', () => {
+  const udp = { Network: '10.244.0.0/16', Backend: { Type: 'udp' } };
+  const chosen = [
+    { ...VALUES, network: { ...udp, Backend: { Type: 'udp', Engine: 'ebpf' } } },
+    { ...VALUES, network: udp, flags: ['-engine=ebpf'] },
+  ];
+  for (const settings of chosen) {
+    const { containers } = specOf(settings).template.spec;
+    expect(containers[0].securityContext).toEqual({ privileged: true, readOnlyRootFilesystem: true });
+    const mount = { name: 'bpf', mountPath: '/sys/fs/bpf', mountPropagation: 'Bidirectional' };
+    expect(containers[0].volumeMounts).toContainEqual(mount);
+  }
+});
+
+test('a second network has roles of its own', () => {
+  const names = (namespace?: string) =>
+    flannelObjects({ ...VALUES, ...(namespace !== undefined && { namespace }) })
+      .filter(({ kind }) => kind.startsWith('ClusterRole'))
+      .map(({ metadata }) => metadata.name);
+  expect(names()).toEqual(['flannel', 'flannel']);
+  expect(names('second')).toEqual(['flannel-second', 'flannel-second']);
 });
 
 test('settings reach the flags', () => {
@@ -70,7 +89,13 @@ test('settings reach the flags', () => {
     flags: ['-v=1'],
     podMonitor: true,
   }).template.spec.containers[0];
-  expect(args).toEqual(['-kube-subnet-mgr', '-healthz-port=8081', '-kube-annotation-prefix=two.example', '-v=1']);
+  expect(args).toEqual([
+    '-kube-subnet-mgr',
+    '-take-over',
+    '-healthz-port=8081',
+    '-kube-annotation-prefix=two.example',
+    '-v=1',
+  ]);
   expect(flannelObjects({ ...VALUES, podMonitor: true }).at(-1)).toMatchObject({ kind: 'PodMonitor' });
 });
 

@@ -1,6 +1,7 @@
 /** What flanneld and its CNI plugin are in a Kubernetes cluster, as the objects that the API server takes. Pure. */
 import { createHash } from 'node:crypto';
 import { HEALTH_PORT } from '@flannel-ts/flannel/defaults';
+import { WRITABLE_SYSCTL } from '@flannel-ts/linux/sysctl-paths';
 
 export interface FlannelSettings {
   /** flannel's network config, as in net-conf.json; `Network` is the cluster's pod network. */
@@ -44,6 +45,8 @@ export const IMAGE_PATHS = { flanneld: '/opt/bin/flanneld', plugin: '/opt/cni/fl
 
 export function flannelObjects(settings: FlannelSettings): readonly KubernetesObject[] {
   const { namespace = DEFAULT_NAMESPACE, podMonitor = false } = settings;
+  // Of the whole cluster: networks beside each other have roles of their own.
+  const role = namespace === DEFAULT_NAMESPACE ? ACCOUNT : `${ACCOUNT}-${namespace}`;
   const data = { 'cni-conf.json': pretty(CNI_CONFIG), 'net-conf.json': pretty(settings.network) };
   return [
     {
@@ -56,12 +59,12 @@ export function flannelObjects(settings: FlannelSettings): readonly KubernetesOb
       },
     },
     { apiVersion: 'v1', kind: 'ServiceAccount', metadata: { name: ACCOUNT, namespace } },
-    { apiVersion: 'rbac.authorization.k8s.io/v1', kind: 'ClusterRole', metadata: { name: ACCOUNT }, rules: RULES },
+    { apiVersion: 'rbac.authorization.k8s.io/v1', kind: 'ClusterRole', metadata: { name: role }, rules: RULES },
     {
       apiVersion: 'rbac.authorization.k8s.io/v1',
       kind: 'ClusterRoleBinding',
-      metadata: { name: ACCOUNT },
-      roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'ClusterRole', name: ACCOUNT },
+      metadata: { name: role },
+      roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'ClusterRole', name: role },
       subjects: [{ kind: 'ServiceAccount', name: ACCOUNT, namespace }],
     },
     { apiVersion: 'v1', kind: 'ConfigMap', metadata: { name: CONFIG_MAP, namespace, labels: LABELS }, data },
@@ -106,11 +109,16 @@ const MOUNTS: readonly Mount[] = [
   { name: 'identity', at: '/var/lib/flannel', host: '/var/lib/flannel', type: 'DirectoryOrCreate' },
   { name: 'xtables-lock', at: '/run/xtables.lock', host: '/run/xtables.lock', type: 'FileOrCreate' },
 ];
-/** Of the udp backend: its device, and names of its programs, which go on while the pod is replaced. */
+/**
+ * Of the udp backend: its device, which runc lets every container open by its default rules (only versions 1.2.0 to 1.2.3 do not), and
+ * names of its programs, which go on while the pod is replaced.
+ */
 const UDP_MOUNTS: readonly Mount[] = [
   { name: 'tun', at: '/dev/net/tun', host: '/dev/net/tun', type: 'CharDevice' },
-  { name: 'bpf', at: '/sys/fs/bpf', host: '/sys/fs/bpf', propagates: true },
+  { name: 'bpf', at: '/sys/fs/bpf', host: '/sys/fs/bpf' },
 ];
+/** Runtimes mount /proc/sys read-only unless a container is privileged. flanneld writes here then (packages/linux/src/sysctl.ts). */
+const SYSCTL: Mount = { name: 'sysctl-net', at: WRITABLE_SYSCTL, host: '/proc/sys/net', type: 'Directory' };
 const CNI_MOUNTS: readonly Mount[] = [
   { name: 'cni-plugin', at: '/host/opt/cni/bin', host: '/opt/cni/bin', type: 'DirectoryOrCreate' },
   { name: 'cni', at: '/host/etc/cni/net.d', host: '/etc/cni/net.d', type: 'DirectoryOrCreate' },
@@ -118,18 +126,22 @@ const CNI_MOUNTS: readonly Mount[] = [
 
 function daemonSet(settings: FlannelSettings, namespace: string, data: object): KubernetesObject {
   const { image, imagePullPolicy = 'IfNotPresent', nodeSelector = {} } = settings;
-  // The udp backend opens a device, and mounts a file system: a container may do so only when it is privileged.
   const isUdp = JSON.stringify(settings.network).toLowerCase().includes('"type":"udp"');
-  const mounts = [...MOUNTS, ...(isUdp ? UDP_MOUNTS : [])];
+  // Programs in the kernel may need a file system mounted on the host, and rights over all programs: a container has them only when it is privileged.
+  const hasPrograms = isUdp && /"engine":"ebpf"|-engine=ebpf/i.test(JSON.stringify([settings.network, settings.flags]));
+  const udpMounts = UDP_MOUNTS.map((mount) => (mount.name === 'bpf' ? { ...mount, propagates: hasPrograms } : mount));
+  const mounts = [...MOUNTS, SYSCTL, ...(isUdp ? udpMounts : [])];
   const config = { name: 'flannel-cfg', mountPath: CONFIG_DIR };
-  const common = { image, imagePullPolicy, securityContext: securityContext([], false) };
+  const common = { image, imagePullPolicy, securityContext: securityContext([]) };
   return {
     apiVersion: 'apps/v1',
     kind: 'DaemonSet',
     metadata: { name: NAME, namespace, labels: { ...LABELS, 'k8s-app': 'flannel' } },
     spec: {
       selector: { matchLabels: LABELS },
-      updateStrategy: { type: 'RollingUpdate', rollingUpdate: { maxUnavailable: 1, maxSurge: 0 } },
+      // The new one starts beside the old one, which ends when the new one has taken over and is ready. So there are no ports in the
+      // pod: with hostNetwork the scheduler would wait for the old one's to be free.
+      updateStrategy: { type: 'RollingUpdate', rollingUpdate: { maxUnavailable: 0, maxSurge: 1 } },
       // A node counts as updated once it has been ready for so long: a fault stops at the first one.
       minReadySeconds: 5,
       template: {
@@ -164,10 +176,9 @@ function daemonSet(settings: FlannelSettings, namespace: string, data: object): 
               args: flagsOf(settings),
               env: [{ name: 'NODE_NAME', valueFrom: { fieldRef: { fieldPath: 'spec.nodeName' } } }],
               resources: { requests: { cpu: '100m', memory: '100Mi' } },
-              securityContext: securityContext(['NET_ADMIN', 'NET_RAW'], isUdp),
+              securityContext: securityContext(['NET_ADMIN', 'NET_RAW'], hasPrograms),
               livenessProbe: { httpGet: { host: '127.0.0.1', path: '/healthz', port: HEALTH_PORT }, periodSeconds: 10 },
               readinessProbe: { httpGet: { host: '127.0.0.1', path: '/readyz', port: HEALTH_PORT }, periodSeconds: 5 },
-              ports: [{ name: 'health', containerPort: HEALTH_PORT, protocol: 'TCP' }],
               volumeMounts: [...mounts.map(mountOf), config],
             },
           ],
@@ -184,6 +195,7 @@ function daemonSet(settings: FlannelSettings, namespace: string, data: object): 
 function flagsOf({ annotationPrefix, ipMasq = true, flags = [], podMonitor = false }: FlannelSettings): string[] {
   return [
     '-kube-subnet-mgr',
+    '-take-over',
     ...(ipMasq ? ['-ip-masq'] : []),
     // Prometheus asks from elsewhere; otherwise nobody but kubelet has to.
     ...(podMonitor ? [] : ['-healthz-ip=127.0.0.1']),
@@ -193,7 +205,7 @@ function flagsOf({ annotationPrefix, ipMasq = true, flags = [], podMonitor = fal
   ];
 }
 
-function securityContext(add: readonly string[], privileged: boolean): object {
+function securityContext(add: readonly string[], privileged = false): object {
   if (privileged) return { privileged: true, readOnlyRootFilesystem: true };
   return {
     privileged: false,
@@ -207,12 +219,22 @@ function mountOf({ name, at, propagates = false }: Mount): object {
   return { name, mountPath: at, ...(propagates && { mountPropagation: 'Bidirectional' }) };
 }
 
+/** The pod names no port. */
+const TO_HEALTH_PORT = {
+  sourceLabels: ['__meta_kubernetes_pod_ip'],
+  targetLabel: '__address__',
+  replacement: `$1:${HEALTH_PORT}`,
+};
+
 function podMonitorOf(namespace: string): KubernetesObject {
   return {
     apiVersion: 'monitoring.coreos.com/v1',
     kind: 'PodMonitor',
     metadata: { name: ACCOUNT, namespace, labels: LABELS },
-    spec: { selector: { matchLabels: LABELS }, podMetricsEndpoints: [{ port: 'health', path: '/metrics' }] },
+    spec: {
+      selector: { matchLabels: LABELS },
+      podMetricsEndpoints: [{ path: '/metrics', relabelings: [TO_HEALTH_PORT] }],
+    },
   };
 }
 
