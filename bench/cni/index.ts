@@ -2,6 +2,8 @@
  * How long a pod waits for its network: our one plugin against Debian's bridge and host-local (containernetworking-plugins),
  * which together do the same work but for reading flannel's files. They take turns, each on a node of its own. With
  * FLANNEL_UPSTREAM_CNI naming a build of github.com/flannel-io/cni-plugin, the whole chain that it replaces takes part, too.
+ *
+ * On a node that is no bench's, flanneld has made the directory of the plugin's resident process; here it is made, and removed.
  */
 
 import { spawn, spawnSync } from 'node:child_process';
@@ -22,6 +24,11 @@ const CROWD = 50;
 const CROWD_ROUNDS = 3;
 /** Addresses that other pods hold already in the "busy" runs. */
 const BUSY = 200;
+const CROWDED = 5000;
+/** Third byte of the node's range, which has room for all of them. */
+const SUBNET = 32;
+/** As in cni/src/resident/place.ts. */
+const RESIDENT = '/run/flannel/cni';
 
 interface Contender {
   readonly name: string;
@@ -41,7 +48,17 @@ export async function run(): Promise<Result[]> {
   }
   const lab = new Lab();
   try {
-    return [...lab.alone(), ...lab.masquerading(), ...lab.busy(), ...(await lab.crowd()), lab.start()];
+    const without = lab.withoutResident();
+    lab.allowResident();
+    return [
+      ...lab.alone(),
+      ...lab.masquerading(),
+      ...lab.busy(BUSY),
+      ...lab.busy(CROWDED),
+      ...(await lab.crowd()),
+      lab.start(),
+      ...without,
+    ];
   } finally {
     lab.destroy();
   }
@@ -55,13 +72,14 @@ class Lab {
   private readonly ours: Contender;
   private readonly theirs: Contender;
   private readonly upstream: Contender | undefined;
+  private madeResident = false;
 
   constructor() {
     const file = (...names: string[]): string => path.join(this.directory, ...names);
     for (const masq of [true, false]) {
       writeFileSync(
         file(`subnet-${masq}.env`),
-        `FLANNEL_NETWORK=10.244.0.0/16\nFLANNEL_SUBNET=10.244.1.1/24\nFLANNEL_MTU=1450\nFLANNEL_IPMASQ=${!masq}\n`,
+        `FLANNEL_NETWORK=10.244.0.0/16\nFLANNEL_SUBNET=10.244.${SUBNET}.1/19\nFLANNEL_MTU=1450\nFLANNEL_IPMASQ=${!masq}\n`,
       );
     }
     const common = { cniVersion: '1.0.0', name: 'bench' };
@@ -82,7 +100,7 @@ class Lab {
     });
     this.ours = flannel('ours', PLUGIN, 'ours');
     if (UPSTREAM) this.upstream = flannel('flannel + bridge + host-local (Go)', UPSTREAM, 'upstream');
-    const ranges = [[{ subnet: '10.244.1.0/24' }]];
+    const ranges = [[{ subnet: `10.244.${SUBNET}.0/19` }]];
     const ipam = { type: 'host-local', dataDir: file('theirs'), ranges, routes: [{ dst: '10.244.0.0/16' }] };
     const bridge = { ...common, ...delegate, type: 'bridge', bridge: DEFAULT_BRIDGE, isGateway: true, mtu: 1450, ipam };
     this.theirs = {
@@ -100,22 +118,34 @@ class Lab {
     return [...this.takeTurns('', false, this.theirs), ...against];
   }
 
+  /** Every call starts the runtime, as the first one on a node does. */
+  withoutResident(): Result[] {
+    return existsSync(RESIDENT) ? [] : this.takeTurns(' without the resident process', false, this.theirs);
+  }
+
+  allowResident(): void {
+    if (existsSync(RESIDENT)) return;
+    mkdirSync(RESIDENT, { recursive: true, mode: 0o700 });
+    this.madeResident = true;
+  }
+
   /** Only where iptables is, on which the reference needs to rely. */
   masquerading(): Result[] {
     const hasIptables = spawnSync('iptables', ['--version']).status === 0;
     return this.takeTurns(' with masquerading', true, hasIptables ? this.theirs : undefined);
   }
 
-  busy(): Result[] {
+  busy(pods: number): Result[] {
+    const addresses = Array.from({ length: pods }, (_, i) => `10.244.${SUBNET + (i >> 8)}.${i & 255}`).slice(2);
     for (const { store } of [this.ours, this.theirs]) {
       mkdirSync(store, { recursive: true });
-      for (let i = 2; i < BUSY + 2; i++) writeFileSync(path.join(store, `10.244.1.${i}`), `other-${i}\r\neth0`);
+      for (const address of addresses) writeFileSync(path.join(store, address), `other-${address}\r\neth0`);
     }
     try {
-      return this.takeTurns(` on a node with ${BUSY} pods`, false, this.theirs);
+      return this.takeTurns(` on a node with ${pods} pods`, false, this.theirs);
     } finally {
       for (const { store } of [this.ours, this.theirs]) {
-        for (let i = 2; i < BUSY + 2; i++) rmSync(path.join(store, `10.244.1.${i}`), { force: true });
+        for (const address of addresses) rmSync(path.join(store, address), { force: true });
       }
     }
   }
@@ -207,6 +237,7 @@ class Lab {
   }
 
   destroy(): void {
+    if (this.madeResident) rmSync(RESIDENT, { recursive: true }); // by which the processes end
     for (const netns of this.netns) deleteNetns(`/run/netns/${netns}`);
     rmSync(this.directory, { recursive: true, force: true });
   }

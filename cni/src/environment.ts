@@ -1,18 +1,23 @@
-type Variables = Record<string, string | undefined>;
+type Variables = Readonly<Record<string, string | undefined>>;
 
-let own: Variables = process.env;
+let own: Variables = {};
 
 /** The variables that the runtime gave to this plugin: what it passes on to others. */
-export function ownEnvironment(): Readonly<Variables> {
+export function ownEnvironment(): Variables {
   return own;
 }
 
+/** Of the call that is answered now. */
+export function useEnvironment(env: Variables): void {
+  own = env;
+}
+
 /**
- * The executable starts with every variable's name changed, so that Bun obeys none of them (tools/build/guard-entry.ts). This puts the
- * names back, in the process's own list and in one where none has a meaning to Bun.
+ * The executable starts with every variable's name changed, so that Bun obeys none of them (tools/build/launcher.ts). This puts the
+ * names back, in the process's own list and in the returned one, where none has a meaning to Bun.
  */
-export function restoreEnvironment(env: Variables = process.env): void {
-  const restored: Variables = {};
+export function restoreEnvironment(env: Record<string, string | undefined>): Variables {
+  const restored: Record<string, string | undefined> = {};
   for (const name of Object.keys(env)) {
     const code = name.charCodeAt(0);
     const right = code < 0x40 ? String.fromCharCode(code | 0x40) + name.slice(1) : name;
@@ -21,5 +26,5 @@ export function restoreEnvironment(env: Variables = process.env): void {
     delete env[name];
     env[right] = restored[right];
   }
-  own = restored;
+  return restored;
 }

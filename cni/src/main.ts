@@ -1,48 +1,34 @@
-import { readFd, writeFd } from '@flannel-ts/linux/files';
-import { Deadline } from './deadline.ts';
+import { type Fd, readFd, writeFd } from '@flannel-ts/linux/files';
+import { answerCall } from './call.ts';
 import { restoreEnvironment } from './environment.ts';
-import { CniError, codeOf, ErrorCode, formatError, messageOf, toCniError } from './errors.ts';
-import { PROGRAMS, programName } from './programs/table.ts';
-import { CURRENT_VERSION, formatVersionInfo, readEnvironment, readRequest, SUPPORTED_VERSIONS } from './protocol.ts';
+import { codeOf } from './errors.ts';
+import { programName } from './programs/table.ts';
+import { SUPPORTED_VERSIONS } from './protocol.ts';
+import { RESIDENT } from './resident/arguments.ts';
+import { serve } from './resident/serve.ts';
+import { startResident } from './resident/start.ts';
 import { sleep } from './sleep.ts';
 
-const NAME = programName(process.argv0);
-
-const ABOUT = `CNI plugin ${NAME} (flannel-ts), with bridge and host-local built in
+const ABOUT = `CNI plugin ${programName(process.argv0)} (flannel-ts), with bridge and host-local built in
 CNI protocol versions supported: ${SUPPORTED_VERSIONS.join(', ')}
 `;
 
-/** Everything is synchronous: there is nothing to wait for but the kernel, and an event loop would cost start-up time. */
 function main(): number {
-  // The version for an error's answer; the input's, as soon as it is known.
-  let version: string = CURRENT_VERSION;
-  const deadline = new Deadline();
-  restoreEnvironment();
-  try {
-    if (!process.env.CNI_COMMAND) {
-      // To stderr as the CNI project's plugins do, unless it is what was asked for.
-      write(process.argv.includes('--version') ? 1 : 2, ABOUT, true);
-      return 0;
-    }
-    const invocation = readEnvironment(process.env);
-    if (invocation.command === 'VERSION') {
-      write(1, formatVersionInfo());
-      return 0;
-    }
-    const request = readRequest(
-      invocation,
-      readStdin(),
-      (known) => {
-        version = known;
-      },
-      deadline,
-    );
-    PROGRAMS[NAME]!(request, answer);
+  const env = restoreEnvironment(process.env);
+  if (!env.CNI_COMMAND) {
+    if (process.argv.includes(RESIDENT)) return serve();
+    // To stderr as the CNI project's plugins do, unless it is what was asked for.
+    describeItself(process.argv.includes('--version') ? 1 : 2);
     return 0;
-  } catch (error) {
-    write(1, formatError(toCniError(error), version), true);
-    return 1;
   }
+  let stdin: Uint8Array | undefined;
+  const readOnce = (): Uint8Array => {
+    stdin = readStdin();
+    return stdin;
+  };
+  const code = answerCall({ argv0: process.argv0, env, readStdin: readOnce, write: (text) => writeText(1, text) });
+  if (code === 0 && stdin !== undefined) startResident(stdin);
+  return code;
 }
 
 /** To the end, from a pipe or a file; a non-blocking pipe may have nothing yet. */
@@ -55,30 +41,28 @@ function readStdin(): Uint8Array {
       if (length === 0) return Buffer.concat(chunks);
       chunks.push(chunk.subarray(0, length));
     } catch (error) {
-      if (codeOf(error) === 'EAGAIN') sleep(1);
-      else throw new CniError(ErrorCode.ioFailure, `error reading from stdin: ${messageOf(error)}`);
+      if (codeOf(error) !== 'EAGAIN') throw error;
+      sleep(1);
     }
   }
 }
 
-function answer(text: string): void {
+function describeItself(fd: Fd): void {
   try {
-    write(1, text);
-  } catch (error) {
-    throw new CniError(ErrorCode.ioFailure, `error writing to stdout: ${messageOf(error)}`);
+    writeText(fd, ABOUT);
+  } catch {
+    // Nobody listens.
   }
 }
 
-/** `isLast`: what cannot be said to anybody is not an error of its own. */
-function write(fd: number, text: string, isLast = false): void {
+function writeText(fd: Fd, text: string): void {
   let rest: Uint8Array = Buffer.from(text, 'utf8');
   while (rest.length > 0) {
     try {
       rest = rest.subarray(writeFd(fd, rest));
     } catch (error) {
-      if (codeOf(error) === 'EAGAIN') sleep(1);
-      else if (isLast) return;
-      else throw error;
+      if (codeOf(error) !== 'EAGAIN') throw error;
+      sleep(1);
     }
   }
 }

@@ -11,6 +11,7 @@ import {
   PROGRAMS,
   pings,
   routes,
+  sh,
 } from './support/cni-plugin.ts';
 
 describe.each(PROGRAMS)('CNI ADD in conflict, %s', (_name, make) => {
@@ -146,15 +147,16 @@ describe.each(PROGRAMS)('CNI ADD in conflict, %s', (_name, make) => {
     expect([asStore.code, asStore.json.code]).toEqual([1, 5]);
     const tiny = node.file('tiny');
     mkdirSync(tiny);
-    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=4k,nr_inodes=4', 'fltest', tiny]);
+    const there = (...command: string[]) => sh(...([...(node.program.resident?.enter ?? []), ...command] as [string]));
+    there('mount', '-t', 'tmpfs', '-o', 'size=4k,nr_inodes=4', 'fltest', tiny);
     try {
       const full = node.add({ pod, conf: { ipam: { dataDir: tiny } } });
       expect([full.code, full.json.code]).toEqual([1, 5]);
-      execFileSync('mount', ['-o', 'remount,ro', tiny]);
+      there('mount', '-o', 'remount,ro', tiny);
       const readOnly = node.add({ pod, conf: { dataDir: `${tiny}/x` } });
       expect([readOnly.code, readOnly.json.code]).toEqual([1, 5]);
     } finally {
-      execFileSync('umount', [tiny]);
+      there('umount', tiny);
     }
     expect(node.remains()).toEqual(NOTHING);
     expect(link(pod, 'eth0')).toBeUndefined();

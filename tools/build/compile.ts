@@ -1,4 +1,6 @@
 import { chmodSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { CniError, ErrorCode, formatError } from '../../cni/src/errors.ts';
+import { CURRENT_VERSION, formatVersionInfo } from '../../cni/src/protocol.ts';
 // Run by Bun, not by Node.js: only Bun.build takes plugins, which its command line does not.
 import { etcd3ProtoPlugin } from '../../daemon/build/etcd3-proto-plugin.mjs';
 import { workerDefine } from '../../daemon/build/workers.mjs';
@@ -45,7 +47,13 @@ const { logs } = await Bun.build({
 });
 // The daemon is started by whoever wrote its unit; the plugin by programs that know nothing of it.
 if (isBrief) {
-  writeFileSync(`${outfile}.guarded`, guardEntry(readFileSync(outfile)));
+  const lost = new CniError(
+    ErrorCode.tryAgainLater,
+    "the plugin's resident process ended or did not answer",
+    'send DEL, then ADD again',
+  );
+  const texts = { version: formatVersionInfo(), lost: formatError(lost, CURRENT_VERSION) };
+  writeFileSync(`${outfile}.guarded`, guardEntry(readFileSync(outfile), texts));
   chmodSync(`${outfile}.guarded`, 0o755);
   renameSync(`${outfile}.guarded`, outfile);
 }

@@ -4,11 +4,13 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { guardEntry } from './guard-entry.ts';
 
+const TEXTS = { version: 'the versions\n', lost: 'it is lost' };
+
 describe('guardEntry()', () => {
   let directory: string;
   const guard = (program: string): string => {
     const file = path.join(directory, path.basename(program));
-    writeFileSync(file, guardEntry(readFileSync(program)));
+    writeFileSync(file, guardEntry(readFileSync(program), TEXTS));
     chmodSync(file, 0o755);
     return file;
   };
@@ -24,6 +26,13 @@ describe('guardEntry()', () => {
     expect(stdout.split('\n').sort()).toEqual(['', '', '', '\x02UN_OPTIONS=x', '\x1f=1', ',ower=2']);
   });
 
+  test('answers VERSION, and nothing else by itself', () => {
+    const file = guard('/usr/bin/cat');
+    const run = (CNI_COMMAND: string) => spawnSync(file, [], { env: { CNI_COMMAND }, input: 'in', encoding: 'utf8' });
+    expect(run('VERSION').stdout).toBe(TEXTS.version);
+    for (const other of ['', 'VERSIO', 'VERSIONS', 'ADD']) expect(run(other).stdout).toBe('in');
+  });
+
   test('lets nothing start that could tell nobody', () => {
     const file = guard('/usr/bin/true');
     expect(spawnSync(file).status).toBe(0);
@@ -31,6 +40,6 @@ describe('guardEntry()', () => {
   });
 
   test('refuses what is no executable', () => {
-    expect(() => guardEntry(new Uint8Array(64))).toThrow('not a 64-bit ELF executable');
+    expect(() => guardEntry(new Uint8Array(64), TEXTS)).toThrow('not a 64-bit ELF executable');
   });
 });

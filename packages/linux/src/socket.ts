@@ -7,6 +7,7 @@ import {
   SK_MEMINFO_VARS,
   SO_ATTACH_FILTER,
   SO_MEMINFO,
+  SO_PEERCRED,
   SOCK_CLOEXEC,
   SOL_SOCKET,
 } from './socket-constants.ts';
@@ -90,6 +91,18 @@ export function getSocketOption(fd: Fd, level: number, name: number): number {
     () => `read option ${level}/${name} of socket ${fd}`,
   );
   return value[0]!;
+}
+
+/** Who is at the other end of a unix socket, or made it (unix(7)). 0 for a process of a PID namespace that is not ours. */
+export function peerOf(fd: Fd): { readonly pid: number; readonly uid: number } {
+  const ucred = new Int32Array(3);
+  const length = new Uint8Array(new Uint32Array([ucred.byteLength]).buffer);
+  checked(
+    libc.getsockopt(fd, SOL_SOCKET, SO_PEERCRED, new Uint8Array(ucred.buffer), length),
+    'getsockopt',
+    () => `ask who is at the other end of socket ${fd}`,
+  );
+  return { pid: ucred[0]!, uid: ucred[1]! };
 }
 
 /**

@@ -110,6 +110,8 @@ export function makeDirectory(path: string, mode: number): void {
 export interface FileStatus {
   readonly device: string;
   readonly inode: bigint;
+  /** The user's number. */
+  readonly owner: number;
   /** S_IFMT and permissions. */
   readonly mode: number;
   readonly size: bigint;
@@ -131,6 +133,7 @@ export function statFile(target: string | Fd): FileStatus {
   // struct statx, linux/stat.h: the same on every architecture.
   const view = new DataView(buffer.buffer);
   return {
+    owner: view.getUint32(20, true),
     mode: view.getUint16(28, true),
     inode: view.getBigUint64(32, true),
     size: view.getBigUint64(40, true),

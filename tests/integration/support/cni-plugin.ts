@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { buildSync } from 'esbuild';
 import { built } from './built.ts';
+import { type ResidentMounts, startMounts } from './cni-resident.ts';
 import { copyKoffi } from './koffi.ts';
 
 const ROOT = path.resolve(__dirname, '../../..');
@@ -14,6 +15,8 @@ export type Conf = Record<string, unknown>;
 export interface Program {
   readonly command: readonly string[];
   readonly directory: string;
+  /** Where its resident processes are. */
+  readonly resident?: ResidentMounts;
 }
 
 const SOURCES = ['cni', 'packages', 'tsconfig.json'];
@@ -50,9 +53,35 @@ export function compilePlugin(): Program {
   return { command: [path.join(directory, 'flannel')], directory };
 }
 
+/** The same, its calls answered by the resident process of each node. */
+export function compileResident(): Program {
+  const { command, directory } = compilePlugin();
+  const resident = startMounts(directory);
+  const wrapped = { command: [...resident.enter, ...command], directory, resident };
+  awaitResident(wrapped, []);
+  return wrapped;
+}
+
+/** The first call leaves it behind. */
+function awaitResident({ command, resident }: Program, wrap: readonly string[]): void {
+  const [file, ...args] = [...wrap, ...command];
+  const env = {
+    ...{ PATH: process.env.PATH ?? '', CNI_COMMAND: 'DEL', CNI_PATH: DEBIAN_PLUGINS },
+    ...{ CNI_CONTAINERID: 'nobody', CNI_IFNAME: 'eth0', CNI_NETNS: '' },
+  };
+  const input = JSON.stringify({ name: 'fltest-nobody', type: 'loopback', cniVersion: '1.0.0' });
+  const run = spawnSync(file!, args, { env, input, encoding: 'utf8' });
+  if (run.status !== 0) throw new Error(`the first call failed: ${run.stdout}${run.stderr}`);
+  const netns = execFileSync([...wrap, 'stat'][0]!, [...wrap, 'stat', '-Lc%i', '/proc/self/ns/net'].slice(1), {
+    encoding: 'utf8',
+  });
+  resident!.await(netns.trim());
+}
+
 export const PROGRAMS = [
   ['from source', bundlePlugin],
   ['compiled', compilePlugin],
+  ['by the resident process', compileResident],
 ] as const;
 
 export interface Outcome {
@@ -93,6 +122,7 @@ export class CniNode {
   ) {
     sh('ip', 'netns', 'add', this.host);
     inside(this.host, 'ip', 'link', 'set', 'lo', 'up');
+    if (program.resident) awaitResident(program, ['nsenter', `--net=/run/netns/${this.host}`]);
     this.writeEnv(env);
     this.conf = {
       name: 'cbr0',
@@ -214,6 +244,7 @@ export class CniNode {
   }
 
   destroy(): void {
+    this.program.resident?.end(inside(this.host, 'stat', '-Lc%i', '/proc/self/ns/net').trim());
     for (const name of [...this.pods, this.host]) if (existsSync(`/run/netns/${name}`)) sh('ip', 'netns', 'del', name);
     rmSync(this.directory, { recursive: true, force: true });
   }
