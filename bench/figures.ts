@@ -1,4 +1,4 @@
-/** The few figures that a reader wants first: in the README, and at the beginning of docs/performance.md. */
+/** The few figures that a reader wants first: in the README, at the beginning of docs/performance.md, and in docs/backends.md. */
 import { markdownTable, round } from './markdown.ts';
 import type { Report } from './result.ts';
 
@@ -18,11 +18,35 @@ const COLUMNS = [
   { title: "the kernel's VXLAN", of: 'vxlan' },
 ];
 
+const COST_ROWS = [
+  { what: 'TCP, 1 stream', result: 'TCP, 1 stream, wire, MTU 1500' },
+  { what: 'processor time of the machine for it', result: 'Processor time of the machine, wire, MTU 1500' },
+  ...ROWS.slice(2, 4),
+];
+const COST_COLUMNS = [
+  { title: '`udp`', of: 'fast' },
+  { title: '`vxlan`', of: 'vxlan' },
+  { title: '`host-gw`', of: 'host-gw' },
+];
+
 /** Undefined if the report does not have them. */
-export function formatFigures({ machine, kernel, flannel, date, results }: Report): string | undefined {
+export function formatFigures(report: Report): string | undefined {
+  return format(report, ROWS, COLUMNS);
+}
+
+/** What each backend costs. Undefined if the report does not have it. */
+export function formatCosts(report: Report): string | undefined {
+  return format(report, COST_ROWS, COST_COLUMNS);
+}
+
+function format(
+  { machine, kernel, flannel, date, results }: Report,
+  wanted: readonly { readonly what: string; readonly result: string }[],
+  columns: readonly { readonly title: string; readonly of: string }[],
+): string | undefined {
   const find = (name: string) => results.find((result) => result.name === name);
-  const rows = ROWS.map(({ what, result }) => {
-    const cells = COLUMNS.map(({ of }) => find(`${result}: ${of}`));
+  const rows = wanted.map(({ what, result }) => {
+    const cells = columns.map(({ of }) => find(`${result}: ${of}`));
     const unit = cells.find((cell) => cell !== undefined)?.unit ?? '';
     return [`${what}, ${unit}`, ...cells.map((cell) => (cell === undefined ? '' : round(cell.value)))];
   });
@@ -31,7 +55,7 @@ export function formatFigures({ machine, kernel, flannel, date, results }: Repor
     `Between pods of two nodes, MTU 1500, every packet on the wire by itself; ${machine}, Linux ${kernel}${
       flannel === undefined ? '' : `, flannel ${flannel}`
     }, ${date.slice(0, 10)}:`,
-    markdownTable(['', ...COLUMNS.map(({ title }) => title)], rows),
+    markdownTable(['', ...columns.map(({ title }) => title)], rows),
   ].join('\n\n');
 }
 
