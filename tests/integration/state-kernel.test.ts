@@ -504,6 +504,11 @@ describe('after an event of the kernel', () => {
       ['ip', 'link', 'set', 'flannel.1', 'down'],
       ['ip', 'link', 'set', 'flannel-v6.1', 'down'],
     ],
+    [
+      'a device is renamed',
+      ['ip', 'link', 'set', 'flannel.1', 'down'],
+      ['ip', 'link', 'set', 'flannel.1', 'name', 'other'],
+    ],
     ['the MAC address is changed', ['ip', 'link', 'set', 'flannel.1', 'address', '0a:58:0a:05:01:99']],
     ['the MTU is changed', ['ip', 'link', 'set', 'flannel-v6.1', 'mtu', '1300']],
     ['ARP is turned off', ['ip', 'link', 'set', 'flannel.1', 'arp', 'off']],

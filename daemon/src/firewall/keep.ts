@@ -63,6 +63,7 @@ async function keepRules(parts: FirewallParts, signal: AbortSignal): Promise<voi
   const told = new Told((trouble) => log.error(`Cannot keep the firewall rules: ${trouble}`));
   try {
     while (!signal.aborted) {
+      const start = performance.now();
       let trouble: string | undefined;
       try {
         const changed = await ruleset.ifChanged(() => ensureRules(overlay, wanted, { signal, previous }));
@@ -76,15 +77,12 @@ async function keepRules(parts: FirewallParts, signal: AbortSignal): Promise<voi
       report(wanted.masquerade ? trouble : undefined);
       // Rules of an earlier start are removed once; nobody else makes them.
       if (trouble === undefined && !wanted.masquerade && !wanted.forward) return;
-      await sleep(everyMs, signal);
+      await sleep(ruleset.patience(everyMs, performance.now() - start), signal);
     }
   } finally {
     ruleset.close();
   }
 }
-
-/** A large ruleset takes long to list: the next look waits this many times as long. */
-const PAUSE_FACTOR = 20;
 
 async function watchOthers(parts: FirewallParts, signal: AbortSignal): Promise<void> {
   const { overlay, wanted, nftablesOnly, device, input, everyMs, reportForward, reportInput, log } = parts;
@@ -117,12 +115,17 @@ async function watchOthers(parts: FirewallParts, signal: AbortSignal): Promise<v
         reportForward(undefined, unknown);
         reportInput(undefined, unknown);
       }
-      await sleep(Math.max(everyMs, (performance.now() - start) * PAUSE_FACTOR), signal);
+      await sleep(ruleset.patience(everyMs, performance.now() - start), signal);
     }
   } finally {
     ruleset.close();
   }
 }
+
+/** A large ruleset takes long to list: the next look waits this many times as long. */
+const PAUSE_FACTOR = 20;
+/** To ask whether it has changed at all is one message to the kernel. */
+const ASK_EVERY_MS = 1000;
 
 /** Says a trouble once, until it is another. */
 class Told {
@@ -159,6 +162,12 @@ class RulesetWatch {
     const placed = await run(generation !== undefined && generation === this.seen ? before : undefined);
     this.seen = generation;
     return placed;
+  }
+
+  /** Until the next look, after one that took so long. */
+  patience(everyMs: number, tookMs: number): number {
+    const least = this.seen === undefined ? everyMs : Math.min(everyMs, ASK_EVERY_MS);
+    return Math.max(least, tookMs * PAUSE_FACTOR);
   }
 
   close(): void {

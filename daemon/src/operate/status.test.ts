@@ -3,11 +3,12 @@ import { parseIp } from '@flannel-ts/inet/ip';
 import { parsePrefix } from '@flannel-ts/inet/prefix';
 import { externalAt } from '../../testing/external.ts';
 import type { ServingFacts } from './metrics.ts';
+import type { Trouble } from './readiness.ts';
 import { statusOf } from './status.ts';
 
 const KEY = Buffer.alloc(32, 7).toString('base64');
 
-function status(backend: object) {
+function status(backend: object, present: readonly Trouble[] = []) {
   const serving: ServingFacts = {
     config: parseNetworkConfig(JSON.stringify({ Network: '10.5.0.0/16', Backend: backend })),
     devices: [],
@@ -24,7 +25,7 @@ function status(backend: object) {
     leaseEnd: undefined,
     leases: 1,
   };
-  const readiness = { ready: true, present: [], details: [] };
+  const readiness = { ready: present.length === 0, present, details: [] };
   return statusOf({ version: '1', pid: 7, upSeconds: 1, readiness, source: undefined, serving, devices: [] });
 }
 
@@ -40,5 +41,13 @@ describe('statusOf()', () => {
     const { node } = status({ Type: 'wireguard', PSK: KEY });
     expect(node).toMatchObject({ backend: 'wireguard', networkConfig: { Backend: { Type: 'wireguard' } } });
     expect(JSON.stringify(node)).not.toMatch(/PSK|BwcHBw/);
+  });
+
+  test('has of a silence that another part explains no remedy but to mend that part', () => {
+    const silence = { part: 'reach', trouble: 'nobody answers', sinceMs: 5000 };
+    const missing = { part: 'kernel', trouble: 'no device: "ip link delete foo"', sinceMs: 9000 };
+    const remedies = (...present: Trouble[]) => status({ Type: 'vxlan' }, present).troubles.map(({ remedy }) => remedy);
+    expect(remedies(missing, silence)).toEqual(['ip link delete foo', 'mend "kernel" first']);
+    expect(remedies(silence)).toEqual([expect.stringContaining('open UDP port 8472 between the nodes')]);
   });
 });

@@ -122,7 +122,7 @@ export function statusOf({ version, pid, upSeconds, readiness, source, serving, 
     troubles: readiness.present.map(({ part, trouble, remedy, sinceMs }) => ({
       part,
       trouble,
-      remedy: remedy ?? remedyOf(part, trouble, context),
+      remedy: remedy ?? (part === 'reach' ? mendFirst(readiness) : undefined) ?? remedyOf(part, trouble, context),
       forSeconds: seconds(sinceMs),
     })),
     details: readiness.details,
@@ -133,6 +133,14 @@ export function statusOf({ version, pid, upSeconds, readiness, source, serving, 
       refused: refusedOf(serving),
     }),
   };
+}
+
+/** With one of these wrong, nobody can answer. */
+const CAUSES_OF_SILENCE = ['underlay', 'kernel', 'engine', 'input rules', 'other routes'];
+
+function mendFirst({ present }: StatusFacts['readiness']): string | undefined {
+  const cause = present.find(({ part }) => CAUSES_OF_SILENCE.includes(part));
+  return cause && `mend "${cause.part}" first`;
 }
 
 function carriersOf(config: NetworkConfig): string {

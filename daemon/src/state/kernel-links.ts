@@ -23,7 +23,7 @@ import type { ActualIpv6Settings, ActualLink, ActualLinkAttributes } from './act
 import type { KernelLink, LinkChange } from './change.ts';
 import type { LinkSettings } from './compare-link.ts';
 import type { DesiredLink, VxlanAttributes } from './desired.ts';
-import { describeOccupant, isInPlaceOf } from './occupant.ts';
+import { describeOccupant, isInPlaceOf, isOwnRenamed } from './occupant.ts';
 import { EndpointMemory } from './wireguard.ts';
 
 export class KernelLinks {
@@ -193,7 +193,10 @@ export class KernelLinks {
       make();
     } catch (error) {
       const occupant = isNetlinkError(error, 'EEXIST') ? this.occupantOf(link) : undefined;
-      throw occupant === undefined ? error : describeOccupant(link, occupant);
+      if (occupant === undefined) throw error;
+      if (!isOwnRenamed(link, occupant)) throw describeOccupant(link, occupant);
+      deleteLink(this.nl, occupant.index);
+      make();
     }
   }
 

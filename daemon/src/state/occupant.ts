@@ -12,6 +12,11 @@ export function isInPlaceOf(wanted: KernelLink, { data }: Link): boolean {
   return wanted.kind === 'ipip' && data?.kind === 'ipip' && hasSameEnds(wanted.local, data);
 }
 
+/** Ours, under another name: nobody else's has the MAC address by which other nodes know this one. */
+export function isOwnRenamed(wanted: KernelLink, { mac }: Link): boolean {
+  return wanted.kind === 'vxlan' && mac === wanted.mac;
+}
+
 export function describeOccupant(wanted: KernelLink, { name }: Link): DaemonError {
   const remove = `remove it with "ip link delete ${name}"`;
   const sentence =
