@@ -2,6 +2,7 @@
 import { DEFAULT_BRIDGE } from '@flannel-ts/flannel/defaults';
 import { readSysctl, writeSysctl } from '@flannel-ts/linux/sysctl';
 import type { Netlink } from '@flannel-ts/rtnetlink/connection';
+import { getLink } from '@flannel-ts/rtnetlink/link';
 import type { Logger } from 'pino';
 import { forwardingPreconditions, PreconditionCheck } from './preconditions.ts';
 import type { Readiness } from './readiness.ts';
@@ -32,8 +33,9 @@ export function watchForwarding(
   if (ipv6) before();
   return new PreconditionCheck({
     wanted: () => {
-      const own = devices();
-      const links = [...own, external, DEFAULT_BRIDGE];
+      const linksOf = (names: readonly string[]) => names.flatMap((name) => getLink(nl, name) ?? []);
+      const own = linksOf(devices());
+      const links = [...own, ...linksOf([external, DEFAULT_BRIDGE])];
       return forwardingPreconditions({ ipv4, ipv6, links, own }).map((wanted) =>
         wanted.parameter.startsWith('net/ipv6/') ? { ...wanted, before } : wanted,
       );

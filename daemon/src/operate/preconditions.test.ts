@@ -1,16 +1,17 @@
 import { pino } from 'pino';
 import { forwardingPreconditions, PreconditionCheck } from './preconditions.ts';
 
-const LINKS = { links: ['flannel0', 'eth0', 'cni0'], own: ['flannel0'] };
+const [FLANNEL0, ...OTHERS] = ['flannel0', 'eth0', 'cni0'].map((name, i) => ({ name, index: i + 2 }));
+const LINKS = { links: [FLANNEL0!, ...OTHERS], own: [FLANNEL0!] };
 
-function setUp(values: Record<string, string>, refuse: readonly string[] = []) {
+function setUp(values: Record<string, string>, refuse: readonly string[] = [], links = () => LINKS) {
   const lines: string[] = [];
   const clock = { now: 0 };
   const said: { trouble: string | undefined; note: string | undefined } = { trouble: undefined, note: undefined };
   const write = (line: string) => void lines.push((JSON.parse(line) as { msg: string }).msg);
   const order: string[] = [];
   const check = new PreconditionCheck({
-    wanted: () => forwardingPreconditions({ ipv4: true, ipv6: false, ...LINKS }),
+    wanted: () => forwardingPreconditions({ ipv4: true, ipv6: false, ...links() }),
     read: (parameter) => {
       const value = values[parameter];
       if (value === undefined) throw Object.assign(new Error('No such file'), { code: 'ENOENT' });
@@ -56,6 +57,20 @@ describe('PreconditionCheck', () => {
     expect(order).toEqual(['net/ipv4/ip_forward']);
     expect(lines).toEqual(['Set net.ipv4.ip_forward to 1, it was 0']);
     expect([said.trouble, said.note, check.restorations]).toEqual([undefined, undefined, 0]);
+  });
+
+  test('of a link that is made anew it says nothing of somebody who set it', () => {
+    let links = LINKS;
+    const parameter = 'net/ipv4/conf/flannel0/accept_local';
+    const { check, lines, values, said } = setUp({ ...ON, [parameter]: '1' }, [], () => links);
+    check.run();
+    for (let index = 10; index < 15; index++) {
+      links = { links: [{ name: 'flannel0', index }, ...OTHERS], own: [{ name: 'flannel0', index }] };
+      values[parameter] = '0';
+      check.run();
+      expect(values[parameter]).toBe('1');
+    }
+    expect([lines, said.note, check.restorations]).toEqual([[], undefined, 0]);
   });
 
   test('sets again what somebody turned off later, and says so; that it happens again and again is a note', () => {

@@ -11,17 +11,24 @@ import { messageOf } from '../errors.ts';
 export interface Precondition {
   readonly parameter: string;
   readonly value: string;
+  /** Of the link that it is a parameter of: one that is made anew has the kernel's values, which nobody has set. */
+  readonly index?: number | undefined;
   /** Done before it is set; what it needs on other interfaces. */
   readonly before?: () => void;
+}
+
+export interface NamedLink {
+  readonly name: string;
+  readonly index: number;
 }
 
 export interface ForwardingFacts {
   readonly ipv4: boolean;
   readonly ipv6: boolean;
-  /** The overlay's devices, the interface to other nodes, the bridge of pods; those that do not exist are passed over. */
-  readonly links: readonly string[];
+  /** The overlay's devices, the interface to other nodes, the bridge of pods, as far as they exist. */
+  readonly links: readonly NamedLink[];
   /** The overlay's devices. */
-  readonly own: readonly string[];
+  readonly own: readonly NamedLink[];
 }
 
 /** Setting the first of a family sets it on all interfaces, so the others come after it. Pure. */
@@ -29,12 +36,14 @@ export function forwardingPreconditions({ ipv4, ipv6, links, own }: ForwardingFa
   const on = (parameter: string): Precondition => ({ parameter, value: '1' });
   return [
     ...(ipv4 ? [on('net/ipv4/ip_forward')] : []),
-    ...(ipv4 ? links.map((link) => on(`net/ipv4/conf/${link}/forwarding`)) : []),
+    ...(ipv4 ? links.map(({ name, index }) => ({ ...on(`net/ipv4/conf/${name}/forwarding`), index })) : []),
     // The engine's ICMP errors have this node's own address as source; they would be martians (ip-sysctl.rst).
-    ...(ipv4 ? own.map((link) => on(`net/ipv4/conf/${link}/accept_local`)) : []),
-    ...(ipv6 ? own.map((link) => ({ parameter: `net/ipv6/conf/${link}/disable_ipv6`, value: '0' })) : []),
+    ...(ipv4 ? own.map(({ name, index }) => ({ ...on(`net/ipv4/conf/${name}/accept_local`), index })) : []),
+    ...(ipv6
+      ? own.map(({ name, index }) => ({ parameter: `net/ipv6/conf/${name}/disable_ipv6`, value: '0', index }))
+      : []),
     ...(ipv6 ? [on('net/ipv6/conf/all/forwarding')] : []),
-    ...(ipv6 ? links.map((link) => on(`net/ipv6/conf/${link}/forwarding`)) : []),
+    ...(ipv6 ? links.map(({ name, index }) => ({ ...on(`net/ipv6/conf/${name}/forwarding`), index })) : []),
   ];
 }
 
@@ -57,7 +66,8 @@ const OFTEN_MS = 600_000;
 /** Compares and sets; made once, called every few seconds. */
 export class PreconditionCheck {
   private restored: { readonly parameter: string; readonly at: number }[] = [];
-  private isFirst = true;
+  /** Parameters that were as they should be, and of which link. */
+  private readonly kept = new Map<string, number | undefined>();
   private lastTrouble: string | undefined;
   /** How often a parameter had to be set after the start. */
   restorations = 0;
@@ -72,25 +82,30 @@ export class PreconditionCheck {
     this.lastTrouble = trouble;
     report(trouble);
     this.noteRepeated();
-    this.isFirst = false;
   }
 
   /** Why it is not so; undefined: it is. */
-  private ensure({ parameter, value, before }: Precondition): string | undefined {
+  private ensure({ parameter, value, index, before }: Precondition): string | undefined {
     const { read, write, log } = this.parts;
     const name = parameter.slice('net/'.length).replaceAll('/', '.');
     let found: string | undefined;
     try {
       found = read(parameter);
-      if (found === value) return undefined;
+      if (found === value) {
+        this.kept.set(parameter, index);
+        return undefined;
+      }
       before?.();
       write(parameter, value);
     } catch (error) {
       if (isErrno(error, 'ENOENT')) return undefined; // no such interface now, or no such family
       return `Cannot set net.${name} to ${value} (it is ${found ?? 'not readable'}), without which pods are cut off: set it with "sysctl -w net.${name}=${value}" where it can be written: ${messageOf(error)}`;
     }
-    if (this.isFirst) log.info(`Set net.${name} to ${value}, it was ${found}`);
-    else this.countRestored(name, value, found);
+    const wasKept = this.kept.has(parameter);
+    const isSameLink = this.kept.get(parameter) === index;
+    this.kept.set(parameter, index);
+    if (wasKept && isSameLink) this.countRestored(name, value, found);
+    else log[wasKept ? 'debug' : 'info'](`Set net.${name} to ${value}, it was ${found}`);
     return undefined;
   }
 
