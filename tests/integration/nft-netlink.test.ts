@@ -15,13 +15,12 @@ import {
   type Table,
 } from '@flannel-ts/nft/ruleset';
 import fc from 'fast-check';
+import { CHAINS, PREROUTING, rule } from './support/nft-chains.ts';
 
 const NAME = `fltest-${process.pid}-nftnl`;
 const netns = `/run/netns/${NAME}`;
 const TABLE: TableName = { family: 'inet', name: 'fltest' };
 
-const PREROUTING: Hook = { type: 'nat', hook: 'prerouting', priority: -100, policy: 'accept' };
-const POSTROUTING: Hook = { type: 'nat', hook: 'postrouting', priority: 100, policy: 'accept' };
 const RAW: Hook = { type: 'filter', hook: 'prerouting', priority: -300, policy: 'accept' };
 const PODS: SetSpec = { name: 'pods4', key: ['ipv4_addr'], data: 'verdict' };
 const PORTS: SetSpec = { name: 'ports4', key: ['inet_proto', 'inet_service'], data: ['ipv4_addr', 'inet_service'] };
@@ -32,7 +31,6 @@ const PORTS6: SetSpec = {
 };
 const SEEN: SetSpec = { name: 'seen', key: ['ipv4_addr', 'inet_service'] };
 
-const rule = (...expressions: Expression[]): Rule => ({ expressions });
 const nftText = (...args: string[]) =>
   execFileSync('nsenter', [`--net=${netns}`, 'nft', ...args], { encoding: 'utf8' });
 const listed = () => listTable('inet', 'fltest', { netns });
@@ -50,58 +48,7 @@ const everything: Table = {
   ...TABLE,
   sets: [PODS, PORTS, PORTS6, SEEN],
   chains: [
-    { name: 'next', rules: [rule({ kind: 'counter' }, { kind: 'drop' })] },
-    {
-      name: 'pre',
-      hook: PREROUTING,
-      rules: [
-        rule(
-          { kind: 'local-destination' },
-          { kind: 'port', protocol: 'tcp', side: 'dport', port: 8080 },
-          { kind: 'dnat', family: 'ip', address: '10.0.0.3', port: 80 },
-        ),
-        rule(
-          { kind: 'address', family: 'ip6', side: 'daddr', prefix: 'fd00::1' },
-          { kind: 'port', protocol: 'udp', side: 'dport', port: 53 },
-          { kind: 'dnat', family: 'ip6', address: 'fd00::3', port: 53 },
-        ),
-        rule(
-          { kind: 'address', family: 'ip', side: 'daddr', prefix: '10.0.0.1' },
-          { kind: 'dnat', family: 'ip', address: '10.0.0.3' },
-        ),
-      ],
-    },
-    {
-      name: 'post',
-      hook: POSTROUTING,
-      rules: [
-        rule({ kind: 'mark', value: 0x4000, mask: 0x4000 }, { kind: 'return' }),
-        rule(
-          { kind: 'mark', not: true, value: 0, mask: 0x4000 },
-          { kind: 'set-mark', bits: 0x2000 },
-          { kind: 'jump', target: 'next' },
-        ),
-        rule({ kind: 'mark', not: true, value: 7 }, { kind: 'accept' }),
-        rule(
-          { kind: 'interface', side: 'oifname', not: true, name: 'cni0' },
-          { kind: 'interface', side: 'iifname', name: 'veth*' },
-          { kind: 'goto', target: 'next' },
-        ),
-        {
-          ...rule(
-            { kind: 'address', family: 'ip', side: 'saddr', prefix: '10.64.0.0/19' },
-            { kind: 'address', family: 'ip', side: 'daddr', not: true, prefix: '10.64.0.0/16' },
-            { kind: 'masquerade', flags: ['fully-random'] },
-          ),
-          comment: 'flanneld masq',
-        },
-        rule(
-          { kind: 'address', family: 'ip6', side: 'daddr', not: true, prefix: 'ff00::/8' },
-          { kind: 'masquerade', flags: ['random', 'persistent'] },
-        ),
-        rule({ kind: 'masquerade', flags: [] }),
-      ],
-    },
+    ...CHAINS,
     {
       name: 'raw',
       hook: RAW,

@@ -2,17 +2,15 @@ import { execFileSync } from 'node:child_process';
 import { applyRuleset, deleteTable, ensureTable } from '@flannel-ts/nft/apply';
 import { listTable } from '@flannel-ts/nft/list';
 import { planTable } from '@flannel-ts/nft/plan';
-import { type Chain, type Expression, type Hook, type Rule, renderTable, type Table } from '@flannel-ts/nft/ruleset';
+import { type Chain, type Hook, renderTable, type Table } from '@flannel-ts/nft/ruleset';
 import fc from 'fast-check';
+import { CHAINS, rule } from './support/nft-chains.ts';
 
 const NAME = `fltest-${process.pid}-nft`;
 const netns = `/run/netns/${NAME}`;
 
 const FORWARD: Hook = { type: 'filter', hook: 'forward', priority: 0, policy: 'accept' };
-const PREROUTING: Hook = { type: 'nat', hook: 'prerouting', priority: -100, policy: 'accept' };
-const POSTROUTING: Hook = { type: 'nat', hook: 'postrouting', priority: 100, policy: 'accept' };
 
-const rule = (...expressions: Expression[]): Rule => ({ expressions });
 const table = (...chains: Chain[]): Table => ({ family: 'inet', name: 'fltest', chains });
 const listed = () => listTable('inet', 'fltest', { netns });
 const nft = (...args: string[]) => execFileSync('nsenter', [`--net=${netns}`, 'nft', ...args], { encoding: 'utf8' });
@@ -28,60 +26,7 @@ afterAll(() => {
 afterEach(() => deleteTable('inet', 'fltest', { netns }));
 
 describe('nft', () => {
-  const everything = table(
-    { name: 'next', rules: [rule({ kind: 'counter' }, { kind: 'drop' })] },
-    {
-      name: 'pre',
-      hook: PREROUTING,
-      rules: [
-        rule(
-          { kind: 'local-destination' },
-          { kind: 'port', protocol: 'tcp', side: 'dport', port: 8080 },
-          { kind: 'dnat', family: 'ip', address: '10.0.0.3', port: 80 },
-        ),
-        rule(
-          { kind: 'address', family: 'ip6', side: 'daddr', prefix: 'fd00::1' },
-          { kind: 'port', protocol: 'udp', side: 'dport', port: 53 },
-          { kind: 'dnat', family: 'ip6', address: 'fd00::3', port: 53 },
-        ),
-        rule(
-          { kind: 'address', family: 'ip', side: 'daddr', prefix: '10.0.0.1' },
-          { kind: 'dnat', family: 'ip', address: '10.0.0.3' },
-        ),
-      ],
-    },
-    {
-      name: 'post',
-      hook: POSTROUTING,
-      rules: [
-        rule({ kind: 'mark', value: 0x4000, mask: 0x4000 }, { kind: 'return' }),
-        rule(
-          { kind: 'mark', not: true, value: 0, mask: 0x4000 },
-          { kind: 'set-mark', bits: 0x2000 },
-          { kind: 'jump', target: 'next' },
-        ),
-        rule({ kind: 'mark', not: true, value: 7 }, { kind: 'accept' }),
-        rule(
-          { kind: 'interface', side: 'oifname', not: true, name: 'cni0' },
-          { kind: 'interface', side: 'iifname', name: 'veth*' },
-          { kind: 'goto', target: 'next' },
-        ),
-        {
-          ...rule(
-            { kind: 'address', family: 'ip', side: 'saddr', prefix: '10.64.0.0/19' },
-            { kind: 'masquerade', flags: ['fully-random'] },
-          ),
-          comment: 'flanneld masq',
-        },
-        rule(
-          { kind: 'address', family: 'ip6', side: 'daddr', not: true, prefix: 'ff00::/8' },
-          { kind: 'masquerade', flags: ['random', 'persistent'] },
-        ),
-        rule({ kind: 'masquerade', flags: [] }),
-      ],
-    },
-    { name: 'onward', hook: { ...FORWARD, priority: 5, policy: 'drop' }, rules: [] },
-  );
+  const everything = table(...CHAINS, { name: 'onward', hook: { ...FORWARD, priority: 5, policy: 'drop' }, rules: [] });
 
   test('listTable() reads back every kind of expression that renderTable() writes', async () => {
     await applyRuleset(renderTable(everything), { netns });

@@ -82,6 +82,7 @@ oom_score = 0
   restrict_oom_score_adj = true
   disable_apparmor = true
   disable_tcp_service = true
+  netns_mounts_under_state_dir = true
   [plugins."io.containerd.grpc.v1.cri".containerd]
     snapshotter = "native"
   [plugins."io.containerd.grpc.v1.cri".cni]
