@@ -63,7 +63,7 @@ async function runTests(
   directory: string,
 ): Promise<string> {
   const bin = kubernetesDirectory(context);
-  const env = { ...context.env, HOME: directory };
+  const env = { ...context.env, HOME: directory, TMPDIR: directory }; // both are left behind
   const kubectl = [...prefix, join(bin, 'kubectl'), `--kubeconfig=${kubeconfig}`, 'get', 'nodes', '--output=name'];
   const nodes = (await run(kubectl[0]!, kubectl.slice(1), { env })).trim().split('\n').length;
   const command = [
