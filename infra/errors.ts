@@ -12,6 +12,7 @@ export type InfraErrorCode =
   | 'NOT_READY'
   | 'CNI_FAILED'
   | 'STILL_RUNNING'
+  | 'INTERRUPTED'
   | 'USER_DATA_TOO_LARGE';
 
 /** Why the infrastructure cannot be what its settings ask for. */

@@ -1,4 +1,5 @@
 /** The commands around a stack: what they print, where, and their exit codes. */
+import type { ChildProcess } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -7,11 +8,15 @@ import {
   cliOk,
   finish,
   leftovers,
+  netns,
   type Outputs,
+  processesIn,
   processesMarked,
   REPOSITORY,
+  type Result,
   stackName,
   start,
+  until,
 } from './support.ts';
 
 jest.setTimeout(600_000);
@@ -160,29 +165,70 @@ describe('a stack of one node', () => {
     expect([code, stdout]).toEqual([1, expect.stringMatching(/node-0 +10\.64\.0\.16 +10\.244\.\d+\.0\/24 +ready/)]);
     expect(stderr).toContain(`"npm run up -- --stack ${stack}" continues it`);
   });
+
+  test('up says that etcd is stopped and how it goes on, and Ctrl-C ends the wait for it', async () => {
+    const etcd = processesIn(netns(stack, 'etcd-0')).find(({ pid }) => read(pid, 'comm').trim() === 'etcd')!;
+    const status = `/var/lib/flannel-local/${stack}/nodes/etcd-0/run/etcd.status.json`;
+    process.kill(etcd.pid, 'SIGSTOP');
+    try {
+      await until('the supervisor misses etcd', () => readFileSync(status, 'utf8').includes('"ready":false'), 120);
+      const { said, child, ended } = startUntil(/EtcdMember \S+ updating/, 'up', '--stack', stack, '--verbose');
+      await said;
+      child.kill('SIGINT');
+      const interrupted = await ended;
+      expect(interrupted.code).not.toBe(0);
+      expect(interrupted.stdout).toContain('Interrupted while waiting for etcd on etcd-0');
+      const { code, stderr } = await cli('up', '--stack', stack);
+      expect([code, stderr]).toEqual([1, expect.stringContaining(`"kill -CONT ${etcd.pid}" lets it go on`)]);
+    } finally {
+      process.kill(etcd.pid, 'SIGCONT');
+    }
+  });
 });
+
+/** Runs it until it says `text`. */
+function startUntil(
+  text: RegExp,
+  ...args: string[]
+): { said: Promise<void>; child: ChildProcess; ended: Promise<Result> } {
+  const child = start(['node', 'tools/run.mjs', ...args]);
+  const ended = finish(child);
+  let output = '';
+  const said = new Promise<void>((resolve) => {
+    child.stdout!.on('data', (chunk: Buffer) => {
+      output += chunk;
+      if (text.test(output)) resolve();
+    });
+    child.once('close', () => resolve());
+  });
+  return { said, child, ended };
+}
 
 describe('a Pulumi that is killed', () => {
   const stack = stackName('killed');
+  const size = ['--stack', stack, '--nodes', '1', '--pods', '1'];
 
   afterAll(async () => {
-    await cliOk('down', '--stack', stack);
+    if (leftovers(stack).length > 0) await cliOk('down', '--stack', stack);
   });
 
   test('leaves a lock, operations and processes; the next down clears them all', async () => {
-    const child = start(['node', 'tools/run.mjs', 'up', '--stack', stack, '--nodes', '1', '--pods', '1', '--verbose']);
-    const ended = finish(child);
-    await new Promise<void>((resolve) => {
-      child.stdout!.on('data', (chunk: Buffer) => {
-        if (/EtcdMember/.test(String(chunk))) resolve();
-      });
-      child.once('close', () => resolve());
-    });
+    const { said, ended } = startUntil(/EtcdMember/, 'up', ...size, '--verbose');
+    await said;
     for (const pid of pulumiOf(stack)) process.kill(pid, 'SIGKILL');
     expect((await ended).code).not.toBe(0);
     await cliOk('down', '--stack', stack);
     expect(leftovers(stack)).toEqual([]);
     expect(processesMarked(stack)).toEqual([]);
+  });
+
+  test('and commands at the same time come one after the other, whichever is first', async () => {
+    const first = startUntil(/EtcdMember/, 'up', ...size, '--verbose');
+    await first.said;
+    const both = [cli('up', ...size), cli('down', '--stack', stack)];
+    for (const result of await Promise.all([first.ended, ...both])) expect(result).toMatchObject({ code: 0 });
+    await cliOk('down', '--stack', stack);
+    expect(leftovers(stack)).toEqual([]);
   });
 });
 

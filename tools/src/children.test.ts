@@ -47,6 +47,17 @@ test('runWithSignals() passes one Ctrl-C on once, though terminal and npm both s
   expect(await outcome).toEqual([4, 'told\n']);
 });
 
+test('runWithSignals() says once that a signal came', async () => {
+  const code = `require(${JSON.stringify(children)}).runWithSignals('sh', ['-c', ${JSON.stringify(LISTENER)}], { onSignal: () => console.log('signal') })`;
+  const child = spawn(process.execPath, ['-e', code], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const { outcome } = await ready(child);
+  child.kill('SIGINT');
+  await sleep(600);
+  child.kill('SIGINT');
+  const [, said] = await outcome;
+  expect(said.match(/signal/g)).toHaveLength(1);
+});
+
 test('runWithSignals() passes a second one on that comes later', async () => {
   const child = start(LISTENER);
   const { outcome } = await ready(child);

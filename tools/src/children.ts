@@ -18,6 +18,8 @@ const INSTEAD: Partial<Record<NodeJS.Signals, NodeJS.Signals>> = { SIGHUP: 'SIGT
 export interface ForegroundOptions extends Pick<SpawnOptions, 'cwd' | 'env'> {
   /** File descriptor for both outputs, instead of ours. */
   readonly output?: number;
+  /** Called with the first signal that is passed on. */
+  readonly onSignal?: () => void;
 }
 
 /**
@@ -28,7 +30,7 @@ export interface ForegroundOptions extends Pick<SpawnOptions, 'cwd' | 'env'> {
 export async function runWithSignals(
   command: string,
   args: readonly string[],
-  { output, ...options }: ForegroundOptions,
+  { output, onSignal, ...options }: ForegroundOptions,
 ): Promise<number> {
   let last = 0;
   let unread = false;
@@ -45,6 +47,7 @@ export async function runWithSignals(
     const now = Date.now();
     if (now - last < SAME_SIGNAL_MS || (signal === 'SIGPIPE' && unread)) return;
     unread ||= signal === 'SIGPIPE'; // of both outputs, and of ours
+    if (last === 0) onSignal?.();
     last = now;
     child.kill(INSTEAD[signal] ?? signal);
   });

@@ -23,7 +23,7 @@ import { ABSENT, handler, messageOf } from './resource.ts';
 import {
   configHash,
   ensureRunning,
-  markLog,
+  mark,
   type ServiceSpec,
   serviceProblem,
   stopRunning,
@@ -49,6 +49,8 @@ export interface EtcdMemberInputs {
 }
 
 const READY_MS = 60_000;
+/** One that has been running, and one with keys, need not start, form a cluster or read its data first. */
+const RUNNING_MS = 15_000;
 const LEAVE_MS = 10_000;
 
 export const etcdMember = handler<EtcdMemberInputs, object>({
@@ -59,9 +61,9 @@ export const etcdMember = handler<EtcdMemberInputs, object>({
     writeBootFiles([...inputs.files, ...inputs.secretFiles]);
     // Without a quorum a member answers but is never ready: the first ones of a new cluster must not wait for the others.
     const forming = !hasData(inputs) && (await introduce(inputs)) === 'new' && inputs.members.length > 1;
-    const since = markLog(spec);
-    await ensureRunning(spec);
-    await waitForService(spec, forming ? 'answering' : 'ready', READY_MS, since);
+    const since = mark(spec);
+    const limit = (await ensureRunning(spec)) === 'started' ? READY_MS : RUNNING_MS;
+    await waitForService(spec, forming ? 'answering' : 'ready', limit, since);
     return {};
   },
   async observe(props) {
@@ -181,7 +183,7 @@ export const etcdKey = handler<EtcdKeyInputs, EtcdKeyOutputs>({
   identity: ['stack', 'key', 'prefix'],
   ignored: ['endpoints', 'machine'],
   async ensure(inputs, old) {
-    await retrying(() => putKey(inputs, inputs.key, inputs.value), READY_MS).catch((error) => {
+    await retrying(() => putKey(inputs, inputs.key, inputs.value), old ? RUNNING_MS : READY_MS).catch((error) => {
       // What was sent to a member that hangs is done when it goes on.
       throw new InfraError(
         'NOT_READY',

@@ -5,6 +5,8 @@ import { netnsExists } from '@flannel-ts/linux/netns';
 import { InfraError } from '../../errors.ts';
 import { machineRoot, netnsPath } from '../names.ts';
 import { runCommand } from './command.ts';
+import { assertNotInterrupted } from './interrupt.ts';
+import { messageOf } from './resource.ts';
 
 /** Where to run it, and which members to ask. */
 export interface EtcdAccess {
@@ -104,6 +106,7 @@ export async function retrying<T>(attempt: () => Promise<T>, timeoutMs: number):
       return await attempt();
     } catch (error) {
       if (Date.now() + pause > deadline) throw error;
+      assertNotInterrupted(`etcd: ${messageOf(error)}`);
       await sleep(pause);
     }
   }

@@ -18,7 +18,7 @@ import { type Served, waitUntilServes } from './served.ts';
 import {
   configHash,
   ensureRunning,
-  markLog,
+  mark,
   type ServiceSpec,
   serviceProblem,
   stopRunning,
@@ -94,7 +94,7 @@ export const node = handler<NodeInputs, NodeOutputs>({
     await activate(root, inputs);
     writeBootFiles([...inputs.files, ...inputs.secretFiles]);
     const spec = serviceOf(inputs);
-    const since = markLog(spec);
+    const since = mark(spec);
     await ensureRunning(spec);
     await waitForService(spec, 'ready', READY_MS, since);
     await waitUntilServes(inputs, root, READY_MS);

@@ -39,6 +39,16 @@ export function isAlive(process: ProcessName): boolean {
   return isProcessAlive(process.pid, process.startTime);
 }
 
+/** Whether it was told to stop, and not yet to go on: it is there, and does nothing. proc(5): field 3 of stat. */
+export function isStopped({ pid }: ProcessName): boolean {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
+    return stat[stat.lastIndexOf(')') + 2] === 'T';
+  } catch {
+    return false; // gone
+  }
+}
+
 /** SIGTERM, and SIGKILL for those that are still there after `graceMs`. */
 export async function endProcesses(processes: readonly ProcessName[], graceMs: number): Promise<void> {
   for (const signal of ['SIGTERM', 'SIGKILL'] as const) {

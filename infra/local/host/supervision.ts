@@ -8,13 +8,15 @@ import { sameNetns } from '@flannel-ts/linux/netns';
 import { InfraError } from '../../errors.ts';
 import type { BootFile, Unit } from '../../node/files.ts';
 import { netnsPath, stackDirectory } from '../names.ts';
-import { type Descriptor, readStatus, type Status } from '../supervisor/descriptor.ts';
+import { type Descriptor, readStatus, restartsSince, type Status } from '../supervisor/descriptor.ts';
 import { cleanEnvironment, inNetns } from './command.ts';
 import { writeWhole } from './files.ts';
+import { assertNotInterrupted } from './interrupt.ts';
 import {
   commandLine,
   endProcesses,
   isAlive,
+  isStopped,
   killProcesses,
   type ProcessName,
   processesIn,
@@ -48,13 +50,13 @@ export function configHash(unit: Unit, files: readonly BootFile[], ...more: read
  * Lets the service run with this configuration: nothing happens if it does already, a service without its supervisor gets
  * a new one without being interrupted, and any other is replaced: by one that takes over from it, or ended and started.
  */
-export async function ensureRunning(spec: ServiceSpec): Promise<void> {
+export async function ensureRunning(spec: ServiceSpec): Promise<'started' | 'ran'> {
   const descriptor = describe(spec);
   const path = descriptorPath(spec);
   const status = readStatus(descriptor.statusFile);
   const supervisors = supervisorsOf(spec, status);
   const isAsWanted = status?.configHash === spec.configHash && status.refused === undefined;
-  if (supervisors.length === 1 && isAsWanted && inOwnNetwork(spec, supervisors[0]!)) return;
+  if (supervisors.length === 1 && isAsWanted && inOwnNetwork(spec, supervisors[0]!)) return 'ran';
   // One that is killed leaves its service to the next one.
   if (keptService(spec, status) !== undefined) await killProcesses(supervisors);
   else await endProcesses(supervisors, endMs(spec));
@@ -62,6 +64,7 @@ export async function ensureRunning(spec: ServiceSpec): Promise<void> {
   await endStray(spec, status);
   writeWhole(path, `${JSON.stringify(descriptor, undefined, 2)}\n`, 0o644);
   startSupervisor(spec, path);
+  return 'started';
 }
 
 /** Ends the supervisor and its service. */
@@ -83,12 +86,12 @@ export function serviceProblem(spec: Pick<ServiceSpec, 'stack' | 'machine' | 'ro
   return status?.ready ? undefined : `${name} on ${spec.machine} is not ready`;
 }
 
-/** Waits until the service is `ready`, or at least answers. The error has the last lines of its log after `since`. */
+/** Waits until the service is `ready`, or at least answers. The error is about what happened after `since`. */
 export async function waitForService(
   spec: ServiceSpec,
   until: 'ready' | 'answering',
   timeoutMs: number,
-  since: LogMark,
+  since: Mark,
 ): Promise<void> {
   const deadline = Date.now() + timeoutMs;
   const notReady = (why: string) => notReadyError(spec, why, since);
@@ -101,36 +104,48 @@ export async function waitForService(
     if (refused?.configHash === spec.configHash && isAlive(status!.supervisor)) {
       throw notReady(`${refused.why}, and the one before goes on`);
     }
-    if (current && current.restarts >= HOPELESS_RESTARTS) throw notReady(exitText(current));
+    const ends = current ? restartsSince(current, since.status) : 0;
+    if (ends >= HOPELESS_RESTARTS) throw notReady(exitText(ends, current!));
+    assertNotInterrupted(`${spec.unit.name} on ${spec.machine}`);
     if (supervisorsOf(spec, status).length > 0) lastSeen = Date.now();
     if (Date.now() - lastSeen > SUPERVISOR_GONE_MS) throw notReady('its supervisor ended');
     if (Date.now() > deadline) {
-      throw notReady(`it is not ${until} after ${Math.round(timeoutMs / 1000)} s`);
+      throw notReady(`it is not ${until} after ${Math.round(timeoutMs / 1000)} s${stoppedText(serviceOf(status))}`);
     }
     await sleep(READY_POLL_MS);
   }
 }
 
-function notReadyError(spec: ServiceSpec, why: string, since: LogMark): InfraError {
-  const lines = logFiles(spec).flatMap((path, i) => lastLines(path, since[i] ?? 0));
+function notReadyError(spec: ServiceSpec, why: string, since: Mark): InfraError {
+  const lines = logFiles(spec).flatMap((path, i) => lastLines(path, since.logs[i] ?? 0));
   const log = lines.length === 0 ? 'Its log is empty' : `The last lines of ${spec.unit.log}:\n  ${lines.join('\n  ')}`;
   return new InfraError('NOT_READY', `${spec.unit.name} on ${spec.machine} does not come up: ${why}. ${log}`);
 }
 
-/** How far the logs had come: what is before has nothing to do with what is started now. */
-export type LogMark = readonly number[];
+/** How far it had come: what is before has nothing to do with what is started now. */
+export interface Mark {
+  /** Sizes of the logs. */
+  readonly logs: readonly number[];
+  readonly status: Status | undefined;
+}
 
-export function markLog(spec: Pick<ServiceSpec, 'root' | 'unit'>): LogMark {
-  return logFiles(spec).map((path) => statSync(path, { throwIfNoEntry: false })?.size ?? 0);
+export function mark(spec: Pick<ServiceSpec, 'root' | 'unit'>): Mark {
+  const logs = logFiles(spec).map((path) => statSync(path, { throwIfNoEntry: false })?.size ?? 0);
+  return { logs, status: readStatus(statusPath(spec)) };
 }
 
 function logFiles(spec: Pick<ServiceSpec, 'root' | 'unit'>): string[] {
   return [spec.unit.log, supervisorLog(spec)];
 }
 
-function exitText({ restarts, lastExit }: Status): string {
+function stoppedText(service: ProcessName | undefined): string {
+  if (service === undefined || !isStopped(service)) return '';
+  return `: somebody has stopped process ${service.pid}, "kill -CONT ${service.pid}" lets it go on`;
+}
+
+function exitText(ends: number, { lastExit }: Status): string {
   const how = lastExit?.signal ? `by ${lastExit.signal}` : `with exit code ${lastExit?.code ?? 'unknown'}`;
-  return `it ended ${restarts} times, the last time ${how}`;
+  return `it ended ${ends} times, the last time ${how}`;
 }
 
 /** A log that is shorter than the mark was rotated since. */

@@ -9,9 +9,10 @@ import type { BootFile } from '../../node/files.ts';
 import type { BootLink, MachineUnit } from '../../node/machine-plan.ts';
 import type { UnitDescriptor } from '../machine/descriptor.ts';
 import { machineRoot, netnsPath } from '../names.ts';
-import { readStatus } from '../supervisor/descriptor.ts';
+import { readStatus, restartsSince, type Status } from '../supervisor/descriptor.ts';
 import { cleanEnvironment } from './command.ts';
 import { bootFileProblem, writeBootFiles, writeWhole } from './files.ts';
+import { assertNotInterrupted } from './interrupt.ts';
 import { endMachine, ensureMachineRuns, machineProcess, runInMachine, unitsDirectory } from './machine-process.ts';
 import { ABSENT, handler } from './resource.ts';
 
@@ -44,10 +45,11 @@ export const units = handler<UnitsInputs, object>({
     writeBootFiles([...inputs.files, ...inputs.secretFiles]);
     writeLinks(inputs.links);
     const descriptors = inputs.units.map((unit) => describe(inputs, unit));
+    const before = new Map(descriptors.map(({ name, statusFile }) => [name, readStatus(statusFile)]));
     writeDescriptors(inputs, descriptors);
     await ensureMachineRuns(inputs);
     for (const descriptor of inSequence(descriptors)) {
-      await waitFor(inputs, descriptor);
+      await waitFor(inputs, descriptor, before.get(descriptor.name));
       if (descriptor.name === 'containerd') await importImages(inputs);
     }
     return {};
@@ -124,16 +126,16 @@ function inSequence(descriptors: readonly UnitDescriptor[]): UnitDescriptor[] {
   return [...descriptors].sort((a, b) => a.after.length - b.after.length);
 }
 
-async function waitFor(inputs: UnitsInputs, descriptor: UnitDescriptor): Promise<void> {
+async function waitFor(inputs: UnitsInputs, descriptor: UnitDescriptor, before: Status | undefined): Promise<void> {
   const deadline = Date.now() + READY_MS;
   for (;;) {
     const status = readStatus(descriptor.statusFile);
     const current = status?.configHash === descriptor.configHash ? status : undefined;
     if (current?.ready) return;
     if (machineProcess(inputs) === undefined) throw notReady(inputs, descriptor, 'the machine has ended');
-    if (current && current.restarts >= HOPELESS_RESTARTS) {
-      throw notReady(inputs, descriptor, `it ended ${current.restarts} times`);
-    }
+    const ends = current ? restartsSince(current, before) : 0;
+    if (ends >= HOPELESS_RESTARTS) throw notReady(inputs, descriptor, `it ended ${ends} times`);
+    assertNotInterrupted(`${descriptor.name} on ${inputs.machine}`);
     if (Date.now() > deadline) throw notReady(inputs, descriptor, `it is not ready after ${READY_MS / 1000} s`);
     await sleep(POLL_MS);
   }

@@ -65,6 +65,16 @@ export function readStatus(path: string): Status | undefined {
   }
 }
 
+/** How often the service was started again since `before`. What happened earlier, be it by hand, says nothing of how it comes up now. */
+export function restartsSince({ supervisor, restarts }: Status, before: Status | undefined): number {
+  const isSame =
+    before !== undefined &&
+    before.supervisor.pid === supervisor.pid &&
+    before.supervisor.startTime === supervisor.startTime &&
+    before.restarts <= restarts;
+  return isSame ? restarts - before.restarts : restarts;
+}
+
 export function writeStatus(path: string, status: Status): void {
   writeFileSync(`${path}.new`, `${JSON.stringify(status)}\n`);
   renameSync(`${path}.new`, path);

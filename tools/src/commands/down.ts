@@ -6,7 +6,7 @@ import { say } from '../../setup/progress.mjs';
 import type { Context, Options } from '../context.ts';
 import { Pulumi } from '../pulumi/cli.ts';
 import { flag } from '../pulumi/names.ts';
-import { prepareState, readResources, readSetting, settingsFile, stackExists, takeOver } from '../pulumi/stack.ts';
+import { prepareState, readResources, readSetting, settingsFile, stackExists, whileAlone } from '../pulumi/stack.ts';
 import { describeDeployed } from '../settings/deployed.ts';
 import { assertMayAsk, confirmation } from './up.ts';
 
@@ -16,8 +16,12 @@ import { assertMayAsk, confirmation } from './up.ts';
 export async function down(context: Context, options: Options): Promise<number> {
   const { stack } = options;
   const pulumi = new Pulumi(context);
+  return whileAlone(pulumi, stack, () => downAlone(context, pulumi, options));
+}
+
+async function downAlone(context: Context, pulumi: Pulumi, options: Options): Promise<number> {
+  const { stack } = options;
   const exists = await stackExists(pulumi, stack);
-  await takeOver(pulumi, stack);
   if (exists) {
     await build(context.root, context.env, 'infra');
     const local = await isDeployedLocally(pulumi, stack);

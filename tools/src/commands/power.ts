@@ -6,14 +6,13 @@ import { say } from '../../setup/progress.mjs';
 import type { Context, Options } from '../context.ts';
 import { Pulumi } from '../pulumi/cli.ts';
 import { flag } from '../pulumi/names.ts';
-import { takeOver } from '../pulumi/stack.ts';
+import { whileAlone } from '../pulumi/stack.ts';
 import { up } from './up.ts';
 
 /** Its settings and its state stay as well: "start" brings all of it back. */
 export async function stop(context: Context, { stack }: Options): Promise<number> {
   assertHasDisks(stack);
-  await takeOver(new Pulumi(context), stack); // an "up" under way would start them again
-  await halt(stack);
+  await whileAlone(new Pulumi(context), stack, () => halt(stack)); // an "up" under way would start them again
   say(`Stack "${stack}" is off: "npm run start${flag(stack)}" switches it on`);
   return 0;
 }

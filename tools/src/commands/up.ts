@@ -17,7 +17,7 @@ import {
   readResources,
   stackExists,
   storeSettings,
-  takeOver,
+  whileAlone,
 } from '../pulumi/stack.ts';
 import { asOutputs } from '../report/outputs.ts';
 import { report } from '../report/report.ts';
@@ -35,8 +35,12 @@ export async function up(context: Context, options: Options): Promise<number> {
   await build(context.root, context.env);
   if (hasCluster(checkSettings(context.root, stack, changesOf(options)))) await prepareCluster(context);
   const pulumi = new Pulumi(context);
+  return whileAlone(pulumi, stack, () => upAlone(context, pulumi, options));
+}
+
+async function upAlone(context: Context, pulumi: Pulumi, options: Options): Promise<number> {
+  const { stack } = options;
   const exists = await stackExists(pulumi, stack);
-  await takeOver(pulumi, stack);
   const deployed = exists ? describeDeployed(await readResources(pulumi, stack)) : undefined;
   const changes = await settle(context, options, deployed);
   const checked = checkSettings(context.root, stack, changes);

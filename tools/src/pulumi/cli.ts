@@ -1,7 +1,10 @@
 /** The Pulumi CLI, with this project and its backend. */
 import { spawn } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
+import { INTERRUPTED } from '@flannel-ts/infra/local/host/interrupt';
 import { ToolError } from '../../setup/errors.mjs';
 import { formatElapsed, say } from '../../setup/progress.mjs';
 import { runWithSignals } from '../children.ts';
@@ -33,10 +36,16 @@ export class Pulumi {
   }
 
   /** The same for a command that changes the stack. */
-  change(stack: string, command: string, args: readonly string[], output?: number): Promise<number> {
-    const env = { ...this.backend.env, [MARK]: this.mark(stack) };
-    const options = { cwd: this.root, env, ...(output !== undefined && { output }) };
-    return runWithSignals('pulumi', [command, '--stack', stack, ...args], options);
+  async change(stack: string, command: string, args: readonly string[], output?: number): Promise<number> {
+    const interrupted = join(this.cache, `interrupted.${process.pid}`);
+    const env = { ...this.backend.env, [MARK]: this.mark(stack), [INTERRUPTED]: interrupted };
+    const onSignal = () => writeFileSync(interrupted, '');
+    const options = { cwd: this.root, env, onSignal, ...(output !== undefined && { output }) };
+    try {
+      return await runWithSignals('pulumi', [command, '--stack', stack, ...args], options);
+    } finally {
+      rmSync(interrupted, { force: true });
+    }
   }
 
   /** The same, with a line for each machine and a summary; of a failure the reasons. The whole output is kept in a file. */
@@ -58,6 +67,12 @@ export class Pulumi {
       say(`All that Pulumi said is in ${file}`);
     }
     return code;
+  }
+
+  /** Held by the command that changes the stack, from before it looks at what there is. */
+  lockFile(stack: string): string {
+    const backend = createHash('sha256').update(this.mark(stack)).digest('hex').slice(0, 8);
+    return join(this.cache, 'locks', `${stack}.${backend}`);
   }
 
   /** Names a stack among all that there are on this machine. */

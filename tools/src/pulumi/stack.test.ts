@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { removeScratch, scratch, write } from '../../testing/setup.ts';
 import type { Pulumi } from './cli.ts';
 import {
@@ -11,6 +12,7 @@ import {
   prepareState,
   stackExists,
   storeSettings,
+  whileAlone,
 } from './stack.ts';
 
 afterEach(removeScratch);
@@ -42,6 +44,21 @@ test('configure() sets values as `pulumi config --json` shows them', async () =>
   expect(calls.map(({ args }) => args)).toEqual([
     ['config', 'set-all', '--stack', 'mine', '--json', JSON.stringify(values)],
   ]);
+});
+
+test('whileAlone() lets one change the stack at a time', async () => {
+  const { pulumi } = fake();
+  const file = join(scratch(), 'locks', 'mine');
+  Object.assign(pulumi, { lockFile: () => file, mark: () => `mine in ${file}` });
+  let inside = 0;
+  let most = 0;
+  const work = async () => {
+    most = Math.max(most, ++inside);
+    await sleep(30);
+    inside--;
+  };
+  await Promise.all([1, 2, 3].map(() => whileAlone(pulumi, 'mine', work)));
+  expect([most, inside]).toEqual([1, 0]);
 });
 
 test('storeSettings() writes what differs, removes what is gone, and touches nothing else', async () => {

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { kindOfType, namesHost, providerText } from '@flannel-ts/infra/local/provider-text';
 import { ToolError, UsageError } from '../../setup/errors.mjs';
+import { withLock } from '../../setup/lock.mjs';
 import { say } from '../../setup/progress.mjs';
 import type { Checked } from '../settings/check.ts';
 import type { Resource } from '../settings/deployed.ts';
@@ -118,6 +119,18 @@ export async function readSetting(pulumi: Pulumi, stack: string, key: string): P
 /** How long another command may take until this one gives up; an `up` of many nodes takes minutes. */
 const PATIENCE_MS = 300_000;
 const POLL_MS = 250;
+
+/**
+ * Does `work` while nobody else changes the stack: other commands of ours wait for the lock, one after the other, and Pulumi's own
+ * is waited for. What there is of the stack is known only in here.
+ */
+export async function whileAlone<T>(pulumi: Pulumi, stack: string, work: () => Promise<T>): Promise<T> {
+  await takeOver(pulumi, stack); // it knows who is at it, which the lock does not
+  return withLock(pulumi.lockFile(stack), `changing stack "${stack}"`, async () => {
+    await takeOver(pulumi, stack);
+    return work();
+  });
+}
 
 /** Waits until nobody else changes the stack, and clears what a killed command has left behind. */
 export async function takeOver(pulumi: Pulumi, stack: string): Promise<void> {
