@@ -2,7 +2,7 @@
  * The programs on a node and what they stand on: maps, a pair of devices, attachments. All of it has names in the BPF file system, so that it
  * works on when this process ends, and the next one takes it over.
  */
-import { readlinkSync } from 'node:fs';
+import { existsSync, readlinkSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { basename } from 'node:path';
 import { type Attachment, attachTc } from '@flannel-ts/bpf/attach';
@@ -21,7 +21,7 @@ import { type KernelCounters, readCounters } from './counters.ts';
 import { filterPlace, programTitle } from './filters.ts';
 import { LAYOUT_VERSION, MAPS, type MapName } from './layout.ts';
 import { removePrograms } from './left.ts';
-import { ensurePair, type Pair } from './pair.ts';
+import { ensurePair, type Pair, pairNames } from './pair.ts';
 import { folderOf, linkPath, makeFolder, type ProgramName, removeEnded } from './pins.ts';
 import { mergedProgram, receiveProgram } from './programs/receive.ts';
 import { type SourcePorts, sendProgram } from './programs/send.ts';
@@ -107,13 +107,37 @@ export class KernelPath {
     }
   }
 
-  /** Whether something had to be put right: a device was made anew, or somebody detached a program. */
+  /**
+   * Whether something had to be put right: a device was made anew or is down, or somebody detached a program or took a name away. Throws what
+   * cannot be put right.
+   */
   heal(): boolean {
     const { index } = externalLink(this.nl, this.#settings.overlay.listen);
-    const holds = [...this.#attached.values()].every(({ program, attachment }) => attachment.holds(program));
-    if (index === this.#external && holds && this.#attached.size > 0) return false;
-    this.#attachAll();
-    return true;
+    const isWhole = index === this.#external && this.#isAttached() && this.#isPairUp();
+    if (!isWhole) {
+      makeFolder(this.#folder);
+      pinMaps(this.#folder, this.#maps);
+      this.#attachAll();
+    }
+    if (this.#tables.failure !== undefined) throw this.#tables.failure;
+    return !isWhole;
+  }
+
+  #isAttached(): boolean {
+    const all = [...this.#attached];
+    return (
+      all.length > 0 &&
+      all.every(([name, { program, attachment }]) => {
+        return attachment.holds(program) && (attachment.kind !== 'tcx' || existsSync(linkPath(this.#folder, name)));
+      }) &&
+      MAP_NAMES.every((name) => existsSync(mapPath(this.#folder, name)))
+    );
+  }
+
+  #isPairUp(): boolean {
+    const { merging, device } = this.#settings;
+    if (!merging) return true;
+    return Object.values(pairNames(device)).every((name) => getLink(this.nl, name)?.up);
   }
 
   counters(): KernelCounters {
@@ -216,12 +240,20 @@ export class KernelPath {
   }
 }
 
+const MAP_NAMES = Object.keys(MAPS) as MapName[];
+
+function mapPath(folder: string, name: MapName): string {
+  return `${folder}/${name}_${LAYOUT_VERSION}`;
+}
+
 function openMaps(folder: string): Record<MapName, BpfMap> {
-  const entries = Object.entries(MAPS).map(([name, spec]) => [
-    name,
-    openMap(`${folder}/${name}_${LAYOUT_VERSION}`, spec),
-  ]);
+  const entries = MAP_NAMES.map((name) => [name, openMap(mapPath(folder, name), MAPS[name])]);
   return Object.fromEntries(entries) as Record<MapName, BpfMap>;
+}
+
+/** Those whose names somebody has taken away. */
+function pinMaps(folder: string, maps: Readonly<Record<MapName, BpfMap>>): void {
+  for (const name of MAP_NAMES) if (!existsSync(mapPath(folder, name))) pin(maps[name], mapPath(folder, name));
 }
 
 function openMap(path: string, spec: MapSpec): BpfMap {

@@ -26,20 +26,19 @@ export class Tables {
   ) {}
 
   #hasBegun = false;
+  /** What kept the maps from having all peers: packets to the others are the engine's. */
+  #failure: unknown;
+
+  get failure(): unknown {
+    return this.#failure;
+  }
 
   /** Makes these all, whatever an earlier process has left in the maps. */
   begin(peers: Iterable<OverlayPeer>): void {
     this.#hasBegun = true;
     const wanted = peersOf(peers);
-    const known = new Set([...wanted.values()].map((peer) => keyText(routeKey(peer))));
-    const addresses = new Set([...wanted.values()].map(({ peer }) => keyText(ipToBytes(peer))));
-    this.change({ set: [...wanted.values()], removed: [] });
-    for (const map of [this.maps.routes4, this.maps.routes6]) {
-      map.deleteAll([...map.keys()].filter((key) => !known.has(keyText(key))));
-    }
-    for (const map of [this.maps.peers, this.maps.receivers]) {
-      map.deleteAll([...map.keys()].filter((key) => !addresses.has(keyText(key))));
-    }
+    const gone = [...this.#peers.values()].map(({ subnet }) => subnet).filter((each) => !wanted.has(prefixKey(each)));
+    this.#write({ set: [...wanted.values()], removed: gone }, true);
   }
 
   /** Makes these all. */
@@ -48,12 +47,50 @@ export class Tables {
     if (change !== undefined) this.change(change);
   }
 
-  /** A peer's counters are there before its routes, and go after them. The first change has all peers. */
+  /**
+   * A peer's counters are there before its routes, and go after them. The first change has all peers. Where the maps cannot take it, as they are
+   * full, it throws; what is gone is gone from them all the same, and the next change writes all anew.
+   */
   change(change: PeerChange): void {
     if (!this.#hasBegun) {
       this.begin(change.set);
       return;
     }
+    if (this.#failure === undefined) {
+      this.#write(change, false);
+      return;
+    }
+    const wanted = new Map(this.#peers);
+    changePeers(wanted, change);
+    this.begin(wanted.values());
+  }
+
+  #write(change: PeerChange, all: boolean): void {
+    try {
+      if (all) this.#failure = undefined;
+      this.#apply(change, all);
+    } catch (error) {
+      this.#failure = error;
+      throw error;
+    } finally {
+      if (this.#failure !== undefined) this.#sweep();
+    }
+  }
+
+  /** Removes from the maps what is not known here. */
+  #sweep(): void {
+    const known = new Set([...this.#peers.values()].map((peer) => keyText(routeKey(peer))));
+    for (const map of [this.maps.routes4, this.maps.routes6]) {
+      map.deleteAll([...map.keys()].filter((key) => !known.has(keyText(key))));
+    }
+    const addresses = new Set([...this.#uses.keys()].map((peer) => keyText(ipToBytes(peer))));
+    for (const map of [this.maps.peers, this.maps.receivers]) {
+      map.deleteAll([...map.keys()].filter((key) => !addresses.has(keyText(key))));
+    }
+  }
+
+  /** `all`: the change has all peers, and the maps may lack any. */
+  #apply(change: PeerChange, all: boolean): void {
     const before = new Set(this.#uses.keys());
     const wanted = peersOf(change.set);
     const gone = change.removed.filter(
@@ -65,9 +102,11 @@ export class Tables {
     changePeers(this.#peers, { set, removed: gone });
     for (const peer of set) this.#use(peer);
 
-    const added = [...this.#uses.keys()].filter((peer) => !before.has(peer) && !isIpv6(peer));
+    // Room first: what an earlier process left may fill them.
+    if (all) this.#sweep();
     const zero = new Uint8Array(PEER.bytes);
-    for (const peer of added) this.#addPeer(peer, zero);
+    const present = new Set(set.map(({ peer }) => peer).filter((peer) => !isIpv6(peer)));
+    for (const peer of present) if (all || !before.has(peer)) this.#addPeer(peer, zero);
     // A peer that is reached by IPv6 is the engine's: there is no route to it here.
     for (const map of [this.maps.routes4, this.maps.routes6]) {
       const entries = set.filter((peer) => this.#mapOf(peer) === map && !isIpv6(peer.peer));
