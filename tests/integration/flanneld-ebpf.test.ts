@@ -197,3 +197,24 @@ test('cleanup removes programs, their devices and their names', async () => {
   expectNothingLeft(a);
   expect(namesOf(b)).toEqual(['flannel0']);
 });
+
+test('without CAP_BPF the fast engine moves the packets, and it is said why; no other capability of root is needed', async () => {
+  a.without = ['sys_admin', 'bpf'];
+  await a.startReady(['-engine=ebpf']);
+  expect(a.status).toMatchObject({
+    node: { engine: 'fast', engineRefused: expect.stringContaining('flanneld lacks CAP_BPF: ') },
+  });
+  await until(() => a.canPing(b));
+  await a.stop();
+  a.without = ['sys_admin', 'perfmon', 'sys_resource', 'ipc_lock'];
+  await a.startReady(['-engine=ebpf']);
+  expect(a.status).toMatchObject({ node: { engine: 'ebpf' } });
+  await until(() => a.canPing(b) && b.canPing(a));
+});
+
+test('auto says what it takes, and why not more', async () => {
+  cluster.etcd.put(`${PREFIX}/config`, config());
+  await until(() => b.status.node?.engine === 'fast');
+  expect(b.status).toMatchObject({ node: { engineChosen: expect.stringContaining('fast: programs in the kernel') } });
+  expect(b.logged('Engine auto takes fast: ')).toBe(1);
+});

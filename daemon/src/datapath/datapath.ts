@@ -111,6 +111,8 @@ export interface DataPathStatistics {
   readonly handedOver?: Readonly<Record<string, number>>;
   /** Why what was asked for does not move the packets; absent where it does. */
   readonly refused?: string;
+  /** What was taken where the choice was left to the data path, and why not another; absent where somebody chose. */
+  readonly chosen?: string;
 }
 
 /** What is known of the path to a peer. 0: nothing. */

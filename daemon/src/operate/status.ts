@@ -54,6 +54,8 @@ export interface NodeStatus {
   readonly engineHandedOver?: Readonly<Record<string, number>>;
   /** Why what was asked for does not move the packets. */
   readonly engineRefused?: string;
+  /** What `auto` took, and why not another. */
+  readonly engineChosen?: string;
   /** Of the overlay's devices, as the kernel counts. */
   readonly devices: readonly DeviceStatus[];
 }
@@ -161,6 +163,7 @@ function nodeOf(
     ...(dataPath && { engine: dataPath.engine, engineRuns: dataPath.counters !== undefined }),
     ...(dataPath?.handedOver && { engineHandedOver: dataPath.handedOver }),
     ...(dataPath?.refused !== undefined && { engineRefused: dataPath.refused }),
+    ...(dataPath?.chosen !== undefined && { engineChosen: dataPath.chosen }),
     devices,
   };
 }

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 
 /** linux/capability.h */
-const CAPABILITIES = { CAP_NET_ADMIN: 12n, CAP_NET_RAW: 13n } as const;
+const CAPABILITIES = { CAP_NET_ADMIN: 12n, CAP_NET_RAW: 13n, CAP_SYS_ADMIN: 21n, CAP_BPF: 39n } as const;
 
 export type CapabilityName = keyof typeof CAPABILITIES;
 

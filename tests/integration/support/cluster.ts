@@ -25,6 +25,7 @@ export interface Status {
   readonly ready: boolean;
   readonly troubles: readonly { readonly part: string; readonly trouble: string; readonly forSeconds: number }[];
   readonly details: readonly string[];
+  readonly node?: { readonly engine?: string };
   readonly peers: readonly {
     readonly subnet: string;
     readonly address: string;

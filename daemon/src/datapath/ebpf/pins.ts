@@ -1,5 +1,6 @@
 /** Names in the BPF file system: for each network namespace and device a folder, so that every network of this host has its own. */
 import { mkdirSync, readdirSync, rmSync, statSync } from 'node:fs';
+import { BpfError } from '@flannel-ts/bpf/errors';
 import { linkInfo } from '@flannel-ts/bpf/info';
 import { BPFFS, openPinned } from '@flannel-ts/bpf/pin';
 import { closeFd } from '@flannel-ts/linux/files';
@@ -19,7 +20,11 @@ export function linkPath(folder: string, name: ProgramName): string {
 }
 
 export function makeFolder(folder: string): void {
-  mkdirSync(folder, { recursive: true, mode: 0o700 });
+  try {
+    mkdirSync(folder, { recursive: true, mode: 0o700 });
+  } catch (cause) {
+    throw new BpfError('NO_BPFFS', `Cannot make "${folder}" (${messageOf(cause)})`, { cause });
+  }
 }
 
 /** What is pinned only there is gone with it: maps, and links, which detach their programs. False when there was nothing. */

@@ -28,6 +28,8 @@ export type StartLasting = (...args: Parameters<StartDataPath>) => LastingDataPa
 
 /** Of the ports that nobody is given by name (RFC 6335, 6): by flow, as VXLAN does, so that what is on the way can spread a tunnel. */
 const ALL_SOURCES: SourcePorts = { first: 49152, count: 16384 };
+/** Programs have not been shown to be as fast in everything that is measured: docs/engine.md. */
+const CHOSEN = 'fast: programs in the kernel (ebpf) are taken only where they are asked for';
 /** Within two of these, what somebody else took away is back. */
 const HEAL_MS = 1000;
 
@@ -67,6 +69,7 @@ class ProgrammedPath implements DataPath {
     try {
       if (wanted === 'ebpf') this.#attach();
       else this.#clear();
+      this.#tellChoice(undefined);
     } catch (error) {
       void this.#engine.stop();
       throw error;
@@ -95,7 +98,9 @@ class ProgrammedPath implements DataPath {
   }
 
   async setConfig(config: NetworkConfig): Promise<void> {
+    const before = this.#wanted();
     this.#config = config;
+    this.#tellChoice(before);
     const wanted = this.#wanted();
     if (wanted !== 'ebpf' && this.#kernel !== undefined) {
       this.log.info('The network config asks for no programs any more: removing them');
@@ -127,12 +132,19 @@ class ProgrammedPath implements DataPath {
 
   statistics(): DataPathStatistics {
     const own = this.#engine.statistics();
-    if (this.#kernel === undefined) return { ...own, ...(this.#refused !== undefined && { refused: this.#refused }) };
+    if (this.#kernel === undefined) {
+      return {
+        ...own,
+        ...(this.#refused !== undefined && { refused: this.#refused }),
+        ...(this.#wanted() === 'auto' && { chosen: CHOSEN }),
+      };
+    }
     const kernel = this.#kernel.counters();
     return {
       ...own,
       engine: 'ebpf',
       handedOver: handedOver(kernel),
+      ...(this.#refused !== undefined && { refused: this.#refused }),
       counters: own.counters && addCounters(own.counters, kernel),
     };
   }
@@ -169,6 +181,10 @@ class ProgrammedPath implements DataPath {
   #wanted(): EngineName {
     const { backend } = this.#config;
     return this.settings.engine.engine ?? (backend.type === 'udp' ? backend.engine : undefined) ?? 'auto';
+  }
+
+  #tellChoice(before: EngineName | undefined): void {
+    if (this.#wanted() === 'auto' && before !== 'auto') this.log.info(`Engine auto takes ${CHOSEN}`);
   }
 
   #sources(): SourcePorts {

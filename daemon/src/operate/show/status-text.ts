@@ -33,6 +33,7 @@ function facts({ node, source }: Status, width: number, now: number): string {
     rows.push(['lease', `${node.subnets}, ${formatLeaseEnd(node.leaseEnds, now)}`]);
     const engine = node.engine === undefined ? '' : `, ${node.engine} engine${node.engineRuns ? '' : ' (not running)'}`;
     rows.push(['backend', `${node.backend}${engine}`]);
+    if (node.engineRefused !== undefined) rows.push(['', `programs in the kernel: ${node.engineRefused}`]);
     for (const { name, sentBytes, receivedBytes, dropped } of node.devices) {
       const drops = dropped === 0 ? '' : `, dropped ${dropped} packets`;
       rows.push([name, `sent ${formatBytes(sentBytes)}, received ${formatBytes(receivedBytes)}${drops}`]);

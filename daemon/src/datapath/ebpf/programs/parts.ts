@@ -31,20 +31,20 @@ export function hand(reason: HandedOver): string {
   return `hand:${reason}`;
 }
 
-/** `body`, and the ends that hand a packet over: those that it uses, since the verifier accepts no others. `key` is a slot of 4 bytes. */
+/**
+ * `body`, and the ends that hand a packet over: those that it uses, since the verifier accepts no others. `key` is a slot of 4 bytes. Each counts at
+ * an offset of its own: one that differs by path is for those with CAP_PERFMON (sanitize_ptr_alu in kernel/bpf/verifier.c).
+ */
 export function withHandOvers(direction: 'out' | 'in', key: Memory, body: Code): Code {
   const used = new Set(flatten(body).flatMap((item) => ('label' in item && item.kind !== 'label' ? [item.label] : [])));
   return [
     body,
     ...HANDED_OVER.filter((reason) => used.has(hand(reason))).map((reason) => [
       label(hand(reason)),
-      mov('r7', counterOffset(`${direction} ${reason}`)),
-      jump('handOver'),
+      lookUpTotals(key, 'goOn'),
+      count(`${direction} ${reason}`, 1),
+      jump('goOn'),
     ]),
-    label('handOver'),
-    lookUpTotals(key, 'goOn'),
-    add('r0', 'r7'),
-    increment(at('r0'), 1),
     label('goOn'),
     returns(GO_ON),
   ];
