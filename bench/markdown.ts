@@ -9,3 +9,8 @@ export function markdownTable(header: readonly string[], rows: readonly (readonl
 export function round(value: number): string {
   return String(Number(value.toPrecision(3)));
 }
+
+/** From which run to which. */
+export function spread(runs: readonly number[]): string {
+  return `${round(Math.min(...runs))} to ${round(Math.max(...runs))}`;
+}

@@ -2,7 +2,7 @@
 import { controlPage, isOfControl } from './control/page.ts';
 import { dataPlanePage, isOfDataPlane } from './dataplane/page.ts';
 import { formatFigures } from './figures.ts';
-import { markdownTable, round } from './markdown.ts';
+import { markdownTable, round, spread } from './markdown.ts';
 import type { Report, Result } from './result.ts';
 
 export function formatMarkdown(report: Report): string {
@@ -49,8 +49,4 @@ function runsTable(results: readonly Result[]): string {
     return [name, unit, round(value), spread(runs), ...other];
   });
   return markdownTable(['what', 'unit', 'median', 'smallest to largest', 'compared with', 'ratio'], rows);
-}
-
-export function spread(runs: readonly number[]): string {
-  return `${round(Math.min(...runs))} to ${round(Math.max(...runs))}`;
 }

@@ -1,7 +1,6 @@
 /** Runs benchmarks one after the other and says what they gave. */
 import { cpus, release } from 'node:os';
-import { round } from './markdown.ts';
-import { spread } from './page.ts';
+import { round, spread } from './markdown.ts';
 import type { Benchmark, Report, Result } from './result.ts';
 
 export async function runBenchmarks(benchmarks: readonly Benchmark[], say: (line: string) => void): Promise<Report> {

@@ -4,6 +4,7 @@
  */
 import type { Result } from '../result.ts';
 import { upstreamVersion } from '../upstream.ts';
+import { compareSetters, settersTable } from './alike.ts';
 import { measureBackends } from './parts/backends.ts';
 import { measureDaemon } from './parts/daemon.ts';
 import { measureOptions } from './parts/options.ts';
@@ -41,7 +42,10 @@ export async function run(): Promise<Result[]> {
   return session.record.results();
 }
 
-export const summary = compactTable;
+export function summary(results: readonly Result[]): string {
+  const hasSetters = compareSetters(results).length > 0;
+  return hasSetters ? `${compactTable(results)}\n\n${settersTable(results)}` : compactTable(results);
+}
 
 /** Of the program that FLANNEL_UPSTREAM names. */
 export function flannelVersion(): string | undefined {

@@ -3,6 +3,7 @@ import { DEFAULT_BUSY_POLL_US, MAX_BUSY_POLL_US } from '@flannel-ts/flannel/back
 import { markdownTable, round } from '../markdown.ts';
 import type { Result } from '../result.ts';
 import { judge } from './aims.ts';
+import { SETTERS, settersTable } from './alike.ts';
 import { type Row, rowsOf, splitName } from './table.ts';
 
 /** In the order of the columns. */
@@ -17,9 +18,7 @@ const SERIES = new Map([
   ['fast, checksums not verified', 'fast, checksums not verified'],
   ['fast, 4 source ports', 'fast, 4 source ports'],
   ['fast, no offloads', 'fast, no offloads'],
-  ['by flanneld', 'set up by this flanneld'],
-  ['by flannel', 'set up by flannel'],
-  ['by hand', 'set up by commands'],
+  ...SETTERS,
 ]);
 
 export function isOfDataPlane({ name }: Result): boolean {
@@ -30,6 +29,8 @@ interface Section {
   readonly title: string;
   readonly text: string;
   readonly takes: RegExp;
+  /** Instead of medians alone. */
+  readonly table?: (results: readonly Result[]) => string;
 }
 
 const SECTIONS: readonly Section[] = [
@@ -75,9 +76,10 @@ source port.`,
   },
   {
     title: 'Backends of the kernel',
-    text: `MTU 1500, 1 stream of TCP. The same path as this flanneld, flannel and plain commands set it up: what is more than the variation from run
-to run would be a fault.`,
+    text: `MTU 1500, 1 stream of TCP. The same path as this flanneld, flannel and plain commands set it up: what is more than the variation from round
+to round, which is in parentheses, would be a fault.`,
     takes: /^Backends: /,
+    table: settersTable,
   },
 ];
 
@@ -86,9 +88,11 @@ const TIME_IN = 'time in: ';
 
 export function dataPlanePage(results: readonly Result[]): string {
   const rows = rowsOf(results);
-  const sections = SECTIONS.flatMap(({ title, text, takes }) => {
+  const sections = SECTIONS.flatMap(({ title, text, takes, table }) => {
     const own = rows.filter(({ measure }) => takes.test(measure));
-    return own.length === 0 ? [] : [`### ${title}\n\n${text}\n\n${comparison(own)}`];
+    if (own.length === 0) return [];
+    const shown = table?.(results.filter(({ name }) => takes.test(name))) ?? comparison(own);
+    return [`### ${title}\n\n${text}\n\n${shown}`];
   });
   return [aimsSection(results), ...sections, ...profileSection(rows)].join('\n\n');
 }
