@@ -9,16 +9,16 @@ import { deviceCounters, transmitDrops } from '@flannel-ts/linux/device-counters
 import { isErrno } from '@flannel-ts/linux/errors';
 import { closeFd, type Fd } from '@flannel-ts/linux/files';
 import { getSockName, sockaddrOf } from '@flannel-ts/linux/socket';
-import { writeSysctl } from '@flannel-ts/linux/sysctl';
 import type { Logger } from 'pino';
-import { setQueueLength } from 'tun-tap/queue-length';
 import { Backoff, sleep } from '../../abort.ts';
 import { DaemonError, messageOf } from '../../errors.ts';
 import type { CarriedOverlay, DescriptorStore, OverlayPeer, PeerChange } from '../datapath.ts';
 import { changePeers, peersOf } from '../peers.ts';
+import { setDeviceParameters } from './device-parameters.ts';
 import type { Engine, EngineCounters, StartEngine } from './engine/engine.ts';
 import { EngineError } from './engine/errors.ts';
-import { openEngineSocket, setWaitingRoom } from './engine/socket.ts';
+import { openEngineSocket } from './engine/socket.ts';
+import { WaitingRoom } from './waiting-room.ts';
 
 export interface TunnelSettings {
   readonly overlay: CarriedOverlay;
@@ -63,15 +63,6 @@ export interface TunnelStatistics {
 const DEVICE_NAME = 'flannel%d';
 const CALM_MS = 60_000;
 const GONE_WITHIN_MS = 1000;
-/** The engine has read by then what waited for it. */
-const DRAIN_MS = 1000;
-/**
- * Packets that the device keeps while one engine takes over from another: the windows of two fast TCP streams in packets of the usual
- * MTU, since nothing is merged while no engine asks for it. The kernel's 500 lose some. Another length later would cost a packet, since
- * the kernel stops the queue for it.
- */
-const QUEUE_LENGTH = 5000;
-
 /** In the store. */
 const DEVICE = 'device';
 const SOCKET = 'socket';
@@ -91,6 +82,7 @@ export class Tunnel {
   private readonly limits = new Map<Ip, number>();
   private readonly backoff = new Backoff(200, 10_000);
   private readonly stopping = new AbortController();
+  private readonly room: WaitingRoom;
   /** Starts, stops and remakes run one after the other. */
   private queue: Promise<unknown> = Promise.resolve();
   private fail!: (error: Error) => void;
@@ -113,6 +105,7 @@ export class Tunnel {
     this.start = parts.startEngine;
     this.peers = peersOf(settings.overlay.peers);
     this.overlay = settings.overlay;
+    this.room = new WaitingRoom(() => this.socketFd, this.stopping.signal, parts.log);
     this.socketFd = this.firstSocket();
     try {
       this.firstDevice();
@@ -147,10 +140,10 @@ export class Tunnel {
     if (this.awaitsPeers) {
       this.awaitsPeers = false;
       void this.enqueue(async () => {
-        setWaitingRoom(this.socketFd, true);
+        this.room.open();
         await this.parts.store.released();
         await this.startEngine();
-        this.endWaiting();
+        this.room.closeSoon();
       });
     }
     this.engine?.changeRoutes(change);
@@ -220,15 +213,7 @@ export class Tunnel {
     this.paused = false;
     return this.enqueue(async () => {
       await this.startEngine();
-      this.endWaiting();
-    });
-  }
-
-  /** Packets waited for an engine, which has read them in a moment. */
-  private endWaiting(): void {
-    const { signal } = this.stopping;
-    void sleep(DRAIN_MS, signal).then(() => {
-      if (!signal.aborted) setWaitingRoom(this.socketFd, false);
+      this.room.closeSoon();
     });
   }
 
@@ -241,7 +226,7 @@ export class Tunnel {
   async handOver(): Promise<void> {
     this.stopping.abort();
     await this.queue.catch(() => {});
-    setWaitingRoom(this.socketFd, true);
+    this.room.open();
     await this.stopEngine();
     this.closeDevice();
     closeFd(this.socketFd);
@@ -381,35 +366,13 @@ export class Tunnel {
       this.use(this.parts.openDevice(DEVICE_NAME));
     }
     this.parts.store.keep(DEVICE, this.device!.fd);
-    try {
-      setQueueLength(this.socketFd, this.name, QUEUE_LENGTH);
-    } catch (error) {
-      this.parts.log.debug(`The device keeps its queue of 500 packets: ${messageOf(error)}`);
-    }
+    this.room.makeIn(this.name);
   }
 
   private use(device: TunDevice): void {
     this.device = device;
     this.name = device.name;
-    this.setParameters(this.name);
-  }
-
-  private setParameters(name: string): void {
-    const parameters = {
-      // The engine's ICMP errors have this node's own address as source; they would be martians (ip-sysctl.rst, accept_local).
-      [`net/ipv4/conf/${name}/accept_local`]: 1,
-      // Nobody is there to be solicited: no link-local address, no routers. An overlay of IPv4 needs no IPv6 at all.
-      [`net/ipv6/conf/${name}/addr_gen_mode`]: 1,
-      [`net/ipv6/conf/${name}/accept_ra`]: 0,
-      [`net/ipv6/conf/${name}/disable_ipv6`]: this.settings.overlay.address6 === undefined ? 1 : 0,
-    };
-    for (const [parameter, value] of Object.entries(parameters)) {
-      try {
-        writeSysctl(parameter, value);
-      } catch (error) {
-        if (!isErrno(error, 'ENOENT')) this.parts.log.warn(`Cannot set ${parameter}: ${messageOf(error)}`);
-      }
-    }
+    setDeviceParameters(this.name, this.settings.overlay.address6 !== undefined, this.parts.log);
   }
 }
 
