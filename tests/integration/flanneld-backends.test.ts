@@ -1,40 +1,14 @@
-/** What holds for every backend that leaves packets to the kernel, in both families; and what is particular to one. */
-import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+/** What holds for every backend, in both families; what holds for those that leave packets to the kernel; and what is particular to one. */
+import { readFileSync, rmSync } from 'node:fs';
 import path from 'node:path';
+import { COMMON, suiteResults, suiteScript } from './support/backend-suite.ts';
 import { Cluster, GATEWAY, type Node, PREFIX, until } from './support/cluster.ts';
-import { bundleFlanneld } from './support/flanneld-bundle.ts';
-import { addPod, canPing6, ipv6Subnet, podAddress6, untilPing6 } from './support/ipv6.ts';
+import { bundleFlanneld, compileFlanneld } from './support/flanneld-bundle.ts';
+import { addPod, canPing6, ipv6Subnet } from './support/ipv6.ts';
 import { startNumbered } from './support/numbered.ts';
+import { runInPrivate } from './support/private-machine.ts';
 
 jest.setTimeout(120_000);
-
-interface Case {
-  readonly type: string;
-  readonly more?: object;
-  readonly mtu: number;
-  /** What flannel writes after the addresses. */
-  readonly lease: RegExp;
-  /** By which a route to a peer leaves, of each family. */
-  readonly devices: readonly [string, string];
-  /** By which one to a peer behind a router does. */
-  readonly beyond?: string;
-}
-
-const OF_VXLAN =
-  /"BackendType":"vxlan","BackendData":\{"VNI":1,"VtepMAC":"[0-9a-f:]{17}"\},"BackendV6Data":\{"VNI":1,"VtepMAC":"[0-9a-f:]{17}"\}\}$/;
-
-const CASES: readonly Case[] = [
-  { type: 'vxlan', mtu: 1430, lease: OF_VXLAN, devices: ['flannel.1', 'flannel-v6.1'], beyond: 'flannel.1' },
-  {
-    type: 'vxlan',
-    more: { DirectRouting: true },
-    mtu: 1430,
-    lease: OF_VXLAN,
-    devices: ['eth0', 'eth0'],
-    beyond: 'flannel.1',
-  },
-  { type: 'host-gw', mtu: 1500, lease: /"BackendType":"host-gw"\}$/, devices: ['eth0', 'eth0'] },
-];
 
 const FLUSH_FDB =
   "bridge fdb show dev flannel.1 | while read mac rest; do bridge fdb del $mac dev flannel.1 self $(echo $rest | grep -o 'dst [0-9.]*'); done";
@@ -47,25 +21,34 @@ beforeAll(async () => {
 });
 afterAll(() => rmSync(path.dirname(program), { recursive: true, force: true }));
 
-describe.each(CASES)('$type with $more', ({ type, more = {}, mtu, lease, devices, beyond }) => {
+// ipip and wireguard need kernels that have them: tests/kernel.
+test.each(COMMON)(
+  '$name does what every backend has to do',
+  async (each) => {
+    const compiled = path.dirname(compileFlanneld());
+    try {
+      const script = suiteScript([each]);
+      expect(await runInPrivate({ script, programs: compiled, timeoutMs: 280_000 })).toEqual(suiteResults([each]));
+    } finally {
+      rmSync(compiled, { recursive: true, force: true });
+    }
+  },
+  300_000,
+);
+
+describe.each([
+  { type: 'vxlan', more: {} },
+  { type: 'vxlan', more: { DirectRouting: true } },
+  { type: 'host-gw', more: {} },
+])('$type with $more', ({ type, more }) => {
   let cluster: Cluster;
   let [a, b] = [] as unknown as [Node, Node];
   const routes = (node: Node, family: '-4' | '-6') => node.ip(family, 'route', 'show', 'proto', '241');
   const reachEachOther = () => a.canPing(b) && b.canPing(a) && canPing6(a, b) && canPing6(b, a);
-  const configure = (families: object = {}) =>
-    cluster.etcd.put(
-      `${PREFIX}/config`,
-      JSON.stringify({
-        ...{ Network: '10.5.0.0/16', EnableIPv6: true, IPv6Network: 'fd00:5::/48', Backend: { Type: type, ...more } },
-        ...families,
-      }),
-    );
-  const leasesOf = (node: Node) =>
-    cluster.etcd.keys(`${PREFIX}/subnets/`).filter((key) => cluster.etcd.get(key)?.includes(`"${node.address6}"`));
-
   beforeAll(async () => {
     cluster = await Cluster.create(program, 2, { underlay: 'both' });
-    configure();
+    const networks = { Network: '10.5.0.0/16', EnableIPv6: true, IPv6Network: 'fd00:5::/48' };
+    cluster.etcd.put(`${PREFIX}/config`, JSON.stringify({ ...networks, Backend: { Type: type, ...more } }));
     [a, b] = cluster.nodes as [Node, Node];
     for (const node of cluster.nodes) node.start(['-ip-masq']);
     // Ready means that the other one has answered, whose bridge of pods is not there yet.
@@ -73,28 +56,6 @@ describe.each(CASES)('$type with $more', ({ type, more = {}, mtu, lease, devices
     for (const node of cluster.nodes) addPod(node);
   });
   afterAll(() => cluster.destroy());
-
-  test('the lease is what flannel writes, and the subnet file has what fits', () => {
-    const base6 = ipv6Subnet(a).replace('::1/64', '::');
-    const value = cluster.etcd.get(`${PREFIX}/subnets/${a.subnet.replace('.1/24', '.0-24')}&${base6}-64`);
-    expect(value).toContain(`{"PublicIP":"${a.address}","PublicIPv6":"${a.address6}",`);
-    expect(value).toMatch(lease);
-    expect(readFileSync(a.subnetFile, 'utf8')).toContain(`FLANNEL_MTU=${mtu}\n`);
-  });
-
-  test('pods reach each other by both families, with packets that fill the MTU', async () => {
-    await untilPing6(a, b);
-    expect(reachEachOther()).toBe(true);
-    const large = ['-c', '1', '-W', '2', '-M', 'do'];
-    a.run('ping', ...large, '-s', `${mtu - 28}`, '-I', a.podAddress, b.podAddress);
-    a.run('ping', '-6', ...large, '-s', `${mtu - 48}`, '-I', podAddress6(a), podAddress6(b));
-  });
-
-  test('routes to the peer leave by the right device, and an unreachable one waits behind them', () => {
-    expect(routes(a, '-4')).toContain(` dev ${devices[0]}`);
-    expect(routes(a, '-6')).toContain(` dev ${devices[1]}`);
-    expect(routes(a, '-4')).toMatch(/^unreachable 10\.5\.0\.0\/16 metric \d+/m);
-  });
 
   test('no packet is lost while flanneld is killed, dead and started again', async () => {
     const stop = await startNumbered(a.place(a.podAddress), b.place(b.podAddress));
@@ -106,12 +67,6 @@ describe.each(CASES)('$type with $more', ({ type, more = {}, mtu, lease, devices
       expect(sent).toBeGreaterThan(50);
       expect(lost).toEqual([]);
     }
-  });
-
-  test('routes that somebody flushed come back', async () => {
-    a.ip('-4', 'route', 'flush', 'proto', '241');
-    a.ip('-6', 'route', 'flush', 'proto', '241');
-    await until(reachEachOther);
   });
 
   test('a bridge of pods that is taken down is up again, with its addresses, and the log says so once', async () => {
@@ -153,72 +108,7 @@ describe.each(CASES)('$type with $more', ({ type, more = {}, mtu, lease, devices
     expect(a.ip('route', 'show', 'proto', 'boot')).not.toContain('10.5.');
     await a.untilReady();
   });
-
-  test('what other nodes know of the node outlives its reboot', async () => {
-    const known = () => leasesOf(a).map((key) => [key, cluster.etcd.get(key)]);
-    const before = known();
-    await a.stop();
-    for (const [device] of a.ip('-br', 'link').matchAll(/^flannel\S+/gm)) a.ip('link', 'delete', device);
-    for (const family of ['-4', '-6']) a.ip(family, 'route', 'flush', 'proto', '241');
-    for (const file of readdirSync(a.directory)) {
-      // On a node it is not in /run.
-      if (!file.endsWith('.identity.json')) rmSync(path.join(a.directory, file), { recursive: true });
-    }
-    a.start(['-ip-masq']);
-    await a.untilReady();
-    await until(reachEachOther);
-    expect(known()).toEqual(before);
-  });
-
-  test('a peer behind a router is reached as the backend can', async () => {
-    const data = type === 'vxlan' ? ',"BackendData":{"VNI":1,"VtepMAC":"02:00:00:00:00:99"}' : '';
-    cluster.etcd.put(
-      `${PREFIX}/subnets/10.5.250.0-24`,
-      `{"PublicIP":"192.0.2.9","PublicIPv6":null,"BackendType":"${type}"${data}}`,
-    );
-    const route = () => routes(a, '-4').match(/^10\.5\.250\.0\/24 .*/m)?.[0];
-    if (beyond !== undefined) await until(() => route()?.includes(` dev ${beyond} `) === true);
-    else await until(() => a.logged('192.0.2.9 is on no link') > 0);
-    expect(route() === undefined).toBe(beyond === undefined);
-    cluster.etcd.etcdctl('del', `${PREFIX}/subnets/10.5.250.0-24`);
-    await until(() => route() === undefined);
-  });
-
-  test('a peer of another backend is named and not sent to', async () => {
-    cluster.etcd.put(`${PREFIX}/subnets/10.5.250.0-24`, '{"PublicIP":"10.64.0.99","PublicIPv6":null}');
-    await until(() => a.logged(`its backend is udp or alloc, this node's is ${type}`) > 0);
-    expect(routes(a, '-4')).not.toContain('10.5.250.0');
-    cluster.etcd.etcdctl('del', `${PREFIX}/subnets/10.5.250.0-24`);
-  });
-
-  test('a family that the network loses is left, and taken up when it is back', async () => {
-    const { subnet } = a;
-    const families = (...wanted: ('SUBNET' | 'IPV6_SUBNET')[]) =>
-      until(() => cluster.nodes.every((node) => subnetsIn(node).join() === wanted.join()));
-    configure({ EnableIPv6: false });
-    await families('SUBNET');
-    await until(() => a.canPing(b) && b.canPing(a) && !routes(a, '-6').includes('fd00:5'));
-    expect(a.subnet).toBe(subnet);
-    expect(leasesOf(a)).toEqual([]);
-    configure();
-    await families('SUBNET', 'IPV6_SUBNET');
-    for (const node of cluster.nodes) {
-      node.ip('-6', 'address', 'flush', 'dev', 'cni0', 'scope', 'global');
-      node.ip('address', 'add', ipv6Subnet(node), 'dev', 'cni0', 'nodad');
-    }
-    await until(reachEachOther);
-    configure({ EnableIPv4: false });
-    await families('IPV6_SUBNET');
-    await until(() => canPing6(a, b) && canPing6(b, a) && !routes(a, '-4').includes('10.5.'));
-    for (const node of cluster.nodes) await node.untilReady();
-  });
 });
-
-/** The families that the subnet file has. */
-function subnetsIn({ subnetFile }: Node): string[] {
-  const text = existsSync(subnetFile) ? readFileSync(subnetFile, 'utf8') : '';
-  return [...text.matchAll(/^FLANNEL_(SUBNET|IPV6_SUBNET)=./gm)].map(([, family]) => family!);
-}
 
 test('a change of the backend is followed by all nodes, there and back, without a new process', async () => {
   const cluster = await Cluster.create(program, 2);

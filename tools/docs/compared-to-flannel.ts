@@ -492,10 +492,7 @@ export const SECTIONS: readonly Section[] = [
         flannel: 'the MTU leaves 50 bytes for headers that have 70: packets of full size are lost',
         source: 'pkg/backend/vxlan/device.go by its source',
         ours: 'leaves 70',
-        tests: [
-          vxlan('leaves room for the outer header with %s'),
-          backends('pods reach each other by both families, with packets that fill the MTU'),
-        ],
+        tests: [vxlan('leaves room for the outer header with %s'), backends('$name does what every backend has to do')],
       },
       {
         situation: 'A node behind NAT (`-public-ip`)',
@@ -538,7 +535,7 @@ export const SECTIONS: readonly Section[] = [
         source: 'pkg/backend/vxlan/vxlan_network.go and route_network.go by their source',
         ours: 'is refused by name, in the log and in `flanneld status`',
         tests: [
-          backends('a peer of another backend is named and not sent to'),
+          backends('$name does what every backend has to do'),
           hostGw('desired() refuses peers behind a router, and of another backend'),
         ],
       },
