@@ -10,8 +10,8 @@ import { legacyRestore, legacySave, nftSave } from './iptables-run.ts';
 import type { Leftovers } from './leftovers.ts';
 import type { PlacedTables } from './place.ts';
 
-/** Where packets are judged: those of pods, and those that other nodes send to this one. */
-const HOOKS: readonly (string | undefined)[] = ['forward', 'input'];
+/** Where packets are judged: those of pods, and those that nodes send to each other. */
+const HOOKS: readonly (string | undefined)[] = ['forward', 'input', 'output'];
 const FLANNEL_CHAINS = ['FLANNEL-POSTRTG', 'FLANNEL-FWD'];
 
 /**

@@ -76,6 +76,19 @@ describe('judgeInput()', () => {
     ]);
   });
 
+  test('names who drops what this node sends', () => {
+    const rules = ':INPUT ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n-A OUTPUT -o eth0 -p udp -m udp --dport 8472 -j DROP';
+    expect(judgeInput(filter(rules), vxlan)).toEqual({
+      troubles: [
+        'nftables table ip filter, chain OUTPUT drops packets to other nodes (UDP port 8472; drop in chain OUTPUT): let it accept them, with "iptables -I OUTPUT -p udp --dport 8472 -j ACCEPT"',
+      ],
+      doubts: [],
+    });
+    expect(judgeInput(filter(rules.replace('8472', '53')), vxlan).troubles).toEqual([]);
+    expect(judgeInput(filter(rules.replace('-o eth0', '-o eth1')), vxlan).troubles).toEqual([]);
+    expect(judgeInput(filter(':OUTPUT DROP [0:0]'), vxlan).troubles).toHaveLength(1);
+  });
+
   test('answers of a symmetric backend pass where established connections do', () => {
     const established = ':INPUT DROP [0:0]\n-A INPUT -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT';
     expect(judgeInput(filter(established), udp)).toEqual({

@@ -1,6 +1,6 @@
 /**
  * Whether rules of others drop on this node what other nodes send to it: a firewall that lets in only what it knows drops the
- * packets of the backend. Foreign tables are not changed, only reported.
+ * packets of the backend; or what it sends to them. Foreign tables are not changed, only reported.
  */
 import { type Carrier, describeCarriers, IPIP_PROTOCOL } from '@flannel-ts/flannel/backend-needs';
 import type { Family } from '@flannel-ts/inet/family';
@@ -18,7 +18,7 @@ export interface InputQuestion {
 }
 
 export interface InputVerdict {
-  /** What other nodes send is dropped for sure: one sentence each, with what to do. */
+  /** What nodes send to each other is dropped for sure: one sentence each, with what to do. */
   readonly troubles: readonly string[];
   /** It is dropped except in answer to what this node has sent. */
   readonly doubts: readonly string[];
@@ -34,24 +34,24 @@ export function judgeInput(placed: readonly PlacedTables[], question: InputQuest
     const address = question.addresses[carrier.outer];
     if (address === undefined) continue;
     const { family } = NFT[carrier.outer];
-    const packet: Packet = {
-      family,
-      source: ANYWHERE[carrier.outer],
-      destination: formatIp(address),
-      inInterface: question.interface,
-      carrier,
-    };
+    const [own, others] = [formatIp(address), ANYWHERE[carrier.outer]];
+    const arriving: Packet = { family, source: others, destination: own, inInterface: question.interface, carrier };
+    const leaving: Packet = { family, source: own, destination: others, outInterface: question.interface, carrier };
     for (const { place, tables } of placed) {
+      const say = (table: ListedTable, chain: ListedChain, packets: string, by: string | undefined): string =>
+        `${describePlace(place, table, chain)} drops ${packets} (${describeCarriers([carrier])}; ${by}): ` +
+        `let it accept them, ${remedy(place, table, chain, carrier)}`;
       for (const [table, chain] of chainsOf(tables, family, 'input')) {
-        const { verdict, by } = judgeChain(table, chain, packet);
+        const { verdict, by } = judgeChain(table, chain, arriving);
         if (verdict !== 'drops') continue;
         const answersPass =
-          carrier.symmetric && judgeChain(table, chain, { ...packet, state: 'established' }).verdict !== 'drops';
+          carrier.symmetric && judgeChain(table, chain, { ...arriving, state: 'established' }).verdict !== 'drops';
         const packets = answersPass ? 'packets of other nodes that answer none of this node' : 'packets of other nodes';
-        (answersPass ? doubts : troubles).push(
-          `${describePlace(place, table, chain)} drops ${packets} (${describeCarriers([carrier])}; ${by}): ` +
-            `let it accept them, ${remedy(place, table, chain, carrier)}`,
-        );
+        (answersPass ? doubts : troubles).push(say(table, chain, packets, by));
+      }
+      for (const [table, chain] of chainsOf(tables, family, 'output')) {
+        const { verdict, by } = judgeChain(table, chain, leaving);
+        if (verdict === 'drops') troubles.push(say(table, chain, 'packets to other nodes', by));
       }
     }
   }
@@ -67,8 +67,9 @@ function remedy(place: Place, table: ListedTable, chain: ListedChain, carrier: C
     return `with "firewall-cmd --permanent ${open}" and --reload`;
   }
   const isUfw = table.chains.some(({ name }) => name === 'ufw-user-input' || name === 'ufw6-user-input');
-  if (isUfw && port !== undefined) return `with "ufw allow ${port}/udp"`;
-  if (place === 'legacy' || chain.name === 'INPUT') {
+  const isOutput = chain.hook?.hook === 'output';
+  if (isUfw && port !== undefined) return `with "ufw allow ${isOutput ? 'out ' : ''}${port}/udp"`;
+  if (place === 'legacy' || chain.name === 'INPUT' || chain.name === 'OUTPUT') {
     const program = `${family === 'ip6' ? 'ip6tables' : 'iptables'}${place === 'legacy' ? '-legacy' : ''}`;
     const match = port === undefined ? `-p ${IPIP_PROTOCOL}` : `-p udp --dport ${port}`;
     return `with "${program} -I ${chain.name} ${match} -j ACCEPT"`;

@@ -60,7 +60,7 @@ function hookOf(table: string, chain: string, policy: string): { hook?: Hook } {
   return { hook: { type: 'filter', hook, priority: 0, policy: policy === 'DROP' ? 'drop' : 'accept' } };
 }
 
-const HOOKS: Readonly<Record<string, Hook['hook']>> = { FORWARD: 'forward', INPUT: 'input' };
+const HOOKS: Readonly<Record<string, Hook['hook']>> = { FORWARD: 'forward', INPUT: 'input', OUTPUT: 'output' };
 
 const UNKNOWN: Expression = { kind: 'other', json: { xt: { type: 'match', name: 'unknown' } } };
 

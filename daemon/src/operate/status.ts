@@ -124,7 +124,8 @@ export function statusOf({ version, pid, upSeconds, readiness, source, serving, 
     troubles: readiness.present.map(({ part, trouble, remedy, sinceMs }) => ({
       part,
       trouble,
-      remedy: remedy ?? (part === 'reach' ? mendFirst(readiness) : undefined) ?? remedyOf(part, trouble, context),
+      remedy:
+        remedy ?? (SILENCES.includes(part) ? mendFirst(readiness) : undefined) ?? remedyOf(part, trouble, context),
       forSeconds: seconds(sinceMs),
     })),
     details: readiness.details,
@@ -137,8 +138,18 @@ export function statusOf({ version, pid, upSeconds, readiness, source, serving, 
   };
 }
 
-/** With one of these wrong, nobody can answer. */
-const CAUSES_OF_SILENCE = ['underlay', 'kernel', 'engine', 'input rules', 'other routes'];
+/** That nobody answers. */
+const SILENCES = ['reach', 'pod path'];
+/** With one of these wrong, nobody can. */
+const CAUSES_OF_SILENCE = [
+  'underlay',
+  'kernel',
+  'engine',
+  'input rules',
+  'forward rules',
+  'forwarding',
+  'other routes',
+];
 
 function mendFirst({ present }: StatusFacts['readiness']): string | undefined {
   const cause = present.find(({ part }) => CAUSES_OF_SILENCE.includes(part));

@@ -124,7 +124,7 @@ export class PodPath {
     const { host, readiness } = this.parts;
     const facts = { host: host.report(), pod: this.prober.report(), from: this.from, graceMs: this.prober.graceMs() };
     const { trouble = this.lostTrouble(), notes } = judgePodPath(facts);
-    readiness.report(POD_PATH, trouble);
+    readiness.report(POD_PATH, trouble, this.lost === undefined ? undefined : 'start the pods of this node again');
     const waiting = this.waits === undefined ? [] : [`the health endpoint waits for ${this.waits}`];
     const all = [...waiting, ...notes];
     readiness.note(POD_PATH, all.length > 0 ? all.join('; ') : undefined);
