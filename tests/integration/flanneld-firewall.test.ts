@@ -142,7 +142,7 @@ test('where only answers are let in, packets of udp pass, and a note says how to
   await until(podsTalk);
   const note = 'input rules: nftables table ip filter, chain INPUT drops packets of other nodes that answer none';
   await until(() => a.probe('readyz?verbose').includes(note));
-  expect(a.probe('readyz?verbose')).toContain('with ufw allow 8285/udp');
+  expect(a.probe('readyz?verbose')).toContain('with "ufw allow 8285/udp"');
   a.run('iptables', '-A', 'ufw-user-input', '-p', 'udp', '--dport', '8285', '-j', 'ACCEPT');
   await until(() => !a.probe('readyz?verbose').includes('input rules: nftables'));
 });
