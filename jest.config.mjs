@@ -16,7 +16,7 @@ const shared = {
   moduleFileExtensions: ['ts', 'mjs', 'js', 'cjs', 'json', 'node'],
   setupFiles: ['<rootDir>/daemon/testing/workers.ts'],
 };
-const unit = ['packages', 'daemon', 'cni', 'infra', 'bench', 'tools'].map(
+const unit = ['packages', 'daemon', 'cni', 'infra', 'bench', 'tools', 'examples'].map(
   (wing) => `<rootDir>/${wing}/**/*.test.{ts,mjs}`,
 );
 

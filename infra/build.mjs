@@ -28,6 +28,7 @@ async function buildInfra() {
       host: 'local/host.ts',
       supervisor: 'local/supervisor/main.ts',
       machine: 'local/machine/main.ts',
+      publish: 'local/publish/main.ts',
     },
     outdir: 'dist',
     outExtension: { '.js': '.cjs' },

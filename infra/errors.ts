@@ -13,6 +13,7 @@ export type InfraErrorCode =
   | 'CNI_FAILED'
   | 'STILL_RUNNING'
   | 'INTERRUPTED'
+  | 'PORT_TAKEN'
   | 'USER_DATA_TOO_LARGE';
 
 /** Why the infrastructure cannot be what its settings ask for. */

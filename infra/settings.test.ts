@@ -128,7 +128,7 @@ describe('parseSettings() refuses a setting that nobody reads', () => {
 
   test('and lists what there is where nothing is near', () => {
     expect(problems({ quorum: 'yes' })).toEqual([
-      expect.stringMatching(/^There is no setting "quorum": use one of architecture, artifact, backend, /),
+      expect.stringMatching(/^There is no setting "quorum": use one of apiPort, architecture, artifact, backend, /),
     ]);
   });
 
@@ -159,6 +159,16 @@ describe('parseSettings() with kubernetes', () => {
     ['overlaps the pods', { serviceCidr: '10.244.8.0/24' }, 'serviceCidr 10.244.8.0/24 overlaps podCidr 10.244.0.0/16'],
     ['overlaps the VPC', { serviceCidr: '10.64.0.0/16' }, 'serviceCidr 10.64.0.0/16 overlaps vpcCidr 10.64.0.0/19'],
     ['is too small', { serviceCidr: '10.96.0.0/28' }, 'serviceCidr is 10.96.0.0/28: use a length from /12 to /27'],
+    [
+      'publishes one port twice',
+      { publish: '["80:30080","80:web:80"]' },
+      'publish: "80:web:80": 80:30080 takes that port already',
+    ],
+    [
+      'publishes where the API is',
+      { publish: '["80:30080"]', apiPort: '80' },
+      'apiPort is 80, which publish takes: use another',
+    ],
     ['has no such kube-proxy', { proxyMode: 'ipvs' }, 'proxyMode is "ipvs": set one of nftables, iptables'],
   ])('refuses one that %s', (_, changes, message) => {
     expect(problems({ kubernetes: 'true', ...changes })).toEqual([message]);

@@ -11,6 +11,7 @@ import { MAX_JUMBO_MTU, MIN_IPV4_MTU } from '@flannel-ts/inet/mtu';
 import { formatPrefix, type Prefix, prefixesOverlap } from '@flannel-ts/inet/prefix';
 import { AWS_KEYS, type AwsSettings, readAwsSettings } from './aws/settings.ts';
 import { planAddresses } from './local/plan.ts';
+import { type Publication, parsePublications } from './local/publications.ts';
 import { type Complete, type Lookup, Reader } from './reader.ts';
 
 export const ENVIRONMENTS = ['local', 'aws'] as const;
@@ -46,6 +47,10 @@ export interface KubernetesSettings {
   readonly artifact: string;
   /** Whether there is something to look at from the start. */
   readonly demo: boolean;
+  /** Of this machine, where the API server is; 0: a free one. */
+  readonly apiPort: number;
+  /** Ports of this machine that lead into the cluster. */
+  readonly publish: readonly Publication[];
 }
 
 export interface CloudSettings extends CommonSettings {
@@ -77,7 +82,10 @@ const COMMON_KEYS = [
 ] as const;
 
 /** Of the local environment. */
-const KUBERNETES_KEYS = ['kubernetes', 'serviceCidr', 'proxyMode', 'kubernetesArtifact', 'demo'] as const;
+const KUBERNETES_KEYS = [
+  ...(['kubernetes', 'serviceCidr', 'proxyMode', 'kubernetesArtifact'] as const),
+  ...(['demo', 'apiPort', 'publish'] as const),
+] as const;
 
 /** The settings of all environments. */
 export const SETTING_KEYS: readonly string[] = [...COMMON_KEYS, ...KUBERNETES_KEYS, ...AWS_KEYS];
@@ -88,8 +96,8 @@ export interface SettingsSource {
   readonly keys: readonly string[];
 }
 
-export function parseSettings(stack: string, { get, keys }: SettingsSource): Settings {
-  const read = new Reader(get);
+/** `read`: another reader, that sees which keys are asked for, and as what. */
+export function parseSettings(stack: string, { get, keys }: SettingsSource, read = new Reader(get)): Settings {
   for (const key of keys.filter((each) => !SETTING_KEYS.includes(each))) {
     read.problem(`There is no setting "${key}": ${suggestion(key, SETTING_KEYS)}`, key);
   }
@@ -162,8 +170,13 @@ function readKubernetes(read: Reader, { environment, vpc, pods }: Values): Kuber
     proxyMode: read.choice('proxyMode', PROXY_MODES),
     artifact: read.directory('kubernetesArtifact'),
     demo: read.boolean('demo', false),
+    apiPort: read.integer('apiPort', 0, 65535, 0),
+    publish: readPublications(read),
   };
-  const { services } = settings;
+  const { services, apiPort, publish } = settings;
+  if (publish?.some(({ port, protocol }) => port === apiPort && protocol === 'tcp')) {
+    read.problem(`apiPort is ${apiPort}, which publish takes: use another`, 'apiPort');
+  }
   if (services !== undefined) {
     // kube-apiserver's limits: the addresses of "kubernetes" and "kube-dns", and a bitmap of 20 bits.
     if (services.length < 12 || services.length > 27) {
@@ -176,6 +189,12 @@ function readKubernetes(read: Reader, { environment, vpc, pods }: Values): Kuber
     }
   }
   return Object.values(settings).includes(undefined) ? undefined : (settings as Complete<typeof settings>);
+}
+
+function readPublications(read: Reader): readonly Publication[] | undefined {
+  if (!read.has('publish')) return [];
+  const texts = read.strings('publish', 'a list like ["8080:30080"]');
+  return texts && read.attempt(() => parsePublications(texts), 'publish');
 }
 
 /** Undefined for a backend that checkAddressing() refuses with the reason. */

@@ -51,6 +51,9 @@
  * @property {EtcdOptions} [etcd]
  * @property {boolean} [kubernetes]
  * @property {boolean} [demo]
+ * @property {readonly string[]} [publish]
+ * @property {number} [wait] seconds
+ * @property {string} [file] of settings
  * @property {boolean} help
  */
 

@@ -1,5 +1,6 @@
 #!/usr/bin/env node
 // The entry of the npm commands. Works in a fresh clone: nothing it loads before the set-up is outside Node.js.
+import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -28,7 +29,7 @@ const NEEDS = {
   logs: () => ({ root: true }),
   shell: () => ({ root: true }),
   kubectl: () => ({ root: true }),
-  kubeconfig: () => ({ root: true, pulumi: true }),
+  kubeconfig: ({ words }) => ({ root: true, ...(words[0] === 'remove' ? {} : { pulumi: true }) }),
   image: () => ({ root: true }),
   pulumi: () => ({ root: true, pulumi: true }),
   setup: ({ words }) => ({
@@ -81,6 +82,10 @@ async function main(name, args) {
   }
   assertNothingKeptByNpm(name, process.env);
   const options = parseArguments(name, args);
+  if (name === 'completion' && !options.help) {
+    process.stdout.write(readFileSync(new URL('./completion/npm-run.bash', import.meta.url)));
+    return 0;
+  }
   if (options.help) {
     process.stdout.write(`${usage(name)}\n`);
     return 0;

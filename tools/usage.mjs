@@ -30,6 +30,12 @@ const config = { value: 'KEY=VALUE', help: 'any other setting; again for more', 
 /** @type {Flag} */
 const yes = { help: 'answer yes to every question', short: '-y', apply: () => ({ yes: true }) };
 /** @type {Flag} */
+const wait = {
+  value: 'SECONDS',
+  help: 'until all pods of the cluster are ready, not only its nodes',
+  apply: (_, text) => ({ wait: count('--wait', text, 1) }),
+};
+/** @type {Flag} */
 const verbose = { help: 'show all that Pulumi says', short: '-v', apply: () => ({ verbose: true }) };
 
 /** @type {Readonly<Record<string, Command>>} */
@@ -54,6 +60,18 @@ export const COMMANDS = {
       '--demo': {
         help: 'with a deployment and a service in it that answer',
         apply: () => ({ kubernetes: true, demo: true }),
+      },
+      '--publish': {
+        value: 'PORT:TARGET',
+        help: 'lead a port of this machine to a port of its nodes (8080:30080) or a service (8080:default/web:80); again for more',
+        apply: ({ publish = [] }, text) => ({ publish: [...publish, text] }),
+      },
+      '--wait': wait,
+      '--file': {
+        value: 'FILE',
+        help: 'settings in YAML or JSON, by docs/settings.schema.json; flags come before them',
+        short: '-f',
+        apply: (_, file) => ({ file }),
       },
       '--config': config,
       '--unset': {
@@ -82,7 +100,13 @@ export const COMMANDS = {
     words: '',
     help: 'Switches them on again, also after a reboot of this machine',
     count: [0, 0],
-    flags: { '--stack': stack, '--yes': yes, '--verbose': verbose, '--help': help },
+    flags: { '--stack': stack, '--wait': wait, '--yes': yes, '--verbose': verbose, '--help': help },
+  },
+  completion: {
+    words: '',
+    help: 'Prints what lets bash complete these commands: eval "$(npm run -s completion)"',
+    count: [0, 0],
+    flags: { '--help': help },
   },
   stacks: {
     words: '',
@@ -130,9 +154,9 @@ export const COMMANDS = {
     flags: { '--stack': stack, '--help': help },
   },
   kubeconfig: {
-    words: '',
-    help: "Prints the kubeconfig of a stack's cluster, for programs that reach its control plane",
-    count: [0, 0],
+    words: '[merge|remove]',
+    help: "Prints the kubeconfig of a stack's cluster, or merges it into kubectl's own, or removes it from there",
+    count: [0, 1],
     flags: { '--stack': stack, '--help': help },
   },
   image: {

@@ -3,10 +3,11 @@ import { createHash } from 'node:crypto';
 import { formatNetworkConfig } from '@flannel-ts/flannel/network-config';
 import * as pulumi from '@pulumi/pulumi';
 import { ETCD_PEER_NAME, etcdClientUrl } from '../node/files.ts';
+import type { Issued } from '../pki.ts';
 import type { EtcdParameter } from './boot/userdata.ts';
 import { type EtcdArgs, type EtcdOutputs, type MachinePlace, parameterPath } from './contract.ts';
 import { EtcdMember } from './etcd-member.ts';
-import { CertificateAuthority, type Issued, StackParameters } from './pki.ts';
+import { CertificateAuthority, StackParameters } from './pki.ts';
 import { runOn } from './run-on.ts';
 
 /** Users of etcd. A client is the user that its certificate names (etcd, "Using TLS Common Name"). */
@@ -37,7 +38,7 @@ export class FlannelEtcd extends pulumi.ComponentResource implements EtcdOutputs
     this.peers = this.authority('peers');
     this.parameters = new StackParameters(this, { path: parameterPath(stack, 'etcd'), keyArn });
 
-    const admin = this.clients.issue('admin', { commonName: ADMINISTRATOR, use: 'client' });
+    const admin = this.clients.issue('admin', { commonName: ADMINISTRATOR, usages: ['client'] });
     const nodes = new StackParameters(this, { path: parameterPath(stack, 'node'), keyArn });
     this.nodeParameters = this.nodeAccess(nodes);
     const last = this.makeMembers(admin);
@@ -52,7 +53,7 @@ export class FlannelEtcd extends pulumi.ComponentResource implements EtcdOutputs
   }
 
   private nodeAccess(parameters: StackParameters): EtcdOutputs['nodeParameters'] {
-    const { certificate, key } = this.clients.issue('flanneld', { commonName: NODES_USER, use: 'client' });
+    const { certificate, key } = this.clients.issue('flanneld', { commonName: NODES_USER, usages: ['client'] });
     return {
       ca: parameters.plain('ca', this.clients.certificate),
       certificate: parameters.plain('certificate', certificate),
@@ -109,8 +110,8 @@ export class FlannelEtcd extends pulumi.ComponentResource implements EtcdOutputs
 
   private memberParameters({ name, address }: MachinePlace): Record<Exclude<EtcdParameter, SharedParameter>, string> {
     const names = { dnsNames: [name, `${name}.${this.args.stack}.internal`], ipAddresses: [address] };
-    const server = this.clients.issue(name, { commonName: name, use: 'server', ...names });
-    const peer = this.peers.issue(name, { commonName: ETCD_PEER_NAME, use: 'peer', ...names });
+    const server = this.clients.issue(name, { commonName: name, usages: ['server'], ...names });
+    const peer = this.peers.issue(name, { commonName: ETCD_PEER_NAME, usages: ['server', 'client'], ...names });
     return {
       server: this.parameters.plain(`${name}/server`, server.certificate),
       serverKey: this.parameters.secret(`${name}/server-key`, server.key),

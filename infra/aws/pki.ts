@@ -5,7 +5,7 @@ import { CertRequest } from '@pulumi/tls/certRequest';
 import { LocallySignedCert } from '@pulumi/tls/locallySignedCert';
 import { PrivateKey } from '@pulumi/tls/privateKey';
 import { SelfSignedCert } from '@pulumi/tls/selfSignedCert';
-import type { KeyPair } from '../node/files.ts';
+import type { Authority, Identity, Issued } from '../pki.ts';
 import { named } from './tags.ts';
 
 const AUTHORITY_HOURS = 10 * 365 * 24;
@@ -14,22 +14,10 @@ const VALID_HOURS = 365 * 24;
 const RENEW_HOURS = 30 * 24;
 
 const SIGN: readonly string[] = ['cert_signing', 'crl_signing', 'digital_signature'];
-const USES = {
-  server: ['digital_signature', 'key_encipherment', 'server_auth'],
-  client: ['digital_signature', 'key_encipherment', 'client_auth'],
-  /** A member of etcd is a server and a client to the others. */
-  peer: ['digital_signature', 'key_encipherment', 'server_auth', 'client_auth'],
-} as const;
+const USES: readonly string[] = ['digital_signature', 'key_encipherment'];
 
-export interface Identity {
-  readonly commonName: string;
-  readonly use: keyof typeof USES;
-  readonly dnsNames?: readonly string[];
-  readonly ipAddresses?: readonly string[];
-}
-
-/** Trusted by those, and only by those, whose certificates it signs: nobody of another stack is let in. */
-export class CertificateAuthority extends pulumi.ComponentResource {
+/** Nobody of another stack is let in. */
+export class CertificateAuthority extends pulumi.ComponentResource implements Authority {
   readonly certificate: pulumi.Output<string>;
   private readonly key: PrivateKey;
 
@@ -56,13 +44,21 @@ export class CertificateAuthority extends pulumi.ComponentResource {
     this.registerOutputs({ certificate: certPem });
   }
 
-  /** The key is secret. */
-  issue(name: string, { commonName, use, dnsNames = [], ipAddresses = [] }: Identity): Issued {
+  get ca(): pulumi.Output<string> {
+    return this.certificate;
+  }
+
+  issue(name: string, { commonName, organization, usages, dnsNames = [], ipAddresses = [] }: Identity): Issued {
     const label = `${this.label}-${name}`;
     const { privateKeyPem } = privateKey(label, this);
     const { certRequestPem } = new CertRequest(
       label,
-      { privateKeyPem, subject: { commonName }, dnsNames: [...dnsNames], ipAddresses: [...ipAddresses] },
+      {
+        privateKeyPem,
+        subject: { commonName, ...(organization !== undefined && { organization }) },
+        dnsNames: [...dnsNames],
+        ipAddresses: [...ipAddresses],
+      },
       { parent: this },
     );
     const { certPem } = new LocallySignedCert(
@@ -71,7 +67,7 @@ export class CertificateAuthority extends pulumi.ComponentResource {
         certRequestPem,
         caPrivateKeyPem: this.key.privateKeyPem,
         caCertPem: this.certificate,
-        allowedUses: [...USES[use]],
+        allowedUses: [...USES, ...usages.map((usage) => `${usage}_auth`)],
         validityPeriodHours: VALID_HOURS,
         earlyRenewalHours: RENEW_HOURS,
       },
@@ -80,9 +76,6 @@ export class CertificateAuthority extends pulumi.ComponentResource {
     return { certificate: certPem, key: pulumi.secret(privateKeyPem) };
   }
 }
-
-/** A KeyPair that is still to be made. */
-export type Issued = { readonly [K in keyof KeyPair]: pulumi.Output<string> };
 
 function privateKey(label: string, parent: pulumi.Resource): PrivateKey {
   return new PrivateKey(label, { algorithm: 'ECDSA', ecdsaCurve: 'P256' }, { parent });

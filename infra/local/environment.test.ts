@@ -7,6 +7,7 @@ import { parsePrefix } from '@flannel-ts/inet/prefix';
 import * as pulumi from '@pulumi/pulumi';
 import type { EnvironmentOutputs } from '../outputs.ts';
 import type { LocalSettings } from '../settings.ts';
+import { parsePublications } from './publications.ts';
 
 interface Registered {
   readonly type: string;
@@ -25,7 +26,7 @@ beforeAll(async () => {
         type.endsWith('Certificate') || type.endsWith('Authority')
           ? { certificate: `cert ${name}`, key: `key ${name}` }
           : {};
-      return { id: `${name}-id`, state: { ...inputs, ...made, podSubnet: '10.244.1.0/24' } };
+      return { id: `${name}-id`, state: { ...inputs, ...made, podSubnet: '10.244.1.0/24', listensOn: 40000 } };
     },
   });
 });
@@ -133,13 +134,15 @@ describe('createLocalEnvironment()', () => {
       proxyMode: 'nftables' as const,
       artifact: kubernetesBuild(),
       demo: true,
+      apiPort: 0,
+      publish: parsePublications(['8080:30080', '0.0.0.0:53:kube-system/kube-dns:53/udp']),
     };
     const { kubeconfig, nodes } = await create({ podsPerNode: 0, kubernetes });
     expect(nodes).toHaveLength(3);
     expect(namesOf('Units')).toEqual(['control-0-units', 'node-0-units', 'node-1-units', 'node-2-units']);
     expect(await inputsOf('control-0')).toMatchObject({ address: '10.64.0.12' });
     expect(await pulumi.isSecret(kubeconfig!)).toBe(true);
-    expect(JSON.parse(await value(kubeconfig!)).clusters[0].cluster.server).toBe('https://10.64.0.12:6443');
+    expect(JSON.parse(await value(kubeconfig!)).clusters[0].cluster.server).toBe('https://127.0.0.1:40000');
     const kubelet = await inputsOf('kubernetes-pki-client-node-1');
     expect(kubelet).toMatchObject({ commonName: 'system:node:node-1', organizations: ['system:nodes'] });
     expect(kubelet.authorityCertificate).toBe('cert kubernetes-pki-ca');
@@ -150,6 +153,15 @@ describe('createLocalEnvironment()', () => {
     const { nodes: named, objects } = (await inputsOf('cluster')) as { nodes: string[]; objects: { kind: string }[] };
     expect(named).toEqual(['node-0', 'node-1', 'node-2']);
     expect(objects.filter(({ kind }) => kind === 'Deployment')).toHaveLength(2);
+    expect(await inputsOf('publish-api')).toMatchObject({ machine: 'control-0', port: 0, address: '127.0.0.1' });
+    expect(await inputsOf('publish-tcp-127-0-0-1-8080')).toMatchObject({
+      machine: 'node-0',
+      plan: { target: { endpoints: ['10.64.0.16:30080', '10.64.0.17:30080', '10.64.0.18:30080'] } },
+    });
+    expect((await inputsOf('publish-udp-0-0-0-0-53')).plan).toEqual({
+      protocol: 'udp',
+      target: { name: 'kube-dns.kube-system.svc.cluster.local', port: 53, dns: '10.96.0.10' },
+    });
   });
 
   test('restarts flanneld for what it reads only at its start, and for nothing that it follows', async () => {

@@ -10,6 +10,7 @@ import { kubernetesArtifact } from './host/kubernetes-artifact.ts';
 import { machine } from './host/machine.ts';
 import { node, stagedArtifact } from './host/node.ts';
 import { pod } from './host/pod.ts';
+import { published } from './host/published.ts';
 import type { Handler } from './host/resource.ts';
 import { units } from './host/units.ts';
 import { vpc } from './host/vpc.ts';
@@ -30,6 +31,7 @@ export const handlers = {
   kubernetesArtifact,
   units,
   cluster,
+  published,
 } as const satisfies Record<string, Handler>;
 
 export type Kind = keyof typeof handlers;

@@ -8,11 +8,23 @@ import { type BootFile, type KeyPair, pluginDirectory } from '../node/files.ts';
 import { containerdPart } from '../node/kubernetes/containerd.ts';
 import { API_NAMES, apiServerUrl, controlPlane } from '../node/kubernetes/control-plane.ts';
 import { corednsObjects } from '../node/kubernetes/coredns.ts';
-import { credentialFiles, IDENTITIES, nodeIdentity, standaloneKubeconfig } from '../node/kubernetes/credentials.ts';
+import {
+  credentialFiles,
+  IDENTITIES,
+  kubeconfigName,
+  nodeIdentity,
+  standaloneKubeconfig,
+} from '../node/kubernetes/credentials.ts';
 import { demoObjects } from '../node/kubernetes/demo.ts';
 import { PAUSE_IMAGE } from '../node/kubernetes/images.ts';
 import { kubeletPart, kubeProxyPart } from '../node/kubernetes/kubelet.ts';
-import { kubeconfigFile, type ServiceNetwork, serviceNetwork } from '../node/kubernetes/settings.ts';
+import {
+  API_PORT,
+  CLUSTER_DOMAIN,
+  kubeconfigFile,
+  type ServiceNetwork,
+  serviceNetwork,
+} from '../node/kubernetes/settings.ts';
 import { composeMachine, type MachinePlan } from '../node/machine-plan.ts';
 import type { Identity } from '../pki.ts';
 import type { KubernetesSettings } from '../settings.ts';
@@ -20,12 +32,16 @@ import type { Etcd } from './etcd.ts';
 import { controlGroup, machineRoot } from './names.ts';
 import type { Node } from './node.ts';
 import { lastingPair, Pki } from './pki.ts';
-import { Cluster, KubernetesArtifact, Units } from './resources.ts';
+import { type Publication, publicationName } from './publications.ts';
+import type { ForwardTarget } from './publish/plan.ts';
+import { Cluster, KubernetesArtifact, Published, Units } from './resources.ts';
 
 /** Zones are names only, which some tests and schedulers look at. */
 const ZONES = 3;
 const ZONE_LABEL = 'topology.kubernetes.io/zone';
 const DNS_REPLICAS = 2;
+/** Whoever is on this machine. */
+const API_ADDRESS = '127.0.0.1';
 
 export interface KubernetesArgs {
   readonly stack: string;
@@ -65,9 +81,20 @@ export class Kubernetes extends pulumi.ComponentResource {
     const controlUnits = this.controlUnits(admin);
     const workers = nodes.map((node, i) => this.nodeUnits(node, i, controlUnits));
     this.ready(controlUnits, workers);
-    const ca = this.pki.ca;
+    const api = this.publish('api', control, {
+      ...{ address: API_ADDRESS, port: settings.apiPort, protocol: 'tcp' },
+      target: { endpoints: [`${control.address}:${API_PORT}`] },
+    });
+    // By the first node, for kube-proxy is there, and with it the addresses of services.
+    for (const each of settings.publish) {
+      this.publish(publicationName(each), nodes[0]!, { ...each, target: this.targetOf(each) });
+    }
     this.kubeconfig = pulumi.secret(
-      pulumi.all([ca, admin]).apply(([authority, pair]) => standaloneKubeconfig(stack, this.server, authority, pair)),
+      pulumi
+        .all([this.pki.ca, admin, api.listensOn])
+        .apply(([authority, pair, port]) =>
+          standaloneKubeconfig(kubeconfigName(stack), `https://${API_ADDRESS}:${port}`, authority, pair),
+        ),
     );
     this.registerOutputs();
   }
@@ -84,7 +111,7 @@ export class Kubernetes extends pulumi.ComponentResource {
       dnsNames: API_NAMES,
       ipAddresses: [services.api, control.address, '127.0.0.1'],
     });
-    const client = (identity: Pick<Identity, 'commonName' | 'organizations'>) =>
+    const client = (identity: Pick<Identity, 'commonName' | 'organization'>) =>
       this.issue(`client-${identity.commonName.replaceAll(':', '-')}`, { ...identity, usages: ['client'] });
     const signer = lastingPair('kubernetes-service-accounts', stack, 'service accounts', this);
     const secretFiles = pulumi
@@ -193,6 +220,29 @@ export class Kubernetes extends pulumi.ComponentResource {
       },
       { parent: this, dependsOn: [control, ...workers] },
     );
+  }
+
+  private publish(
+    name: string,
+    machine: Node,
+    { address, port, protocol, target }: Omit<Publication, 'target'> & { readonly target: ForwardTarget },
+  ): Published {
+    return new Published(
+      `publish-${name}`,
+      {
+        ...{ stack: this.args.stack, name, address, port },
+        ...{ machine: machine.label, host: machine.machine.id, plan: { protocol, target } },
+      },
+      { parent: this },
+    );
+  }
+
+  private targetOf({ target }: Publication): ForwardTarget {
+    if ('nodePort' in target) {
+      return { endpoints: this.args.nodes.map(({ address }) => `${address}:${target.nodePort}`) };
+    }
+    const name = `${target.service}.${target.namespace}.svc.${CLUSTER_DOMAIN}`;
+    return { name, port: target.port, dns: this.services.dns };
   }
 
   private issue(name: string, identity: Identity): pulumi.Output<KeyPair> {

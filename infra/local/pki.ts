@@ -67,7 +67,7 @@ export class Pki extends pulumi.ComponentResource implements Authority {
 
   issue(
     name: string,
-    { commonName, organizations = [], usages, dnsNames = [], ipAddresses = [] }: Identity,
+    { commonName, organization, usages, dnsNames = [], ipAddresses = [] }: Identity,
   ): pulumi.Output<KeyPair> {
     const issued = new Certificate(
       `${this.label}-${name}`,
@@ -75,7 +75,7 @@ export class Pki extends pulumi.ComponentResource implements Authority {
         stack: this.args.stack,
         commonName,
         // Left out where there are none: another input would renew the certificates of stacks of earlier versions.
-        ...(organizations.length > 0 && { organizations: [...organizations] }),
+        ...(organization !== undefined && { organizations: [organization] }),
         usages: [...usages],
         dnsNames: [...dnsNames],
         ipAddresses: [...ipAddresses],

@@ -20,6 +20,7 @@ const KINDS: Readonly<Record<string, Kind>> = {
   KubernetesArtifact: 'kubernetesArtifact',
   Units: 'units',
   Cluster: 'cluster',
+  Published: 'published',
 };
 
 const TYPE_PREFIX = 'pulumi-nodejs:dynamic/local:';

@@ -18,6 +18,7 @@ const KINDS: readonly Kind[] = [
   'kubernetesArtifact',
   'units',
   'cluster',
+  'published',
 ];
 
 async function serialised(kind: Kind): Promise<string> {
@@ -78,7 +79,7 @@ describe.each(KINDS)('the provider of kind %s as it is kept in the state', (kind
 
 test('kindOfType() knows each kind by its type, and no other', () => {
   const types = ['VpcNetwork', 'Machine', 'StoredArtifact', 'Authority', 'Certificate', 'EtcdMember', 'EtcdKey'];
-  const more = ['StagedArtifact', 'NodeSoftware', 'Sandbox', 'KubernetesArtifact', 'Units', 'Cluster'];
+  const more = ['StagedArtifact', 'NodeSoftware', 'Sandbox', 'KubernetesArtifact', 'Units', 'Cluster', 'Published'];
   const kinds = [...types, ...more].map((type) => kindOfType(`pulumi-nodejs:dynamic/local:${type}`));
   expect(kinds).toEqual(KINDS);
   expect(kindOfType('pulumi-nodejs:dynamic/other:Machine')).toBeUndefined();

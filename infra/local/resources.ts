@@ -8,6 +8,7 @@ import type { KubernetesArtifactInputs, KubernetesArtifactOutputs } from './host
 import type { MachineInputs, MachineOutputs } from './host/machine.ts';
 import type { NodeInputs, NodeOutputs, StagedInputs } from './host/node.ts';
 import type { PodInputs, PodOutputs } from './host/pod.ts';
+import type { PublishedInputs, PublishedOutputs } from './host/published.ts';
 import type { UnitsInputs } from './host/units.ts';
 import type { VpcInputs, VpcOutputs } from './host/vpc.ts';
 import type { Kind } from './host.ts';
@@ -159,5 +160,13 @@ export class Units extends LocalResource {
 export class Cluster extends LocalResource {
   constructor(name: string, args: Args<ClusterInputs>, options: Options) {
     super('cluster', 'Cluster', name, args, [], options);
+  }
+}
+
+export class Published extends LocalResource {
+  declare readonly listensOn: pulumi.Output<PublishedOutputs['listensOn']>;
+
+  constructor(name: string, args: Args<PublishedInputs>, options: Options) {
+    super('published', 'Published', name, args, ['listensOn'], options);
   }
 }

@@ -1,8 +1,11 @@
 /** A cluster through its life: up, talk, break and heal, scale, down. */
-import { existsSync, renameSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { parse } from 'yaml';
 import { machineRoot } from '../../infra/local/names.ts';
-import { cli, cliOk, hostNetwork, stackName, until } from '../e2e/support.ts';
+import { kubectlCommand } from '../../tools/src/commands/cluster.ts';
+import { cli, cliOk, hostNetwork, run, stackName, until } from '../e2e/support.ts';
 import { Cluster, type Pod } from './support.ts';
 
 jest.setTimeout(300_000);
@@ -14,15 +17,34 @@ const NODES = ['node-0', 'node-1', 'node-2'];
 const NODE_PORT = 30080;
 const addressOf = (node: string) => `10.64.0.${16 + NODES.indexOf(node)}`;
 let pods: readonly Pod[] = [];
+/** Below those that the kernel gives to connections; other tests run beside this one. */
+const PORT = 20_000 + 2 * (process.pid % 5_000);
+const directory = mkdtempSync(join(tmpdir(), 'fltest-k8s-'));
+const kubeconfig = join(directory, 'config');
+const OTHER = { name: 'other', cluster: { server: 'https://other.example' } };
 
 beforeAll(async () => {
-  await cliOk('up', '--stack', stack, '--kubernetes', '--demo', '--nodes', '3');
+  process.env.KUBECONFIG = kubeconfig;
+  writeFileSync(kubeconfig, JSON.stringify({ clusters: [OTHER], 'current-context': 'other' }));
+  const settings = join(directory, 'settings.yaml');
+  const publish = [`${PORT}:hello:80`, `${PORT + 1}:${NODE_PORT}`];
+  writeFileSync(settings, JSON.stringify({ kubernetes: true, demo: true, nodes: 3, publish }));
+  await cliOk('up', '--stack', stack, '--file', settings, '--wait', '120');
   pods = await cluster.pods('app=hello');
 });
 
 afterAll(async () => {
   await cli('down', '--stack', stack);
+  delete process.env.KUBECONFIG;
+  rmSync(directory, { recursive: true });
 });
+
+/** As somebody on this machine who has kubectl. */
+async function nodesByKubeconfig(): Promise<string[]> {
+  const program = kubectlCommand(stack).find((word) => word.endsWith('/kubectl'))!;
+  const { stdout } = await run([program, `--context=flannel-${stack}`, 'get', 'nodes', '--output=name']);
+  return stdout.trim().split('\n');
+}
 
 /** Every pod asks every other one. Gives what was not answered. */
 async function unanswered(): Promise<string[]> {
@@ -62,6 +84,16 @@ test.each(NODES)(
     }
   },
 );
+
+test.each([PORT, PORT + 1])('port %i of this machine leads to the service', async (port) => {
+  const response = await fetch(`http://127.0.0.1:${port}`, { signal: AbortSignal.timeout(20_000) });
+  expect(await response.text()).toMatch(/^hello-\S+ on node-\d /);
+});
+
+test('the kubeconfig is merged into what is there, and leads into the cluster', async () => {
+  await cliOk('kubeconfig', '--stack', stack, 'merge');
+  expect(await nodesByKubeconfig()).toEqual(NODES.map((node) => `node/${node}`));
+});
 
 test('the host of the pod and other nodes reach a port that the pod has on its node, until it goes', async () => {
   const ports = [{ containerPort: 8080, hostPort: 9000, protocol: 'TCP' }];
@@ -135,6 +167,7 @@ test('a cluster that was stopped is as it was when it is started', async () => {
   );
   await cliOk('start', '--stack', stack);
   expect(await cluster.get('configmap/kept')).toMatchObject({ data: { a: 'b' } });
+  expect(await nodesByKubeconfig()).toHaveLength(3);
   await until(
     'all pods answer',
     async () => {
@@ -145,8 +178,9 @@ test('a cluster that was stopped is as it was when it is started', async () => {
   );
 });
 
-test('a node that is taken away is forgotten', async () => {
-  await cliOk('up', '--stack', stack, '--nodes', '2');
+test('a node that is taken away is forgotten, and a port that is given up leads nowhere', async () => {
+  await cliOk('up', '--stack', stack, '--nodes', '2', '--publish', `${PORT + 1}:${NODE_PORT}`);
+  await expect(fetch(`http://127.0.0.1:${PORT}`)).rejects.toThrow();
   const { items } = await cluster.get<{ items: readonly { metadata: { name: string } }[] }>('nodes');
   expect(items.map(({ metadata }) => metadata.name)).toEqual(['node-0', 'node-1']);
 });
@@ -155,5 +189,8 @@ test('down leaves nothing, and the network of the host is as it was', async () =
   await cliOk('down', '--stack', stack);
   expect(cluster.remains()).toEqual([]);
   expect(hostNetwork()).toEqual(before);
+  await expect(fetch(`http://127.0.0.1:${PORT + 1}`)).rejects.toThrow();
+  const { clusters, contexts } = parse(readFileSync(kubeconfig, 'utf8'));
+  expect([clusters, contexts]).toEqual([[OTHER], []]);
   expect(existsSync(machineRoot(stack, 'node-0'))).toBe(false);
 });

@@ -34,7 +34,7 @@ export function unitsDirectory({ stack, machine }: MachineName): string {
 
 /** Starts it if it is not there, or is of another kind than this version makes. Tells it that its units have changed. */
 export async function ensureMachineRuns(name: MachineName): Promise<void> {
-  const boot = install(name.stack, 'boot.sh');
+  const boot = installProgram(name.stack, 'boot.sh');
   const current = machineProcess(name);
   if (current !== undefined && current.boot === boot && inOwnNetwork(name, current)) {
     process.kill(current.pid, 'SIGHUP');
@@ -83,7 +83,7 @@ async function startMachine(name: MachineName, boot: string): Promise<void> {
   ensureControlGroup(controlGroup(stack, machine));
   const state = machineRoot(stack, machine);
   mkdirSync(join(state, 'var/log'), { recursive: true });
-  const keeper = [process.execPath, install(stack, 'machine.cjs'), unitsDirectory(name)];
+  const keeper = [process.execPath, installProgram(stack, 'machine.cjs'), unitsDirectory(name)];
   const log = openSync(join(state, 'var/log/machine.log'), 'a', 0o640);
   try {
     const args = [boot, netnsPath(stack, machine), machine, state, stackDirectory(stack), ...keeper];
@@ -118,7 +118,7 @@ async function firstChild(parent: number): Promise<ProcessName | undefined> {
 }
 
 /** A copy for the stack: the checkout may be rebuilt or go away while the machines run. */
-function install(stack: string, file: string): string {
+export function installProgram(stack: string, file: string): string {
   const built = join(__dirname, file);
   if (!existsSync(built)) throw new InfraError('BUILD_MISSING', `Cannot find ${built}: run "npm run build"`);
   const content = readFileSync(built, 'utf8');

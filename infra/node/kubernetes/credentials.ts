@@ -6,15 +6,15 @@ import { kubeconfigFile, tlsDirectory } from './settings.ts';
 
 /** Who calls the API server. The names are those that Kubernetes' own roles are bound to. */
 export const IDENTITIES = {
-  admin: { commonName: 'kubernetes-admin', organizations: ['system:masters'] },
-  apiserver: { commonName: 'kube-apiserver-kubelet-client', organizations: ['system:masters'] },
-  controllerManager: { commonName: 'system:kube-controller-manager', organizations: [] },
-  scheduler: { commonName: 'system:kube-scheduler', organizations: [] },
-  proxy: { commonName: 'system:kube-proxy', organizations: [] },
+  admin: { commonName: 'kubernetes-admin', organization: 'system:masters' },
+  apiserver: { commonName: 'kube-apiserver-kubelet-client', organization: 'system:masters' },
+  controllerManager: { commonName: 'system:kube-controller-manager' },
+  scheduler: { commonName: 'system:kube-scheduler' },
+  proxy: { commonName: 'system:kube-proxy' },
 } as const;
 
 export function nodeIdentity(node: string) {
-  return { commonName: `system:node:${node}`, organizations: ['system:nodes'] };
+  return { commonName: `system:node:${node}`, organization: 'system:nodes' };
 }
 
 /** Key pairs of one user of a machine, by purpose, and the authority they are checked by. */
@@ -43,6 +43,11 @@ export function kubeconfigOf(root: string, user: string, server: string): BootFi
     kubeconfigFile(root, user),
     kubeconfig(user, { server, 'certificate-authority': ca }, { 'client-certificate': cert, 'client-key': key }),
   );
+}
+
+/** Of the cluster, the user and the context of a stack, among those of other clusters. */
+export function kubeconfigName(stack: string): string {
+  return `flannel-${stack}`;
 }
 
 /** For people: complete in itself, and secret. */

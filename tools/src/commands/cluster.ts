@@ -4,11 +4,14 @@ import { join, resolve } from 'node:path';
 import { runInMachine } from '@flannel-ts/infra/local/host/machine-process';
 import { importCommand } from '@flannel-ts/infra/local/host/units';
 import { machineRoot, netnsPath, stackDirectory } from '@flannel-ts/infra/local/names';
+import { kubeconfigName } from '@flannel-ts/infra/node/kubernetes/credentials';
 import { kubeconfigFile } from '@flannel-ts/infra/node/kubernetes/settings';
 import { ToolError, UsageError } from '../../setup/errors.mjs';
-import { say } from '../../setup/progress.mjs';
+import { run } from '../../setup/exec.mjs';
+import { say, step } from '../../setup/progress.mjs';
 import { runInteractive } from '../children.ts';
 import type { Context, Options } from '../context.ts';
+import { isInKubeconfigs, mergeKubeconfig, removeFromKubeconfigs } from '../kubeconfig/merge.ts';
 import { Pulumi } from '../pulumi/cli.ts';
 import { flag } from '../pulumi/names.ts';
 import { readOutputs } from '../pulumi/stack.ts';
@@ -37,13 +40,49 @@ export function kubectlCommand(stack: string): string[] {
   return ['nsenter', `--net=${netnsPath(stack, CONTROL)}`, '--', program, `--kubeconfig=${kubeconfig}`, cache];
 }
 
-export async function kubeconfig(context: Context, { stack }: Options): Promise<number> {
+export async function kubeconfig(context: Context, options: Options): Promise<number> {
+  const { stack, words } = options;
+  switch (words[0]) {
+    case undefined:
+      process.stdout.write(await readKubeconfig(context, stack));
+      return 0;
+    case 'merge':
+      await mergeKubeconfig(context.env, stack, await readKubeconfig(context, stack));
+      return 0;
+    case 'remove':
+      if (!(await removeFromKubeconfigs(context.env, stack))) say(`No kubeconfig has ${kubeconfigName(stack)}`);
+      return 0;
+    default:
+      throw new UsageError(`"kubeconfig" cannot "${words[0]}": use "merge", "remove" or nothing, which prints it`);
+  }
+}
+
+async function readKubeconfig(context: Context, stack: string): Promise<string> {
   const outputs = (await readOutputs(new Pulumi(context), stack, { secrets: true })) as
     | { kubeconfig?: string }
     | undefined;
   if (outputs?.kubeconfig === undefined) throw noCluster(stack);
-  process.stdout.write(outputs.kubeconfig);
-  return 0;
+  return outputs.kubeconfig;
+}
+
+/** Other port, other certificates: those who have merged it get what it is now. */
+export async function renewKubeconfigs(context: Context, stack: string): Promise<void> {
+  if (!isInKubeconfigs(context.env, stack)) return;
+  await mergeKubeconfig(context.env, stack, await readKubeconfig(context, stack));
+}
+
+/** Also pods that were there before: after a start, a change of images, a node that was away. */
+export async function untilPodsReady(stack: string, seconds: number): Promise<void> {
+  const [program, ...args] = kubectlCommand(stack);
+  await step(`Waiting for the pods of stack "${stack}"`, async () => {
+    const ended = '--field-selector=status.phase!=Succeeded,status.phase!=Failed';
+    const all = ['pods', '--all-namespaces', ended];
+    const wait = ['wait', '--for=condition=Ready', `--timeout=${seconds}s`, ...all];
+    await run(program!, [...args, ...wait]).catch(async () => {
+      const pods = await run(program!, [...args, 'get', ...all]);
+      throw new ToolError('NOT_READY', `Not all pods are ready after ${seconds} s:\n${pods.trim()}`);
+    });
+  });
 }
 
 export async function image(_: Context, { stack, words }: Options): Promise<number> {

@@ -4,6 +4,7 @@ import { build } from '../../build/build.ts';
 import { ToolError } from '../../setup/errors.mjs';
 import { say } from '../../setup/progress.mjs';
 import type { Context, Options } from '../context.ts';
+import { removeFromKubeconfigs } from '../kubeconfig/merge.ts';
 import { Pulumi } from '../pulumi/cli.ts';
 import { flag } from '../pulumi/names.ts';
 import { prepareState, readResources, readSetting, settingsFile, stackExists, whileAlone } from '../pulumi/stack.ts';
@@ -35,6 +36,7 @@ async function downAlone(context: Context, pulumi: Pulumi, options: Options): Pr
   }
   const found = await sweep(stack);
   for (const what of found) say(`Removed what was left: ${what}`);
+  await removeFromKubeconfigs(context.env, stack);
   const settings = settingsFile(pulumi, stack);
   if (existsSync(settings) && isOfThisMachine(readFileSync(settings, 'utf8'))) rmSync(settings);
   if (!exists && found.length === 0) say(`Stack "${stack}" does not exist, and nothing of it is on this machine`);

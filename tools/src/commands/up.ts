@@ -24,7 +24,9 @@ import { report } from '../report/report.ts';
 import { type Checked, checkSettings } from '../settings/check.ts';
 import { type Deployed, describeDeployed, findLosses, formatLosses, restoreSettings } from '../settings/deployed.ts';
 import { type Changes, ownKey, readDefaults } from '../settings/effective.ts';
+import { readSettingsFile } from '../settings/file.ts';
 import { describeChanges, type SettingChange, settingChanges, shellWord } from '../settings/undo.ts';
+import { renewKubeconfigs, untilPodsReady } from './cluster.ts';
 
 /** The routes of the last node reach the first one within this time, or something is wrong. */
 const PATIENCE_MS = 10_000;
@@ -59,6 +61,10 @@ async function upAlone(context: Context, pulumi: Pulumi, options: Options): Prom
   }
   const outputs = asOutputs(await readOutputs(pulumi, stack));
   if (outputs === undefined || !local) return 0;
+  if (hasCluster(checked)) {
+    await renewKubeconfigs(context, stack);
+    if (options.wait !== undefined) await untilPodsReady(stack, options.wait);
+  }
   return (await report(stack, outputs, { patienceMs: PATIENCE_MS })).reachable ? 0 : 1;
 }
 
@@ -155,17 +161,22 @@ export function confirmation(local: boolean, { yes }: Pick<Options, 'yes'>): str
   return yes ? ['--yes'] : [];
 }
 
-type ChangeOptions = Pick<Options, 'nodes' | 'pods' | 'backend' | 'kubernetes' | 'demo' | 'config' | 'unset'>;
+type ChangeOptions = Pick<
+  Options,
+  'nodes' | 'pods' | 'backend' | 'kubernetes' | 'demo' | 'publish' | 'file' | 'config' | 'unset'
+>;
 
 /** The type of the backend comes first: it decides what its other settings mean. */
 export function changesOf(options: ChangeOptions): Changes {
   assertGivenOnce(options);
-  const { nodes, pods, backend, kubernetes, demo, config, unset } = options;
+  const { nodes, pods, backend, kubernetes, demo, publish, file, config, unset } = options;
   const set = {
+    ...(file !== undefined && readSettingsFile(file)),
     ...(backend === undefined ? {} : { 'backend.Type': backend }),
     // kubelet makes the pods.
     ...(kubernetes && { kubernetes: 'true', podsPerNode: '0' }),
     ...(demo && { demo: 'true' }),
+    ...(publish && { publish: JSON.stringify(publish) }),
     ...config,
     ...(nodes === undefined ? {} : { nodes: String(nodes) }),
     ...(pods === undefined ? {} : { podsPerNode: String(pods) }),
@@ -174,11 +185,15 @@ export function changesOf(options: ChangeOptions): Changes {
 }
 
 /** What else sets a setting that has a flag of its own. */
-const FLAG_SETTINGS: readonly (readonly [Exclude<keyof ChangeOptions, 'config' | 'unset'>, readonly string[]])[] = [
+const FLAG_SETTINGS: readonly (readonly [
+  Exclude<keyof ChangeOptions, 'config' | 'unset' | 'file'>,
+  readonly string[],
+])[] = [
   ['nodes', ['nodes']],
   ['pods', ['podsPerNode']],
   ['backend', ['backend', 'backend.Type']],
   ['demo', ['demo', 'kubernetes']],
+  ['publish', ['publish']],
   ['kubernetes', ['kubernetes']],
 ];
 
