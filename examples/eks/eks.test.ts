@@ -20,6 +20,8 @@ const textOf = (type: string, name: string, path: string) => find(type, name, pa
 const positionOf = (type: string, name: string) =>
   registered.findIndex((each) => each.type.endsWith(type) && each.name === name);
 
+jest.setTimeout(120_000); // the SDKs of AWS and Kubernetes are large
+
 beforeAll(async () => {
   pulumi.runtime.setAllConfig({
     'flannel-eks:subnetIds': '["subnet-a","subnet-b"]',

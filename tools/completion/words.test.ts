@@ -3,6 +3,8 @@ import { join } from 'node:path';
 import { COMMANDS } from '../usage.mjs';
 import { completeLine } from './words.mjs';
 
+jest.setTimeout(60_000); // it starts shells and Node
+
 const found = {
   stacks: () => ['dev', 'k8s'],
   machines: (stack: string) => (stack === 'k8s' ? ['control-0', 'node-0'] : ['etcd-0']),
