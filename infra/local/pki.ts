@@ -101,5 +101,5 @@ export function lastingPair(
 }
 
 function pairOf({ certificate, key }: AuthorityResource | Certificate): pulumi.Output<KeyPair> {
-  return pulumi.all([certificate, key]).apply(([certificate, key]) => ({ certificate, key }));
+  return pulumi.all([certificate, pulumi.secret(key)]).apply(([certificate, key]) => ({ certificate, key }));
 }
