@@ -15,6 +15,7 @@ interface Registered {
 }
 const registered = new Map<string, Registered>();
 
+jest.setTimeout(60_000); // Pulumi serialises providers, which takes seconds on a busy machine
 jest.mock('@flannel-ts/infra/host', () => ({}), { virtual: true });
 
 beforeAll(async () => {
