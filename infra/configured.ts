@@ -4,6 +4,7 @@ import * as pulumi from '@pulumi/pulumi';
 import { InfraError } from './errors.ts';
 import { type Artifact, readArtifact } from './node/artifact.ts';
 import { type KubernetesBuild, readKubernetesBuild } from './node/kubernetes/artifact.ts';
+import { type OverlayArchive, readOverlayBuild } from './node/kubernetes/overlay.ts';
 
 /** `make` is the command that makes one. Paths are relative to the program's directory, in which Pulumi and its providers run, for checkouts differ. */
 export function readConfiguredArtifact(directory: string, make?: string): Artifact {
@@ -12,6 +13,11 @@ export function readConfiguredArtifact(directory: string, make?: string): Artifa
 
 export function readConfiguredKubernetes(directory: string): KubernetesBuild {
   return orRunError(() => readKubernetesBuild(fromProgram(directory)));
+}
+
+/** Of the same build as the artifact. */
+export function readConfiguredOverlay(directory: string): OverlayArchive {
+  return orRunError(() => readOverlayBuild(fromProgram(directory)));
 }
 
 function fromProgram(directory: string): string {

@@ -38,11 +38,14 @@ export interface LocalSettings extends CommonSettings {
 }
 
 export const PROXY_MODES = ['nftables', 'iptables'] as const;
+/** How flanneld runs on a cluster's nodes: as a service with its lease in etcd, or in pods with its lease in Kubernetes. */
+export const OVERLAYS = ['unit', 'daemonset'] as const;
 
 export interface KubernetesSettings {
   /** Addresses of services. */
   readonly services: Prefix<4>;
   readonly proxyMode: (typeof PROXY_MODES)[number];
+  readonly overlay: (typeof OVERLAYS)[number];
   /** The directory of Kubernetes' programs and images, with its manifest.json; relative to the project. */
   readonly artifact: string;
   /** Whether there is something to look at from the start. */
@@ -83,7 +86,7 @@ const COMMON_KEYS = [
 
 /** Of the local environment. */
 const KUBERNETES_KEYS = [
-  ...(['kubernetes', 'serviceCidr', 'proxyMode', 'kubernetesArtifact'] as const),
+  ...(['kubernetes', 'serviceCidr', 'proxyMode', 'overlay', 'kubernetesArtifact'] as const),
   ...(['demo', 'apiPort', 'publish'] as const),
 ] as const;
 
@@ -160,7 +163,7 @@ function check(read: Reader, stack: string, values: Values): Settings {
     : { ...complete, environment: 'aws', aws };
 }
 
-function readKubernetes(read: Reader, { environment, vpc, pods }: Values): KubernetesSettings | undefined {
+function readKubernetes(read: Reader, { environment, vpc, pods, podsPerNode }: Values): KubernetesSettings | undefined {
   if (environment !== 'local') {
     read.problem('kubernetes is true: only the local environment has it', 'kubernetes');
     return undefined;
@@ -168,12 +171,19 @@ function readKubernetes(read: Reader, { environment, vpc, pods }: Values): Kuber
   const settings = {
     services: read.prefix('serviceCidr'),
     proxyMode: read.choice('proxyMode', PROXY_MODES),
+    overlay: read.choice('overlay', OVERLAYS, 'unit'),
     artifact: read.directory('kubernetesArtifact'),
     demo: read.boolean('demo', false),
     apiPort: read.integer('apiPort', 0, 65535, 0),
     publish: readPublications(read),
   };
-  const { services, apiPort, publish } = settings;
+  const { services, apiPort, publish, overlay } = settings;
+  if (overlay === 'daemonset' && podsPerNode > 0) {
+    read.problem(
+      `podsPerNode is ${podsPerNode}: with overlay daemonset only kubelet makes pods; set it to 0`,
+      'podsPerNode',
+    );
+  }
   if (publish?.some(({ port, protocol }) => port === apiPort && protocol === 'tcp')) {
     read.problem(`apiPort is ${apiPort}, which publish takes: use another`, 'apiPort');
   }

@@ -54,6 +54,7 @@
  * @property {readonly string[]} [publish]
  * @property {number} [wait] seconds
  * @property {string} [file] of settings
+ * @property {string} [overlay] of a cluster
  * @property {boolean} help
  */
 

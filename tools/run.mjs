@@ -38,7 +38,7 @@ const NEEDS = {
     packages: ['run', ...purposes(words)],
     pulumi: true,
     moto: words.includes('test'),
-    kubernetes: words.includes('test') ? ['cluster'] : [],
+    kubernetes: words.includes('test') ? ['cluster', 'pulumi', 'helm'] : [],
   }),
   test: ({ words }) =>
     testsNeedMachine(words)
@@ -48,7 +48,7 @@ const NEEDS = {
           packages: ['run', 'test', ...(testsNeedKubernetes(words) ? [/** @type {const} */ ('kubernetes')] : [])],
           pulumi: true,
           moto: testsNeedAws(words),
-          kubernetes: testsNeedKubernetes(words) ? ['cluster'] : [],
+          kubernetes: testsNeedKubernetes(words) ? ['cluster', 'pulumi', 'helm'] : [],
         }
       : {},
   fuzz: () => ({}),

@@ -57,6 +57,11 @@ export const COMMANDS = {
         help: 'make the nodes a Kubernetes cluster',
         apply: () => ({ kubernetes: true }),
       },
+      '--overlay': {
+        value: 'KIND',
+        help: 'how flanneld runs on its nodes: unit, a service, or daemonset, pods',
+        apply: (_, overlay) => ({ kubernetes: true, overlay }),
+      },
       '--demo': {
         help: 'with a deployment and a service in it that answer',
         apply: () => ({ kubernetes: true, demo: true }),

@@ -38,7 +38,9 @@ export const NAME = 'kube-flannel-ds';
 const ACCOUNT = 'flannel';
 const CONFIG_MAP = 'kube-flannel-cfg';
 const DEFAULT_NAMESPACE = 'kube-flannel';
-const LABELS = { app: 'flannel', tier: 'node' };
+/** The first two select the pods, as in flannel's manifests: an API server takes no other selector for a DaemonSet that exists. */
+const SELECTOR = { app: 'flannel', 'k8s-app': 'flannel' };
+const LABELS = { ...SELECTOR, tier: 'node' };
 const CONFIG_DIR = '/etc/kube-flannel';
 /** In the image. */
 export const IMAGE_PATHS = { flanneld: '/opt/bin/flanneld', plugin: '/opt/cni/flannel' } as const;
@@ -136,9 +138,9 @@ function daemonSet(settings: FlannelSettings, namespace: string, data: object): 
   return {
     apiVersion: 'apps/v1',
     kind: 'DaemonSet',
-    metadata: { name: NAME, namespace, labels: { ...LABELS, 'k8s-app': 'flannel' } },
+    metadata: { name: NAME, namespace, labels: LABELS },
     spec: {
-      selector: { matchLabels: LABELS },
+      selector: { matchLabels: SELECTOR },
       // The new one starts beside the old one, which ends when the new one has taken over and is ready. So there are no ports in the
       // pod: with hostNetwork the scheduler would wait for the old one's to be free.
       updateStrategy: { type: 'RollingUpdate', rollingUpdate: { maxUnavailable: 0, maxSurge: 1 } },

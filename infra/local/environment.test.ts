@@ -133,6 +133,7 @@ describe('createLocalEnvironment()', () => {
     const kubernetes = {
       services: parsePrefix('10.96.0.0/16'),
       proxyMode: 'nftables' as const,
+      overlay: 'unit' as const,
       artifact: kubernetesBuild(),
       demo: true,
       apiPort: 0,

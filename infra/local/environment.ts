@@ -13,6 +13,7 @@ import { Etcd } from './etcd.ts';
 import { Kubernetes } from './kubernetes.ts';
 import { Node } from './node.ts';
 import { Pki } from './pki.ts';
+import { type ClusterMachine, PlainMachine } from './plain-machine.ts';
 import { planAddresses } from './plan.ts';
 import { Pods } from './pods.ts';
 import { StoredArtifact } from './resources.ts';
@@ -34,17 +35,20 @@ export function createLocalEnvironment(settings: LocalSettings, artifact: Artifa
   const stored = storeArtifact(stack, artifact);
   const revision = pulumi.interpolate`${JSON.stringify(formatSubnetPool(podPool(network)))} etcd ${etcd.ready.generation}`;
   const serves = { network: formatNetworkConfig(network), podMtu: podMtu(network.backend, settings.mtu) };
+  const inPods = settings.kubernetes?.overlay === 'daemonset';
   const node = (name: string, address: Ipv4, after: readonly pulumi.Resource[]) => {
     const told = { etcdEndpoints: etcd.endpoints, artifact: stored, revision, serves };
     return new Node(name, { stack, vpc, pki, address, ...told, after });
   };
   const nodes: Node[] = [];
-  for (const address of plan.nodes) {
+  for (const address of inPods ? [] : plan.nodes) {
     const previous = nodes.at(-1);
     // A change rolls from node to node: the next one begins when this one is ready.
     const after = previous ? [etcd.ready, previous.software] : [etcd.ready];
     nodes.push(node(`node-${nodes.length}`, address, after));
   }
+  const plain = (name: string, address: Ipv4) => new PlainMachine(name, { vpc, address });
+  const machines: readonly ClusterMachine[] = inPods ? plan.nodes.map((each, i) => plain(`node-${i}`, each)) : nodes;
   const kubernetes =
     settings.kubernetes &&
     new Kubernetes('kubernetes', {
@@ -53,8 +57,9 @@ export function createLocalEnvironment(settings: LocalSettings, artifact: Artifa
       network,
       etcd,
       etcdPki: pki,
-      control: node('control-0', plan.control, [etcd.ready]),
-      nodes,
+      control: inPods ? plain('control-0', plan.control) : node('control-0', plan.control, [etcd.ready]),
+      nodes: machines,
+      ...(inPods && { overlay: settings.artifact }),
     });
   const pods = nodes.map((node, i) => {
     return new Pods(`pods-${i}`, { stack, node, prefix: `pod-${i}`, count: settings.podsPerNode });
@@ -66,7 +71,9 @@ export function createLocalEnvironment(settings: LocalSettings, artifact: Artifa
       subnetLength: podPool(network).subnetLength,
       backend: JSON.parse(formatNetworkConfig(network)).Backend,
     },
-    nodes: nodes.map(({ label, address, podSubnet }) => ({ name: label, address, podSubnet })),
+    nodes: inPods
+      ? machines.map(({ label, address }) => ({ name: label, address, podSubnet: kubernetes!.podSubnetOf(label) }))
+      : nodes.map(({ label, address, podSubnet }) => ({ name: label, address, podSubnet })),
     etcdEndpoints: etcd.endpoints,
     artifact: { version: artifact.version, sha256: artifact.sha256 },
     etcdClient: clientSecret(pki, etcd),

@@ -6,6 +6,7 @@ import { artifact } from './host/artifact-store.ts';
 import { authority, certificate } from './host/certificates.ts';
 import { cluster } from './host/cluster.ts';
 import { etcdKey, etcdMember } from './host/etcd.ts';
+import { storedImage } from './host/image-store.ts';
 import { kubernetesArtifact } from './host/kubernetes-artifact.ts';
 import { machine } from './host/machine.ts';
 import { node, stagedArtifact } from './host/node.ts';
@@ -29,6 +30,7 @@ export const handlers = {
   node,
   pod,
   kubernetesArtifact,
+  storedImage,
   units,
   cluster,
   published,

@@ -3,7 +3,7 @@ import { podPool } from '@flannel-ts/flannel/addressing';
 import type { NetworkConfig } from '@flannel-ts/flannel/network-config';
 import { formatPrefix } from '@flannel-ts/inet/prefix';
 import * as pulumi from '@pulumi/pulumi';
-import { readConfiguredKubernetes } from '../configured.ts';
+import { readConfiguredKubernetes, readConfiguredOverlay } from '../configured.ts';
 import { type BootFile, type KeyPair, pluginDirectory } from '../node/files.ts';
 import { containerdPart } from '../node/kubernetes/containerd.ts';
 import { API_NAMES, apiServerUrl, controlPlane } from '../node/kubernetes/control-plane.ts';
@@ -29,17 +29,20 @@ import { composeMachine, type MachinePlan } from '../node/machine-plan.ts';
 import type { Identity } from '../pki.ts';
 import type { KubernetesSettings } from '../settings.ts';
 import type { Etcd } from './etcd.ts';
+import { FlannelPods } from './flannel-pods.ts';
 import { controlGroup, machineRoot } from './names.ts';
-import type { Node } from './node.ts';
 import { lastingPair, Pki } from './pki.ts';
+import type { ClusterMachine } from './plain-machine.ts';
 import { type Publication, publicationName } from './publications.ts';
 import type { ForwardTarget } from './publish/plan.ts';
-import { Cluster, KubernetesArtifact, Published, Units } from './resources.ts';
+import { Cluster, KubernetesArtifact, Published, StoredImage, Units } from './resources.ts';
 
 /** Zones are names only, which some tests and schedulers look at. */
 const ZONES = 3;
 const ZONE_LABEL = 'topology.kubernetes.io/zone';
 const DNS_REPLICAS = 2;
+/** As kubeadm has it: pods of the overlay come, others do not. */
+const CONTROL_PLANE_TAINT = 'node-role.kubernetes.io/control-plane=:NoSchedule';
 /** Whoever is on this machine. */
 const API_ADDRESS = '127.0.0.1';
 
@@ -51,8 +54,10 @@ export interface KubernetesArgs {
   /** Whose certificates etcd trusts. */
   readonly etcdPki: Pki;
   /** A machine with flanneld, as the nodes are: the API server calls pods. */
-  readonly control: Node;
-  readonly nodes: readonly Node[];
+  readonly control: ClusterMachine;
+  readonly nodes: readonly ClusterMachine[];
+  /** Directory of the build whose flanneld comes as pods; absent where the machines have it. */
+  readonly overlay?: string;
 }
 
 export class Kubernetes extends pulumi.ComponentResource {
@@ -63,6 +68,8 @@ export class Kubernetes extends pulumi.ComponentResource {
   private readonly server: string;
   private readonly podCidr: string;
   private readonly artifact: KubernetesArtifact;
+  private readonly image: { readonly name: string; readonly archive: StoredImage } | undefined;
+  private readonly cluster: Cluster;
 
   constructor(
     name: string,
@@ -70,17 +77,17 @@ export class Kubernetes extends pulumi.ComponentResource {
     options?: pulumi.ComponentResourceOptions,
   ) {
     super('flannel:local:Kubernetes', name, {}, options);
-    const { stack, settings, network, control, nodes } = args;
+    const { stack, settings, network, control, nodes, overlay } = args;
     this.pki = new Pki('kubernetes-pki', { stack, commonName: `Kubernetes ${stack} CA` }, { parent: this });
     this.services = serviceNetwork(settings.services);
     this.server = apiServerUrl(control.address);
     this.podCidr = formatPrefix(podPool(network).network);
     const { sha256, source } = readConfiguredKubernetes(settings.artifact);
     this.artifact = new KubernetesArtifact('kubernetes-artifact', { stack, sha256, source }, { parent: this });
+    this.image = overlay === undefined ? undefined : this.storeImage(overlay);
     const admin = this.issue('admin', { ...IDENTITIES.admin, usages: ['client'] });
     const controlUnits = this.controlUnits(admin);
     const workers = nodes.map((node, i) => this.nodeUnits(node, i, controlUnits));
-    this.ready(controlUnits, workers);
     const api = this.publish('api', control, {
       ...{ address: API_ADDRESS, port: settings.apiPort, protocol: 'tcp' },
       target: { endpoints: [`${control.address}:${API_PORT}`] },
@@ -96,15 +103,46 @@ export class Kubernetes extends pulumi.ComponentResource {
           standaloneKubeconfig(kubeconfigName(stack), `https://${API_ADDRESS}:${port}`, authority, pair),
         ),
     );
+    const pods = this.image && this.flannelPods(this.image.name, controlUnits, workers);
+    this.cluster = this.ready(controlUnits, [...workers, ...(pods ? [pods] : [])]);
     this.registerOutputs();
+  }
+
+  /** Which Kubernetes gave the node, where its flanneld is a pod. */
+  podSubnetOf(node: string): pulumi.Output<string> {
+    return this.cluster.podSubnets.apply((subnets) => subnets?.[node] ?? '');
+  }
+
+  private storeImage(build: string): { readonly name: string; readonly archive: StoredImage } {
+    const { name, sha256, source } = readConfiguredOverlay(build);
+    const archive = new StoredImage('flannel-image', { stack: this.args.stack, sha256, source }, { parent: this });
+    return { name, archive };
+  }
+
+  private flannelPods(image: string, control: Units, workers: readonly Units[]): FlannelPods {
+    const { stack, network } = this.args;
+    // Not before there is an API server.
+    const kubeconfig = pulumi.all([this.kubeconfig, control.id]).apply(([text]) => text);
+    return new FlannelPods(
+      'flannel-pods',
+      { stack, network, image, kubeconfig, control },
+      { parent: this, dependsOn: [control, ...workers] },
+    );
   }
 
   private controlUnits(admin: pulumi.Output<KeyPair>): Units {
     const { stack, control, etcd, etcdPki } = this.args;
     const root = machineRoot(stack, control.label);
     const { services, podCidr } = this;
+    const isNode = this.image !== undefined;
     const make = (bin: string) =>
-      controlPlane({ root, bin, address: control.address, etcdEndpoints: etcd.endpoints, services, podCidr });
+      composeMachine(
+        controlPlane({
+          ...{ root, bin, address: control.address, etcdEndpoints: etcd.endpoints, services, podCidr },
+          ...(isNode && { nodeMask: podPool(this.args.network).subnetLength }),
+        }),
+        ...(isNode ? [this.workerPlan(control, bin, { taints: [CONTROL_PLANE_TAINT] })] : []),
+      );
     const server = this.issue('server', {
       commonName: 'kube-apiserver',
       usages: ['server'],
@@ -136,28 +174,51 @@ export class Kubernetes extends pulumi.ComponentResource {
         ...credentialFiles(root, 'kube-scheduler', all.ca, { client: all.scheduler }),
         ...credentialFiles(root, 'admin', all.ca, { client: all.admin }),
       ]);
-    return this.units(control, make, secretFiles, { images: false, data: [], after: [etcd.ready] });
+    if (!isNode) return this.units(control, make, secretFiles, { images: false, data: [], after: [etcd.ready] });
+    const all = pulumi.all([secretFiles, this.workerSecrets(control)]).apply((lists) => lists.flat());
+    return this.units(control, make, all, { images: true, data: this.workerData(control), after: [etcd.ready] });
   }
 
-  private nodeUnits(node: Node, index: number, control: Units): Units {
+  private nodeUnits(node: ClusterMachine, index: number, control: Units): Units {
+    const labels = { [ZONE_LABEL]: `zone-${index % ZONES}` };
+    const make = (bin: string) => composeMachine(this.workerPlan(node, bin, { labels }));
+    const data = this.workerData(node);
+    return this.units(node, make, this.workerSecrets(node), { images: true, data, after: [control] });
+  }
+
+  private workerPlan(
+    node: ClusterMachine,
+    bin: string,
+    marks: { readonly labels?: Readonly<Record<string, string>>; readonly taints?: readonly string[] },
+  ): MachinePlan {
     const { stack, settings } = this.args;
     const root = machineRoot(stack, node.label);
     const { server, services, podCidr } = this;
-    const make = (bin: string) =>
-      composeMachine(
-        containerdPart({ root, flannelPlugins: pluginDirectory(root), pauseImage: PAUSE_IMAGE }),
-        kubeletPart({
-          root,
-          bin,
-          node: node.label,
-          address: node.address,
-          server,
-          clusterDns: services.dns,
-          cgroup: controlGroup(stack, node.label),
-          labels: { [ZONE_LABEL]: `zone-${index % ZONES}` },
-        }),
-        kubeProxyPart({ root, bin, node: node.label, server, podCidr, mode: settings.proxyMode }),
-      );
+    const plugins = this.image === undefined && { flannelPlugins: pluginDirectory(root) };
+    return composeMachine(
+      containerdPart({ root, ...plugins, pauseImage: PAUSE_IMAGE }),
+      kubeletPart({
+        root,
+        bin,
+        node: node.label,
+        address: node.address,
+        server,
+        clusterDns: services.dns,
+        cgroup: controlGroup(stack, node.label),
+        labels: {},
+        ...marks,
+      }),
+      kubeProxyPart({ root, bin, node: node.label, server, podCidr, mode: settings.proxyMode }),
+    );
+  }
+
+  private workerData(node: ClusterMachine): string[] {
+    const root = machineRoot(this.args.stack, node.label);
+    return ['containerd', 'kubelet'].map((name) => `${root}/var/lib/${name}`);
+  }
+
+  private workerSecrets(node: ClusterMachine): pulumi.Output<BootFile[]> {
+    const root = machineRoot(this.args.stack, node.label);
     const serving = this.issue(`server-${node.label}`, {
       commonName: node.label,
       usages: ['server'],
@@ -166,18 +227,16 @@ export class Kubernetes extends pulumi.ComponentResource {
     });
     const client = this.issue(`client-${node.label}`, { ...nodeIdentity(node.label), usages: ['client'] });
     const proxy = this.issue(`proxy-${node.label}`, { ...IDENTITIES.proxy, usages: ['client'] });
-    const secretFiles = pulumi
+    return pulumi
       .output({ ca: this.pki.ca, serving, client, proxy })
       .apply((all) => [
         ...credentialFiles(root, 'kubelet', all.ca, { server: all.serving, client: all.client }),
         ...credentialFiles(root, 'kube-proxy', all.ca, { client: all.proxy }),
       ]);
-    const data = ['containerd', 'kubelet'].map((name) => `${root}/var/lib/${name}`);
-    return this.units(node, make, secretFiles, { images: true, data, after: [control] });
   }
 
   private units(
-    node: Node,
+    node: ClusterMachine,
     make: (bin: string) => Required<MachinePlan>,
     secretFiles: pulumi.Output<BootFile[]>,
     { images, data, after }: { images: boolean; data: string[]; after: pulumi.Resource[] },
@@ -189,19 +248,27 @@ export class Kubernetes extends pulumi.ComponentResource {
       {
         stack: this.args.stack,
         machine: node.label,
-        host: node.software.id,
+        host: node.host,
         files: plan.files.apply((files) => [...files]),
         links: plan.links.apply((links) => [...links]),
         secretFiles: pulumi.secret(secretFiles),
         units: plan.units.apply((units) => [...units]),
-        images: images ? directory.apply((path) => [`${path}/images.tar`]) : [],
+        images: images ? this.images() : [],
         data,
+        ...(this.image && { alone: true }),
       },
       { parent: this, dependsOn: after },
     );
   }
 
-  private ready(control: Units, workers: readonly Units[]): Cluster {
+  /** Archives that each machine's containerd knows from its start. */
+  private images(): pulumi.Output<string[]> {
+    const { directory } = this.artifact;
+    const own = this.image ? [this.image.archive.file] : [];
+    return pulumi.all([directory, ...own]).apply(([path, ...archives]) => [`${path}/images.tar`, ...archives]);
+  }
+
+  private ready(control: Units, others: readonly pulumi.Resource[]): Cluster {
     const { stack, control: machine, nodes, settings } = this.args;
     const root = machineRoot(stack, machine.label);
     return new Cluster(
@@ -212,19 +279,20 @@ export class Kubernetes extends pulumi.ComponentResource {
         host: control.id,
         kubectl: this.artifact.directory.apply((path) => `${path}/bin/kubectl`),
         kubeconfig: kubeconfigFile(root, 'admin'),
-        nodes: nodes.map(({ label }) => label),
+        nodes: [...nodes, ...(this.image ? [machine] : [])].map(({ label }) => label),
+        ...(this.image && { flanneldInPods: true }),
         objects: [
           ...corednsObjects(this.services.dns, Math.min(DNS_REPLICAS, nodes.length)),
           ...(settings.demo ? demoObjects(nodes.length) : []),
         ],
       },
-      { parent: this, dependsOn: [control, ...workers] },
+      { parent: this, dependsOn: [control, ...others] },
     );
   }
 
   private publish(
     name: string,
-    machine: Node,
+    machine: ClusterMachine,
     { address, port, protocol, target }: Omit<Publication, 'target'> & { readonly target: ForwardTarget },
   ): Published {
     return new Published(

@@ -6,6 +6,7 @@ import { nodeBoot, nodeSecrets } from '../node/files.ts';
 import type { NodeInputs } from './host/node.ts';
 import { MACHINE_INTERFACE, machineRoot } from './names.ts';
 import type { Pki } from './pki.ts';
+import type { ClusterMachine } from './plain-machine.ts';
 import { type Machine, NodeSoftware, StagedArtifact, type StoredArtifact } from './resources.ts';
 import type { Vpc } from './vpc.ts';
 
@@ -24,11 +25,12 @@ export interface NodeArgs {
   readonly after: readonly pulumi.Resource[];
 }
 
-export class Node extends pulumi.ComponentResource {
+export class Node extends pulumi.ComponentResource implements ClusterMachine {
   readonly label: string;
   readonly address: string;
   readonly machine: Machine;
   readonly software: NodeSoftware;
+  readonly host: pulumi.Output<string>;
   readonly podSubnet: pulumi.Output<string>;
 
   constructor(name: string, args: NodeArgs, options?: pulumi.ComponentResourceOptions) {
@@ -60,6 +62,7 @@ export class Node extends pulumi.ComponentResource {
       },
       { parent: this, dependsOn: [...args.after] },
     );
+    this.host = this.software.id;
     this.podSubnet = this.software.podSubnet;
     this.registerOutputs({ address: this.address, podSubnet: this.podSubnet });
   }

@@ -18,6 +18,7 @@ const KINDS: Readonly<Record<string, Kind>> = {
   NodeSoftware: 'node',
   Sandbox: 'pod',
   KubernetesArtifact: 'kubernetesArtifact',
+  StoredImage: 'storedImage',
   Units: 'units',
   Cluster: 'cluster',
   Published: 'published',

@@ -16,6 +16,7 @@ const KINDS: readonly Kind[] = [
   'node',
   'pod',
   'kubernetesArtifact',
+  'storedImage',
   'units',
   'cluster',
   'published',
@@ -79,7 +80,18 @@ describe.each(KINDS)('the provider of kind %s as it is kept in the state', (kind
 
 test('kindOfType() knows each kind by its type, and no other', () => {
   const types = ['VpcNetwork', 'Machine', 'StoredArtifact', 'Authority', 'Certificate', 'EtcdMember', 'EtcdKey'];
-  const more = ['StagedArtifact', 'NodeSoftware', 'Sandbox', 'KubernetesArtifact', 'Units', 'Cluster', 'Published'];
+  const more = [
+    ...[
+      'StagedArtifact',
+      'NodeSoftware',
+      'Sandbox',
+      'KubernetesArtifact',
+      'StoredImage',
+      'Units',
+      'Cluster',
+      'Published',
+    ],
+  ];
   const kinds = [...types, ...more].map((type) => kindOfType(`pulumi-nodejs:dynamic/local:${type}`));
   expect(kinds).toEqual(KINDS);
   expect(kindOfType('pulumi-nodejs:dynamic/other:Machine')).toBeUndefined();

@@ -2,8 +2,9 @@
 import * as pulumi from '@pulumi/pulumi';
 import type { ArtifactInputs, ArtifactOutputs } from './host/artifact-store.ts';
 import type { AuthorityInputs, CertificateInputs, IssuedOutputs } from './host/certificates.ts';
-import type { ClusterInputs } from './host/cluster.ts';
+import type { ClusterInputs, ClusterOutputs } from './host/cluster.ts';
 import type { EtcdKeyInputs, EtcdKeyOutputs, EtcdMemberInputs } from './host/etcd.ts';
+import type { StoredImageInputs, StoredImageOutputs } from './host/image-store.ts';
 import type { KubernetesArtifactInputs, KubernetesArtifactOutputs } from './host/kubernetes-artifact.ts';
 import type { MachineInputs, MachineOutputs } from './host/machine.ts';
 import type { NodeInputs, NodeOutputs, StagedInputs } from './host/node.ts';
@@ -151,6 +152,15 @@ export class KubernetesArtifact extends LocalResource {
   }
 }
 
+export class StoredImage extends LocalResource {
+  declare readonly file: pulumi.Output<StoredImageOutputs['file']>;
+
+  constructor(name: string, args: Args<StoredImageInputs>, options: Options) {
+    // As with StoredArtifact.
+    super('storedImage', 'StoredImage', name, args, ['file'], { ...options, deleteBeforeReplace: false });
+  }
+}
+
 export class Units extends LocalResource {
   constructor(name: string, args: Args<UnitsInputs>, options: Options) {
     super('units', 'Units', name, args, [], options);
@@ -158,8 +168,10 @@ export class Units extends LocalResource {
 }
 
 export class Cluster extends LocalResource {
+  declare readonly podSubnets: pulumi.Output<ClusterOutputs['podSubnets']>;
+
   constructor(name: string, args: Args<ClusterInputs>, options: Options) {
-    super('cluster', 'Cluster', name, args, [], options);
+    super('cluster', 'Cluster', name, args, ['podSubnets'], options);
   }
 }
 

@@ -46,20 +46,7 @@ async function nodesByKubeconfig(): Promise<string[]> {
   return stdout.trim().split('\n');
 }
 
-/** Every pod asks every other one. Gives what was not answered. */
-async function unanswered(): Promise<string[]> {
-  const failures: string[] = [];
-  for (const from of pods) {
-    for (const to of pods) {
-      const asked = (['http', 'udp'] as const).map((protocol) => cluster.ask(from, protocol, `${to.address}:8080`));
-      for (const answer of await Promise.allSettled(asked)) {
-        if (answer.status === 'rejected') failures.push(`${from.name} -> ${to.name}: ${answer.reason}`);
-        else if (!answer.value.startsWith(`${to.name} on ${to.node} `)) failures.push(answer.value);
-      }
-    }
-  }
-  return failures;
-}
+const unanswered = () => cluster.unanswered(pods);
 
 test('up ends when all nodes are Ready, with a pod of the demo on each', () => {
   expect(pods.map(({ node }) => node)).toEqual(NODES);

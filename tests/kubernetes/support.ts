@@ -1,11 +1,12 @@
 /** A stack with a cluster: kubectl, its pods, and what is on its nodes. */
+import { spawnSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { controlGroupsNamed } from '../../infra/local/host/control-groups.ts';
 import { machineProcess, runInMachine } from '../../infra/local/host/machine-process.ts';
 import { machineRoot } from '../../infra/local/names.ts';
 import { kubectlCommand } from '../../tools/src/commands/cluster.ts';
-import { leftovers, run, until } from '../e2e/support.ts';
+import { leftovers, processesIn, run, until } from '../e2e/support.ts';
 
 export interface Pod {
   readonly name: string;
@@ -29,8 +30,14 @@ export class Cluster {
   }
 
   /** Those that run, by their label. */
-  async pods(selector: string): Promise<Pod[]> {
-    const { items } = await this.get<{ items: readonly PodObject[] }>('pods', `--selector=${selector}`);
+  pods(selector: string): Promise<Pod[]> {
+    return this.podsIn('default', selector);
+  }
+
+  async podsIn(namespace: string, selector: string): Promise<Pod[]> {
+    const { items } = await this.get<{ items: readonly PodObject[] }>(
+      ...['pods', `--namespace=${namespace}`, `--selector=${selector}`],
+    );
     return items
       .filter(({ status, metadata }) => status.phase === 'Running' && metadata.deletionTimestamp === undefined)
       .map(({ metadata, spec, status }) => ({ name: metadata.name, node: spec.nodeName, address: status.podIP }))
@@ -40,6 +47,21 @@ export class Cluster {
   /** The answer of what is at the target, asked in the pod. */
   ask(pod: Pod, protocol: 'http' | 'udp', target: string): Promise<string> {
     return this.kubectl('exec', pod.name, '--', 'hello', protocol, target);
+  }
+
+  /** Every pod asks every other one. Gives what was not answered. */
+  async unanswered(pods: readonly Pod[]): Promise<string[]> {
+    const failures: string[] = [];
+    for (const from of pods) {
+      for (const to of pods) {
+        const asked = (['http', 'udp'] as const).map((protocol) => this.ask(from, protocol, `${to.address}:8080`));
+        for (const answer of await Promise.allSettled(asked)) {
+          if (answer.status === 'rejected') failures.push(`${from.name} -> ${to.name}: ${answer.reason}`);
+          else if (!answer.value.startsWith(`${to.name} on ${to.node} `)) failures.push(answer.value);
+        }
+      }
+    }
+    return failures;
   }
 
   async applyPod(name: string, node: string, more: object = {}): Promise<void> {
@@ -72,6 +94,40 @@ export class Cluster {
       return pid !== undefined;
     });
     return pid!;
+  }
+
+  /** A process in the pod's network, by its address. */
+  processOf({ address }: Pod): number {
+    const mark = new RegExp(`\\s${address.replaceAll('.', '\\.')}/`);
+    for (const pid of readdirSync('/proc').filter((name) => /^\d+$/.test(name))) {
+      try {
+        if (readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0')[0] !== '/bin/hello') continue;
+      } catch {
+        continue; // ended meanwhile
+      }
+      const { stdout } = spawnSync('nsenter', [`--target=${pid}`, '--net', 'ip', '-4', '-o', 'addr'], {
+        encoding: 'utf8',
+      });
+      if (mark.test(stdout)) return Number(pid);
+    }
+    throw new Error(`No process has the address ${address}`);
+  }
+
+  /** In a pod of the node. Undefined: there is none but `not`. */
+  flanneldOf(node: string): number;
+  flanneldOf(node: string, not: number): number | undefined;
+  flanneldOf(node: string, not?: number): number | undefined {
+    const found = processesIn(`/run/netns/flannel.${this.stack}.${node}`)
+      .filter(({ command }) => command.startsWith('/opt/bin/flanneld -kube-subnet-mgr'))
+      .find(({ pid }) => pid !== not);
+    if (found === undefined && not === undefined) throw new Error(`There is no flanneld on ${node}`);
+    return found?.pid;
+  }
+
+  /** Without the API server, which an exec would need. */
+  pings(from: Pod, address: string): boolean {
+    const command = [`--target=${this.processOf(from)}`, '--net', '--', 'ping', '-c', '1', '-W', '2', address];
+    return spawnSync('nsenter', command).status === 0;
   }
 
   /** The node's power goes off. */

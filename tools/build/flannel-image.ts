@@ -1,11 +1,13 @@
 /** The container image of flanneld, of the CNI plugin and of what installs it, made without a container tool: no shell is in it. */
-import { existsSync, readFileSync, readlinkSync, realpathSync, renameSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, readlinkSync, realpathSync, renameSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { IMAGE_PATHS } from '@flannel-ts/infra/kubernetes/objects';
+import { OVERLAY_BUILD, type OverlayBuild } from '@flannel-ts/infra/node/kubernetes/overlay';
 import { ToolError } from '../setup/errors.mjs';
 import { findProgram, run } from '../setup/exec.mjs';
+import { step } from '../setup/progress.mjs';
 import { type Image, type ImageFile, imageArchive } from './image-archive.ts';
-import { sha256OfFile } from './inputs.mjs';
+import { sha256, sha256OfFile } from './inputs.mjs';
 
 export interface FlannelImage {
   readonly file: string;
@@ -15,7 +17,10 @@ export interface FlannelImage {
 }
 
 const ARCHITECTURES: Readonly<Record<string, string>> = { x64: 'amd64', arm64: 'arm64' };
-/** Of the build, below dist. */
+const architecture = ARCHITECTURES[process.arch] ?? process.arch;
+/** Another one when the image is made in another way. */
+const RECIPE = '1';
+/** Of the build, below its directory. */
 const PROGRAMS = { [IMAGE_PATHS.flanneld]: 'flanneld', [IMAGE_PATHS.plugin]: 'cni/flannel' };
 /** What flanneld runs: rules by one transaction of nft, and iptables where chains of others are looked at. */
 const NEEDED = ['nft'];
@@ -32,19 +37,73 @@ const EXTENSIONS = [
 /** From dist/, and from this machine's libraries and firewall programs: the same machine and build give the same bytes. */
 export async function makeFlannelImage(root: string, env: NodeJS.ProcessEnv): Promise<FlannelImage> {
   const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { version: string };
-  const architecture = ARCHITECTURES[process.arch] ?? process.arch;
   const name = imageName(version);
-  const files = await filesOf(root, env);
-  const image: Image = {
-    names: [name],
-    layers: [files.filter(({ path }) => !isOurs(path)), files.filter(({ path }) => isOurs(path))],
-    config: { Entrypoint: [IMAGE_PATHS.flanneld], Env: ['PATH=/usr/sbin:/usr/bin'], WorkingDir: '/' },
-  };
+  const image = await imageOf(join(root, 'dist'), version, [name], env);
   const file = join('dist', `flannel-image-${version}-linux-${architecture}.tar`);
   const work = join(root, `${file}.${process.pid}`);
   writeFileSync(work, imageArchive([image], architecture));
   renameSync(work, join(root, file));
   return { file, name, sha256: sha256OfFile(join(root, file)) };
+}
+
+/**
+ * The image for the nodes of a stack's cluster, below the directory of a build. Its name tells its content, so that another build makes
+ * other pods. What is up to date is left as it is.
+ */
+export async function makeOverlayImage(build: string, env: NodeJS.ProcessEnv): Promise<void> {
+  const target = join(build, OVERLAY_BUILD);
+  const programs = Object.values(PROGRAMS).map((name) => sha256OfFile(required(join(build, name))));
+  const { version } = JSON.parse(readFileSync(join(build, 'manifest.json'), 'utf8')) as { version: string };
+  const inputs = sha256([RECIPE, version, ...programs].join(' '));
+  if (readOverlayInputs(target) === inputs) return;
+  await step('Making the image of flanneld', async () => {
+    const image = await imageOf(build, version, [], env);
+    const tag = sha256(imageArchive([image], architecture)).slice(0, 16);
+    const name = imageName(tag);
+    const archive = imageArchive([{ ...image, names: [name] }], architecture);
+    mkdirSync(target, { recursive: true });
+    writeWhole(join(target, 'image.tar'), archive);
+    const manifest: OverlayBuild & { inputs: string } = { name, sha256: sha256(archive), inputs };
+    writeWhole(join(target, 'manifest.json'), `${JSON.stringify(manifest, undefined, 2)}\n`);
+  });
+}
+
+function writeWhole(path: string, content: string | Uint8Array): void {
+  writeFileSync(`${path}.${process.pid}`, content);
+  renameSync(`${path}.${process.pid}`, path);
+}
+
+function readOverlayInputs(directory: string): string | undefined {
+  try {
+    return (JSON.parse(readFileSync(join(directory, 'manifest.json'), 'utf8')) as { inputs?: string }).inputs;
+  } catch {
+    return undefined;
+  }
+}
+
+/** `build`: directory with the programs. */
+async function imageOf(
+  build: string,
+  version: string,
+  names: readonly string[],
+  env: NodeJS.ProcessEnv,
+): Promise<Image> {
+  const files = await filesOf(build, env);
+  return {
+    names,
+    layers: [files.filter(({ path }) => !isOurs(path)), files.filter(({ path }) => isOurs(path))],
+    config: {
+      Entrypoint: [IMAGE_PATHS.flanneld],
+      Env: ['PATH=/usr/sbin:/usr/bin'],
+      WorkingDir: '/',
+      Labels: { 'org.opencontainers.image.title': 'flannel-ts', 'org.opencontainers.image.version': version },
+    },
+  };
+}
+
+function required(file: string): string {
+  if (existsSync(file)) return file;
+  throw new ToolError('BUILD', `There is no ${file}: run npm run build`);
 }
 
 /** With the host that containerd would add, so that the same word finds it. */
@@ -57,11 +116,9 @@ function isOurs(path: string): boolean {
   return path.startsWith('opt/');
 }
 
-async function filesOf(root: string, env: NodeJS.ProcessEnv): Promise<ImageFile[]> {
+async function filesOf(build: string, env: NodeJS.ProcessEnv): Promise<ImageFile[]> {
   const found = new Map<string, ImageFile>();
-  const ours = Object.entries(PROGRAMS).map(([path, name]) => ({ path, from: join(root, 'dist', name) }));
-  const missing = ours.find(({ from }) => !existsSync(from));
-  if (missing !== undefined) throw new ToolError('BUILD', `There is no ${missing.from}: run npm run build`);
+  const ours = Object.entries(PROGRAMS).map(([path, name]) => ({ path, from: required(join(build, name)) }));
   for (const { path, from } of ours) {
     found.set(path, { path: path.slice(1), content: readFileSync(from), mode: 0o755 });
     await addLibraries(found, from, env);

@@ -19,6 +19,7 @@ export interface Image {
     readonly Cmd?: string[];
     readonly Env?: string[];
     readonly WorkingDir?: string;
+    readonly Labels?: Readonly<Record<string, string>>;
   };
 }
 

@@ -5,6 +5,7 @@ import { ToolError } from './errors.mjs';
 import { isExecutable, run } from './exec.mjs';
 import { findGo } from './go.mjs';
 import { say, step } from './progress.mjs';
+import { downloadProvider, embedSchema, PROVIDER, PROVIDER_VERSION } from './pulumi-kubernetes.mjs';
 
 /** Both ways of getting them give these versions: go.mod in the folders of tools/kubernetes names them too. */
 export const KUBERNETES_VERSION = '1.34.2';
@@ -19,16 +20,19 @@ const KUBERNETES_LDFLAGS = `-s -w -X ${VERSION}.gitVersion=v${KUBERNETES_VERSION
 
 /**
  * @typedef {import('./context.mjs').Context} Context
- * @typedef {'cluster' | 'conformance'} KubernetesSet what a cluster runs; what its conformance tests need besides
+ * @typedef {'cluster' | 'conformance' | 'pulumi' | 'helm'} KubernetesSet what a cluster runs; what its conformance tests need besides; with
+ *   what Pulumi makes objects in one; with what the chart is tried
  *
  * @typedef {object} KubernetesProgram
  * @property {string} name
  * @property {KubernetesSet} set
- * @property {string} module folder below tools/kubernetes with its go.mod
+ * @property {string} module folder below tools with its go.mod
  * @property {string} source Go package
  * @property {string} ldflags
  * @property {boolean} [test] a test binary
  * @property {number} minutes to build it after those before it, with two processors and nothing cached
+ * @property {(context: Context, path: string) => Promise<void>} [obtain] by a downloader that checks it; rejects where that is not possible
+ * @property {(context: Context, go: import('./go.mjs').Go, work: string) => Promise<string>} [prepare] gives the folder to build in, if the module's is not it
  * @property {(architecture: string) => string} [release] URL of its release; the same with .sha256 is its checksum
  *
  * @typedef {(url: string, timeoutMs: number) => Promise<Uint8Array>} Fetch
@@ -47,18 +51,18 @@ export const KUBERNETES_PROGRAMS = [
     name,
     minutes,
     set: /** @type {const} */ ('cluster'),
-    module: 'kubernetes',
+    module: 'kubernetes/kubernetes',
     source: `k8s.io/kubernetes/cmd/${name}`,
     ldflags: KUBERNETES_LDFLAGS,
     release: (/** @type {string} */ architecture) =>
       `https://dl.k8s.io/v${KUBERNETES_VERSION}/bin/linux/${architecture}/${name}`,
   })),
-  { name: 'coredns', set: 'cluster', module: 'coredns', source: '.', ldflags: '-s -w', minutes: 1.5 },
-  { name: 'hello', set: 'cluster', module: 'hello', source: '.', ldflags: '-s -w', minutes: 0.1 },
+  { name: 'coredns', set: 'cluster', module: 'kubernetes/coredns', source: '.', ldflags: '-s -w', minutes: 1.5 },
+  { name: 'hello', set: 'cluster', module: 'kubernetes/hello', source: '.', ldflags: '-s -w', minutes: 0.1 },
   {
     name: 'ginkgo',
     set: 'conformance',
-    module: 'kubernetes',
+    module: 'kubernetes/kubernetes',
     source: 'github.com/onsi/ginkgo/v2/ginkgo',
     ldflags: '-s -w',
     minutes: 0.3,
@@ -66,7 +70,7 @@ export const KUBERNETES_PROGRAMS = [
   {
     name: 'agnhost',
     set: 'conformance',
-    module: 'kubernetes',
+    module: 'kubernetes/kubernetes',
     source: 'k8s.io/kubernetes/test/images/agnhost',
     ldflags: '-s -w',
     minutes: 1.7,
@@ -74,7 +78,7 @@ export const KUBERNETES_PROGRAMS = [
   {
     name: 'regression-issue-74839',
     set: 'conformance',
-    module: 'kubernetes',
+    module: 'kubernetes/kubernetes',
     source: 'k8s.io/kubernetes/test/images/regression-issue-74839',
     ldflags: '-s -w',
     minutes: 0.1,
@@ -82,11 +86,29 @@ export const KUBERNETES_PROGRAMS = [
   {
     name: 'e2e.test',
     set: 'conformance',
-    module: 'kubernetes',
+    module: 'kubernetes/kubernetes',
     source: 'k8s.io/kubernetes/test/e2e',
     ldflags: '-s -w',
     test: true,
     minutes: 6.7,
+  },
+  {
+    name: PROVIDER,
+    set: 'pulumi',
+    module: 'pulumi/kubernetes',
+    source: '.',
+    ldflags: `-s -w -X github.com/pulumi/pulumi-kubernetes/provider/v4/pkg/version.Version=v${PROVIDER_VERSION}`,
+    minutes: 9,
+    obtain: downloadProvider,
+    prepare: embedSchema,
+  },
+  {
+    name: 'helm',
+    set: 'helm',
+    module: 'pulumi/kubernetes',
+    source: 'helm.sh/helm/v3/cmd/helm',
+    ldflags: '-s -w',
+    minutes: 1,
   },
 ];
 
@@ -143,8 +165,30 @@ async function acquire(context, programs, fetchBytes) {
   for (const name of readdirSync(directory)) {
     if (name.startsWith('.work-')) rmSync(join(directory, name), { recursive: true, force: true });
   }
-  const { left, failure } = await fetchReleases(programs, directory, fetchBytes);
+  const wanted = await obtainByDownloaders(context, programs, directory);
+  const { left, failure } = await fetchReleases(wanted, directory, fetchBytes);
   if (left.length > 0) await build(context, left, directory, failure);
+}
+
+/**
+ * What cannot be obtained is left.
+ * @param {Context} context
+ * @param {readonly KubernetesProgram[]} programs
+ * @param {string} directory
+ * @returns {Promise<KubernetesProgram[]>}
+ */
+async function obtainByDownloaders(context, programs, directory) {
+  /** @type {KubernetesProgram[]} */
+  const left = [];
+  for (const program of programs) {
+    const { name, obtain } = program;
+    const path = join(directory, name);
+    if (obtain !== undefined) {
+      await step(`Trying the download of ${name}`, () => obtain(context, path), 'not possible').catch(() => {});
+    }
+    if (!isExecutable(path)) left.push(program);
+  }
+  return left;
 }
 
 /**
@@ -217,12 +261,12 @@ async function build(context, programs, directory, failure) {
   const work = mkdtempSync(join(directory, '.work-'));
   try {
     for (const [i, program] of programs.entries()) {
-      const { name, source, ldflags, test } = program;
+      const { name, source, ldflags, test, prepare } = program;
       const left = programs.slice(i);
       const title = `Building ${name} from its Go modules (${left.length} to go, about ${Math.ceil(minutesOf(left))} minutes in all)`;
       const verb = test ? ['test', '-c'] : ['build'];
       const args = [...verb, '-trimpath', '-ldflags', ldflags, '-o', join(work, name), source];
-      const cwd = join(context.root, 'tools', 'kubernetes', program.module);
+      const cwd = (await prepare?.(context, go, work)) ?? join(context.root, 'tools', program.module);
       const env = { ...context.env, ...go.env, CGO_ENABLED: '0' };
       await step(title, (detail) => run(go.program, args, { cwd, env, onLine: detail }));
       chmodSync(join(work, name), 0o755);

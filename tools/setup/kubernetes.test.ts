@@ -59,6 +59,25 @@ test('planKubernetes() builds each program from its module when the downloads ca
   expect(missingKubernetes(context, ['conformance']).map(({ name }) => name)).toContain('e2e.test');
 });
 
+test("planKubernetes() builds Pulumi's provider with the files that it embeds, when the CLI cannot download it", async () => {
+  const module = scratch();
+  write(join(module, 'cmd/pulumi-resource-kubernetes/schema.json'), '{"name":"kubernetes"}');
+  write(join(module, 'cmd/pulumi-resource-kubernetes/terraform-mapping.json'), '{"a":1}');
+  const context = machine(`case "$1" in
+  version) echo "go version go1.26.8 linux/amd64" ;;
+  list) echo '{"Version":"v4.0.0"}' ;;
+  mod) echo '{"Dir":"${module}"}' ;;
+  *) cat schema-embed.json terraform-mapping-embed.json >"$BUILT"
+    while [ $# -gt 1 ]; do if [ "$1" = -o ]; then out=$2; fi; shift; done; printf '#!/bin/sh\\n' >"$out" ;;
+esac`);
+  write(join(context.root, 'tools/pulumi/kubernetes/go.mod'), 'module provider');
+  program(join(context.env.PATH.split(':')[0]!, 'pulumi'), 'exit 1');
+  await planKubernetes(context, ['pulumi'], unreachable)?.apply();
+  expect(missingKubernetes(context, ['pulumi'])).toEqual([]);
+  expect(readFileSync(context.env.BUILT, 'utf8')).toBe('{"name":"kubernetes","version":"4.24.0"}{"a":1}');
+  expect(readdirSync(kubernetesDirectory(context))).toEqual(['pulumi-resource-kubernetes']);
+});
+
 test('planKubernetes() asks an unreachable site once', async () => {
   const asked: string[] = [];
   await planKubernetes(machine(), ['cluster'], async (url) => {

@@ -2,7 +2,7 @@ import { delimiter, join } from 'node:path';
 import { assertChecks, checkNamespaces, checkNode, checkPlatform, checkRoot, checkTun } from './checks.mjs';
 import { planPackages } from './debian.mjs';
 import { endChildrenFirst } from './interrupt.mjs';
-import { planKubernetes } from './kubernetes.mjs';
+import { kubernetesDirectory, planKubernetes } from './kubernetes.mjs';
 import { withLock } from './lock.mjs';
 import { planMoto } from './moto.mjs';
 import { planBun, planNpm } from './npm.mjs';
@@ -37,6 +37,8 @@ export async function setUp(context, needs) {
   }
   if (needs.network) assertChecks([checkTun, checkNamespaces]); // with util-linux, which may just have been installed
   if (needs.pulumi) usePulumi(context, await findPulumi(context));
+  // Any command on a stack may need it; where it is not, one that does says so.
+  if (needs.pulumi || needs.kubernetes?.includes('pulumi')) useProvider(context);
 }
 
 /**
@@ -79,4 +81,14 @@ async function change(context, needs) {
 function usePulumi(context, directory) {
   if (directory === undefined) throw new Error('The set-up left no Pulumi CLI');
   context.env.PATH = `${directory}${delimiter}${context.env.PATH ?? ''}`;
+}
+
+/**
+ * Pulumi finds it on PATH. Last: other programs in there are no commands for people.
+ * @param {Context} context
+ */
+function useProvider(context) {
+  const directory = kubernetesDirectory(context);
+  const present = (context.env.PATH ?? '').split(delimiter);
+  if (!present.includes(directory)) context.env.PATH = [...present, directory].join(delimiter);
 }

@@ -6,6 +6,7 @@ import { InfraError } from '../../errors.ts';
 import { machineRoot, netnsPath } from '../names.ts';
 import { type CommandResult, runCommand } from './command.ts';
 import { ABSENT, handler } from './resource.ts';
+import { waitUntilReady } from './served.ts';
 
 /** As much of a Kubernetes object as its name needs. */
 export interface KubernetesObject {
@@ -24,12 +25,19 @@ export interface ClusterInputs {
   readonly kubeconfig: string;
   readonly nodes: readonly string[];
   readonly objects: readonly KubernetesObject[];
+  /** Whether flanneld is a pod of every node: the API server may say yet what was before a start. */
+  readonly flanneldInPods?: boolean;
+}
+
+export interface ClusterOutputs {
+  /** What Kubernetes gave each node, where it does. */
+  readonly podSubnets: Readonly<Record<string, string>>;
 }
 
 const READY_SECONDS = 120;
 const MANAGER = 'flannel-stack';
 
-export const cluster = handler<ClusterInputs, object>({
+export const cluster = handler<ClusterInputs, ClusterOutputs>({
   id: ({ host }) => `${host}/cluster`,
   identity: ['stack', 'machine', 'host'],
   ignored: ['kubectl'],
@@ -43,11 +51,14 @@ export const cluster = handler<ClusterInputs, object>({
       await until(inputs, ['get', ...nodes.map((node) => `node/${node}`)]); // kubelet may not have come to it yet
       await must(inputs, ['wait', '--for=condition=Ready', timeout(), ...nodes.map((node) => `node/${node}`)]);
     }
+    for (const node of inputs.flanneldInPods ? nodes : []) {
+      await waitUntilReady(node, machineRoot(inputs.stack, node), READY_SECONDS * 1000);
+    }
     for (const object of objects.filter(({ kind }) => kind === 'Deployment' || kind === 'DaemonSet')) {
       const { namespace = 'default', name } = object.metadata;
       await must(inputs, ['rollout', 'status', timeout(), `--namespace=${namespace}`, `${object.kind}/${name}`]);
     }
-    return {};
+    return { podSubnets: await podSubnets(inputs) };
   },
   async observe(props) {
     if (!netnsExists(netnsPath(props.stack, props.machine))) return ABSENT;
@@ -86,8 +97,16 @@ async function problemOf(props: ClusterInputs): Promise<string | undefined> {
   return objects.code === 0 ? undefined : objects.stderr.trim().split('\n')[0];
 }
 
+async function podSubnets(inputs: ClusterInputs): Promise<ClusterOutputs['podSubnets']> {
+  const { items } = JSON.parse(await must(inputs, ['get', 'nodes', '--output=json'])) as {
+    items: readonly NodeObject[];
+  };
+  return Object.fromEntries(items.map(({ metadata, spec }) => [metadata.name, spec?.podCIDR ?? '']));
+}
+
 interface NodeObject {
   readonly metadata: { readonly name: string };
+  readonly spec?: { readonly podCIDR?: string };
   readonly status: { readonly conditions: readonly { type: string; status: string; message: string }[] };
 }
 

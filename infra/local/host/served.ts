@@ -48,6 +48,21 @@ export async function waitUntilServes(
   }
 }
 
+/** Whatever it serves by: its lease and its config are Kubernetes' affair. Throws with what it says when it does not become ready. */
+export async function waitUntilReady(machine: string, root: string, timeoutMs: number): Promise<void> {
+  const deadline = Date.now() + timeoutMs;
+  for (;;) {
+    const answer = await ask(statusSocket(root));
+    if (answer?.ready) return;
+    if (Date.now() > deadline) {
+      const troubles = answer?.troubles.map(({ part, trouble }) => `${part}: ${trouble}`).join('; ');
+      const why = troubles === undefined ? 'does not answer' : `is not ready: ${troubles}`;
+      throw new InfraError('NOT_READY', `flanneld on ${machine} ${why} after ${Math.round(timeoutMs / 1000)} s`);
+    }
+    await sleep(POLL_MS);
+  }
+}
+
 function notServing(
   machine: string,
   answer: Answer | undefined,

@@ -11,7 +11,7 @@ import type { UnitDescriptor } from '../machine/descriptor.ts';
 import { machineRoot, netnsPath } from '../names.ts';
 import { readStatus, restartsSince, type Status } from '../supervisor/descriptor.ts';
 import { cleanEnvironment } from './command.ts';
-import { bootFileProblem, writeBootFiles, writeWhole } from './files.ts';
+import { bootFileProblem, pruneEmpty, writeBootFiles, writeWhole } from './files.ts';
 import { assertNotInterrupted } from './interrupt.ts';
 import { endMachine, ensureMachineRuns, machineProcess, runInMachine, unitsDirectory } from './machine-process.ts';
 import { ABSENT, handler } from './resource.ts';
@@ -30,6 +30,8 @@ export interface UnitsInputs {
   readonly images: readonly string[];
   /** Directories that hold what outlives a restart, and goes with the units. */
   readonly data: readonly string[];
+  /** Nothing else is on the machine: its directory goes with the units. */
+  readonly alone?: boolean;
 }
 
 const READY_MS = 120_000;
@@ -64,6 +66,10 @@ export const units = handler<UnitsInputs, object>({
     await endMachine(props, 0); // nothing of it is needed any more
     const paths = [...props.files, ...props.links, ...props.secretFiles].map(({ path }) => path);
     for (const path of [...paths, ...props.data, unitsDirectory(props)]) rmSync(path, { recursive: true, force: true });
+    if (!props.alone) return;
+    const root = machineRoot(props.stack, props.machine);
+    rmSync(root, { recursive: true, force: true });
+    pruneEmpty(dirname(root));
   },
 });
 

@@ -4,8 +4,8 @@ import { composeMachine, type MachinePlan, part, textFile } from '../machine-pla
 
 export interface ContainerdPart {
   readonly root: string;
-  /** Of the machine's flanneld: it is changed over by a link. */
-  readonly flannelPlugins: string;
+  /** Of the machine's flanneld: it is changed over by a link. Without, a pod of the overlay brings its plugin and configuration. */
+  readonly flannelPlugins?: string;
   readonly pauseImage: string;
 }
 
@@ -29,6 +29,9 @@ const LOOPBACK = '/usr/lib/cni/loopback';
 /** The network of the pods, by the plugins it is made with. */
 export function containerdPart({ root, flannelPlugins, pauseImage }: ContainerdPart): MachinePlan {
   const pluginDirectory = `${root}/opt/cni/bin`;
+  if (flannelPlugins === undefined) {
+    return containerd(root, { pluginDirectory, confDirectory: `${root}/etc/cni/net.d`, pauseImage });
+  }
   const confDirectory = `${root}/etc/cni/kubernetes.d`;
   const links = [
     { path: `${pluginDirectory}/flannel`, target: `${flannelPlugins}/flannel` },

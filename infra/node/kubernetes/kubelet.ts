@@ -13,10 +13,12 @@ export interface KubeletPart extends Place {
   /** Parent of all pods' control groups: "/flannel.dev.node-0". */
   readonly cgroup: string;
   readonly labels: Readonly<Record<string, string>>;
+  /** From the node's first moment. */
+  readonly taints?: readonly string[];
 }
 
 export function kubeletPart(kubelet: KubeletPart): MachinePlan {
-  const { root, bin, node, address, server, clusterDns, cgroup, labels } = kubelet;
+  const { root, bin, node, address, server, clusterDns, cgroup, labels, taints = [] } = kubelet;
   const config = `${kubernetesDirectory(root)}/kubelet.json`;
   const resolv = `${kubernetesDirectory(root)}/resolv.conf`;
   const serving = credentialPaths(root, 'kubelet', 'server');
@@ -70,6 +72,7 @@ export function kubeletPart(kubelet: KubeletPart): MachinePlan {
         `--node-labels=${Object.entries(labels)
           .map(([key, value]) => `${key}=${value}`)
           .join(',')}`,
+        ...(taints.length > 0 ? [`--register-with-taints=${taints.join(',')}`] : []),
       ],
       environmentFiles: [],
       directories: [`${root}/var/lib/kubelet`, `${root}/var/log`],

@@ -1,6 +1,8 @@
+import { resolve } from 'node:path';
 import { parseBackendConfig } from '@flannel-ts/flannel/backend-config';
 import { kernelProblem } from '@flannel-ts/infra/local/host/requirements';
 import { build } from '../../build/build.ts';
+import { makeOverlayImage } from '../../build/flannel-image.ts';
 import { buildKubernetes } from '../../build/kubernetes.ts';
 import { ToolError, UsageError } from '../../setup/errors.mjs';
 import { say } from '../../setup/progress.mjs';
@@ -35,7 +37,8 @@ export async function up(context: Context, options: Options): Promise<number> {
   const { stack } = options;
   checkUp(context, options);
   await build(context.root, context.env);
-  if (hasCluster(checkSettings(context.root, stack, changesOf(options)))) await prepareCluster(context);
+  const first = checkSettings(context.root, stack, changesOf(options));
+  if (hasCluster(first)) await prepareCluster(context, first);
   const pulumi = new Pulumi(context);
   return whileAlone(pulumi, stack, () => upAlone(context, pulumi, options));
 }
@@ -76,9 +79,12 @@ export function incomplete(stack: string, changes: readonly SettingChange[]): st
   return `Stack "${stack}" is incomplete, and the new settings stay stored: ${describeChanges(changes)}. ${ahead} continues with them, ${back} goes back to the former ones, ${away}`;
 }
 
-async function prepareCluster(context: Context): Promise<void> {
-  await setUp(context, { root: true, packages: ['kubernetes'], kubernetes: ['cluster'] });
+async function prepareCluster(context: Context, { effective }: Pick<Checked, 'effective'>): Promise<void> {
+  const inPods = effective.get('overlay') === 'daemonset';
+  const sets = inPods ? (['cluster', 'pulumi'] as const) : (['cluster'] as const);
+  await setUp(context, { root: true, packages: ['kubernetes'], kubernetes: sets });
   await buildKubernetes(context);
+  if (inPods) await makeOverlayImage(resolve(context.root, effective.get('artifact') ?? 'dist'), context.env);
 }
 
 export function hasCluster({ effective }: Pick<Checked, 'effective'>): boolean {
@@ -127,6 +133,12 @@ async function settle(context: Context, options: Options, deployed: Deployed | u
       }: bring the file back, or use another stack name`,
     );
   }
+  const overlay = deployed.settings.get('overlay');
+  if (overlay !== undefined && effective.get('kubernetes') === 'true' && effective.get('overlay') !== overlay) {
+    throw new UsageError(
+      `Stack "${stack}" has overlay ${overlay}, and its nodes' leases are where that keeps them: "npm run down${flag(stack)}" first, or --config overlay=${overlay}`,
+    );
+  }
   const lost = stored.settings.size === 0 ? restoreSettings(deployed, readDefaults(context.root), asked) : {};
   const restored = { ...changes, set: { ...lost, ...changes.set } };
   if (Object.keys(lost).length > 0) {
@@ -163,13 +175,13 @@ export function confirmation(local: boolean, { yes }: Pick<Options, 'yes'>): str
 
 type ChangeOptions = Pick<
   Options,
-  'nodes' | 'pods' | 'backend' | 'kubernetes' | 'demo' | 'publish' | 'file' | 'config' | 'unset'
+  'nodes' | 'pods' | 'backend' | 'kubernetes' | 'demo' | 'overlay' | 'publish' | 'file' | 'config' | 'unset'
 >;
 
 /** The type of the backend comes first: it decides what its other settings mean. */
 export function changesOf(options: ChangeOptions): Changes {
   assertGivenOnce(options);
-  const { nodes, pods, backend, kubernetes, demo, publish, file, config, unset } = options;
+  const { nodes, pods, backend, kubernetes, demo, overlay, publish, file, config, unset } = options;
   const set = {
     ...(file !== undefined && readSettingsFile(file)),
     ...(backend === undefined ? {} : { 'backend.Type': backend }),
@@ -177,6 +189,7 @@ export function changesOf(options: ChangeOptions): Changes {
     ...(kubernetes && { kubernetes: 'true', podsPerNode: '0' }),
     ...(demo && { demo: 'true' }),
     ...(publish && { publish: JSON.stringify(publish) }),
+    ...(overlay !== undefined && { overlay }),
     ...config,
     ...(nodes === undefined ? {} : { nodes: String(nodes) }),
     ...(pods === undefined ? {} : { podsPerNode: String(pods) }),
@@ -194,6 +207,7 @@ const FLAG_SETTINGS: readonly (readonly [
   ['backend', ['backend', 'backend.Type']],
   ['demo', ['demo', 'kubernetes']],
   ['publish', ['publish']],
+  ['overlay', ['overlay', 'kubernetes']],
   ['kubernetes', ['kubernetes']],
 ];
 

@@ -29,8 +29,9 @@ export async function askNode(stack: string, node: string): Promise<NodeState> {
   const found = await look({ subnetFile: subnetFile(root), isChosen: true });
   const supervised = readStatus(join(root, 'run', 'flanneld.status.json'));
   if (found.kind === 'status') {
-    // The supervisor may have looked a moment ago.
-    const health = formatHealth(supervised && { ...supervised, ready: found.status.ready }, isRunning);
+    const { ready } = found.status;
+    // In a pod it has no supervisor of ours; where it has one, that may have looked a moment ago.
+    const health = supervised ? formatHealth({ ...supervised, ready }, isRunning) : ready ? 'ready' : 'not ready';
     return { health, status: found.status };
   }
   const problem = found.exit === STATUS_EXITS.noDaemon ? 'no flanneld runs here' : found.sentence;

@@ -30,6 +30,8 @@ export function describeDeployed(resources: readonly Resource[]): Deployed | und
   for (const [key, count] of local ? localCounts(current) : outputCounts(current)) {
     if (count > 0) settings.set(key, String(count));
   }
+  const overlay = local ? overlayOf(current) : undefined;
+  if (overlay !== undefined) settings.set('overlay', overlay);
   const mtu = current.find(({ type }) => type === `${LOCAL}Machine`)?.inputs?.mtu;
   if (typeof mtu === 'number') settings.set('mtu', String(mtu));
   return { environment: local ? 'local' : 'aws', settings };
@@ -50,6 +52,12 @@ function localCounts(resources: readonly Resource[]): [string, number][] {
     ['etcdMembers', machines.filter((name) => name.startsWith('etcd-')).length],
     ['podsPerNode', Math.max(0, ...pods.values())],
   ];
+}
+
+/** Of a cluster. */
+function overlayOf(resources: readonly Resource[]): string | undefined {
+  if (!resources.some(({ type }) => type === `${LOCAL}Units`)) return undefined;
+  return resources.some(({ type }) => type === 'flannel:local:FlannelPods') ? 'daemonset' : 'unit';
 }
 
 function outputCounts(resources: readonly Resource[]): [string, number][] {

@@ -1,0 +1,59 @@
+/** Traffic between two pods while something happens: echo requests, and one TCP connection that lives through it. */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
+import { REPOSITORY } from '../e2e/support.ts';
+
+const STREAM = join(REPOSITORY, 'tests', 'fixtures', 'stream.mjs');
+const PING_EVERY_S = 0.01;
+const TCP_PORT = 9377;
+
+export interface Report {
+  readonly sent: number;
+  readonly lost: number;
+  /** Longest time without an answer to anything, in the one TCP connection. */
+  readonly gapMs: number;
+}
+
+/** `from` and `to`: processes in the networks of the pods. */
+export class Traffic {
+  private constructor(
+    private readonly ping: ChildProcess,
+    private readonly server: ChildProcess,
+    private readonly client: ChildProcess,
+    private readonly said: { readonly ping: Promise<string>; readonly client: Promise<string> },
+  ) {}
+
+  static async start(from: number, to: number, address: string): Promise<Traffic> {
+    const server = inNetworkOf(to, ['node', STREAM, 'serve', String(TCP_PORT)]);
+    await firstLine(server);
+    const client = inNetworkOf(from, ['node', STREAM, 'ask', address, String(TCP_PORT)]);
+    const ping = inNetworkOf(from, ['ping', '-q', '-i', String(PING_EVERY_S), '-W', '10', address]);
+    const said = { ping: text(ping.stdout!), client: text(client.stdout!) };
+    return new Traffic(ping, server, client, said);
+  }
+
+  async stop(): Promise<Report> {
+    this.ping.kill('SIGINT'); // it says what it has counted
+    this.client.kill('SIGTERM');
+    const [ping, client] = await Promise.all([this.said.ping, this.said.client]);
+    this.server.kill('SIGKILL');
+    const [, sent, received] = /(\d+) packets transmitted, (\d+) received/.exec(ping) ?? [];
+    const { gapMs, error } = JSON.parse(client) as { gapMs: number; error?: string };
+    if (error !== undefined) throw new Error(`The TCP connection ended: ${error}`);
+    // Of the last one the answer may be on its way.
+    return { sent: Number(sent), lost: Math.max(0, Number(sent) - Number(received) - 1), gapMs: Math.round(gapMs) };
+  }
+}
+
+function inNetworkOf(pid: number, command: readonly string[]): ChildProcess {
+  return spawn('nsenter', [`--target=${pid}`, '--net', '--', ...command], { stdio: ['ignore', 'pipe', 'inherit'] });
+}
+
+function firstLine(child: ChildProcess): Promise<void> {
+  return new Promise((resolve, reject) => {
+    child.stdout!.once('data', () => resolve());
+    child.once('error', reject);
+    child.once('close', (code) => reject(new Error(`The server of the TCP connection ended with ${code}`)));
+  });
+}
