@@ -1,7 +1,7 @@
 /** Debian's containerd calls the plugin by CRI, with no other plugins than ours. */
 import { mkdirSync, symlinkSync } from 'node:fs';
 import path from 'node:path';
-import { type CniNode, compilePlugin, eachOnFreshNode, inside, pings } from './support/cni-plugin.ts';
+import { type CniNode, compileResident, eachOnFreshNode, inside, pings } from './support/cni-plugin.ts';
 import { Containerd } from './support/containerd.ts';
 
 jest.setTimeout(120_000);
@@ -9,15 +9,15 @@ jest.setTimeout(120_000);
 let node: CniNode;
 let containerd: Containerd;
 
-eachOnFreshNode(compilePlugin, (fresh) => {
+eachOnFreshNode(compileResident, (fresh) => {
   node = fresh;
 });
 
 beforeEach(async () => {
   const bin = node.file('bin');
   mkdirSync(bin);
-  for (const name of ['flannel', 'loopback']) symlinkSync(node.program.command[0]!, path.join(bin, name));
-  containerd = new Containerd(node.host, bin);
+  for (const name of ['flannel', 'loopback']) symlinkSync(node.program.command.at(-1)!, path.join(bin, name));
+  containerd = new Containerd(node.host, bin, node.program.resident!.enter);
   const { cniVersion, name, ...plugin } = node.conf;
   containerd.writeConflist({ cniVersion, name, plugins: [{ ...plugin, capabilities: { portMappings: true } }] });
   await containerd.start();

@@ -63,12 +63,17 @@ export class Containerd {
   readonly socket = this.file('containerd.sock');
   private child: ChildProcess | undefined;
 
-  /** @param netns the node, in whose namespaces of network and mounts it runs */
+  /**
+   * @param netns the node, in whose network namespace it runs
+   * @param enter what to write before a command to run it among the mounts that are its own; its pods' namespaces are hidden there
+   */
   constructor(
     private readonly netns: string,
     readonly binDir: string,
+    private readonly enter: readonly string[],
   ) {
     mkdirSync(this.file('net.d'));
+    this.runInside('mount', '-t', 'tmpfs', 'fltest', '/run/netns');
     const config = `
 version = 2
 root = "${this.file('root')}"
@@ -116,6 +121,7 @@ oom_score = 0
     rmSync(this.socket, { force: true });
     const argv = [
       `--net=/run/netns/${this.netns}`,
+      ...this.enter,
       'containerd',
       '--config',
       this.file('config.toml'),
@@ -124,17 +130,13 @@ oom_score = 0
     ];
     this.child = spawn('nsenter', argv, { stdio: 'ignore' });
     await until(() => existsSync(this.socket));
-    execFileSync('ctr', [
-      '-a',
-      this.socket,
-      '-n',
-      'k8s.io',
-      'images',
-      'import',
-      '--snapshotter',
-      'native',
-      this.file('pause.tar'),
-    ]);
+    const images = ['ctr', '-a', this.socket, '-n', 'k8s.io', 'images'];
+    this.runInside(...images, 'import', '--snapshotter', 'native', this.file('pause.tar'));
+  }
+
+  private runInside(...command: string[]): void {
+    const [file, ...args] = [...this.enter, ...command];
+    execFileSync(file!, args);
   }
 
   /** As a crash does. Containers go on: each has a process of its own that watches it. */
@@ -165,10 +167,26 @@ oom_score = 0
       [4, 0],
     ];
     const config: readonly Field[] = [[1, metadata], [2, name], [3, this.file('log')], [4, []], ...mappings, [8, []]];
-    const answer = await this.call('RunPodSandbox', [[1, config]]);
+    const answer = await this.runSandbox(config);
     const id = find(answer, 1)!.toString();
     const status = await this.call('PodSandboxStatus', [[1, id]]);
     return { id, ip: find(status, 1, 5, 1)?.toString() ?? '' };
+  }
+
+  /**
+   * A containerd that is killed between the renaming of a snapshot and the commit to its database uses the name again, and does not
+   * get over the directory that it finds (snapshots/native).
+   */
+  private async runSandbox(config: readonly Field[]): Promise<Buffer> {
+    for (;;) {
+      try {
+        return await this.call('RunPodSandbox', [[1, config]]);
+      } catch (error) {
+        const left = /failed to rename: .* (\S+\/snapshots\/\d+): file exists/.exec(String(error))?.[1];
+        if (left === undefined) throw error;
+        rmSync(left, { recursive: true });
+      }
+    }
   }
 
   async stop(id: string): Promise<void> {
@@ -216,10 +234,9 @@ oom_score = 0
       '-c',
       `for p in $(pgrep -f "^/usr/bin/containerd-shim-runc-v2.*${this.socket}"); do kill -9 $p; done; true`,
     ]);
-    execFileSync('sh', [
-      '-c',
-      `grep -o " ${this.directory}[^ ]*" /proc/self/mounts | sort -r | while read m; do umount -l $m; done; true`,
-    ]);
+    // With it go the namespaces of pods that nobody has removed.
+    const mounts = `grep -o " ${this.directory}[^ ]*" /proc/self/mounts | sort -r`;
+    this.runInside('sh', '-c', `${mounts} | while read m; do umount -l $m; done; umount -l /run/netns`);
     rmSync(this.directory, { recursive: true, force: true });
   }
 }
