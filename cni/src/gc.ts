@@ -3,6 +3,7 @@ import type { JsonObject } from '@flannel-ts/flannel/go-json';
 import { readJsonObject } from '@flannel-ts/flannel/go-json';
 import type { NetConf } from '@flannel-ts/flannel/netconf';
 import { withNetlink } from '@flannel-ts/rtnetlink/connection';
+import { Attachments } from './attachments.ts';
 import { removeCapabilities } from './capabilities.ts';
 import { delegateType, ipamType, renderDelegate } from './delegate.ts';
 import { detach } from './detach.ts';
@@ -65,6 +66,7 @@ function collect(request: Request, conf: NetConf, owner: Owner): void {
     detach(own, rendered, owner, undefined, knowledge);
   } else execPlugin(type, 'DEL', own, rendered);
   if (scratch !== undefined) files.remove(scratch.path);
+  new Attachments(conf.subnetFile).forget(owner);
 }
 
 /** Another plugin may hold what we have no file of; it gets the list itself, if it knows the command. */
@@ -77,7 +79,7 @@ function forward(type: string, request: Request, rendered: JsonObject): void {
 }
 
 /** Entries whose interface has gone, of any network. The runtime runs no ADD meanwhile. */
-function sweepMasquerade(): void {
+export function sweepMasquerade(): void {
   const elements = listMasquerade();
   if (elements.length === 0) return;
   const orphans = withNetlink({}, (nl) => elements.filter(({ owner }) => findHostEnd(nl, owner) === undefined));

@@ -2,6 +2,7 @@ import { type JsonObject, newJsonObject, removeField } from '@flannel-ts/flannel
 import { checkDelegate, type NetConf, netConfOf } from '@flannel-ts/flannel/netconf';
 import type { Fd } from '@flannel-ts/linux/files';
 import { attach } from './attach.ts';
+import { Attachments } from './attachments.ts';
 import { addCapabilities, checkCapabilities, removeCapabilities } from './capabilities.ts';
 import { check } from './check.ts';
 import { delegateType, ipamType, loadSubnetEnv, renderDelegate } from './delegate.ts';
@@ -96,6 +97,11 @@ function add(request: Request, sandbox: Fd, answer: (text: string) => void): voi
       scratch.write(rendered);
     }
     const type = delegateType(rendered);
+    if (type === 'bridge') {
+      const attachments = new Attachments(conf.subnetFile);
+      if (!wasHere) undo.pushIfClean(() => attachments.forget(request));
+      attachments.note(request, sandbox);
+    }
     const known = { mayHoldAddress: wasHere, dataDir: conf.dataDir, subnetFile: conf.subnetFile };
     const result =
       type === 'bridge'
@@ -143,6 +149,7 @@ function del(request: Request, sandbox: Fd | undefined): void {
   }
   // Last: as long as something is left to do, the next DEL must find it (upstream removes it too early).
   if (scratch !== undefined) files.remove(scratch.path);
+  new Attachments(conf.subnetFile).forget(request);
   deleted.note(request.networkName, request);
 }
 

@@ -1,6 +1,6 @@
 import { stringifyExactJson } from '@flannel-ts/flannel/exact-json';
 import { type JsonObject, readJsonObject } from '@flannel-ts/flannel/go-json';
-import { readTextFile, statFile, unlinkFile, writeNewFile } from '@flannel-ts/linux/text-files';
+import { isPresent, readTextFile, unlinkFile, writeNewFile } from '@flannel-ts/linux/text-files';
 import { CniError, codeOf, ErrorCode } from './errors.ts';
 import { makeDirectories, nodeFs } from './files.ts';
 import type { Owner } from './ipam/store.ts';
@@ -91,17 +91,6 @@ export class ScratchFiles {
     } catch (error) {
       if (codeOf(error) !== 'ENOENT') throw error;
     }
-  }
-}
-
-function isPresent(path: string): boolean {
-  try {
-    statFile(path);
-    return true;
-  } catch (error) {
-    const code = codeOf(error);
-    if (code === 'ENOENT' || code === 'ENAMETOOLONG' || code === 'ENOTDIR') return false;
-    throw error;
   }
 }
 

@@ -150,6 +150,41 @@ test('it ends when its directory is removed, and none is started where there is 
   }
 });
 
+test('it removes what is left of pods that nobody has deleted, and of no others', async () => {
+  const [nsenter, mount] = node.program.command;
+  const there = (...command: string[]): string => sh(nsenter!, mount!, ...command);
+  node.writeEnv({ FLANNEL_IPMASQ: 'false' });
+  there('cp', node.file('subnet.env'), '/run/flannel/subnet.env');
+  const conf = { subnetFile: '/run/flannel/subnet.env', delegate: { isDefaultGateway: true } };
+  const [gone, unlinked, young] = [node.addPod(), node.addPod(), node.addPod()];
+  for (const each of [pod, gone, unlinked, young]) node.attach({ pod: each, conf });
+  // The interface of a pod that lives may be away.
+  inside(unlinked, 'ip', 'link', 'delete', 'eth0');
+  for (const each of [gone, young]) sh('ip', 'netns', 'delete', each);
+  await until('interfaces are gone', () => node.ports().length === 1);
+  const notes = there('grep', '-l', '.', '-r', '/run/flannel/cni-attachments').trim().split('\n');
+  expect(notes).toHaveLength(4);
+  for (const note of notes) {
+    const text = there('cat', note);
+    if (text.includes(young)) continue;
+    const older = text.replace(/"madeAt":(\d+)/, (_all, at) => `"madeAt":${Number(at) - 10 * 60_000}`);
+    expect(older).not.toBe(text);
+    there('sh', '-c', `printf %s '${older}' > ${note}`);
+  }
+  // One that has just started looks around as soon as it is quiet.
+  mounts.end(netns);
+  expect(node.del({ pod: 'nobody', netns: '', conf }).code).toBe(0);
+  await until('the orphan is removed', () => node.scratch().length === 3);
+  expect(node.reserved()).toHaveLength(3);
+  const ofUs = (text: string) => [pod, gone, unlinked, young].map((each) => text.includes(each));
+  expect(ofUs(node.scratch().join(' '))).toEqual([true, false, true, true]);
+  const entries = () => inside(node.host, 'nft', 'list', 'table', 'inet', 'flannel_cni').match(/comment/g)?.length;
+  await until('entries without an interface are removed', () => entries() === 1);
+  for (const each of [pod, unlinked, young]) expect(node.del({ pod: each, netns: '', conf }).code).toBe(0);
+  expect(node.remains()).toEqual(NOTHING);
+  expect(there('ls', '/run/flannel/cni-attachments').trim()).toBe('');
+});
+
 test('on a node whose subnet file is flanneld’s own, the first call makes the directory and starts it; not with "resident": false', () => {
   const [nsenter, mount] = node.program.command;
   const there = (...command: string[]): string => sh(nsenter!, mount!, ...command);

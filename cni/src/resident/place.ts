@@ -3,8 +3,8 @@ import { closeFd, O_RDONLY, openFile, pread } from '@flannel-ts/linux/files';
 import { isDirectory, statFile } from '@flannel-ts/linux/text-files';
 import { codeOf } from '../errors.ts';
 
-/** flanneld's own. */
-export const STATE_DIRECTORY = '/run/flannel';
+/** Of the node's own flanneld. */
+export const OWN_SUBNET_FILE = '/run/flannel/subnet.env';
 /** As in tools/build/launcher.ts. Where it is missing, or not root's alone, there is no resident process. */
 export const DIRECTORY = '/run/flannel/cni';
 export const OWN_PROGRAM = '/proc/self/exe';

@@ -1,3 +1,4 @@
+import { stringifyExactJson } from '@flannel-ts/flannel/exact-json';
 import { closeFd, type Fd, pwrite, setInheritable } from '@flannel-ts/linux/files';
 import { POLLIN, pollFds } from '@flannel-ts/linux/poll';
 import { sockaddrUn } from '@flannel-ts/linux/sockaddr';
@@ -15,13 +16,15 @@ import {
   socket,
 } from '@flannel-ts/linux/socket';
 import { type FileStatus, sameFile, statFile, unlinkFile } from '@flannel-ts/linux/text-files';
+import { Attachments } from '../attachments.ts';
 import { answerCall } from '../call.ts';
 import { codeOf } from '../errors.ts';
+import { removeOrphans } from '../orphans.ts';
 import { LOCK_FD } from './arguments.ts';
 import { isBrief } from './brief.ts';
 import { GO, MOST_BYTES, MOST_TEXT, PATIENCE, READY, readMessage, TEXT, WRITTEN } from './message.ts';
 import { Surroundings } from './peer.ts';
-import { OWN_PROGRAM, residentSocket } from './place.ts';
+import { OWN_PROGRAM, OWN_SUBNET_FILE, residentSocket } from './place.ts';
 
 /** Its memory is not worth it where pods come and go so seldom. */
 const IDLE_MS = 10 * 60_000;
@@ -36,6 +39,9 @@ const PRINT_MS = 5000;
 const MOST_CONNECTIONS = 256;
 /** Whatever a long life may leave in the heap. */
 const MOST_CALLS = 20_000;
+/** Looking for orphans, between calls. */
+const SWEEP_MS = 5 * 60_000;
+const QUIET_MS = 2000;
 const PID_LETTERS = 10;
 
 /**
@@ -65,6 +71,7 @@ class Resident {
   #calls = 0;
   #lastCall = performance.now();
   #lastLook = performance.now();
+  #nextSweep = 0;
 
   constructor(private readonly path: string) {
     this.#listener = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK);
@@ -79,6 +86,10 @@ class Resident {
     if (this.#calls >= MOST_CALLS || now - this.#lastCall > IDLE_MS) return true;
     if (now - this.#lastLook < LOOK_MS) return false;
     this.#lastLook = now;
+    if (now >= this.#nextSweep && now - this.#lastCall > QUIET_MS) {
+      this.#nextSweep = now + SWEEP_MS;
+      sweep();
+    }
     return !isStill(this.path, this.#socketFile) || !isStill(process.execPath, this.#program);
   }
 
@@ -165,6 +176,19 @@ function receiveByte(connection: Fd, ms: number): number | undefined {
   pollFds([{ fd: connection, events: POLLIN }], ms);
   const byte = new Uint8Array(1);
   return recv(connection, byte, MSG_DONTWAIT) === 1 ? byte[0] : undefined;
+}
+
+function sweep(): void {
+  try {
+    removeOrphans(new Attachments(OWN_SUBNET_FILE), ({ containerId, ifName, config }) => {
+      const attachment = { CNI_CONTAINERID: containerId, CNI_IFNAME: ifName, CNI_NETNS: '' };
+      const env = { CNI_COMMAND: 'DEL', CNI_PATH: '/opt/cni/bin', ...attachment };
+      const readStdin = (): Uint8Array => new TextEncoder().encode(stringifyExactJson(config));
+      answerCall({ argv0: 'flannel', env, readStdin, write: () => {} });
+    });
+  } catch {
+    // The next sweep tries again.
+  }
 }
 
 /** For people, and for who wants to end it. */

@@ -1,12 +1,12 @@
 import type { JsonObject } from '@flannel-ts/flannel/go-json';
 import { netConfOf } from '@flannel-ts/flannel/netconf';
 import { closeFd, flock, LOCK_EX, LOCK_NB, O_CREAT, O_RDWR, openFile } from '@flannel-ts/linux/files';
-import { makeDirectory } from '@flannel-ts/linux/text-files';
+import { isPresent, makeDirectory } from '@flannel-ts/linux/text-files';
 import { codeOf } from '../errors.ts';
 import { booleanField } from '../json.ts';
 import { readConfig } from '../protocol.ts';
 import { RESIDENT } from './arguments.ts';
-import { DIRECTORY, residentSocket, STATE_DIRECTORY } from './place.ts';
+import { DIRECTORY, OWN_SUBNET_FILE, residentSocket } from './place.ts';
 
 /** The part of Bun used here. Node runs the plugin only from source. */
 interface BunSpawn {
@@ -22,7 +22,8 @@ interface BunSpawn {
 /** Where there is no directory, only the plugin of the node's own flanneld makes it. */
 function allowed(config: JsonObject): boolean {
   if (booleanField(config, 'resident') === false) return false;
-  if (netConfOf({ ...config, prevResult: {} }).subnetFile === `${STATE_DIRECTORY}/subnet.env`) makeIfAbsent(DIRECTORY);
+  const { type, subnetFile } = netConfOf({ ...config, prevResult: {} });
+  if (type === 'flannel' && subnetFile === OWN_SUBNET_FILE && isPresent(subnetFile)) makeIfAbsent(DIRECTORY);
   return true;
 }
 

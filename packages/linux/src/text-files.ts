@@ -141,6 +141,17 @@ export function statFile(target: string | Fd): FileStatus {
   };
 }
 
+/** What no name can be given to is not there either. */
+export function isPresent(path: string): boolean {
+  try {
+    statFile(path);
+    return true;
+  } catch (error) {
+    if (isErrno(error, 'ENOENT', 'ENAMETOOLONG', 'ENOTDIR')) return false;
+    throw error;
+  }
+}
+
 export function isDirectory(status: FileStatus): boolean {
   return (status.mode & S_IFMT) === 0o040000;
 }
