@@ -70,7 +70,7 @@ function outcome(from: Node, to: Node, hops: number): string {
 
 const place = (node: Node) => node.place(node.podAddress);
 
-describe.each(['fast', 'reference'])('the %s engine', (engine) => {
+describe.each(['fast', 'reference', 'ebpf'])('the %s engine', (engine) => {
   test("exchanges packets of every size with flannel's", async () => {
     const [ours, theirs] = await mixed(engine);
     expect(pings(ours, theirs)).toEqual(SIZES);
