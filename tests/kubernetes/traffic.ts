@@ -28,21 +28,22 @@ export class Traffic {
     const server = inNetworkOf(to, ['node', STREAM, 'serve', String(TCP_PORT)]);
     await firstLine(server);
     const client = inNetworkOf(from, ['node', STREAM, 'ask', address, String(TCP_PORT)]);
-    const ping = inNetworkOf(from, ['ping', '-q', '-i', String(PING_EVERY_S), '-W', '10', address]);
+    const ping = inNetworkOf(from, ['ping', '-n', '-i', String(PING_EVERY_S), address]);
     const said = { ping: text(ping.stdout!), client: text(client.stdout!) };
     return new Traffic(ping, server, client, said);
   }
 
   async stop(): Promise<Report> {
-    this.ping.kill('SIGINT'); // it says what it has counted
+    this.ping.kill('SIGINT');
     this.client.kill('SIGTERM');
     const [ping, client] = await Promise.all([this.said.ping, this.said.client]);
     this.server.kill('SIGKILL');
-    const [, sent, received] = /(\d+) packets transmitted, (\d+) received/.exec(ping) ?? [];
     const { gapMs, error } = JSON.parse(client) as { gapMs: number; error?: string };
     if (error !== undefined) throw new Error(`The TCP connection ended: ${error}`);
-    // Of the last one the answer may be on its way.
-    return { sent: Number(sent), lost: Math.max(0, Number(sent) - Number(received) - 1), gapMs: Math.round(gapMs) };
+    const answered = new Set([...ping.matchAll(/icmp_seq=(\d+) ttl=/g)].map(([, sequence]) => Number(sequence)));
+    // Answers to what was sent after the last one that is answered may be on their way.
+    const sent = Math.max(0, ...answered);
+    return { sent, lost: sent - answered.size, gapMs: Math.round(gapMs) };
   }
 }
 
