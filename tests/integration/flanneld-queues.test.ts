@@ -51,11 +51,11 @@ test('flows of whatever queue pass, in order', async () => {
   // Each flow has ports, and so a hash, of its own.
   const options = { flows: 16, everyMs: 2, greet: true };
   const stopNumbered = await startNumbered(a.place(a.podAddress), b.place(b.podAddress), options);
-  await new Promise((resolve) => setTimeout(resolve, 1000));
+  await new Promise((resolve) => setTimeout(resolve, 2000));
   const journeys = await stopNumbered();
   expect(journeys).toHaveLength(32);
   for (const { sent, ...trouble } of journeys) {
-    expect(sent).toBeGreaterThan(100);
+    expect(sent).toBeGreaterThan(30);
     expect(trouble).toEqual({ lost: [], duplicates: 0, late: 0 });
   }
 });

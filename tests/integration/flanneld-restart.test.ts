@@ -99,8 +99,8 @@ test('a device for other settings is replaced by one of the same name', async ()
   await a.stop();
   cluster.etcd.put(`${PREFIX}/config`, config({ Queues: 2 }));
   start();
-  // It waits for systemd, which is this process here, to let go of the old one.
-  await until(() => a.logged('was made for other settings') === 1);
+  // It waits for systemd, which is this process here, to let go of the old one: it must not be kept by asking whether it is ready.
+  await until(() => a.logged('was made for other settings') === 1 && a.logged('The engine runs') === 1);
   await a.untilReady();
   expect(a.ip('-d', 'link', 'show', 'flannel0')).toContain('multi_queue');
   expect(deviceIndex()).not.toBe(device);
