@@ -77,7 +77,7 @@ async function keepRules(parts: FirewallParts, signal: AbortSignal): Promise<voi
       report(wanted.masquerade ? trouble : undefined);
       // Rules of an earlier start are removed once; nobody else makes them.
       if (trouble === undefined && !wanted.masquerade && !wanted.forward) return;
-      await sleep(ruleset.patience(everyMs, performance.now() - start), signal);
+      await sleep(Math.min(everyMs, ruleset.patience(everyMs, performance.now() - start)), signal);
     }
   } finally {
     ruleset.close();
@@ -124,6 +124,8 @@ async function watchOthers(parts: FirewallParts, signal: AbortSignal): Promise<v
 
 /** A large ruleset takes long to list: the next look waits this many times as long. */
 const PAUSE_FACTOR = 20;
+/** Also on a machine that is busy with something else. */
+const MOST_PAUSE_MS = 15_000;
 /** To ask whether it has changed at all is one message to the kernel. */
 const ASK_EVERY_MS = 1000;
 
@@ -167,7 +169,7 @@ class RulesetWatch {
   /** Until the next look, after one that took so long. */
   patience(everyMs: number, tookMs: number): number {
     const least = this.seen === undefined ? everyMs : Math.min(everyMs, ASK_EVERY_MS);
-    return Math.max(least, tookMs * PAUSE_FACTOR);
+    return Math.max(least, Math.min(tookMs * PAUSE_FACTOR, MOST_PAUSE_MS));
   }
 
   close(): void {
