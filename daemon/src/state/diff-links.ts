@@ -36,7 +36,7 @@ export function diffLinks(desired: DesiredState, actual: ActualState): LinkDiffe
     const { name } = wanted;
     const found = there.get(name);
     if (isMadeByDataPath(wanted)) {
-      if (found?.attributes.kind === 'tun') changes.push(...diffLink(wanted, found));
+      if (found?.attributes.kind === 'tun') changes.push(...diffLink(wanted, found, desired.complete));
       else absent.add(name);
       continue;
     }
@@ -53,9 +53,9 @@ export function diffLinks(desired: DesiredState, actual: ActualState): LinkDiffe
         comparison?.answer === 'remake'
           ? { type: 'remake-link', link: wanted, reason: comparison.reason }
           : { type: 'add-link', link: wanted };
-      changes.push(make, ...diffLink(wanted, justMade(wanted)));
+      changes.push(make, ...diffLink(wanted, justMade(wanted), desired.complete));
     } else {
-      changes.push(...diffLink(wanted, found));
+      changes.push(...diffLink(wanted, found, desired.complete));
     }
   }
   return { changes, fresh, flushed: new Set(changes.flatMap(flushes)), absent, foreign };
@@ -77,13 +77,13 @@ function isMadeByDataPath(link: DesiredLink): link is Exclude<DesiredLink, Kerne
   return link.kind === 'tun';
 }
 
-function diffLink(wanted: DesiredLink, there: ActualLink): LinkChange[] {
+function diffLink(wanted: DesiredLink, there: ActualLink, complete: boolean): LinkChange[] {
   const changes: LinkChange[] = [];
   const { name } = wanted;
   const comparison = compareLink(wanted, there);
   if (wanted.kind === 'wireguard' && there.attributes.kind === 'wireguard') {
     const { device, known, readAt } = there.attributes;
-    const change = diffWireguard(wanted, device, known, readAt);
+    const change = diffWireguard(wanted, device, known, readAt, complete);
     if (change !== undefined) changes.push({ type: 'set-wireguard', link: name, wanted, change });
   }
   const missing = wanted.addresses.filter((address) => !there.addresses.some((a) => sameInterfaceAddress(a, address)));

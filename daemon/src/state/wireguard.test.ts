@@ -51,6 +51,14 @@ describe('diffWireguard()', () => {
     });
   });
 
+  test('a peer that is not wanted stays as long as not all leases are known', () => {
+    const none = { ...wanted, peers: [] };
+    expect(diffWireguard(none, there, NOTHING_KNOWN, NOW, false)).toBeUndefined();
+    expect(diffWireguard(none, there, NOTHING_KNOWN, NOW, true)).toEqual({
+      peers: [{ publicKey: keyOf(2), remove: true }],
+    });
+  });
+
   test('of a peer only what differs is set', () => {
     expect(diff({ peers: [{ ...peer, keepalive: 25 }] }, {})).toEqual({
       peers: [{ publicKey: keyOf(2), keepalive: 25 }],

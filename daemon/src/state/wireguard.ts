@@ -37,19 +37,21 @@ const SESSION_SECONDS = 180;
  * changed, or nobody knows what it was before.
  *
  * @param now seconds since 1970
+ * @param complete false: peers that are not wanted yet may be right, as at the start of a daemon whose device has outlived it
  */
 export function diffWireguard(
   wanted: WireguardAttributes,
   there: Device,
   known: KnownEndpoints,
   now: number,
+  complete = true,
 ): DeviceChange | undefined {
   const peersThere = new Map(there.peers.map((peer) => [peer.publicKey, peer]));
   const wantedKeys = new Set(wanted.peers.map(({ publicKey }) => publicKey));
   const isInSession = ({ lastHandshake = 0 }: Peer): boolean => now - lastHandshake < SESSION_SECONDS;
   const peers: PeerChange[] = [
     ...there.peers
-      .filter(({ publicKey }) => !wantedKeys.has(publicKey))
+      .filter(({ publicKey }) => complete && !wantedKeys.has(publicKey))
       .map(({ publicKey }) => ({ publicKey, remove: true })),
     ...wanted.peers.flatMap((peer) => {
       const actual = peersThere.get(peer.publicKey);
