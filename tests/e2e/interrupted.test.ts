@@ -22,7 +22,10 @@ import {
 
 jest.setTimeout(600_000);
 
-async function expectAllReachable(stack: string): Promise<void> {
+const stack = stackName('interrupted');
+const SIZE = ['--stack', stack, '--nodes', '2', '--pods', '1'];
+
+async function expectAllReachable(): Promise<void> {
   const { pods } = await outputs(stack);
   const stop = await servePods(pods, 7000);
   try {
@@ -33,7 +36,7 @@ async function expectAllReachable(stack: string): Promise<void> {
 }
 
 /** The process of each of the two nodes. */
-function flannelds(stack: string): number[] {
+function flannelds(): number[] {
   return ['node-0', 'node-1'].flatMap((node) =>
     processesIn(netns(stack, node))
       .filter(({ command }) => /flanneld\b/.test(command.split(' ')[0]!))
@@ -41,11 +44,9 @@ function flannelds(stack: string): number[] {
   );
 }
 
-/** Starts `up` in a process group of its own and ends the whole group by `signal` as soon as `when` holds. */
-async function cutUp(stack: string, signal: NodeJS.Signals, text: RegExp): Promise<void> {
-  const child = start(['node', 'tools/run.mjs', 'up', '--stack', stack, '--nodes', '2', '--pods', '1', '--verbose'], {
-    detached: true,
-  });
+/** Starts `up` in a process group of its own and ends the whole group by `signal` as soon as it says `text`. */
+async function cutUp(signal: NodeJS.Signals, text: RegExp): Promise<void> {
+  const child = start(['node', 'tools/run.mjs', 'up', ...SIZE, '--verbose'], { detached: true });
   const ended = new Promise((resolve) => child.on('close', resolve));
   let said = '';
   await new Promise<void>((resolve) => {
@@ -59,37 +60,12 @@ async function cutUp(stack: string, signal: NodeJS.Signals, text: RegExp): Promi
   });
   if (child.exitCode === null) process.kill(-child.pid!, signal);
   await ended;
+  expect(said).toMatch(text);
   expect(child.exitCode).not.toBe(0);
 }
 
-describe.each([
-  ['SIGKILL', /Etcd/i],
-  ['SIGKILL', /node-0/],
-  ['SIGINT', /node-0/],
-] as const)('an up ended by %s', (signal, when) => {
-  const stack = stackName(`cut-${signal.slice(3).toLowerCase()}-${when.source.replaceAll(/\W/g, '').toLowerCase()}`);
-
-  afterAll(async () => {
-    await cliOk('down', '--stack', stack);
-  });
-
-  test(`when it said ${when}: the next down leaves nothing`, async () => {
-    await cutUp(stack, signal, when);
-    await cliOk('down', '--stack', stack);
-    expect(leftovers(stack)).toEqual([]);
-  });
-
-  test(`when it said ${when}: the next up completes it`, async () => {
-    await cutUp(stack, signal, when);
-    await cliOk('up', '--stack', stack, '--nodes', '2', '--pods', '1');
-    await expectAllReachable(stack);
-    await cliOk('down', '--stack', stack);
-    expect(leftovers(stack)).toEqual([]);
-  });
-});
-
 /** Kills `down` and all that it has started, Pulumi too, as soon as it says so. */
-async function killDown(stack: string, when: string): Promise<void> {
+async function killDown(when: string): Promise<void> {
   const child = start(['node', 'tools/run.mjs', 'down', '--stack', stack, '--verbose'], { detached: true });
   const ended = finish(child);
   let said = '';
@@ -106,44 +82,55 @@ async function killDown(stack: string, when: string): Promise<void> {
   expect(said).toContain(when);
 }
 
-describe.each(['Sandbox pod-1-0 deleted', 'NodeSoftware node-0-software deleted', 'Machine node-0 deleted'])(
-  'a down that is killed at "%s"',
-  (when) => {
-    const stack = stackName(`half-${when.split(' ')[0]!.toLowerCase()}`);
+const pulumi = (...args: string[]) => cliOk('pulumi', ...args, '--stack', stack);
 
-    afterAll(async () => {
-      await cliOk('down', '--stack', stack);
-    });
+afterAll(async () => {
+  if (leftovers(stack).length > 0) await cliOk('down', '--stack', stack);
+});
 
-    test('is followed by an up that completes the stack, and a down that leaves nothing', async () => {
-      await cliOk('up', '--stack', stack, '--nodes', '2', '--pods', '1');
-      await killDown(stack, when);
-      await cliOk('up', '--stack', stack);
-      await expectAllReachable(stack);
-      await killDown(stack, when);
-      await cliOk('down', '--stack', stack);
-      expect(leftovers(stack)).toEqual([]);
-    });
-  },
-);
+// The tests share a stack, in this order: where one begins does not matter to what it shows, and making one takes long.
 
-describe('a stack of two nodes', () => {
-  const stack = stackName('changed');
-  const pulumi = (...args: string[]) => cliOk('pulumi', ...args, '--stack', stack);
-
-  beforeAll(async () => {
-    await cliOk('up', '--stack', stack, '--nodes', '2', '--pods', '1');
-  });
-
-  afterAll(async () => {
+describe('an up that was cut off is followed by a down that leaves nothing', () => {
+  test.each([
+    ['SIGKILL', /Etcd/i],
+    ['SIGKILL', /node-0/],
+    ['SIGINT', /node-0/],
+  ] as const)('%s when it says %s', async (signal, when) => {
+    await cutUp(signal, when);
     await cliOk('down', '--stack', stack);
     expect(leftovers(stack)).toEqual([]);
   });
+});
 
+describe('an up that was cut off is followed by one that goes on', () => {
+  test.each([
+    ['SIGKILL', /Etcd/i],
+    ['SIGKILL', /node-0/],
+    ['SIGINT', /node-1/],
+  ] as const)('%s when it says %s', cutUp);
+
+  test('and by one that completes the stack', async () => {
+    await cliOk('up', ...SIZE);
+    await expectAllReachable();
+  });
+});
+
+/** In the order in which a down comes to them. */
+const POINTS = ['Sandbox pod-1-0 deleted', 'NodeSoftware node-0-software deleted', 'Machine node-0 deleted'] as const;
+
+describe('a down that was killed', () => {
+  test.each(POINTS)('at "%s" is followed by an up that completes the stack', async (when) => {
+    await killDown(when);
+    await cliOk('up', '--stack', stack);
+    await expectAllReachable();
+  });
+});
+
+describe('a stack that others have changed', () => {
   test("is completed after a targeted destroy of a node's software", async () => {
     await pulumi('destroy', '--target', '**node-0-software', '--target-dependents', '--yes', '--skip-preview');
     await cliOk('up', '--stack', stack);
-    await expectAllReachable(stack);
+    await expectAllReachable();
   });
 
   test('goes back to the artifact before by a targeted up, with a deletion of that artifact pending', async () => {
@@ -163,22 +150,22 @@ describe('a stack of two nodes', () => {
       rmSync(directory, { recursive: true, force: true });
     }
     // Node 1 may not be ready for a moment, since node 0 did not answer: an update, which interrupts nothing.
-    const daemons = flannelds(stack);
+    const daemons = flannelds();
     const { stderr } = await cliOk('up', '--stack', stack);
     expect(stderr).toMatch(/\d+ unchanged/);
     expect(stderr).not.toMatch(/\d+ (?:created|replaced|deleted)/);
-    expect(flannelds(stack)).toEqual(daemons);
+    expect(flannelds()).toEqual(daemons);
     expect((await outputs(stack)).artifact.sha256).toBe(before);
-    await expectAllReachable(stack);
+    await expectAllReachable();
   });
 
   test('is completed after a down that was killed and a refresh', async () => {
-    await killDown(stack, 'NodeSoftware node-1-software deleted');
+    await killDown('NodeSoftware node-1-software deleted');
     await cliOk('down', '--help'); // and nothing in between that would mend the state
     await pulumi('cancel', '--yes');
     await pulumi('refresh', '--yes', '--skip-preview', '--clear-pending-creates');
     await cliOk('up', '--stack', stack);
-    await expectAllReachable(stack);
+    await expectAllReachable();
   });
 
   test('comes back after a reboot of the host, without addresses that are taken for ever', async () => {
@@ -194,7 +181,7 @@ describe('a stack of two nodes', () => {
     const nodes = `/var/lib/flannel-local/${stack}/nodes`;
     for (const node of readdirSync(nodes)) rmSync(join(nodes, node, 'run'), { recursive: true, force: true });
     await cliOk('up', '--stack', stack);
-    await expectAllReachable(stack);
+    await expectAllReachable();
     const { nodes: after, pods } = await outputs(stack);
     expect(after.map(({ podSubnet }) => podSubnet)).toEqual(before);
     const store = join(nodes, 'node-0/var/lib/cni/networks/flannel');
@@ -226,7 +213,7 @@ describe('a stack of two nodes', () => {
     await cliOk('up', '--stack', stack, '--nodes', '1');
     expect((await outputs(stack)).nodes).toHaveLength(1);
     await cliOk('up', '--stack', stack, '--nodes', '2');
-    await expectAllReachable(stack);
+    await expectAllReachable();
   });
 
   test('is the same to a checkout in another folder, which can remove it', async () => {
@@ -240,6 +227,7 @@ describe('a stack of two nodes', () => {
       const up = await there('up');
       expect([up.code, up.stderr]).toEqual([0, expect.stringContaining('nodes=2, podsPerNode=1')]);
       expect((await outputs(stack)).nodes).toHaveLength(2);
+      for (const when of POINTS) await killDown(when); // each is followed by a down that goes on, and the last one by one that leaves nothing
       const down = await there('down');
       expect([down.code, down.stderr]).toEqual([0, expect.stringContaining('deleted')]);
       rmSync(join(REPOSITORY, 'stacks', `Pulumi.${stack}.yaml`)); // of the checkout that knows nothing of it

@@ -1,6 +1,7 @@
 /** One stack through its life: up, talk, up again, break and heal, scale, roll, an etcd outage, down. */
 import { spawnSync } from 'node:child_process';
 import { rmSync, statSync } from 'node:fs';
+import { HEALTH_PORT } from '@flannel-ts/flannel/defaults';
 import { printJourneys, startNumbered } from '../integration/support/numbered.ts';
 import {
   changedArtifact,
@@ -25,6 +26,7 @@ import {
 jest.setTimeout(600_000);
 
 const stack = stackName('life');
+const STATUS = `http://127.0.0.1:${HEALTH_PORT}/status`;
 const before = hostNetwork();
 let current: Outputs;
 
@@ -175,7 +177,9 @@ test('a node cut off from etcd keeps its network and applies what changed when e
     expect(result.stdout + result.stderr).toMatch(/No answer: .*pod-0-0 -> pod-3-0/);
     expect(result.stdout + result.stderr).not.toMatch(/No answer: .*pod-1-0 -> pod-[023]-0/);
     current = await outputs(stack);
-    await new Promise((resolve) => setTimeout(resolve, 60_000));
+    // What it reports, it has had time to do wrong.
+    const says = async () => (await inside(namespace, 'curl', '-s', '-m', '2', STATUS)).stdout;
+    await until('node-0 misses etcd', async () => /etcd .*has not answered for \d+ s/.test(await says()), 180);
     for (const { lost } of await stop()) expect(lost).toEqual([]);
   } finally {
     await insideOk(namespace, 'nft', 'delete table ip e2e');

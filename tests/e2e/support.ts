@@ -132,21 +132,15 @@ export async function servePods(pods: Outputs['pods'], port: number): Promise<()
 export async function unreachable(pods: Outputs['pods'], port: number): Promise<string[]> {
   const failures: string[] = [];
   for (const from of pods) {
-    await Promise.all(
-      pods
-        .filter((to) => to.name !== from.name)
-        .map(async (to) => {
-          const ping = await inside(from.netns, 'ping', '-c', '1', '-W', '5', to.address);
-          if (ping.code !== 0) failures.push(`ping ${from.name} -> ${to.name}: ${ping.stdout}`);
-          for (const [mode, size] of [
-            ['tcp', '262144'],
-            ['udp', '1200'],
-          ] as const) {
-            const sent = await inside(from.netns, 'node', PROBE, mode, to.address, String(port), size);
-            if (sent.code !== 0) failures.push(`${from.name} -> ${to.name}: ${sent.stderr}`);
-          }
-        }),
-    );
+    const others = pods.filter((to) => to.name !== from.name);
+    const pings = others.map(async (to) => {
+      const ping = await inside(from.netns, 'ping', '-c', '1', '-W', '5', to.address);
+      if (ping.code !== 0) failures.push(`ping ${from.name} -> ${to.name}: ${ping.stdout}`);
+    });
+    const addresses = others.map(({ address }) => address);
+    const talk = inside(from.netns, 'node', PROBE, 'talk', String(port), ...addresses);
+    const [{ code, stdout, stderr }] = await Promise.all([talk, ...pings]);
+    if (code !== 0 || stdout !== '') failures.push(`from ${from.name}: ${stdout}${stderr}`);
   }
   return failures;
 }

@@ -891,7 +891,7 @@ export const SECTIONS: readonly Section[] = [
         source: 'pulumi #6283, #3878, pulumi-github #731',
         ours: '"up" completes the stack from there, and "down" leaves nothing',
         tests: [
-          interrupted('is followed by an up that completes the stack, and a down that leaves nothing'),
+          interrupted('at "%s" is followed by an up that completes the stack'),
           interrupted("is completed after a targeted destroy of a node's software"),
           interrupted('goes back to the artifact before by a targeted up, with a deletion of that artifact pending'),
         ],
