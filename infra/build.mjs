@@ -26,6 +26,7 @@ async function buildInfra() {
     entryPoints: {
       program: 'index.ts',
       host: 'local/host.ts',
+      account: 'aws/account.ts',
       supervisor: 'local/supervisor/main.ts',
       machine: 'local/machine/main.ts',
       publish: 'local/publish/main.ts',
@@ -37,7 +38,7 @@ async function buildInfra() {
     target: 'node20',
     format: 'cjs',
     // Of Pulumi there may be one copy only; the host is loaded by the provider process; koffi is a native addon.
-    external: ['@pulumi/*', '@flannel-ts/infra/host', 'koffi'],
+    external: ['@pulumi/*', '@flannel-ts/infra/host', '@flannel-ts/infra/account', 'koffi'],
     // Otherwise a declared field would hide the output of that name which Pulumi's constructor has set.
     tsconfigRaw: { compilerOptions: { useDefineForClassFields: false } },
     sourcemap: 'linked',

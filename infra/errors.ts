@@ -9,6 +9,7 @@ export type InfraErrorCode =
   | 'ARTIFACT_ARCHITECTURE'
   | 'BUILD_MISSING'
   | 'COMMAND_FAILED'
+  | 'AWS'
   | 'NOT_READY'
   | 'CNI_FAILED'
   | 'STILL_RUNNING'

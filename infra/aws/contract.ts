@@ -88,6 +88,9 @@ export interface EtcdOutputs {
   readonly client: pulumi.Output<{ readonly ca: string; readonly cert: string; readonly key: string }>;
 }
 
+/** Names of a group's lifecycle hooks. A node completes both itself. */
+export const HOOKS = { launch: 'flannel-ready', terminate: 'flannel-lease-given-back' } as const;
+
 /** Below which a role's parameters are; its instance role may read these and no others. */
 export function parameterPath(stack: string, role: Role): string {
   return `/flannel/${stack}/${role}`;

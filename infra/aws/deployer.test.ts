@@ -57,7 +57,7 @@ describe('boundaryStatements()', () => {
     stack: 'prod',
     keyArn: `arn:aws:kms${account}key/1234abcd`,
     artifactsArn: 'arn:aws:s3:::flannel-artifacts-1234567',
-    changesOwnCheck: true,
+    inGroup: true,
     waitedFor: true,
   };
   const snapshots = { bucketArn: 'arn:aws:s3:::flannel-backup-7654321', prefix: 'etcd' };

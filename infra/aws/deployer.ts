@@ -67,6 +67,7 @@ function machines(): Statement[] {
         'ec2:CreateLaunchTemplateVersion',
         ...crud('autoscaling', ['AutoScalingGroup'], ['Create', 'Update', 'Delete']),
         ...crud('autoscaling', ['InstanceRefresh'], ['Start', 'Cancel']),
+        ...crud('autoscaling', ['LifecycleHook'], ['Put', 'Delete']),
         'autoscaling:CreateOrUpdateTags',
         'autoscaling:DeleteTags',
         'autoscaling:SetInstanceProtection',
@@ -162,7 +163,7 @@ function data(): Statement[] {
  */
 export function boundaryStatements(): Statement[] {
   const keyArn = 'arn:aws:kms:*:*:key/*';
-  const any = { stack: '*', keyArn, artifactsArn: BUCKETS, changesOwnCheck: true };
+  const any = { stack: '*', keyArn, artifactsArn: BUCKETS, inGroup: true };
   const roles = [
     ...statements({ ...any, role: 'node' }),
     ...statements({ ...any, role: 'etcd', snapshots: { bucketArn: BUCKETS, prefix: '*' } }),

@@ -10,7 +10,7 @@ export interface FlannelEndpointsArgs {
   readonly subnetIds: readonly pulumi.Input<string>[];
   /** FlannelSecurity.endpointGroup. */
   readonly securityGroupId: pulumi.Input<string>;
-  /** As AWS names them after the region: ssm, ssmmessages, ec2. */
+  /** As AWS names them after the region: ssm, ssmmessages, ec2, autoscaling. */
   readonly services: readonly string[];
 }
 
@@ -38,9 +38,9 @@ export class FlannelEndpoints extends pulumi.ComponentResource {
 }
 
 /**
- * What machines ask. Session Manager's messages go through ssmmessages; a node of a group has EC2 switch its source and
- * destination check, off and on again.
+ * What machines ask. Session Manager's messages go through ssmmessages; etcd's members ask EC2 which nodes there are, and a node of a
+ * group has it switch its source and destination check, and tells Auto Scaling that it is ready.
  */
-export function endpointServices(asksEc2: boolean): string[] {
-  return ['ssm', 'ssmmessages', ...(asksEc2 ? ['ec2'] : [])];
+export function endpointServices(inGroup: boolean): string[] {
+  return ['ssm', 'ssmmessages', 'ec2', ...(inGroup ? ['autoscaling'] : [])];
 }

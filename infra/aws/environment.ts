@@ -14,7 +14,14 @@ import type { CloudSettings } from '../settings.ts';
 import { FlannelArtifacts } from './artifacts.ts';
 import { EtcdBackup } from './backup.ts';
 import { nodeUserData } from './boot/userdata.ts';
-import type { Architecture, EtcdOutputs, MachineKind, MachinePlace, Role } from './contract.ts';
+import {
+  type Architecture,
+  type EtcdOutputs,
+  HOOKS,
+  type MachineKind,
+  type MachinePlace,
+  type Role,
+} from './contract.ts';
 import { endpointServices, FlannelEndpoints } from './endpoints.ts';
 import { FlannelEtcd } from './etcd.ts';
 import { InstanceRole } from './iam.ts';
@@ -149,8 +156,8 @@ class AwsEnvironment extends pulumi.ComponentResource {
     const { vpcId } = this.network;
     const { endpointGroup: securityGroupId } = this.security;
     if (securityGroupId === undefined) return undefined;
-    const { region, nat, nodeMode } = this.args.settings.aws;
-    const services = endpointServices(nodeMode === 'group' && nat === 'none');
+    const { region, nodeMode } = this.args.settings.aws;
+    const services = endpointServices(nodeMode === 'group');
     const subnetIds = this.network.subnetsOf('private').map(({ id }) => id);
     return new FlannelEndpoints('endpoints', { region, vpcId, subnetIds, securityGroupId, services }, { parent: this });
   }
@@ -200,12 +207,12 @@ class AwsEnvironment extends pulumi.ComponentResource {
         keyArn: this.key.arn,
         artifactsArn: this.artifacts.bucketArn,
         ...this.limited,
-        changesOwnCheck: aws.nodeMode === 'group',
+        inGroup: aws.nodeMode === 'group',
       },
       { parent: this },
     );
     const machines = this.machines('node', role, aws.instanceType);
-    const common = { machines, userData: this.userData(), tags: this.args.tags };
+    const common = { region: aws.region, machines, userData: this.userData(), tags: this.args.tags };
     const check = this.sourceDestCheck === undefined ? [] : [this.sourceDestCheck];
     const options = { parent: this, dependsOn: [...this.reachable, ...this.etcd.ready, ...check] };
     if (aws.nodeMode === 'instances') {
@@ -228,7 +235,9 @@ class AwsEnvironment extends pulumi.ComponentResource {
         artifact: { bucket, key, sha256 },
         etcdEndpoints: endpoints,
         parameters: nodeParameters,
-        ...(aws.nodeMode === 'group' && { sourceDestCheck: sourceDestCheckParameter(stack) }),
+        ...(aws.nodeMode === 'group' && {
+          group: { sourceDestCheck: sourceDestCheckParameter(stack), hooks: HOOKS },
+        }),
       }),
     );
   }

@@ -78,7 +78,10 @@ export class EtcdMember extends pulumi.ComponentResource {
     this.instanceId = instance.id;
     // Another type restarts the same instance: the next member waits until this one is healthy on it.
     const commands = [`# on ${machines.instanceType}`, WAIT_UNTIL_HEALTHY];
-    this.healthy = runOn(`${name}-healthy`, instance.id, commands, { parent: this, dependsOn: [attached] });
+    this.healthy = runOn(`${name}-healthy`, { region: args.region, instance: instance.id }, commands, {
+      parent: this,
+      dependsOn: [attached],
+    });
     this.registerOutputs({ instanceId: instance.id });
   }
 

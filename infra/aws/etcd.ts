@@ -95,7 +95,7 @@ export class FlannelEtcd extends pulumi.ComponentResource implements EtcdOutputs
     // Another configuration runs it again, and no machine is touched.
     return runOn(
       `${this.label}-settled`,
-      members[0]!.instanceId,
+      { region: this.args.region, instance: members[0]!.instanceId },
       [`# network configuration ${sha256(network)}`, SETTLE],
       {
         parent: this,

@@ -6,7 +6,7 @@ const NODE: Grants = {
   role: 'node',
   keyArn: 'arn:aws:kms:eu-central-1:123456789012:key/1234abcd',
   artifactsArn: 'arn:aws:s3:::artifacts',
-  changesOwnCheck: false,
+  inGroup: false,
 };
 const ETCD: Grants = {
   ...NODE,
@@ -19,17 +19,17 @@ const sids = (grants: Grants) => statements(grants).map(({ Sid }) => Sid);
 describe('statements()', () => {
   test.each([
     ['a node', NODE],
-    ['a node that switches its check', { ...NODE, changesOwnCheck: true }],
+    ['a node of a group', { ...NODE, inGroup: true }],
     ['an etcd member', ETCD],
   ])('of %s are these', (_, grants) => {
     expect(statements(grants)).toMatchSnapshot();
   });
 
   test('have no wildcard for actions, and one for resources only where AWS has nothing narrower', () => {
-    for (const grants of [{ ...NODE, changesOwnCheck: true }, ETCD]) {
+    for (const grants of [{ ...NODE, inGroup: true }, ETCD]) {
       for (const { Sid, Action, Resource } of statements(grants)) {
         expect(Action.filter((action) => action.includes('*'))).toEqual([]);
-        if (!['SessionManager', 'RunAssociations'].includes(Sid)) expect(Resource).not.toContain('*');
+        if (!['SessionManager', 'RunAssociations', 'SeeNodes'].includes(Sid)) expect(Resource).not.toContain('*');
       }
     }
   });
@@ -52,12 +52,14 @@ describe('statements()', () => {
 
   test('let a node change its machine only where nothing else can, in a group', () => {
     expect(sids(NODE)).not.toContain('SourceDestCheck');
-    expect(sids({ ...NODE, changesOwnCheck: true })).toContain('SourceDestCheck');
-    expect(sids({ ...ETCD, changesOwnCheck: true })).not.toContain('SourceDestCheck');
+    expect(sids({ ...NODE, inGroup: true })).toContain('SourceDestCheck');
+    expect(sids({ ...ETCD, inGroup: true })).not.toContain('SourceDestCheck');
+    expect(sids(NODE)).not.toContain('Lifecycle');
+    expect(sids({ ...NODE, inGroup: true })).toContain('Lifecycle');
   });
 
   test('keep to the partition of the key', () => {
-    const china = { ...NODE, keyArn: 'arn:aws-cn:kms:cn-north-1:123456789012:key/1234abcd', changesOwnCheck: true };
+    const china = { ...NODE, keyArn: 'arn:aws-cn:kms:cn-north-1:123456789012:key/1234abcd', inGroup: true };
     expect(JSON.stringify(statements(china))).toContain(
       'arn:aws-cn:ssm:cn-north-1:123456789012:parameter/flannel/dev/node/*',
     );

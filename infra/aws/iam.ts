@@ -20,20 +20,21 @@ export interface Grants {
   readonly artifactsArn: string;
   /** Where etcd's members put snapshots. */
   readonly snapshots?: { readonly bucketArn: string; readonly prefix: string };
-  /** Whether a node switches the source and destination check of its own interface, as those of a group do. */
-  readonly changesOwnCheck: boolean;
+  /** Whether a node is in a group: it switches the source and destination check of its own interface, and completes the group's hooks. */
+  readonly inGroup: boolean;
 }
 
 /** The permissions of a role as values, to be read and tested in one place. */
 export function statements(grants: Grants): Statement[] {
-  const { snapshots, changesOwnCheck, role } = grants;
+  const { snapshots, inGroup, role } = grants;
   return [
     ...sessionManager(),
     ...artifacts(grants),
     ...parameters(grants),
     ...associations(),
     ...(role === 'etcd' && snapshots !== undefined ? snapshotStatements(grants.keyArn, snapshots) : []),
-    ...(role === 'node' && changesOwnCheck ? [sourceDestCheck(grants)] : []),
+    ...(role === 'etcd' ? [seeNodes()] : []),
+    ...(role === 'node' && inGroup ? [sourceDestCheck(grants), lifecycle(grants)] : []),
   ];
 }
 
@@ -106,6 +107,19 @@ function snapshotStatements(keyArn: string, { bucketArn, prefix }: NonNullable<G
   ];
 }
 
+/** To tell leases of machines that are gone. EC2 knows no narrower permission to describe. */
+function seeNodes(): Statement {
+  return allow('SeeNodes', ['ec2:DescribeInstances'], ['*']);
+}
+
+/** Of the stack's groups alone; which machine it is about, IAM cannot tell. */
+function lifecycle({ stack, keyArn }: Grants): Statement {
+  const groups = `${serviceArn(keyArn, 'autoscaling')}:autoScalingGroup:*:autoScalingGroupName/*`;
+  return allow('Lifecycle', ['autoscaling:CompleteLifecycleAction'], [groups], {
+    StringEquals: { [`autoscaling:ResourceTag/${STACK_TAG}`]: stack },
+  });
+}
+
 /** One attribute, and only of machines of this stack. */
 function sourceDestCheck({ stack, keyArn }: Grants): Statement {
   return allow('SourceDestCheck', ['ec2:ModifyInstanceAttribute'], [`${serviceArn(keyArn, 'ec2')}:instance/*`], {
@@ -125,7 +139,7 @@ export interface InstanceRoleArgs {
   readonly keyArn: pulumi.Input<string>;
   readonly artifactsArn: pulumi.Input<string>;
   readonly snapshots?: { readonly bucketArn: pulumi.Input<string>; readonly prefix: string };
-  readonly changesOwnCheck?: boolean;
+  readonly inGroup?: boolean;
   /** ARN of the policy that limits the role. */
   readonly permissionsBoundary?: string;
 }
@@ -136,7 +150,7 @@ export class InstanceRole extends pulumi.ComponentResource {
 
   constructor(name: string, args: InstanceRoleArgs, options?: pulumi.ComponentResourceOptions) {
     super('flannel:aws:InstanceRole', name, {}, options);
-    const { stack, role, snapshots, changesOwnCheck = false, permissionsBoundary } = args;
+    const { stack, role, snapshots, inGroup = false, permissionsBoundary } = args;
     const created = new IamRole(
       name,
       {
@@ -157,7 +171,7 @@ export class InstanceRole extends pulumi.ComponentResource {
             role,
             keyArn,
             artifactsArn,
-            changesOwnCheck,
+            inGroup,
             ...(bucketArn !== undefined &&
               snapshots !== undefined && { snapshots: { bucketArn, prefix: snapshots.prefix } }),
           }),

@@ -1,17 +1,19 @@
 /** The nodes: machines of one kind, kept by a group that replaces them in a rolling way, or each by itself with a fixed address. */
 import { Group } from '@pulumi/aws/autoscaling/group';
+import { LifecycleHook } from '@pulumi/aws/autoscaling/lifecycleHook';
 import { getInstancesOutput } from '@pulumi/aws/ec2/getInstances';
 import { Instance } from '@pulumi/aws/ec2/instance';
 import { LaunchTemplate } from '@pulumi/aws/ec2/launchTemplate';
 import { NetworkInterface } from '@pulumi/aws/ec2/networkInterface';
 import * as pulumi from '@pulumi/pulumi';
 import { nodeBoot } from '../node/files.ts';
-import type { MachineKind, MachinePlace } from './contract.ts';
+import { HOOKS, type MachineKind, type MachinePlace } from './contract.ts';
 import { METADATA_OPTIONS, ROOT_DEVICE, ROOT_VOLUME } from './machine.ts';
-import { runOn } from './run-on.ts';
+import { GroupSettled, runOn } from './run-on.ts';
 import { named, type Tags } from './tags.ts';
 
 interface NodesArgs {
+  readonly region: string;
   readonly machines: MachineKind;
   /** Cloud-init's, as text. Another one rolls over the nodes. */
   readonly userData: pulumi.Input<string>;
@@ -40,8 +42,27 @@ export interface NodeOutput {
   readonly instance: pulumi.Output<string>;
 }
 
-/** How long a new node may take from its launch to being one that packets go through. */
-const WARM_UP_SECONDS = 120;
+/** How long a new node may take from its launch to being one that packets go through; it is given up then, and another one launched. */
+const READY_SECONDS = 600;
+/** To give a lease back takes a second, if etcd answers. */
+const RELEASE_SECONDS = 120;
+/** What a group waits for: a node completes it itself, by boot/node-lifecycle.sh. */
+const HOOKS_OF_GROUP = [
+  {
+    name: HOOKS.launch,
+    lifecycleTransition: 'autoscaling:EC2_INSTANCE_LAUNCHING',
+    defaultResult: 'ABANDON',
+    heartbeatTimeout: READY_SECONDS,
+  },
+  {
+    name: HOOKS.terminate,
+    lifecycleTransition: 'autoscaling:EC2_INSTANCE_TERMINATING',
+    defaultResult: 'CONTINUE',
+    heartbeatTimeout: RELEASE_SECONDS,
+  },
+] as const;
+/** Until a node counts after it is ready, and in service. */
+const WARM_UP_SECONDS = 10;
 /** One after another in a small group: one more is launched before one goes. */
 const LEAST_HEALTHY_PERCENT = 100;
 const MOST_HEALTHY_PERCENT = 110;
@@ -49,6 +70,7 @@ const MOST_HEALTHY_PERCENT = 110;
 /** Nodes that take any address. */
 export class NodeGroup extends pulumi.ComponentResource {
   readonly nodes: readonly NodeOutput[];
+  private readonly settled: pulumi.Resource;
 
   constructor(name: string, args: NodeGroupArgs, options?: pulumi.ComponentResourceOptions) {
     super('flannel:aws:Nodes', name, {}, options);
@@ -77,13 +99,22 @@ export class NodeGroup extends pulumi.ComponentResource {
         },
         terminationPolicies: ['OldestLaunchTemplate', 'OldestInstance'],
         forceDelete: args.forceDelete,
+        // There before the first machine is. The provider would replace the group for other ones: those are resources of their own.
+        initialLifecycleHooks: HOOKS_OF_GROUP.map((hook) => ({ ...hook })),
+        waitForCapacityTimeout: '20m',
         // The provider's default tags reach no group, and the template's those of the machines.
         tags: Object.entries({ ...tags, ...named(name, args.machines.role) }).map(([key, value]) => {
           return { key, value, propagateAtLaunch: false };
         }),
       },
-      { parent: this },
+      { parent: this, ignoreChanges: ['initialLifecycleHooks'] },
     );
+    for (const hook of HOOKS_OF_GROUP) {
+      new LifecycleHook(`${name}-${hook.name}`, { autoscalingGroupName: group.name, ...hook }, { parent: this });
+    }
+    const version = template.latestVersion.apply(String);
+    const wanted = { region: args.region, group: group.name, version, count };
+    this.settled = new GroupSettled(`${name}-settled`, wanted, { parent: this, dependsOn: [group] });
     this.nodes = this.outputs(group, count);
     this.registerOutputs({ nodes: this.nodes });
   }
@@ -116,11 +147,11 @@ export class NodeGroup extends pulumi.ComponentResource {
     );
   }
 
-  /** Of the machines that are there after this `up`; a refresh goes on after it, and the next one knows its machines. */
+  /** Of the machines that are there after this `up`. */
   private outputs(group: Group, count: number): NodeOutput[] {
     const found = getInstancesOutput(
       { instanceTags: { 'aws:autoscaling:groupName': group.name }, instanceStateNames: ['pending', 'running'] },
-      { parent: this, dependsOn: [group] },
+      { parent: this, dependsOn: [this.settled] },
     );
     return Array.from({ length: count }, (_, i) => ({
       name: `node-${i}`,
@@ -148,7 +179,9 @@ export class FixedNodes extends pulumi.ComponentResource {
     let ready: pulumi.Resource | undefined;
     for (const place of args.places) {
       const instance = this.node(place, args, ready);
-      ready = runOn(`${place.name}-ready`, instance.id, [WAIT_UNTIL_READY], { parent: this });
+      ready = runOn(`${place.name}-ready`, { region: args.region, instance: instance.id }, [WAIT_UNTIL_READY], {
+        parent: this,
+      });
       nodes.push({ name: place.name, address: place.address, instance: instance.id });
     }
     this.nodes = nodes;

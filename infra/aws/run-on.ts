@@ -1,33 +1,56 @@
-/** Commands that an `up` runs on a machine, and waits for: by Systems Manager, since there is no SSH. */
+/** What an `up` waits for in an account: commands on machines, by Systems Manager since there is no SSH, and groups. */
 import { Association } from '@pulumi/aws/ssm/association';
-import type * as pulumi from '@pulumi/pulumi';
+import * as pulumi from '@pulumi/pulumi';
+import type { CommandInputs, SettledInputs } from './account.ts';
 import type { Role } from './contract.ts';
 import { ROLE_TAG, STACK_TAG } from './tags.ts';
 
-/** Booting, installing and joining take a minute or two, with retries a few more. */
-const WAIT_SECONDS = 1200;
+/** The text of these is kept in the state: nothing but names, that find the code in whatever checkout the command runs. */
+const command: pulumi.dynamic.ResourceProvider = {
+  check: (olds, news) => require('@flannel-ts/infra/account').handlers.command.check(olds, news),
+  diff: (id, olds, news) => require('@flannel-ts/infra/account').handlers.command.diff(id, olds, news),
+  create: (inputs) => require('@flannel-ts/infra/account').handlers.command.create(inputs),
+  update: (id, olds, news) => require('@flannel-ts/infra/account').handlers.command.update(id, olds, news),
+};
+const settled: pulumi.dynamic.ResourceProvider = {
+  check: (olds, news) => require('@flannel-ts/infra/account').handlers.settled.check(olds, news),
+  diff: (id, olds, news) => require('@flannel-ts/infra/account').handlers.settled.diff(id, olds, news),
+  create: (inputs) => require('@flannel-ts/infra/account').handlers.settled.create(inputs),
+  update: (id, olds, news) => require('@flannel-ts/infra/account').handlers.settled.update(id, olds, news),
+};
+
+type Args<I> = { readonly [K in keyof I]: pulumi.Input<I[K]> };
+
+class Command extends pulumi.dynamic.Resource {
+  constructor(name: string, args: Args<CommandInputs>, options: pulumi.CustomResourceOptions) {
+    super(command, name, { drift: undefined, ...args }, options, 'aws', 'Command');
+  }
+}
+
+/** Made when all machines of the group are in service, with the version of the template that it was told. */
+export class GroupSettled extends pulumi.dynamic.Resource {
+  constructor(name: string, args: Args<SettledInputs>, options: pulumi.CustomResourceOptions) {
+    super(settled, name, { drift: undefined, ...args }, options, 'aws', 'GroupSettled');
+  }
+}
+
+export interface Target {
+  readonly region: string;
+  readonly instance: pulumi.Input<string>;
+}
 
 /**
- * Created when the commands have succeeded on the instance. Another instance or another command is a new run; the commands must
- * be idempotent and hold no secrets.
+ * Made when the commands have succeeded on the instance. Another instance or other commands are a new run; they must be idempotent
+ * and hold no secrets.
  */
 export function runOn(
   name: string,
-  instanceId: pulumi.Input<string>,
+  { region, instance }: Target,
   commands: readonly string[],
   options: pulumi.CustomResourceOptions,
 ): pulumi.Resource {
-  return new Association(
-    name,
-    {
-      name: 'AWS-RunShellScript',
-      targets: [{ key: 'InstanceIds', values: [instanceId] }],
-      parameters: { commands: commands.join('\n'), executionTimeout: String(WAIT_SECONDS) },
-      waitForSuccessTimeoutSeconds: WAIT_SECONDS,
-    },
-    // Only the creation waits for success.
-    { ...options, replaceOnChanges: ['targets', 'parameters'] },
-  );
+  const comment = `flannel ${pulumi.getStack()}: ${name}`;
+  return new Command(name, { region, instance, script: commands.join('\n'), comment }, options);
 }
 
 /**
@@ -48,7 +71,7 @@ export function runOnAll(
         { key: `tag:${STACK_TAG}`, values: [stack] },
         { key: `tag:${ROLE_TAG}`, values: [role] },
       ],
-      parameters: { commands: commands.join('\n'), executionTimeout: String(WAIT_SECONDS) },
+      parameters: { commands: commands.join('\n'), executionTimeout: '1200' },
     },
     { ...options, replaceOnChanges: ['targets', 'parameters'] },
   );

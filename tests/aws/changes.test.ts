@@ -1,6 +1,6 @@
 /** What a change of a running stack touches, and what it must leave alone: three members of etcd, and nodes in a group. */
 import { expectTeardownOrder, touched } from './support/lifecycle.ts';
-import { DoubleStack, userDataOf, type Work } from './support/stack.ts';
+import { DoubleStack, userDataOf, Work } from './support/stack.ts';
 
 jest.setTimeout(180_000);
 
@@ -50,44 +50,58 @@ test('the artifact before is a way back, by configuration alone', async () => {
   expect(userDataOf(template!.inputs)).toContain(sha256);
 });
 
+test('nodes that never get ready are a failed up, and leave the others in service; setting it back is a way out', async () => {
+  const before = await machineIds();
+  const { directory, sha256 } = stack.artifact('flannel', '3');
+  await stack.double.neverReady(sha256);
+  await stack.project.configure('dev', { artifact: directory });
+  const { code, output } = await stack.project.tryUp('dev');
+  expect(code).not.toBe(0);
+  expect(output).toContain(
+    'the instance refresh ended as RollbackSuccessful (The launch of an instance was abandoned)',
+  );
+  expect(await machineIds()).toEqual(before);
+  await stack.double.clearFaults();
+  await stack.change({ artifact: stack.artifact('flannel', '1').directory });
+  expect(await machineIds()).toHaveLength(3);
+});
+
 test('another port of the backend opens before it closes, tells etcd, and leaves etcd and the network alone', async () => {
   const work = await stack.change({ backend: { Type: 'udp', Port: 8300 } });
   expect(changed(work)).toEqual([
-    'create Association etcd-settled',
     'create SecurityGroupEgressRule security-node-out-overlay-udp-8300',
     'create SecurityGroupIngressRule security-node-in-overlay-udp-8300',
-    'delete Association etcd-settled',
     'delete SecurityGroupEgressRule security-node-out-overlay-udp-8285',
     'delete SecurityGroupIngressRule security-node-in-overlay-udp-8285',
+    'run Command etcd-settled',
     'update Parameter parameter-flannel-etcd-network',
   ]);
   const opened = work.of('create', 'SecurityGroupIngressRule');
   expect(work.notBefore(opened, work.of('delete', 'SecurityGroupIngressRule'))).toEqual([]);
-  expect(work.notBefore(opened, work.of('create', 'Association'))).toEqual([]);
-  expect(work.notBefore(work.of('create', 'Association'), work.of('delete', 'SecurityGroupIngressRule'))).toEqual([]);
+  expect(work.notBefore(opened, work.of('run', 'Command'))).toEqual([]);
+  expect(work.notBefore(work.of('run', 'Command'), work.of('delete', 'SecurityGroupIngressRule'))).toEqual([]);
   expect(touched(work)).toEqual([]);
 });
 
 test('a backend without encapsulation is followed by the nodes that run: the check goes first, and comes back last', async () => {
   const before = await machineIds();
-  const named = (work: Work, operation: 'create' | 'update' | 'delete', type: string, name: string) =>
+  const named = (work: Work, operation: 'create' | 'update' | 'run', type: string, name: string) =>
     work.of(operation, type).filter((entry) => entry.name === name);
   const check = ['create Association source-dest-check', 'delete Association source-dest-check'];
   const off = await stack.change({ backend: { Type: 'vxlan', DirectRouting: true } });
   expect(changed(off)).toEqual([
-    'create Association etcd-settled',
     check[0],
     ...['create SecurityGroupEgressRule security-node-out', 'create SecurityGroupIngressRule security-node-in'].flatMap(
       (rule) => [`${rule}-overlay-vxlan-8472`, `${rule}-pods`],
     ),
-    'delete Association etcd-settled',
     check[1],
     'delete SecurityGroupEgressRule security-node-out-overlay-udp-8300',
     'delete SecurityGroupIngressRule security-node-in-overlay-udp-8300',
+    'run Command etcd-settled',
     'update Parameter parameter-flannel-etcd-network',
     'update Parameter parameter-flannel-node-source-dest-check',
   ]);
-  const settled = (work: Work) => named(work, 'create', 'Association', 'etcd-settled');
+  const settled = (work: Work) => named(work, 'run', 'Command', 'etcd-settled');
   const switched = (work: Work) => [
     ...named(work, 'update', 'Parameter', 'parameter-flannel-node-source-dest-check'),
     ...named(work, 'create', 'Association', 'source-dest-check'),
@@ -126,7 +140,7 @@ test('an image for etcd replaces one member after another, each when the one bef
   const work = await stack.change({ etcdImageId: 'ami-0a86a86a86a86a861' });
   expect(work.names('create', 'Instance')).toEqual(MEMBERS);
   for (const [i, next] of MEMBERS.slice(1).entries()) {
-    const healthy = work.of('create', 'Association').filter(({ name }) => name === `${MEMBERS[i]}-healthy`);
+    const healthy = work.of('run', 'Command').filter(({ name }) => name === `${MEMBERS[i]}-healthy`);
     const replaced = work.of('delete', 'Instance').filter(({ name }) => name === next);
     expect([healthy.length, work.notBefore(healthy, replaced)]).toEqual([1, []]);
   }
@@ -140,17 +154,38 @@ test('more NAT gateways are other routes', async () => {
   expect(touched(work)).toEqual([]);
 });
 
+test('a member that does not get well stops the change, and the others are not touched', async () => {
+  const { directory } = stack.artifact('etcd', '3');
+  await stack.project.configure('dev', { etcdArtifact: directory });
+  await stack.double.fail({
+    operation: 'run',
+    type: 'aws:ssm/command:Command',
+    name: 'etcd-etcd-0-healthy',
+    message: 'etcd-0 is not healthy',
+  });
+  await stack.double.clearJournal();
+  const { code, output } = await stack.project.tryUp('dev');
+  expect(code).not.toBe(0);
+  expect(output).toContain('ended as Failed: etcd-0 is not healthy');
+  const work = new Work(await stack.double.done());
+  expect(work.names('delete', 'Instance')).toEqual(['etcd-etcd-0']);
+  await stack.double.clearFaults();
+  const rest = await stack.work(() => stack.project.up('dev'));
+  expect(rest.names('run', 'Command')).toEqual([...MEMBERS.map((name) => `${name}-healthy`), 'etcd-settled']);
+  expect(rest.names('delete', 'Instance')).toEqual(MEMBERS.slice(1));
+});
+
 test('another etcd is one member after another, each with its volume and its address', async () => {
   const attached = async () =>
     (await stack.find('VolumeAttachment')).map(({ name, inputs }) => [name, inputs.volumeId]).sort();
   const before = await attached();
-  const work = await stack.change({ etcdArtifact: stack.artifact('etcd', '2').directory });
+  const work = await stack.change({ etcdArtifact: stack.artifact('etcd', '4').directory });
   expect(work.names('delete', 'Instance')).toEqual(MEMBERS);
   expect(work.names('create', 'Instance')).toEqual(MEMBERS);
   for (const [i, name] of MEMBERS.entries()) {
-    const of = (operation: 'create' | 'delete', type: string, which: string) =>
+    const of = (operation: 'create' | 'delete' | 'run', type: string, which: string) =>
       work.of(operation, type).filter((entry) => entry.name === which);
-    const healthy = of('create', 'Association', `${name}-healthy`);
+    const healthy = of('run', 'Command', `${name}-healthy`);
     expect(work.notBefore(of('delete', 'VolumeAttachment', `${name}-data`), of('delete', 'Instance', name))).toEqual(
       [],
     );
@@ -168,7 +203,7 @@ test('another type of etcd machines restarts one member after another, each when
   const work = await stack.change({ etcdInstanceType: 't3.medium' });
   expect(work.names('update', 'Instance')).toEqual(MEMBERS);
   for (const [i, next] of MEMBERS.slice(1).entries()) {
-    const healthy = work.of('create', 'Association').filter(({ name }) => name === `${MEMBERS[i]}-healthy`);
+    const healthy = work.of('run', 'Command').filter(({ name }) => name === `${MEMBERS[i]}-healthy`);
     const updated = work.of('update', 'Instance').filter(({ name }) => name === next);
     expect(work.notBefore(healthy, updated)).toEqual([]);
   }

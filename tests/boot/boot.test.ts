@@ -50,12 +50,27 @@ test('machines boot with the user-data of the stack, in any order', async () => 
   }
 });
 
+test('the group hears from each node when it is ready, once', async () => {
+  const ids = workers.map((worker) => lab.instanceOf(worker).id);
+  const heard = () => [...lab.services.completed].sort();
+  const expected = ids.map((id) => `flannel-ready CONTINUE ${id}`).sort();
+  await until('the group has heard from both', () => heard().length >= expected.length);
+  expect(heard()).toEqual(expected);
+  for (const worker of workers)
+    expect(await worker.exec('systemctl', 'is-active', 'flannel-lifecycle')).toBe('active\n');
+});
+
 test('machines ask for nothing that their roles do not let them have', () => {
   expect(lab.services.calls.filter(({ allowed }) => !allowed)).toEqual([]);
   const asked = (role: string) => [
     ...new Set(lab.services.calls.filter((call) => call.role === role).map(({ action }) => action)),
   ];
-  expect(asked('node').sort()).toEqual(['ec2:ModifyInstanceAttribute', 's3:GetObject', 'ssm:GetParameter']);
+  expect(asked('node').sort()).toEqual([
+    'autoscaling:CompleteLifecycleAction',
+    'ec2:ModifyInstanceAttribute',
+    's3:GetObject',
+    'ssm:GetParameter',
+  ]);
   expect(asked('etcd').sort()).toEqual(['s3:GetObject', 's3:ListBucket', 's3:PutObject', 'ssm:GetParameter']);
 });
 
@@ -187,6 +202,39 @@ test('a node with a new artifact takes the place of an old one', async () => {
   expect(await workers[1].failedUnits()).toEqual([]);
   pods[1] = await Pod.create(workers[1], 'pod-2');
   expect(await pods[0].problemsWith(pods[1])).toEqual([]);
+});
+
+test('a node that its group ends gives its lease back, and says so', async () => {
+  const leaving = stack.node({ ...WORKERS[0], name: 'node-4', address: '10.64.0.24' });
+  await leaving.boot();
+  await untilReady(leaving);
+  const { id } = lab.instanceOf(leaving);
+  const words = () => lab.services.completed.filter((word) => word.endsWith(id));
+  await until('the group has heard that it is ready', () => words().length > 0);
+  const leases = async () =>
+    (await ctl('get', '--prefix', '--print-value-only', SUBNETS)).match(/10[.]64[.]\d+[.]\d+/g);
+  expect(await leases()).toContain('10.64.0.24');
+  // A restart is no end.
+  await leaving.exec('systemctl', 'restart', 'flanneld');
+  await untilReady(leaving);
+  expect(await leases()).toContain('10.64.0.24');
+  lab.retire(leaving);
+  await until('the group has heard that it may go', () => words().length > 1);
+  expect(words()).toEqual([`flannel-ready CONTINUE ${id}`, `flannel-lease-given-back CONTINUE ${id}`]);
+  expect(await leases()).not.toContain('10.64.0.24');
+  expect(await leaving.failedUnits()).toEqual([]);
+  await lab.terminate(leaving);
+});
+
+test('a node that is shut down for its end gives its lease back as well, though no hook waits for it', async () => {
+  const leaving = stack.node({ ...WORKERS[0], name: 'node-5', address: '10.64.0.25' });
+  await leaving.boot();
+  await untilReady(leaving);
+  await leaving.exec('systemctl', 'stop', 'flannel-lifecycle');
+  lab.retire(leaving);
+  await leaving.shutDown();
+  await lab.terminate(leaving);
+  expect(await ctl('get', '--prefix', '--print-value-only', SUBNETS)).not.toContain('10.64.0.25');
 });
 
 test('another machine takes over the data of an etcd member, and pods do not notice', async () => {

@@ -106,6 +106,10 @@ function etcdctl(credentials: string, ...args: string[]): string | undefined {
   return ran.status === 0 ? ran.stdout.trim() : undefined;
 }
 
+/** The nodes that EC2 knows of. */
+const instances = (lines: readonly string[]) =>
+  writeFileSync(join(cloud, 'instances'), lines.map((line) => `${line}\n`).join(''));
+
 const idOf = (name: string) =>
   new RegExp(`^(\\w+), started, ${name},`, 'm').exec(members[0]!.ctl('member', 'list'))?.[1];
 const configured = () => members[0]!.ctl('get', '--print-value-only', CONFIG);
@@ -179,11 +183,12 @@ test('settle does nothing the second time, and writes another network configurat
   expect(configured()).toBe(`${NETWORK.replace('udp', 'vxlan')}\n`);
 });
 
-test('settle waits until nodes have followed another backend, but not for one that is gone', () => {
+test('settle waits until nodes have followed another backend, fails if one does not, and does not wait for one that is gone', () => {
   const lease = '/coreos.com/network/subnets/10.244.1.0-24';
   const udp = '{"PublicIP":"10.64.0.16","PublicIPv6":null}';
   const vxlan = '{"PublicIP":"10.64.0.16","PublicIPv6":null,"BackendType":"vxlan"}';
   /** The node follows 2 s after the config is written, or never. */
+  instances(['10.64.0.16\ti-1', '10.64.0.17\ti-2']);
   const settle = (type: string, before: string, after?: string) => {
     members[0]!.ctl('put', lease, before);
     parameter('/etcd/network', NETWORK.replace('udp', type));
@@ -195,12 +200,42 @@ test('settle waits until nodes have followed another backend, but not for one th
   };
   expect(settle('udp', vxlan, udp)).toMatchObject({ status: 0, stderr: '', order: ['node', 'settled'] });
   expect(settle('vxlan', udp, vxlan)).toMatchObject({ status: 0, stderr: '', order: ['node', 'settled'] });
-  expect(settle('udp', vxlan)).toMatchObject({
-    status: 0,
-    stderr: '1 leases are still of another backend than udp: their nodes are gone, or do not follow\n',
-  });
-  expect(settle('vxlan', udp)).toMatchObject({ status: 0, stderr: expect.stringContaining('than vxlan') });
+  const stuck = 'nodes do not follow the backend udp, look at their flanneld: 10.64.0.16\ti-1\n';
+  expect(settle('udp', vxlan)).toMatchObject({ order: null, stderr: expect.stringContaining(stuck) });
+  // The config is written by now, and the node is as before.
+  expect(settle('udp', vxlan)).toMatchObject({ order: null, stderr: expect.stringContaining(stuck) });
+  instances(['10.64.0.160\ti-3']);
+  expect(settle('vxlan', udp)).toMatchObject({ status: 0, order: ['settled'] });
   members[0]!.ctl('del', lease);
+});
+
+test('the leases of nodes that died are given back, and of nobody else', () => {
+  const lease = (i: number) => `/coreos.com/network/subnets/10.244.${i}.0-24`;
+  const put = (i: number, address: string) =>
+    members[0]!.ctl('put', lease(i), `{"PublicIP":"${address}","PublicIPv6":null}`);
+  const left = () =>
+    members[0]!.ctl('get', '--prefix', '--keys-only', '/coreos.com/network/subnets/').match(/10[.]244[.]\d+/g);
+  const sweep = () => members.map((member) => member.flannelEtcd('sweep'));
+  put(1, '10.64.0.21');
+  put(2, '10.64.0.2');
+  put(3, '10.64.0.23');
+  put(4, '192.168.7.7'); // of a node from elsewhere
+  instances(['10.64.0.21\ti-1', '10.64.0.2\ti-2', '10.64.0.23\ti-3']);
+  for (const ran of sweep()) expect(ran).toMatchObject({ status: 0, stdout: '' });
+  expect(readFileSync(join(cloud, 'filters'), 'utf8')).toContain('Name=tag:flannel:stack,Values=test');
+  instances(['10.64.0.21\ti-1', '10.64.0.23\ti-33']); // i-2 has died, and another one has the address of i-3
+  expect(
+    sweep()
+      .map(({ status, stdout }) => `${status}${stdout}`)
+      .sort(),
+  ).toEqual(['0', '0', '0i-2 with 10.64.0.2 is gone: gave back 10.244.2.0-24\n']);
+  expect(left()).toEqual(['10.244.1', '10.244.3', '10.244.4']);
+  expect(sweep().map(({ stdout }) => stdout)).toEqual(['', '', '']);
+  // Who cannot ask gives nothing back.
+  rmSync(join(cloud, 'instances'));
+  for (const ran of sweep()) expect(ran.status).not.toBe(0);
+  expect(left()).toEqual(['10.244.1', '10.244.3', '10.244.4']);
+  for (const i of [1, 3, 4]) members[0]!.ctl('del', lease(i));
 });
 
 test('a new instance with the volume of the old one is the same member', () => {

@@ -95,6 +95,28 @@ export function snapshotTimer(): string {
   });
 }
 
+export function sweepService(): string {
+  return oneshot('leases of machines that are gone', {
+    Unit: [['After', 'etcd.service']],
+    Service: [
+      ['ExecStart', `${COMMAND} sweep`],
+      ['ReadWritePaths', `-${DATA_VOLUME}`],
+    ],
+  });
+}
+
+export function sweepTimer(): string {
+  return renderUnit({
+    Unit: [['Description', 'leases of machines that are gone, looked for every ten minutes']],
+    Timer: [
+      ['OnActiveSec', '10min'],
+      ['OnUnitActiveSec', '10min'],
+      ['RandomizedDelaySec', '60'],
+    ],
+    Install: [['WantedBy', 'timers.target']],
+  });
+}
+
 export function etcdService(unit: Unit): string {
   return daemonUnit(
     { ...unit, stopSeconds: 90 }, // with the snapshot

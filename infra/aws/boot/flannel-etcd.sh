@@ -6,6 +6,7 @@
 #   settle          users, roles, flannel's network configuration
 #   snapshot [any]  to S3, if this member leads; any: even if not
 #   snapshots       list them
+#   sweep           give back the leases of machines that are gone; if this member leads
 #   restore KEY     a snapshot instead of this member's data; the same on all members, then start etcd on all
 #   ctl ARGUMENT... etcdctl as the administrator
 set -euo pipefail
@@ -215,30 +216,38 @@ put_network() {
     wanted=$(cat /etc/flannel/network.json)
   fi
   current=$(ctl get --print-value-only "$ETCD_PREFIX/config")
-  if [ "$current" = "$wanted" ]; then return; fi
-  printf %s "$wanted" | ctl put "$ETCD_PREFIX/config"
+  if [ "$current" != "$wanted" ]; then printf %s "$wanted" | ctl put "$ETCD_PREFIX/config"; fi
+  # Also when it was written before: by an attempt that nodes did not follow in time.
   await_nodes "$wanted"
 }
 
-# Leases of nodes that have another backend. That of udp has no name (flannel's, too).
-not_following() {
-  local leases
-  leases=$(ctl get --prefix --print-value-only "$ETCD_PREFIX/subnets/")
-  if [ "$1" = udp ]; then grep '"BackendType":"[^"]' <<<"$leases"; else grep '[^[:space:]]' <<<"$leases" | grep -v "\"BackendType\":\"$1\""; fi
-}
-
-# Running nodes follow another backend within a second or two. What it does without is closed when this has ended; a node that is gone
-# keeps its lease for a day, and must not keep anybody waiting as long.
+# Running nodes follow another backend within a second or two. What the one before needs is closed when this has ended well, so it
+# must not end before they have. A machine that is gone follows nothing.
 await_nodes() {
-  local type until=$((SECONDS + ${FOLLOW_SECONDS:-60})) left
+  local type until=$((SECONDS + ${FOLLOW_SECONDS:-120})) leases left alive
   type=$(sed -n 's/.*"Backend": *{[^}]*"Type": *"\([^"]*\)".*/\1/p' <<<"$1")
-  while left=$(not_following "${type:-udp}"); do
-    if ((SECONDS >= until)); then
-      echo "$(wc -l <<<"$left") leases are still of another backend than $type: their nodes are gone, or do not follow" >&2
-      return
-    fi
+  while :; do
+    leases=$(ctl get --prefix --print-value-only "$ETCD_PREFIX/subnets/")
+    left=$(of_other_backends "${type:-udp}" <<<"$leases" || true)
+    if [ -z "$left" ]; then return; fi
+    alive=$(nodes_alive)
+    left=$(grep -Ff <(sed 's/.*"PublicIP":"\([0-9.]*\)".*/\1\t/' <<<"$left") <<<"$alive" || true)
+    if [ -z "$left" ]; then return; fi
+    if ((SECONDS >= until)); then die "nodes do not follow the backend $type, look at their flanneld: $(paste -sd' ' <<<"$left")"; fi
     sleep 1
   done
+}
+
+# The backend of a lease of udp has no name (flannel's, too).
+of_other_backends() {
+  if [ "$1" = udp ]; then grep '"BackendType":"[^"]'; else grep '[^[:space:]]' | grep -v "\"BackendType\":\"$1\""; fi
+}
+
+# Address and id of each machine that is a node of the stack.
+nodes_alive() {
+  "$lib/cloud" ec2 describe-instances --filters "Name=tag:flannel:stack,Values=$STACK" Name=tag:flannel:role,Values=node \
+    Name=instance-state-name,Values=pending,running,shutting-down,stopping,stopped \
+    --query 'Reservations[].Instances[].[PrivateIpAddress,InstanceId]' --output text
 }
 
 leads() {
@@ -262,6 +271,29 @@ snapshot() {
 snapshots() {
   "$lib/cloud" s3api list-objects-v2 --bucket "$SNAPSHOT_BUCKET" --prefix "$SNAPSHOT_PREFIX/snapshots/" \
     --query 'Contents[].[Key]' --output text
+}
+
+# Of machines that this member has seen as nodes of the stack, and of no others: somebody may have added a node from elsewhere.
+sweep() {
+  local seen=$volume/nodes leases alive address id key revision
+  # Before the machines: what comes in between is taken over by a new machine, and has another revision.
+  leases=$(ctl get --prefix --write-out=fields "$ETCD_PREFIX/subnets/" | sed -n \
+    -e 's/^"Key" : "\(.*\)"$/key \1/p' -e 's/^"ModRevision" : /revision /p' \
+    -e 's/^"Value" : .*\\"PublicIP\\":\\"\([0-9.]*\)\\".*/address \1/p' |
+    awk '$1 == "address" { print $2, key, revision } { if ($1 == "key") key = $2; if ($1 == "revision") revision = $2 }')
+  alive=$(nodes_alive)
+  touch $seen
+  while read -r address id; do
+    if grep -q "^$address[[:space:]]" <<<"$alive"; then continue; fi
+    while read -r _ key revision; do
+      if leads && printf 'mod("%s") = "%s"\n\ndel %s\n\n\n' "$key" "$revision" "$key" | ctl txn | grep -q SUCCESS; then
+        echo "$id with $address is gone: gave back ${key##*/}"
+      else
+        alive+=$'\n'"$address $id" # the next sweep has to know
+      fi
+    done < <(grep "^$address " <<<"$leases")
+  done < <(cat $seen)
+  grep . <<<"$alive" | sort -u >$seen || true
 }
 
 restore() {
@@ -290,6 +322,7 @@ case ${1:-} in
   settle) settle ;;
   snapshot) snapshot "${2:-}" ;;
   snapshots) snapshots ;;
+  sweep) sweep ;;
   restore) restore "${2:?the key of a snapshot}" ;;
   ctl) shift && ctl "$@" ;;
   *) sed -n '2,/^set/s/^# \{0,1\}//p' "$0" >&2 && exit 2 ;;

@@ -35,6 +35,33 @@ export function nodeBootstrapService(): string {
   });
 }
 
+/** Tells the group that the node is ready, and waits for the node's end. */
+export function lifecycleService(): string {
+  return renderUnit({
+    Unit: [
+      ['Description', "this node's part in the life of its group"],
+      ['After', 'network-online.target'],
+      ['StartLimitIntervalSec', '0'],
+    ],
+    Service: [
+      ['ExecStart', `${LIBRARY}/lifecycle watch`],
+      ['Restart', 'on-failure'],
+      ['RestartSec', '5'],
+      ['ReadWritePaths', '/etc/flannel'],
+      ['CapabilityBoundingSet', ''],
+      ['RestrictAddressFamilies', 'AF_UNIX AF_INET AF_INET6 AF_NETLINK'],
+      ['PrivateDevices', 'yes'],
+      ['ProtectKernelTunables', 'yes'],
+      ['SystemCallFilter', '@system-service'],
+      ...SANDBOX,
+    ],
+    Install: [['WantedBy', 'multi-user.target']],
+  });
+}
+
+/** When flanneld has ended, for whatever reason: a restart, a reboot, or the end of the machine, which gives its lease back. */
+export const NODE_STOPPED = `-${LIBRARY}/lifecycle stopped`;
+
 /** A renewed certificate reaches a node within a day, without anybody touching the node. */
 export function bootstrapTimer(description: string): string {
   return renderUnit({
@@ -68,7 +95,7 @@ const STATE_DIRECTORIES = [dirname(DEFAULT_IDENTITY_FILE), podAllocations('')]
  * flanneld as a user of its own that may administrate the network and nothing else. Not ProtectKernelTunables: forwarding
  * and the device's accept_local are sysctls, which belong to who has CAP_NET_ADMIN, while all others stay root's.
  */
-export function flanneldService(unit: Unit): string {
+export function flanneldService(unit: Unit, afterStop: readonly string[]): string {
   return daemonUnit(unit, {
     user: 'flannel',
     unit: [
@@ -79,6 +106,7 @@ export function flanneldService(unit: Unit): string {
       ['ConditionPathExists', '/etc/flannel/tls/client.key'],
     ],
     service: [
+      ...afterStop.map((command) => ['ExecStopPost', command] as const),
       // What other nodes know this one by, and where it reserves an address among those of the pods.
       ['StateDirectory', STATE_DIRECTORIES],
       ['RuntimeDirectory', 'flannel'],

@@ -6,8 +6,16 @@ import type { BootFile } from '../../node/files.ts';
 /** Where they are on the machine. */
 export const LIBRARY = '/usr/local/lib/flannel';
 
-export type ScriptName = 'cloud' | 'parameter' | 'node-prepare' | 'node-bootstrap' | 'node-source-check';
+export type ScriptName =
+  | 'cloud'
+  | 'parameter'
+  | 'node-prepare'
+  | 'node-bootstrap'
+  | 'node-source-check'
+  | 'node-lifecycle';
 
 export function script(name: ScriptName, path = `${LIBRARY}/${name}`): BootFile {
-  return { path, mode: '0755', content: readFileSync(join(__dirname, `${name}.sh`), 'utf8') };
+  const text = readFileSync(join(__dirname, `${name}.sh`), 'utf8');
+  // EC2 takes 16 KB of user-data: comments stay here.
+  return { path, mode: '0755', content: text.replaceAll(/^ *#(?!!).*\n/gm, '') };
 }

@@ -4,14 +4,15 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { nodeBoot } from '../../node/files.ts';
 import { cloudEtcdBoot, etcdService, sandboxDropIn } from './etcd-units.ts';
-import { flanneldService, nodeBootstrapService } from './node-units.ts';
+import { flanneldService, lifecycleService, NODE_STOPPED, nodeBootstrapService } from './node-units.ts';
 import { daemonUnit, renderUnit } from './systemd.ts';
 
 const flanneld = nodeBoot({ root: '', etcdEndpoints: ['https://10.64.27.10:2379'] }).unit;
 const units = {
-  flanneld: flanneldService(flanneld),
+  flanneld: flanneldService(flanneld, [NODE_STOPPED]),
   etcd: etcdService(cloudEtcdBoot('etcd-0', '10.64.27.10').unit),
   'flannel-bootstrap': nodeBootstrapService(),
+  'flannel-lifecycle': lifecycleService(),
 };
 
 /** All values of a key, in order. */

@@ -18,7 +18,10 @@ const node: NodeUserData = {
     certificate: '/flannel/dev/node/certificate',
     key: '/flannel/dev/node/key',
   },
-  sourceDestCheck: '/flannel/dev/node/source-dest-check',
+  group: {
+    sourceDestCheck: '/flannel/dev/node/source-dest-check',
+    hooks: { launch: 'flannel-ready', terminate: 'flannel-lease-given-back' },
+  },
 };
 
 const PARAMETERS = ['clientCa', 'peerCa', 'server', 'serverKey', 'peer', 'peerKey', 'admin', 'adminKey'] as const;
@@ -49,7 +52,7 @@ const longest = {
     stack: LONG,
     region: 'ap-southeast-1',
     artifact: { ...node.artifact, bucket: BUCKET },
-    sourceDestCheck: `/flannel/${LONG}/node/source-dest-check`,
+    group: { ...node.group!, sourceDestCheck: `/flannel/${LONG}/node/source-dest-check` },
     endpoints: { s3: `https://${BUCKET}.example`, ssm: `https://${BUCKET}.example`, ec2: `https://${BUCKET}.example` },
   } satisfies NodeUserData,
   etcd: {
@@ -76,7 +79,7 @@ describe('nodeUserData()', () => {
     const changes: Partial<NodeUserData>[] = [
       { artifact: { ...node.artifact, sha256: 'c'.repeat(64) } },
       { etcdEndpoints: node.etcdEndpoints.slice(1) },
-      { sourceDestCheck: '/flannel/prod/node/source-dest-check' },
+      { group: { ...node.group!, sourceDestCheck: '/flannel/prod/node/source-dest-check' } },
     ];
     const all = changes.map((change) => nodeUserData({ ...node, ...change }));
     expect(new Set([texts.node, ...all]).size).toBe(1 + changes.length);
@@ -150,7 +153,7 @@ describe('user-data', () => {
 describe('the scripts', () => {
   const hasShellcheck = spawnSync('shellcheck', ['--version']).status === 0;
 
-  test.each(['cloud', 'parameter', 'node-prepare', 'node-bootstrap', 'flannel-etcd'])(
+  test.each(['cloud', 'parameter', 'node-prepare', 'node-bootstrap', 'node-lifecycle', 'flannel-etcd'])(
     '%s is bash, and good bash',
     (name) => {
       const path = join(__dirname, `${name}.sh`);

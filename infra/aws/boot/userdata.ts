@@ -14,8 +14,10 @@ import {
   sandboxDropIn,
   snapshotService,
   snapshotTimer,
+  sweepService,
+  sweepTimer,
 } from './etcd-units.ts';
-import { bootstrapTimer, flanneldService, nodeBootstrapService } from './node-units.ts';
+import { bootstrapTimer, flanneldService, lifecycleService, NODE_STOPPED, nodeBootstrapService } from './node-units.ts';
 import { LIBRARY, script } from './scripts.ts';
 
 /** An object in S3, verified by the machine that fetches it. */
@@ -31,6 +33,14 @@ export interface ServiceEndpoints {
   readonly s3?: string;
   readonly ssm?: string;
   readonly ec2?: string;
+  readonly autoscaling?: string;
+}
+
+export interface GroupMembership {
+  /** Name of the SSM parameter by which the node switches its own source/destination check. */
+  readonly sourceDestCheck: string;
+  /** Names of the group's hooks: that which waits until a node is ready, and that which waits until it has given its lease back. */
+  readonly hooks: { readonly launch: string; readonly terminate: string };
 }
 
 export interface NodeUserData {
@@ -40,13 +50,14 @@ export interface NodeUserData {
   readonly etcdEndpoints: readonly string[];
   /** Names of SSM parameters. */
   readonly parameters: { readonly ca: string; readonly certificate: string; readonly key: string };
-  /** Name of the SSM parameter by which the node switches its own source/destination check; absent where the stack does it. */
-  readonly sourceDestCheck?: string;
+  /** What a node of an Auto Scaling group does for itself. */
+  readonly group?: GroupMembership;
   readonly endpoints?: ServiceEndpoints;
 }
 
 export function nodeUserData(node: NodeUserData): string {
   const { files, unit } = nodeBoot({ root: '', etcdEndpoints: node.etcdEndpoints });
+  const { group } = node;
   return renderCloudConfig({
     title: `a node of flannel's stack ${node.stack}`,
     files: [
@@ -54,7 +65,12 @@ export function nodeUserData(node: NodeUserData): string {
         PARAMETER_CA: node.parameters.ca,
         PARAMETER_CERTIFICATE: node.parameters.certificate,
         PARAMETER_KEY: node.parameters.key,
-        ...(node.sourceDestCheck !== undefined && { PARAMETER_SOURCE_DEST_CHECK: node.sourceDestCheck }),
+        ...(group !== undefined && {
+          PARAMETER_SOURCE_DEST_CHECK: group.sourceDestCheck,
+          HOOK_LAUNCH: group.hooks.launch,
+          HOOK_TERMINATE: group.hooks.terminate,
+          READY_URL: unit.readyUrl,
+        }),
       }),
       ...files,
       systemUser('flannel', 'flanneld'),
@@ -63,13 +79,26 @@ export function nodeUserData(node: NodeUserData): string {
       ...installScripts(node.artifact, 'flannel'),
       script('node-prepare', `${LIBRARY}/prepare`),
       script('node-bootstrap', `${LIBRARY}/bootstrap`),
-      ...(node.sourceDestCheck === undefined ? [] : [script('node-source-check', `${LIBRARY}/source-check`)]),
+      ...(group === undefined ? [] : groupFiles()),
       systemd('flannel-bootstrap.service', nodeBootstrapService()),
       systemd('flannel-bootstrap.timer', bootstrapTimer("flannel's artifact and certificate, looked for once a day")),
-      systemd('flanneld.service', flanneldService(unit)),
+      systemd('flanneld.service', flanneldService(unit, group === undefined ? [] : [NODE_STOPPED])),
     ],
-    commands: start(['flannel-bootstrap.service', 'flannel-bootstrap.timer', 'flanneld.service']),
+    commands: start([
+      'flannel-bootstrap.service',
+      'flannel-bootstrap.timer',
+      'flanneld.service',
+      ...(group === undefined ? [] : ['flannel-lifecycle.service']),
+    ]),
   });
+}
+
+function groupFiles(): BootFile[] {
+  return [
+    script('node-source-check', `${LIBRARY}/source-check`),
+    script('node-lifecycle', `${LIBRARY}/lifecycle`),
+    systemd('flannel-lifecycle.service', lifecycleService()),
+  ];
 }
 
 /** The SSM parameters of an etcd member, by the file that each becomes. */
@@ -136,6 +165,8 @@ export function etcdUserData(member: EtcdUserData): string {
       systemd('flannel-settle.service', etcdSettleService()),
       systemd('flannel-snapshot.service', snapshotService()),
       systemd('flannel-snapshot.timer', snapshotTimer()),
+      systemd('flannel-sweep.service', sweepService()),
+      systemd('flannel-sweep.timer', sweepTimer()),
       systemd('etcd.service', etcdService(unit)),
     ],
     commands: start([
@@ -144,6 +175,7 @@ export function etcdUserData(member: EtcdUserData): string {
       'etcd.service',
       'flannel-settle.service',
       'flannel-snapshot.timer',
+      'flannel-sweep.timer',
     ]),
   });
 }

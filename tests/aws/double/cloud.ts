@@ -1,6 +1,8 @@
 /** An AWS account that exists in memory: what was made in it, who refers to whom, and what it was asked. */
 import { createHash } from 'node:crypto';
+import type { Command } from './cli.ts';
 import { ApiError } from './errors.ts';
+import type { Context } from './kind.ts';
 import type { Fault, Hold, JournalEntry } from './protocol.ts';
 import { type Bag, bags, plain, texts, type Value } from './values.ts';
 
@@ -19,6 +21,7 @@ export interface Resource {
 /** A machine of a group. It holds its subnet, its groups and its instance profile as any instance does. */
 export interface Machine {
   readonly id: string;
+  state: 'Pending:Wait' | 'InService' | 'Terminating:Wait';
   readonly group: string;
   readonly subnetId: string;
   readonly address: string;
@@ -28,11 +31,25 @@ export interface Machine {
   readonly tags: Bag;
 }
 
+/** Of a group: its machines are replaced one after another, as time passes. */
+export interface Refresh {
+  status: 'InProgress' | 'Successful' | 'Cancelled' | 'RollbackInProgress' | 'RollbackSuccessful';
+  reason: string;
+  readonly context: Context;
+}
+
 export class Cloud {
   readonly resources = new Map<string, Resource>();
   readonly machines = new Map<string, Machine>();
   /** The versions of each launch template, the first one first. */
   readonly templates = new Map<string, Bag[]>();
+  /** By group, the last one first. */
+  readonly refreshes = new Map<string, Refresh[]>();
+  /** Ids of machines whose agent has reported to Systems Manager. */
+  readonly reported = new Set<string>();
+  readonly commands = new Map<string, Command>();
+  /** Machines of groups whose user-data has this in it never get ready. */
+  neverReady: string | undefined;
   journal: JournalEntry[] = [];
   private faults: { fault: Fault; seen: number }[] = [];
   private holds: Hold[] = [];
@@ -45,6 +62,8 @@ export class Cloud {
     this.resources.clear();
     this.machines.clear();
     this.templates.clear();
+    this.refreshes.clear();
+    this.neverReady = undefined;
     this.faults = [];
     this.journal = [];
     this.published = 0;
@@ -128,6 +147,7 @@ export class Cloud {
   clearFaults(): void {
     this.holds = [];
     this.faults = [];
+    this.neverReady = undefined;
   }
 
   /** The fault that strikes this request, if one does. */

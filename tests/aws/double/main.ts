@@ -2,6 +2,7 @@
  * TEST DOUBLE of Pulumi's providers aws and tls: an AWS that exists in the memory of this process. The real Pulumi CLI
  * attaches to it by PULUMI_DEBUG_PROVIDERS. It ends with its parent, or by a signal.
  */
+import { serveCli } from './cli.ts';
 import { Cloud } from './cloud.ts';
 import { invoke } from './functions.ts';
 import { ACCESS } from './kinds/access.ts';
@@ -33,7 +34,7 @@ async function main(): Promise<void> {
     return;
   }
   listen(control(cloud));
-  process.send({ ready: true, providers } satisfies Ready);
+  process.send({ ready: true, providers, cliPort: await serveCli(cloud) } satisfies Ready);
 }
 
 function control(cloud: Cloud): Control {
@@ -65,6 +66,9 @@ function control(cloud: Cloud): Control {
     },
     publishImages: () => {
       cloud.published += 1;
+    },
+    neverReady: (text) => {
+      cloud.neverReady = text;
     },
     reset: () => cloud.reset(),
   };

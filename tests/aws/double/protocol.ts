@@ -10,7 +10,9 @@ export type Operation =
   | 'update'
   | 'delete'
   | 'invoke'
-  | 'refresh';
+  | 'refresh'
+  /** A command on a machine, from when it is sent until its end is told. */
+  | 'run';
 
 /** A request of the CLI, in the order in which they came. */
 export interface JournalEntry {
@@ -34,7 +36,7 @@ export interface JournalEntry {
 
 /** Makes requests fail. */
 export interface Fault {
-  readonly operation: 'create' | 'update' | 'delete' | 'read';
+  readonly operation: 'create' | 'update' | 'delete' | 'read' | 'run';
   readonly type: string;
   /** Only of the resource with this name. */
   readonly name?: string;
@@ -85,6 +87,8 @@ export interface Control {
   drift(urn: string, inputs: Readonly<Record<string, unknown>>): void;
   /** Amazon publishes a newer image for each architecture. */
   publishImages(): void;
+  /** Machines that are launched with this in their user-data never get ready. */
+  neverReady(text: string): void;
   /** An empty account again. */
   reset(): void;
 }
@@ -104,4 +108,6 @@ export interface Ready {
   readonly ready: true;
   /** The value of PULUMI_DEBUG_PROVIDERS. */
   readonly providers: string;
+  /** Where the stand-in for the AWS CLI asks. */
+  readonly cliPort: number;
 }

@@ -1,5 +1,6 @@
 /** The test double of Pulumi's AWS provider, started and controlled. */
 import { type ChildProcess, fork } from 'node:child_process';
+import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { bundle } from '../../../tools/build/bundle.mjs';
 import type {
@@ -27,6 +28,7 @@ export class Double {
     private readonly child: ChildProcess,
     /** The value of PULUMI_DEBUG_PROVIDERS. */
     readonly providers: string,
+    private readonly cliPort: number,
   ) {
     child.on('message', (answer: ControlAnswer) => {
       const { resolve, reject } = this.waiting.get(answer.call)!;
@@ -43,17 +45,29 @@ export class Double {
       execArgv: ['--enable-source-maps'],
       stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
     });
-    const { providers } = await new Promise<Ready>((resolve, reject) => {
+    const { providers, cliPort } = await new Promise<Ready>((resolve, reject) => {
       child.once('message', (message) => resolve(message as Ready));
       child.once('exit', (code) => reject(new Error(`The double ended with ${code} before it was ready`)));
     });
-    return new Double(child, providers);
+    return new Double(child, providers, cliPort);
   }
 
   async stop(): Promise<void> {
     const ended = new Promise((resolve) => this.child.once('exit', resolve));
     this.child.disconnect();
     await ended;
+  }
+
+  /** Writes a program `aws` that works in this account; into a directory that is to be the first of PATH. */
+  installCli(directory: string): void {
+    const ask = `curl -sS --fail-with-body --data-binary @- http://127.0.0.1:${this.cliPort}/`;
+    const script = `#!/bin/sh\nanswer=$(printf '%s\\0' "$@" | ${ask}) || { echo "$answer" >&2; exit 254; }\necho "$answer"\n`;
+    mkdirSync(directory, { recursive: true });
+    writeFileSync(join(directory, 'aws'), script, { mode: 0o755 });
+  }
+
+  neverReady(text: string): Promise<void> {
+    return this.call('neverReady', text);
   }
 
   fail(fault: Fault): Promise<void> {
@@ -111,7 +125,8 @@ export class Double {
 
   /** What was really done, preview left out, in the order in which it began. */
   async done(...operations: readonly Operation[]): Promise<readonly JournalEntry[]> {
-    const wanted: readonly Operation[] = operations.length > 0 ? operations : ['create', 'update', 'delete', 'refresh'];
+    const wanted: readonly Operation[] =
+      operations.length > 0 ? operations : ['create', 'update', 'delete', 'refresh', 'run'];
     return (await this.journal()).filter(({ operation, preview }) => !preview && wanted.includes(operation));
   }
 

@@ -1,7 +1,7 @@
 /**
  * The real Pulumi CLI, with a project, a backend and a home of its own in a temporary directory, attached to the double.
  */
-import { spawn } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
@@ -54,8 +54,9 @@ export class Project {
     private readonly name: string,
   ) {
     mkdirSync(join(directory, 'state'));
+    double.installCli(join(directory, 'bin'));
     this.env = {
-      PATH: path,
+      PATH: `${join(directory, 'bin')}${delimiter}${path}`,
       HOME: directory,
       PULUMI_HOME: join(directory, 'home'),
       PULUMI_BACKEND_URL: `file://${join(directory, 'state')}`,
@@ -71,6 +72,8 @@ export class Project {
 
   /** This repository's own program, with copies of its stacks' files. */
   static async ofRepository(double: Double): Promise<Project> {
+    // What Pulumi's provider process loads.
+    execFileSync(process.execPath, [join(REPOSITORY, 'infra/build.mjs')]);
     const directory = mkdtempSync(join(tmpdir(), 'flannel-aws-'));
     cpSync(join(REPOSITORY, 'Pulumi.yaml'), join(directory, 'Pulumi.yaml'));
     // A copy, so that the program is the same for all commands, whatever is edited meanwhile.

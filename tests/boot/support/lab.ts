@@ -31,6 +31,8 @@ export interface InstanceSetup {
   readonly credentials: Credentials;
   readonly userData: string;
   readonly disks?: readonly BlockDevice[];
+  /** Name of the Auto Scaling group that it is in. */
+  readonly group?: string;
 }
 
 let labs = 0;
@@ -62,11 +64,20 @@ export class Lab {
   }
 
   /** A new instance, not switched on yet. */
-  instance({ name, address, zone, role, credentials, userData, disks = [] }: InstanceSetup): Machine {
+  instance({ name, address, zone, role, credentials, userData, disks = [], group }: InstanceSetup): Machine {
     const number = this.instances++;
     const mac = `06:00:00:00:00:${number.toString(16).padStart(2, '0')}`;
     const place = { region: REGION, zone: zone.name };
-    const described = { id: this.instanceId(), address, mac, ...place, role, credentials, userData };
+    const described: Instance = {
+      id: this.instanceId(),
+      address,
+      mac,
+      ...place,
+      role,
+      credentials,
+      userData,
+      ...(group !== undefined && { group: { name: group, target: 'InService' } }),
+    };
     let server: Server | undefined;
     const machine = new Machine({
       id: `${this.id}-${name}-${number}`,
@@ -98,6 +109,16 @@ export class Lab {
    */
   reuse(machine: Machine, userData: string): void {
     this.machines.set(machine, { ...this.machines.get(machine)!, id: this.instanceId(), userData });
+  }
+
+  instanceOf(machine: Machine): Instance {
+    return this.machines.get(machine)!;
+  }
+
+  /** The group has decided that the machine goes, and waits for its word. */
+  retire(machine: Machine): void {
+    const instance = this.instanceOf(machine);
+    this.machines.set(machine, { ...instance, group: { name: instance.group!.name, target: 'Terminated' } });
   }
 
   private instanceId(): string {

@@ -22,6 +22,8 @@ export interface Instance {
   readonly role: string;
   readonly credentials: Credentials;
   readonly userData: string;
+  /** If it is in a group: where the group wants it to get to. */
+  readonly group?: { readonly name: string; readonly target: 'InService' | 'Terminated' };
 }
 
 interface Tree {
@@ -65,7 +67,7 @@ function lookUp(tree: Tree, path: string): string | undefined {
   return list.map(([name, below]) => (typeof below === 'object' ? `${name}/` : name)).join('\n');
 }
 
-function treeOf({ id, address, mac, region, zone, role, credentials, userData }: Instance): Tree {
+function treeOf({ id, address, mac, region, zone, role, credentials, userData, group }: Instance): Tree {
   const hostname = `ip-${address.replaceAll('.', '-')}.${region}.compute.internal`;
   const now = Date.now();
   const iso = (ms: number) => new Date(ms).toISOString().replace(/\.\d+/, '');
@@ -84,6 +86,10 @@ function treeOf({ id, address, mac, region, zone, role, credentials, userData }:
           macs: { [mac]: { 'device-number': '0', 'local-hostname': hostname, 'local-ipv4s': address, mac } },
         },
       },
+      ...(group !== undefined && {
+        autoscaling: { 'target-lifecycle-state': group.target },
+        tags: { instance: { 'aws:autoscaling:groupName': group.name } },
+      }),
       placement: { 'availability-zone': zone, region },
       iam: {
         info: JSON.stringify({

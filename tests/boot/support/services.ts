@@ -1,5 +1,5 @@
 /**
- * STAND-INS for the parts of S3, the Systems Manager's parameters and EC2 that a node calls, at one address. Who calls is
+ * STAND-INS for the parts of S3, the Systems Manager's parameters, EC2 and Auto Scaling that a machine calls, at one address. Who calls is
  * known by the credentials of its role, and a role may do what it was given and nothing else, as with IAM. Signatures are not
  * checked.
  */
@@ -42,11 +42,13 @@ export class Services {
   /** By "bucket/key". */
   readonly objects = new Map<string, Buffer>();
   readonly parameters = new Map<string, Parameter>();
-  /** Of every instance: condition keys see them. */
+  /** Of every instance, and of its group: condition keys see them. */
   readonly instanceTags: Record<string, string> = {};
   readonly calls: Call[] = [];
   /** What instances asked for, in order. */
   readonly sourceDestChecks: string[] = [];
+  /** "HOOK RESULT INSTANCE" of each that was completed, in order. */
+  readonly completed: string[] = [];
   /** In the ARNs of what is called. */
   account = '000000000000';
   private readonly roles: Role[] = [];
@@ -70,7 +72,7 @@ export class Services {
     const role = this.caller(request);
     const body = await bodyOf(request);
     if (request.headers['x-amz-target'] !== undefined) this.parameter(role, request, body, response);
-    else if (isForm(request)) this.instance(role, new URLSearchParams(body.toString()), response);
+    else if (isForm(request)) this.query(role, new URLSearchParams(body.toString()), response);
     else this.object(role, request, body, response);
   }
 
@@ -102,21 +104,42 @@ export class Services {
     response.end(JSON.stringify({ Parameter: { Name, Type: type, Value: shown, Version: 1 } }));
   }
 
-  private instance(role: Role, form: URLSearchParams, response: ServerResponse): void {
+  private query(role: Role, form: URLSearchParams, response: ServerResponse): void {
     const action = form.get('Action') ?? '';
-    const tags = Object.entries(this.instanceTags).map(([name, value]) => [`ec2:ResourceTag/${name}`, value]);
+    if (action === 'CompleteLifecycleAction') this.complete(role, form);
+    else this.instance(role, action, form);
+    response.writeHead(200, { 'content-type': 'text/xml' });
+    const result = `<${action}Result></${action}Result><return>true</return>`;
+    response.end(`<${action}Response>${result}<requestId>1</requestId></${action}Response>`);
+  }
+
+  private complete(role: Role, form: URLSearchParams): void {
+    const [hook, result, id] = ['LifecycleHookName', 'LifecycleActionResult', 'InstanceId'].map((key) => form.get(key));
+    this.assertMay(role, {
+      action: 'autoscaling:CompleteLifecycleAction',
+      resource: `arn:aws:autoscaling:${REGION}:${this.account}:autoScalingGroup:1:autoScalingGroupName/${form.get('AutoScalingGroupName')}`,
+      context: this.tagsAs('autoscaling'),
+    });
+    this.completed.push(`${hook} ${result} ${id}`);
+  }
+
+  /** As the service's condition keys see them. */
+  private tagsAs(service: string): Readonly<Record<string, string>> {
+    const tags = Object.entries(this.instanceTags).map(([name, value]) => [`${service}:ResourceTag/${name}`, value]);
+    return Object.fromEntries(tags);
+  }
+
+  private instance(role: Role, action: string, form: URLSearchParams): void {
     this.assertMay(role, {
       action: `ec2:${action}`,
       resource: `arn:aws:ec2:${REGION}:${this.account}:instance/${form.get('InstanceId')}`,
       context: {
-        ...Object.fromEntries(tags),
+        ...this.tagsAs('ec2'),
         ...(form.has('SourceDestCheck.Value') && { 'ec2:Attribute': 'SourceDestCheck' }),
       },
     });
     const check = form.get('SourceDestCheck.Value');
     if (check !== null) this.sourceDestChecks.push(check);
-    response.writeHead(200, { 'content-type': 'text/xml' });
-    response.end(`<${action}Response><requestId>1</requestId><return>true</return></${action}Response>`);
   }
 
   private object(role: Role, request: IncomingMessage, body: Buffer, response: ServerResponse): void {

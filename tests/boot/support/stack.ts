@@ -10,7 +10,7 @@ import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { artifactPrefix } from '../../../infra/aws/artifacts.ts';
 import { type EtcdUserData, etcdUserData, nodeUserData, type StoredFile } from '../../../infra/aws/boot/userdata.ts';
-import { parameterPath, type Role } from '../../../infra/aws/contract.ts';
+import { HOOKS, parameterPath, type Role } from '../../../infra/aws/contract.ts';
 import { statements } from '../../../infra/aws/iam.ts';
 import { STACK_TAG } from '../../../infra/aws/tags.ts';
 import { type IssuedOutputs, issueAuthority, issueCertificate } from '../../../infra/local/host/certificates.ts';
@@ -25,7 +25,7 @@ import { REGION } from './services.ts';
 import type { Volume } from './volume.ts';
 
 const ROOT = join(__dirname, '../../..');
-const ENDPOINTS = { s3: SERVICES_URL, ssm: SERVICES_URL, ec2: SERVICES_URL };
+const ENDPOINTS = { s3: SERVICES_URL, ssm: SERVICES_URL, ec2: SERVICES_URL, autoscaling: SERVICES_URL };
 const ARTIFACTS = 'artifacts';
 export const SNAPSHOTS = { bucket: 'snapshots', prefix: 'etcd' };
 const DATA_DEVICE = 'sdf';
@@ -98,14 +98,19 @@ export class BootedStack {
       artifact,
       etcdEndpoints: this.endpoints,
       parameters: { ca: `${path}/ca`, certificate: `${path}/certificate`, key: `${path}/key` },
-      sourceDestCheck: `${path}/source-dest-check`,
+      group: { sourceDestCheck: `${path}/source-dest-check`, hooks: HOOKS },
       endpoints: ENDPOINTS,
     });
   }
 
   node(place: Place, artifact = this.flannel): Machine {
     const role = { role: 'node', credentials: this.roles.node };
-    return this.lab.instance({ ...place, ...role, userData: this.nodeUserData(artifact) });
+    return this.lab.instance({
+      ...place,
+      ...role,
+      userData: this.nodeUserData(artifact),
+      group: `${this.setup.name}-nodes`,
+    });
   }
 
   /** With its data volume; a blank one begins a member's life. Without one it waits for `attach(dataDevice(volume))`. */
@@ -163,7 +168,7 @@ export class BootedStack {
         keyArn: `arn:aws:kms:${REGION}:${this.lab.services.account}:key/stack`,
         artifactsArn: `arn:aws:s3:::${ARTIFACTS}`,
         snapshots: { bucketArn: `arn:aws:s3:::${SNAPSHOTS.bucket}`, prefix: SNAPSHOTS.prefix },
-        changesOwnCheck: true,
+        inGroup: true,
       }),
     );
   }

@@ -33,12 +33,13 @@ esac
 `;
 
 const AWS = `#!/bin/bash
-# STAND-IN for the AWS CLI: objects and parameters are files below /srv/aws.
+# STAND-IN for the AWS CLI: objects, parameters and the stack's nodes are files below /srv/aws.
 declare -A option
 words=()
 while [ $# -gt 0 ]; do
   case $1 in
     --with-decryption) ;;
+    --filters) option[filters]="$2 $3 $4"; shift 3 ;;
     --*) option[\${1#--}]=$2; shift ;;
     *) words+=("$1") ;;
   esac
@@ -56,6 +57,10 @@ case "\${words[0]} \${words[1]}" in
     echo "\${found:-None}"
     ;;
   'ssm get-parameter') cat "/srv/aws/ssm\${option[name]}" && echo ;;
+  'ec2 describe-instances')
+    echo "\${option[filters]}" >/srv/aws/filters
+    cat /srv/aws/instances
+    ;;
   *) exit 254 ;;
 esac
 `;

@@ -2,13 +2,16 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
+import type { Aws } from '@flannel-ts/infra/aws/cli';
+import { runOnInstance } from '@flannel-ts/infra/aws/systems-manager';
 import { ToolError } from '../../setup/errors.mjs';
-import type { Aws } from '../../src/aws/cli.ts';
 import type { NodeOutput } from '../../src/report/outputs.ts';
 import type { CheckPlan, Pod } from './checks.ts';
 import { checkScript, closeScript, openScript } from './node-scripts.ts';
 import type { Site, Substrate } from './substrate.ts';
-import { runOnInstance } from './systems-manager.ts';
+
+/** How long a check may take; its node is there. */
+const CHECK_SECONDS = 900;
 
 interface Machine {
   readonly instance: string;
@@ -32,7 +35,7 @@ export class AwsSubstrate implements Substrate {
     /** What the stack says of its nodes: names for addresses. */
     private readonly nodes: readonly NodeOutput[],
     private readonly aws: Aws,
-    private readonly pollMs?: number,
+    private readonly mostMs?: number,
   ) {
     this.probe = readFileSync(join(root, 'tools', 'ci', 'conformance', 'probe.mjs'), 'utf8');
   }
@@ -64,7 +67,12 @@ export class AwsSubstrate implements Substrate {
   }
 
   private run(instance: string, script: string, signal?: AbortSignal): Promise<string> {
-    return runOnInstance(this.aws, instance, script, signal, this.pollMs);
+    return runOnInstance(this.aws, instance, script, {
+      comment: `flannel ${this.stack}: conformance`,
+      seconds: CHECK_SECONDS,
+      ...(signal && { signal }),
+      ...(this.mostMs !== undefined && { mostMs: this.mostMs }),
+    });
   }
 
   private async find(signal: AbortSignal): Promise<Machine[]> {

@@ -1,5 +1,5 @@
+import { awsCli } from '@flannel-ts/infra/aws/cli';
 import { ToolError } from '../../setup/errors.mjs';
-import { awsCli } from '../../src/aws/cli.ts';
 import type { Context } from '../../src/context.ts';
 import type { Outputs } from '../../src/report/outputs.ts';
 import { AwsSubstrate } from './aws.ts';

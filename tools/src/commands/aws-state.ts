@@ -1,9 +1,9 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { type Aws, awsCli } from '@flannel-ts/infra/aws/cli';
 import { UsageError } from '../../setup/errors.mjs';
 import { say } from '../../setup/progress.mjs';
-import { type Aws, awsCli } from '../aws/cli.ts';
 import { STATE_STACK, stateEnvironment, stateTemplate } from '../aws/state-template.ts';
 import type { Context, Options } from '../context.ts';
 

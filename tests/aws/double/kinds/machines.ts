@@ -13,7 +13,7 @@ import { ec2Arn, freeAddress, SUBNET } from './network.ts';
 
 export const TEMPLATE = 'aws:ec2/launchTemplate:LaunchTemplate';
 const INTERFACE = 'aws:ec2/networkInterface:NetworkInterface';
-const INSTANCE = 'aws:ec2/instance:Instance';
+export const INSTANCE = 'aws:ec2/instance:Instance';
 const VOLUME = 'aws:ebs/volume:Volume';
 const ATTACHMENT = 'aws:ec2/volumeAttachment:VolumeAttachment';
 const PROFILE = 'aws:iam/instanceProfile:InstanceProfile';
