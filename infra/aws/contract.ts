@@ -91,7 +91,7 @@ export interface EtcdOutputs {
 /** Names of a group's lifecycle hooks. A node completes both itself. */
 export const HOOKS = { launch: 'flannel-ready', terminate: 'flannel-lease-given-back' } as const;
 
-/** Below which a role's parameters are; its instance role may read these and no others. */
+/** Below which a role's parameters are, of the stack with this id; its instance role may read these and no others. */
 export function parameterPath(stack: string, role: Role): string {
   return `/flannel/${stack}/${role}`;
 }

@@ -68,7 +68,7 @@ describe('createAwsEnvironment()', () => {
     const dev = (await run('dev')).resources;
     const prod = (await run('prod')).resources;
     expect([count(dev, 'VpcEndpoint'), count(dev, 'FlowLog'), count(dev, 'EtcdMember')]).toEqual([1, 0, 1]);
-    expect([count(prod, 'VpcEndpoint'), count(prod, 'FlowLog'), count(prod, 'EtcdMember')]).toEqual([3, 1, 3]);
+    expect([count(prod, 'VpcEndpoint'), count(prod, 'FlowLog'), count(prod, 'EtcdMember')]).toEqual([5, 1, 3]);
   });
 
   test.each(COMMITTED)('makes nothing of %s with the default provider', async (stack) => {
@@ -151,16 +151,18 @@ describe('createAwsEnvironment()', () => {
     const told = only(resources, 'Association', 'source-dest-check');
     expect(told.inputs).toMatchObject({
       targets: [
-        { key: 'tag:flannel:stack', values: ['dev'] },
+        { key: 'tag:flannel:stack', values: ['flannel/dev'] },
         { key: 'tag:flannel:role', values: ['node'] },
       ],
     });
     // Off before nodes are told to send packets of pods as they are, on when they have been told not to.
-    const settled = only(resources, 'Association', 'etcd-settled');
+    const settled = only(resources, 'Command', 'etcd-settled');
     const [first, second] = check ? [settled, told] : [told, settled];
     expect(before(resources, second)).toContain(first.name);
     const { inputs } = only(resources, 'LaunchTemplate');
-    expect(decode(inputs.userData)).toContain('PARAMETER_SOURCE_DEST_CHECK=/flannel/dev/node/source-dest-check');
+    expect(decode(inputs.userData)).toContain(
+      'PARAMETER_SOURCE_DEST_CHECK=/flannel/flannel/dev/node/source-dest-check',
+    );
   });
 
   test('makes the same nodes for another backend: those that run follow it', async () => {

@@ -32,7 +32,7 @@ import { FixedNodes, NodeGroup, type NodeOutput } from './nodes.ts';
 import { FlannelSecurity } from './security.ts';
 import { SourceDestCheck, sourceDestCheckParameter } from './source-check.ts';
 import { type Placement, placeEtcd, placeNodes, type SubnetRole } from './subnets.ts';
-import { stackTags, type Tags } from './tags.ts';
+import { stackId, stackTags, type Tags } from './tags.ts';
 
 export function createAwsEnvironment(settings: CloudSettings, artifact: Artifact): EnvironmentOutputs {
   const artifacts = {
@@ -40,10 +40,11 @@ export function createAwsEnvironment(settings: CloudSettings, artifact: Artifact
     etcd: readConfiguredArtifact(settings.aws.etcdArtifact, 'npm run etcd-artifact'),
   };
   for (const each of Object.values(artifacts)) orRunError(() => checkArchitecture(each, settings.aws.architecture));
-  const tags = stackTags(settings.stack, settings.aws.ttlHours);
+  const id = stackId();
+  const tags = stackTags(id, settings.aws.ttlHours);
   // The only provider: no resource uses the region that happens to be in the environment.
   const provider = new Provider('aws', { region: settings.aws.region, defaultTags: { tags } });
-  const made = new AwsEnvironment(settings.stack, { settings, artifacts, tags }, { providers: [provider] });
+  const made = new AwsEnvironment(settings.stack, { id, settings, artifacts, tags }, { providers: [provider] });
   const { network, vpc } = settings;
   return {
     network: {
@@ -60,6 +61,8 @@ export function createAwsEnvironment(settings: CloudSettings, artifact: Artifact
 }
 
 interface AwsEnvironmentArgs {
+  /** The stack's, in the account. */
+  readonly id: string;
   readonly settings: CloudSettings;
   readonly artifacts: Readonly<Record<Role, Artifact>>;
   readonly tags: Tags;
@@ -87,7 +90,8 @@ class AwsEnvironment extends pulumi.ComponentResource {
   ) {
     super('flannel:aws:Environment', name, {}, options);
     const { settings, artifacts } = args;
-    const { stack, aws } = settings;
+    const { id: stack } = args;
+    const { aws } = settings;
     this.key = new StackKey('key', { stack, data: aws.data }, { parent: this });
     this.network = this.makeNetwork();
     this.security = this.makeSecurity();
@@ -117,7 +121,7 @@ class AwsEnvironment extends pulumi.ComponentResource {
   }
 
   private makeSourceDestCheck(after: readonly pulumi.Resource[]): SourceDestCheck {
-    const { stack } = this.args.settings;
+    const { id: stack } = this.args;
     const args = { stack, keyArn: this.key.arn, on: !this.barePackets };
     return new SourceDestCheck('source-dest-check', args, { parent: this, dependsOn: [...after] });
   }
@@ -163,7 +167,8 @@ class AwsEnvironment extends pulumi.ComponentResource {
   }
 
   private makeEtcd(): EtcdOutputs {
-    const { stack, network, etcdMembers, aws } = this.args.settings;
+    const { id: stack } = this.args;
+    const { network, etcdMembers, aws } = this.args.settings;
     const { data, region } = aws;
     const backup = new EtcdBackup('backup', { stack, keyArn: this.key.arn, data }, { parent: this });
     const role = new InstanceRole(
@@ -198,7 +203,8 @@ class AwsEnvironment extends pulumi.ComponentResource {
   }
 
   private makeNodes(): readonly NodeOutput[] {
-    const { stack, nodes: count, aws } = this.args.settings;
+    const { id: stack } = this.args;
+    const { nodes: count, aws } = this.args.settings;
     const role = new InstanceRole(
       'node',
       {
@@ -225,7 +231,8 @@ class AwsEnvironment extends pulumi.ComponentResource {
   }
 
   private userData(): pulumi.Output<string> {
-    const { stack, aws } = this.args.settings;
+    const { id: stack } = this.args;
+    const { aws } = this.args.settings;
     const { endpoints, nodeParameters } = this.etcd;
     const { bucket, key, sha256 } = this.artifacts.objects.node;
     return pulumi.output(bucket).apply((bucket) =>

@@ -106,7 +106,7 @@ describe('FlannelEtcd', () => {
 
   test('begins with a member only when the one before is healthy', async () => {
     const order = registered
-      .filter(({ type }) => /:(Instance|Association)$/.test(type))
+      .filter(({ type }) => /:(Instance|Command)$/.test(type))
       .map(({ name }) => name.replace('etcd-etcd', 'etcd'));
     expect(order).toEqual([
       'etcd-0',
@@ -156,7 +156,7 @@ describe('FlannelEtcd', () => {
 
   test('keeps keys out of user-data and commands, and its own client secret', async () => {
     const { client } = standard;
-    for (const resource of [...all('aws:ec2/instance:Instance'), ...all('aws:ssm/association:Association')]) {
+    for (const resource of [...all('aws:ec2/instance:Instance'), ...all('pulumi-nodejs:dynamic/aws:Command')]) {
       expect(JSON.stringify(resource)).not.toMatch(/private key/);
       if (resource.inputs.userDataBase64) expect(userDataOf(resource)).not.toMatch(/private key|PRIVATE KEY/);
     }
@@ -168,8 +168,7 @@ describe('FlannelEtcd', () => {
     const texts = (list: readonly Registered[], type: string) =>
       list.filter((resource) => resource.type === type).map(({ inputs }) => JSON.stringify(inputs));
     expect(texts(registered, 'aws:ec2/instance:Instance')).toEqual(texts(ofStandard, 'aws:ec2/instance:Instance'));
-    const settled = (list: readonly Registered[]) =>
-      list.find(({ name }) => name === 'etcd-settled')?.inputs.parameters.commands;
+    const settled = (list: readonly Registered[]) => list.find(({ name }) => name === 'etcd-settled')?.inputs.script;
     expect(settled(registered)).toMatch(/systemctl start flannel-settle.service$/);
     expect(settled(registered)).not.toBe(settled(ofStandard));
   });

@@ -109,7 +109,7 @@ export class FlannelEtcd extends pulumi.ComponentResource implements EtcdOutputs
   }
 
   private memberParameters({ name, address }: MachinePlace): Record<Exclude<EtcdParameter, SharedParameter>, string> {
-    const names = { dnsNames: [name, `${name}.${this.args.stack}.internal`], ipAddresses: [address] };
+    const names = { dnsNames: [name, `${name}.${pulumi.getStack()}.internal`], ipAddresses: [address] };
     const server = this.clients.issue(name, { commonName: name, usages: ['server'], ...names });
     const peer = this.peers.issue(name, { commonName: ETCD_PEER_NAME, usages: ['server', 'client'], ...names });
     return {

@@ -4,8 +4,9 @@ import { FlowLog } from '@pulumi/aws/ec2/flowLog';
 import { Role } from '@pulumi/aws/iam/role';
 import { RolePolicy } from '@pulumi/aws/iam/rolePolicy';
 import * as pulumi from '@pulumi/pulumi';
-import { IAM_PATH } from './iam.ts';
+import { iamPath } from './iam.ts';
 import { allow, policy, type Statement, trust } from './policy.ts';
+import { stackId } from './tags.ts';
 
 export interface FlowLogsArgs {
   readonly vpcId: pulumi.Input<string>;
@@ -37,7 +38,7 @@ export class FlowLogs extends pulumi.ComponentResource {
     const role = new Role(
       name,
       {
-        path: IAM_PATH,
+        path: iamPath(stackId()),
         assumeRolePolicy: trust('vpc-flow-logs.amazonaws.com'),
         ...(permissionsBoundary !== undefined && { permissionsBoundary }),
       },

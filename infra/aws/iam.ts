@@ -8,8 +8,12 @@ import { parameterPath, type Role } from './contract.ts';
 import { allow, policy, type Statement, trust } from './policy.ts';
 import { named, STACK_TAG } from './tags.ts';
 
-/** Path of all roles and profiles, so that the deployer's permissions can be limited to it. */
+/** Path of all roles and profiles, so that the deployer's permissions can be limited to it; each stack's are below one of its own. */
 export const IAM_PATH = '/flannel/';
+
+export function iamPath(stack: string): string {
+  return `${IAM_PATH}${stack}/`;
+}
 
 export interface Grants {
   readonly stack: string;
@@ -154,7 +158,7 @@ export class InstanceRole extends pulumi.ComponentResource {
     const created = new IamRole(
       name,
       {
-        path: IAM_PATH,
+        path: iamPath(stack),
         description: `flannel stack ${stack}: what an instance of role ${role} may do`,
         assumeRolePolicy: trust('ec2.amazonaws.com'),
         ...(permissionsBoundary !== undefined && { permissionsBoundary }),
@@ -180,7 +184,7 @@ export class InstanceRole extends pulumi.ComponentResource {
     const permissions = new RolePolicy(name, { role: created.id, policy: document }, { parent: this });
     const profile = new InstanceProfile(
       name,
-      { path: IAM_PATH, role: created.name, tags: named(name, role) },
+      { path: iamPath(stack), role: created.name, tags: named(name, role) },
       // A machine that boots without its permissions fails, and tries again only later.
       { parent: this, dependsOn: [permissions] },
     );

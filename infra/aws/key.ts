@@ -31,7 +31,7 @@ export class StackKey extends pulumi.ComponentResource {
       // Volumes and snapshots that outlive the stack are worth nothing without it.
       { parent: this, protect: data.protect, retainOnDelete: data.retainData },
     );
-    new Alias(name, { name: `alias/flannel-${stack}`, targetKeyId: key.keyId }, { parent: this });
+    new Alias(name, { name: `alias/flannel/${stack}`, targetKeyId: key.keyId }, { parent: this });
     this.arn = key.arn;
     this.registerOutputs({ arn: this.arn });
   }

@@ -6,7 +6,7 @@ import { LocallySignedCert } from '@pulumi/tls/locallySignedCert';
 import { PrivateKey } from '@pulumi/tls/privateKey';
 import { SelfSignedCert } from '@pulumi/tls/selfSignedCert';
 import type { Authority, Identity, Issued } from '../pki.ts';
-import { named } from './tags.ts';
+import { named, stackId } from './tags.ts';
 
 const AUTHORITY_HOURS = 10 * 365 * 24;
 const VALID_HOURS = 365 * 24;
@@ -108,7 +108,7 @@ export class StackParameters {
 
   private add(name: string, value: { type: 'String' | 'SecureString' } & Record<string, pulumi.Input<string>>): string {
     const path = `${this.args.path}/${name}`;
-    const label = `parameter${path.replaceAll('/', '-').replace(`-${pulumi.getStack()}-`, '-')}`;
+    const label = `parameter${path.replaceAll('/', '-').replace(`-${stackId().replace('/', '-')}-`, '-')}`;
     this.made.push(new Parameter(label, { name: path, ...value, tags: named(path) }, { parent: this.parent }));
     return path;
   }

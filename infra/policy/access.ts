@@ -40,10 +40,10 @@ export const leastPrivilege = resourcePolicy('least-privilege', 'Policies of IAM
 const TAG = 'flannel:stack';
 
 /** What a preview does not know is looked at when it is made. */
-const tagged: Check<Type> = (_: unknown, { tags, stack }: ResourceContext) =>
+const tagged: Check<Type> = (_: unknown, { tags, project, stack }: ResourceContext) =>
   unless(
-    tags === undefined || tags[TAG] === stack,
-    `Has no tag ${TAG} with the name of its stack: who cleans up finds it by that (the provider's default tags are the place)`,
+    tags === undefined || tags[TAG] === `${project}/${stack}`,
+    `Has no tag ${TAG} with its project and stack: who cleans up finds it by that (the provider's default tags are the place)`,
   );
 
 export const taggedResources = resourcePolicy(

@@ -16,7 +16,7 @@ describe('toPulumi()', () => {
   };
 
   test('takes the stack from the URN, and tags from the provider as well', () => {
-    const provider = { props: { defaultTags: '{"tags":{"flannel:stack":"prod"}}' } } as never;
+    const provider = { props: { defaultTags: '{"tags":{"flannel:stack":"flannel/prod"}}' } } as never;
     expect(validate('tagged-resources', { type: 'aws:ec2/vpc:Vpc', provider })).toEqual([]);
     expect(validate('tagged-resources', { type: 'aws:ec2/vpc:Vpc' })).toHaveLength(1);
     expect(validate('protected-data', { type: 'aws:kms/key:Key' })).toHaveLength(1);

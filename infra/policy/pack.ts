@@ -74,8 +74,10 @@ function resourceValidation({ name, description, checks }: ResourcePolicy): Reso
   };
 }
 
+/** A URN is urn:pulumi:STACK::PROJECT::TYPE::NAME. */
 function context({ urn, opts, props, provider }: ResourceValidationArgs): ResourceContext {
-  return { stack: stackOf(urn), protect: opts.protect, tags: knownOr(undefined, () => allTags(props.tags, provider)) };
+  const [stack = '', project = ''] = urn.replace(/^urn:pulumi:/, '').split('::');
+  return { stack, project, protect: opts.protect, tags: knownOr(undefined, () => allTags(props.tags, provider)) };
 }
 
 function allTags(own: Record<string, string> | undefined, provider: PolicyProviderResource | undefined) {
@@ -83,11 +85,6 @@ function allTags(own: Record<string, string> | undefined, provider: PolicyProvid
   // A provider's settings are strings; what is inside of them is JSON.
   const defaults = (typeof given === 'string' ? (JSON.parse(given) as { tags?: Record<string, string> }) : given)?.tags;
   return { ...defaults, ...own };
-}
-
-/** urn:pulumi:STACK::PROJECT::TYPE::NAME */
-function stackOf(urn: string): string {
-  return urn.split('::')[0]?.split(':')[2] ?? '';
 }
 
 function stackValidation({ name, description, check }: StackPolicy): StackValidationPolicy {

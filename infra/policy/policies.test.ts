@@ -2,11 +2,17 @@ import { gzipSync } from 'node:zlib';
 import { POLICIES } from './pack.ts';
 import type { ResourceContext, StackResource, Type } from './rule.ts';
 
-const DEV: ResourceContext = { stack: 'dev', protect: false, tags: { 'flannel:stack': 'dev' } };
+const DEV: ResourceContext = {
+  stack: 'dev',
+  project: 'flannel',
+  protect: false,
+  tags: { 'flannel:stack': 'flannel/dev' },
+};
 const PROD: ResourceContext = {
   stack: 'prod',
+  project: 'flannel',
   protect: true,
-  tags: { 'flannel:stack': 'prod', 'flannel:role': 'etcd' },
+  tags: { 'flannel:stack': 'flannel/prod', 'flannel:role': 'etcd' },
 };
 
 const SESSIONS = { httpTokens: 'required', httpPutResponseHopLimit: 1 };
@@ -266,7 +272,7 @@ const EXAMPLES: Readonly<Record<string, readonly Example[]>> = {
       good: {},
       bad: {},
       says: 'Has no tag flannel:stack',
-      badAround: { ...DEV, tags: { 'flannel:stack': 'another' } },
+      badAround: { ...DEV, tags: { 'flannel:stack': 'another/dev' } },
     },
     { type: INSTANCE, good: {}, bad: {}, says: 'Has no tag flannel:stack', badAround: { ...DEV, tags: {} } },
     // A preview that does not know the tags yet says nothing of them.

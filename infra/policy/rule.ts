@@ -55,6 +55,7 @@ export type Props<T extends Type> = Unwrap<ArgsOf[T]>;
 /** What surrounds a resource's properties. */
 export interface ResourceContext {
   readonly stack: string;
+  readonly project: string;
   readonly protect: boolean;
   /** Its own and the provider's; undefined where a preview does not know them yet. */
   readonly tags: Readonly<Record<string, string>> | undefined;

@@ -13,7 +13,7 @@ describeLifecycle('ci', {}, (of) => {
     expect(tagged.length).toBeGreaterThan(10);
     for (const { name, outputs } of tagged) {
       const { 'flannel:ttl': until, 'flannel:stack': stack } = outputs.tagsAll as Record<string, string>;
-      expect([name, stack, Date.parse(until ?? '') > Date.now()]).toEqual([name, 'ci', true]);
+      expect([name, stack, Date.parse(until ?? '') > Date.now()]).toEqual([name, 'flannel/ci', true]);
     }
     const roots = (await of().stack.find('Instance')).map(({ inputs }) => inputs.rootBlockDevice as { tags?: object });
     for (const { tags } of roots) expect(tags).toHaveProperty(['flannel:ttl']);
@@ -28,7 +28,7 @@ describeLifecycle('ci', {}, (of) => {
     const [, second] = work.of('delete', 'Instance');
     expect(work.notBefore(work.of('create', 'Instance').slice(0, 1), [second!])).toEqual([]);
     // The next one goes when the one before is ready.
-    const [ready] = work.of('create', 'Association').filter(({ name }) => name === 'node-0-ready');
+    const [ready] = work.of('run', 'Command').filter(({ name }) => name === 'node-0-ready');
     expect(work.notBefore([ready!], [second!])).toEqual([]);
     expect(touched(work)).toEqual([]);
     expect(await stackAddresses(stack)).toEqual(before);
@@ -36,11 +36,7 @@ describeLifecycle('ci', {}, (of) => {
 
   test('one node more is one more machine', async () => {
     const work = await of().stack.change({ nodes: 3 });
-    expect(work.all).toEqual([
-      'create Association node-2-ready',
-      'create Instance node-2',
-      'create NetworkInterface node-2',
-    ]);
+    expect(work.all).toEqual(['create Instance node-2', 'create NetworkInterface node-2', 'run Command node-2-ready']);
   });
 
   test('destroy leaves nothing', async () => {

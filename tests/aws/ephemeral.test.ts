@@ -25,6 +25,8 @@ const scripts = __dirname + '/scripts/';
 if (operation === 'describe-instances') {
   const Instances = ['10.64.0.4', '10.64.8.4'].map((PrivateIpAddress, i) => ({ InstanceId: 'i-' + i, PrivateIpAddress }));
   print({ Reservations: [{ Instances }] });
+} else if (operation === 'describe-instance-information') {
+  print({ InstanceInformationList: [{ PingStatus: 'Online' }] });
 } else if (operation === 'send-command') {
   const { InstanceIds: [id], Parameters } = JSON.parse(flag('--cli-input-json'));
   const CommandId = id + '.' + process.pid;

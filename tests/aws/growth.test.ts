@@ -25,7 +25,7 @@ test('another zone has subnets and routes of its own, and the group takes them',
   ]);
 });
 
-const ENDPOINTS = ['ssm', 'ssmmessages'].map((service) => `endpoints-${service}`);
+const ENDPOINTS = ['autoscaling', 'ec2', 'ssm', 'ssmmessages'].map((service) => `endpoints-${service}`);
 
 test('endpoints and flow logs come and go without touching a machine', async () => {
   const added = await stack.change({ vpcEndpoints: true, flowLogs: true });

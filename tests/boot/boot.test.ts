@@ -54,7 +54,7 @@ test('the group hears from each node when it is ready, once', async () => {
   const ids = workers.map((worker) => lab.instanceOf(worker).id);
   const heard = () => [...lab.services.completed].sort();
   const expected = ids.map((id) => `flannel-ready CONTINUE ${id}`).sort();
-  await until('the group has heard from both', () => heard().length >= expected.length);
+  await until('the group has heard from both', () => heard().length >= expected.length, { seconds: 120 });
   expect(heard()).toEqual(expected);
   for (const worker of workers)
     expect(await worker.exec('systemctl', 'is-active', 'flannel-lifecycle')).toBe('active\n');
@@ -210,7 +210,7 @@ test('a node that its group ends gives its lease back, and says so', async () =>
   await untilReady(leaving);
   const { id } = lab.instanceOf(leaving);
   const words = () => lab.services.completed.filter((word) => word.endsWith(id));
-  await until('the group has heard that it is ready', () => words().length > 0);
+  await until('the group has heard that it is ready', () => words().length > 0, { seconds: 120 });
   const leases = async () =>
     (await ctl('get', '--prefix', '--print-value-only', SUBNETS)).match(/10[.]64[.]\d+[.]\d+/g);
   expect(await leases()).toContain('10.64.0.24');
@@ -219,7 +219,7 @@ test('a node that its group ends gives its lease back, and says so', async () =>
   await untilReady(leaving);
   expect(await leases()).toContain('10.64.0.24');
   lab.retire(leaving);
-  await until('the group has heard that it may go', () => words().length > 1);
+  await until('the group has heard that it may go', () => words().length > 1, { seconds: 120 });
   expect(words()).toEqual([`flannel-ready CONTINUE ${id}`, `flannel-lease-given-back CONTINUE ${id}`]);
   expect(await leases()).not.toContain('10.64.0.24');
   expect(await leaving.failedUnits()).toEqual([]);

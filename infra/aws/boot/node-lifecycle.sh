@@ -12,8 +12,8 @@ told=/etc/flannel/told-ready
 # Not there on an instance that is in no group.
 ask() {
   local token
-  token=$(curl -fsS --max-time 2 -X PUT -H 'X-aws-ec2-metadata-token-ttl-seconds: 60' $metadata/api/token) &&
-    curl -fs --max-time 2 -H "X-aws-ec2-metadata-token: $token" "$metadata/meta-data/$1"
+  token=$(curl -fsS --max-time 5 -X PUT -H 'X-aws-ec2-metadata-token-ttl-seconds: 60' $metadata/api/token) &&
+    curl -fs --max-time 5 -H "X-aws-ec2-metadata-token: $token" "$metadata/meta-data/$1"
 }
 
 # complete HOOK: a hook that is not waited for is no failure.
@@ -33,7 +33,7 @@ watch() {
   local instance
   instance=$(cat /var/lib/cloud/data/instance-id)
   until leaves; do
-    if [ "$(cat $told 2>/dev/null)" != "$instance" ] && curl -fs --max-time 2 -o /dev/null "$READY_URL"; then
+    if [ "$(cat $told 2>/dev/null)" != "$instance" ] && curl -fs --max-time 5 -o /dev/null "$READY_URL"; then
       if complete "$HOOK_LAUNCH"; then echo "$instance" >$told; fi
     fi
     sleep 3

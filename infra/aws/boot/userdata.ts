@@ -184,8 +184,9 @@ function bootstrapEnvironment(
   { region, endpoints }: { readonly region: string; readonly endpoints?: ServiceEndpoints },
   variables: Readonly<Record<string, string>>,
 ): BootFile {
-  const { s3, ssm, ec2 } = endpoints ?? {};
-  const all = Object.entries({ REGION: region, ...variables, ENDPOINT_S3: s3, ENDPOINT_SSM: ssm, ENDPOINT_EC2: ec2 });
+  const { s3, ssm, ec2, autoscaling } = endpoints ?? {};
+  const services = { ENDPOINT_S3: s3, ENDPOINT_SSM: ssm, ENDPOINT_EC2: ec2, ENDPOINT_AUTOSCALING: autoscaling };
+  const all = Object.entries({ REGION: region, ...variables, ...services });
   const lines = all.flatMap(([name, value]) => (value === undefined ? [] : [`${name}=${quote(value)}\n`]));
   return { path: '/etc/flannel/bootstrap.env', mode: '0644', content: lines.join('') };
 }

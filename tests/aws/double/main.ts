@@ -6,7 +6,7 @@ import { serveCli } from './cli.ts';
 import { Cloud } from './cloud.ts';
 import { invoke } from './functions.ts';
 import { ACCESS } from './kinds/access.ts';
-import { GROUPS } from './kinds/groups.ts';
+import { GROUPS, HOOK } from './kinds/groups.ts';
 import { MACHINES } from './kinds/machines.ts';
 import { NETWORK } from './kinds/network.ts';
 import { SECURITY } from './kinds/security.ts';
@@ -58,6 +58,7 @@ function control(cloud: Cloud): Control {
       const { type, id } = cloud.byUrn(urn);
       cloud.remove(type, id);
       for (const machine of [...cloud.machines.values()]) if (machine.group === id) cloud.machines.delete(machine.id);
+      for (const hook of cloud.users(HOOK, 'autoscalingGroupName', id)) cloud.remove(hook.type, hook.id);
     },
     drift: (urn, inputs) => {
       const resource = cloud.byUrn(urn);

@@ -71,11 +71,12 @@ export class Project {
   }
 
   /** This repository's own program, with copies of its stacks' files. */
-  static async ofRepository(double: Double): Promise<Project> {
+  static async ofRepository(double: Double, name = 'flannel'): Promise<Project> {
     // What Pulumi's provider process loads.
     execFileSync(process.execPath, [join(REPOSITORY, 'infra/build.mjs')]);
     const directory = mkdtempSync(join(tmpdir(), 'flannel-aws-'));
-    cpSync(join(REPOSITORY, 'Pulumi.yaml'), join(directory, 'Pulumi.yaml'));
+    const yaml = readFileSync(join(REPOSITORY, 'Pulumi.yaml'), 'utf8');
+    writeFileSync(join(directory, 'Pulumi.yaml'), yaml.replace(/^name: .*$/m, `name: ${name}`));
     // A copy, so that the program is the same for all commands, whatever is edited meanwhile.
     const infra = join(REPOSITORY, 'infra');
     cpSync(infra, join(directory, 'infra'), { recursive: true, filter: (path) => path !== join(infra, 'dist') });
@@ -87,10 +88,12 @@ export class Project {
       // The passphrase of the tests stands for what keeps the secrets in an account.
       writeFileSync(
         join(directory, 'stacks', file),
-        settings.replaceAll(/^(?:secretsprovider|encryptionsalt|encryptedkey):.*\n/gm, ''),
+        settings
+          .replaceAll(/^(?:secretsprovider|encryptionsalt|encryptedkey):.*\n/gm, '')
+          .replaceAll(/^( +)flannel:/gm, `$1${name}:`),
       );
     }
-    return new Project(directory, await pulumiPath(), double, 'flannel');
+    return new Project(directory, await pulumiPath(), double, name);
   }
 
   /** A small program; `source` is its index.ts. */

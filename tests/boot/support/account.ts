@@ -134,7 +134,7 @@ function zoneOf({ availabilityZone, cidrBlock }: Properties): Zone {
 
 /** The one thing that a machine is told here and not in AWS: where the services are. */
 function withEndpoints(userData: string): string {
-  const endpoints = ['S3', 'SSM', 'EC2'].map((service) => `ENDPOINT_${service}=${SERVICES_URL}`);
+  const endpoints = ['S3', 'SSM', 'EC2', 'AUTOSCALING'].map((service) => `ENDPOINT_${service}=${SERVICES_URL}`);
   const told = userData.replace(/^( +)(REGION=.*)$/m, (_, indent: string, region: string) =>
     [region, ...endpoints].map((line) => indent + line).join('\n'),
   );

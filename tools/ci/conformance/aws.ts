@@ -31,6 +31,7 @@ export class AwsSubstrate implements Substrate {
 
   constructor(
     root: string,
+    /** As its machines' tag has it. */
     private readonly stack: string,
     /** What the stack says of its nodes: names for addresses. */
     private readonly nodes: readonly NodeOutput[],

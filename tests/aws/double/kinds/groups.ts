@@ -6,7 +6,7 @@ import { type Bag, bags, isBag, plain, text, texts } from '../values.ts';
 import { TEMPLATE } from './machines.ts';
 import { freeAddress, SUBNET } from './network.ts';
 
-const HOOK = 'aws:autoscaling/lifecycleHook:LifecycleHook';
+export const HOOK = 'aws:autoscaling/lifecycleHook:LifecycleHook';
 export const GROUP = 'aws:autoscaling/group:Group';
 
 function admitGroup(inputs: Bag, { cloud }: Context): void {
