@@ -3,7 +3,7 @@ import { makeArtifact } from './support/artifacts.ts';
 import { Double } from './support/double.ts';
 import { Project } from './support/project.ts';
 
-jest.setTimeout(180_000);
+jest.setTimeout(600_000);
 
 const STACKS = ['dev', 'ci', 'prod'] as const;
 

@@ -2,7 +2,7 @@
 import { expectTeardownOrder, touched } from './support/lifecycle.ts';
 import { DoubleStack, userDataOf, Work } from './support/stack.ts';
 
-jest.setTimeout(300_000);
+jest.setTimeout(600_000);
 
 const ZONES = ['eu-central-1a', 'eu-central-1b', 'eu-central-1c'];
 const MEMBERS = ['etcd-etcd-0', 'etcd-etcd-1', 'etcd-etcd-2'];

@@ -2,7 +2,7 @@
 import { describeLifecycle, expectTeardownOrder, touched } from './support/lifecycle.ts';
 import { stackAddresses } from './support/stack.ts';
 
-jest.setTimeout(180_000);
+jest.setTimeout(600_000);
 
 const NODES = ['node-0', 'node-1'];
 

@@ -1,7 +1,7 @@
 /** The stack `dev` from its first preview to its end. */
 import { describeLifecycle, expectTeardownOrder } from './support/lifecycle.ts';
 
-jest.setTimeout(180_000);
+jest.setTimeout(600_000);
 
 describeLifecycle('dev', {}, (of) => {
   test('destroy leaves nothing', async () => {

@@ -2,7 +2,7 @@
 import { Double } from './support/double.ts';
 import { Project } from './support/project.ts';
 
-jest.setTimeout(120_000);
+jest.setTimeout(600_000);
 
 const HEAD = `
 import * as pulumi from '@pulumi/pulumi';

@@ -1,7 +1,7 @@
 /** Commands that fail in the middle: the next `up` goes on, a `destroy` removes what is there, and what fails twice is told twice. */
 import { DoubleStack } from './support/stack.ts';
 
-jest.setTimeout(180_000);
+jest.setTimeout(600_000);
 
 let stack: DoubleStack;
 

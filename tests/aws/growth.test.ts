@@ -2,7 +2,7 @@
 import { touched } from './support/lifecycle.ts';
 import { DoubleStack } from './support/stack.ts';
 
-jest.setTimeout(180_000);
+jest.setTimeout(600_000);
 
 let stack: DoubleStack;
 

@@ -3,7 +3,7 @@ import type { ResourceView } from './double/protocol.ts';
 import { replay } from './moto/replay.ts';
 import { Moto, Refusal } from './moto/server.ts';
 
-jest.setTimeout(120_000);
+jest.setTimeout(600_000);
 
 let moto: Moto;
 

@@ -1,6 +1,6 @@
 import { finish, start } from '../e2e/support.ts';
 
-jest.setTimeout(300_000);
+jest.setTimeout(600_000);
 
 const preview = (...args: string[]) => finish(start(['node', 'tools/run.mjs', 'aws-preview', ...args]));
 

@@ -2,7 +2,7 @@
 import { describeLifecycle, expectTeardownOrder } from './support/lifecycle.ts';
 import { shortType } from './support/stack.ts';
 
-jest.setTimeout(240_000);
+jest.setTimeout(600_000);
 
 describeLifecycle('prod', {}, (of) => {
   test('its machines are in three zones, with a way out in each', async () => {

@@ -12,7 +12,7 @@ import { STATE_STACK, stateBucket, stateEnvironment, stateTemplate } from '../..
 import { Moto } from './moto/server.ts';
 import { REPOSITORY } from './support/double.ts';
 
-jest.setTimeout(180_000);
+jest.setTimeout(600_000);
 
 const ACCOUNT = '123456789012'; // moto's
 const REGION = 'eu-central-1';
