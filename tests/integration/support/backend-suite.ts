@@ -21,6 +21,8 @@ export interface BackendCase {
   readonly beyond?: string;
   /** Packets need flanneld itself. */
   readonly needsDaemon?: true;
+  /** Like the one before but for its routes: what else holds is not looked at again, since emulated time is dear. */
+  readonly isBrief?: true;
 }
 
 const VTEP = '"VNI":1,"VtepMAC":"[0-9a-f:]{17}"';
@@ -86,6 +88,7 @@ export const OF_MODULES: readonly BackendCase[] = [
   {
     name: 'ipip with DirectRouting',
     backend: { Type: 'ipip', DirectRouting: true },
+    isBrief: true,
     mtu: 1480,
     lease: ',"BackendType":"ipip"',
     devices: ['eth0'],
@@ -207,6 +210,8 @@ if [ -n "$dev4" ]; then
   large() { in_node 1 ping -c 1 -W 5 -M do -s $(($mtu - $1)) -I $2 $3 >/dev/null 2>&1; }
   holds "packets that fill the MTU arrive" large 28 $four1 $four2
   [ $all = 4 ] || holds "packets of IPv6 that fill the MTU arrive" large 48 $six1 $six2
+fi
+if [ -n "$dev4" ] && [ -z "$brief" ]; then
   ip -n node1 -4 route flush proto 241; ip -n node1 -6 route flush proto 241
   holds "routes that somebody flushed come back" talk $all
   for link in $(ip -n node1 -o link | grep -oE ' flannel[^:@]*'); do ip -n node1 link delete $link; done
@@ -264,13 +269,13 @@ fi
 
 /** `patience`: seconds within which everything happens, on a busy machine as well. */
 export function suiteScript(cases: readonly BackendCase[], patience = 120): string {
-  const parts = cases.map(({ name, backend, mtu, lease, devices, peer, beyond = '', needsDaemon }) => {
+  const parts = cases.map(({ name, backend, mtu, lease, devices, peer, beyond = '', needsDaemon, isBrief }) => {
     const [dev4 = '', dev6 = ''] = devices;
     const both = devices.length !== 1;
     const { Type: type } = backend;
     return `
 name='${name}'; type=${type}; backend='${JSON.stringify(backend)}'; mtu=${mtu}; lease='${lease}'
-all=${both ? 46 : 4}; dev4=${dev4}; dev6=${dev6}; peer='${peer}'; beyond=${beyond}; daemon=${needsDaemon ? 1 : ''}
+all=${both ? 46 : 4}; dev4=${dev4}; dev6=${dev6}; peer='${peer}'; beyond=${beyond}; daemon=${needsDaemon ? 1 : ''}; brief=${isBrief ? 1 : ''}
 : >/run/node1.log
 ${CHECKS}
 ${both ? FAMILIES : ''}
@@ -281,7 +286,7 @@ ${both ? FAMILIES : ''}
 
 /** What the script prints when all is right. */
 export function suiteResults(cases: readonly BackendCase[]): string[] {
-  return cases.flatMap(({ name, backend, devices, beyond, needsDaemon }) => {
+  return cases.flatMap(({ name, backend, devices, beyond, needsDaemon, isBrief }) => {
     const both = devices.length !== 1;
     const if6 = (line: string) => (both ? [line] : []);
     const lines = [
@@ -299,6 +304,9 @@ export function suiteResults(cases: readonly BackendCase[]): string[] {
       'pods reach each other',
       'packets that fill the MTU arrive',
       ...if6('packets of IPv6 that fill the MTU arrive'),
+    );
+    if (isBrief) return lines.map((line) => `${name}: ${line}`);
+    lines.push(
       'routes that somebody flushed come back',
       'devices that somebody deleted come back',
       'nodes are ready again',
