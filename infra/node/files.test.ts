@@ -25,6 +25,12 @@ describe('nodeBoot()', () => {
     expect(unit.command).toEqual(['/opt/flannel/current/flanneld']);
     expect(JSON.stringify({ files, unit })).not.toContain('//etc');
   });
+
+  test('lets the plugin leave a process behind only on a machine of its own', () => {
+    const residentOf = (root: string) => JSON.parse(nodeBoot({ ...node, root }).files[1]!.content).plugins[0].resident;
+    expect(residentOf(ROOT)).toBe(false);
+    expect(residentOf('')).toBeUndefined();
+  });
 });
 
 describe('etcdBoot()', () => {

@@ -249,6 +249,8 @@ export function conflist(root: string, capabilities?: Readonly<Record<string, tr
         ipam: { dataDir: hostLocalDirectory(root) },
         delegate: { hairpinMode: true, isDefaultGateway: true },
         ...(capabilities && { capabilities }),
+        // In a node without a filesystem of its own, it would keep the namespaces of a removed node for a while.
+        ...(root !== '' && { resident: false }),
       },
     ],
   };
