@@ -7,7 +7,7 @@ import { type Prefix, prefixFrom } from '@flannel-ts/inet/prefix';
 import { type Attributes, parseAttributes, readString, readU32, viewOf } from './attributes.ts';
 import type { Netlink } from './connection.ts';
 import * as c from './constants.ts';
-import { checkLength } from './errors.ts';
+import { checkLength, isNetlinkError } from './errors.ts';
 import { addressFamily, familiesOf, familyFrom, ofFamily, readIp } from './family.ts';
 
 const HEADER_LENGTH = 12;
@@ -28,14 +28,21 @@ export interface Rule {
   readonly table: number | undefined;
 }
 
-/** `ip` [`-6`] `rule show`, of both families by default. */
+/** `ip` [`-6`] `rule show`, of both families by default. A family that the kernel does not have, as with `ipv6.disable=1`, has no rules. */
 export function listRules(nl: Netlink, filter: { readonly family?: Family | undefined } = {}): Rule[] {
-  return familiesOf(filter.family).flatMap((family) => {
-    const header = new Uint8Array(HEADER_LENGTH);
-    header[0] = addressFamily(family);
+  return familiesOf(filter.family).flatMap((family) => listFamily(nl, family));
+}
+
+function listFamily(nl: Netlink, family: Family): Rule[] {
+  const header = new Uint8Array(HEADER_LENGTH);
+  header[0] = addressFamily(family);
+  try {
     const messages = nl.dump({ type: c.RTM_GETRULE, parts: [header], operation: 'list rules' });
     return ofFamily(messages, family).map(({ payload }) => parseRule(payload));
-  });
+  } catch (error) {
+    if (isNetlinkError(error, 'EAFNOSUPPORT')) return [];
+    throw error;
+  }
 }
 
 /** Reads the payload of RTM_NEWRULE and RTM_DELRULE. */

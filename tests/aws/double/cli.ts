@@ -26,15 +26,6 @@ export async function serveCli(cloud: Cloud): Promise<number> {
   });
 }
 
-export interface Command {
-  readonly id: string;
-  readonly instance: string;
-  /** As which it ends, once it has been asked for often enough. */
-  readonly end: { readonly status: 'Success' | 'Failed'; readonly error: string };
-  readonly ended: () => void;
-  asked: number;
-}
-
 function answer(cloud: Cloud, [service = '', operation = '', ...args]: readonly string[]): unknown {
   const option = (name: string) => args[args.indexOf(`--${name}`) + 1] ?? '';
   const known = OPERATIONS[`${service} ${operation}`];

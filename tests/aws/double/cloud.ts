@@ -1,8 +1,6 @@
 /** An AWS account that exists in memory: what was made in it, who refers to whom, and what it was asked. */
 import { createHash } from 'node:crypto';
-import type { Command } from './cli.ts';
 import { ApiError } from './errors.ts';
-import type { Context } from './kind.ts';
 import type { Fault, Hold, JournalEntry } from './protocol.ts';
 import { type Bag, bags, plain, texts, type Value } from './values.ts';
 
@@ -31,11 +29,31 @@ export interface Machine {
   readonly tags: Bag;
 }
 
+/** In which somebody asks for a resource. */
+export interface Context {
+  readonly cloud: Cloud;
+  readonly region: string;
+  /** The provider's default tags. */
+  readonly defaultTags: Bag;
+  /** The last part of the URN. */
+  readonly name: string;
+}
+
 /** Of a group: its machines are replaced one after another, as time passes. */
 export interface Refresh {
   status: 'InProgress' | 'Successful' | 'Cancelled' | 'RollbackInProgress' | 'RollbackSuccessful';
   reason: string;
   readonly context: Context;
+}
+
+/** Of Systems Manager, to one machine. */
+export interface Command {
+  readonly id: string;
+  readonly instance: string;
+  /** As which it ends, once it has been asked for often enough. */
+  readonly end: { readonly status: 'Success' | 'Failed'; readonly error: string };
+  readonly ended: () => void;
+  asked: number;
 }
 
 export class Cloud {

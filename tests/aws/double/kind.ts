@@ -1,15 +1,6 @@
 /** What the double knows of a type of resource. */
-import type { Cloud, Resource } from './cloud.ts';
+import type { Context, Resource } from './cloud.ts';
 import type { Bag } from './values.ts';
-
-export interface Context {
-  readonly cloud: Cloud;
-  readonly region: string;
-  /** The provider's default tags. */
-  readonly defaultTags: Bag;
-  /** The last part of the URN. */
-  readonly name: string;
-}
 
 /** Points to a resource that has to be there. */
 export interface Reference {

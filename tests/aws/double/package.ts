@@ -1,6 +1,5 @@
 /** A provider at work: what the CLI asks, faults on demand, and the journal of it all. */
-import type { Cloud, Resource } from './cloud.ts';
-import type { Context } from './kind.ts';
+import type { Cloud, Context, Resource } from './cloud.ts';
 import type { Fault, JournalEntry, Operation } from './protocol.ts';
 import type { Difference, Provider } from './provider.ts';
 import type { Problem } from './schema.ts';

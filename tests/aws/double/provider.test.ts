@@ -1,7 +1,6 @@
 /** What the double refuses, each shown by an example, and what it lets pass. */
-import { Cloud } from './cloud.ts';
+import { Cloud, type Context } from './cloud.ts';
 import { invoke } from './functions.ts';
-import type { Context } from './kind.ts';
 import { ACCESS } from './kinds/access.ts';
 import { GROUPS } from './kinds/groups.ts';
 import { MACHINES } from './kinds/machines.ts';

@@ -1,8 +1,8 @@
 /** The life of resources: what every type has in common. */
 import { createHash } from 'node:crypto';
-import { at, type Cloud, type Resource } from './cloud.ts';
+import { at, type Cloud, type Context, type Resource } from './cloud.ts';
 import { ApiError } from './errors.ts';
-import type { Blocker, Context, Kind } from './kind.ts';
+import type { Blocker, Kind } from './kind.ts';
 import type { Problem, Schema } from './schema.ts';
 import { type Bag, isBag, plain, sameValue, UNKNOWN, Unknown, type Value } from './values.ts';
 

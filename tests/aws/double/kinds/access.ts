@@ -1,8 +1,8 @@
 /** Roles, policies and keys: terraform-provider-aws, internal/service/iam and internal/service/kms. */
 import { createHash } from 'node:crypto';
-import { ACCOUNT, type Cloud } from '../cloud.ts';
+import { ACCOUNT, type Cloud, type Context } from '../cloud.ts';
 import { ApiError } from '../errors.ts';
-import type { Context, Kind, Reference } from '../kind.ts';
+import type { Kind, Reference } from '../kind.ts';
 import { type Bag, text } from '../values.ts';
 
 const ROLE = 'aws:iam/role:Role';

@@ -1,7 +1,7 @@
 /** Auto Scaling groups, and the machines that AWS makes for them: terraform-provider-aws, internal/service/autoscaling/group.go. */
-import { ACCOUNT, type Cloud, type Machine, type Resource } from '../cloud.ts';
+import { ACCOUNT, type Cloud, type Context, type Machine, type Resource } from '../cloud.ts';
 import { ApiError } from '../errors.ts';
-import type { Context, Kind } from '../kind.ts';
+import type { Kind } from '../kind.ts';
 import { type Bag, bags, isBag, plain, text, texts } from '../values.ts';
 import { TEMPLATE } from './machines.ts';
 import { freeAddress, SUBNET } from './network.ts';

@@ -5,9 +5,9 @@
 import { parseIp } from '@flannel-ts/inet/ip';
 import { lastAddress, parsePrefix, prefixContains } from '@flannel-ts/inet/prefix';
 import { InstanceType } from '@pulumi/aws/types/enums/ec2/index.js';
-import { ACCOUNT, type Cloud, type Resource } from '../cloud.ts';
+import { ACCOUNT, type Cloud, type Context, type Resource } from '../cloud.ts';
 import { ApiError } from '../errors.ts';
-import type { Context, Kind } from '../kind.ts';
+import type { Kind } from '../kind.ts';
 import { type Bag, bags, isBag, plain, sameValue, text, texts } from '../values.ts';
 import { ec2Arn, freeAddress, SUBNET } from './network.ts';
 

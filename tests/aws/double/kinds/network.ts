@@ -12,9 +12,9 @@ import {
   prefixesOverlap,
   prefixSize,
 } from '@flannel-ts/inet/prefix';
-import { ACCOUNT } from '../cloud.ts';
+import { ACCOUNT, type Context } from '../cloud.ts';
 import { ApiError } from '../errors.ts';
-import type { Context, Kind } from '../kind.ts';
+import type { Kind } from '../kind.ts';
 import { type Bag, isBag, plain, text, texts } from '../values.ts';
 
 export const VPC = 'aws:ec2/vpc:Vpc';

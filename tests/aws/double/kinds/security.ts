@@ -1,8 +1,8 @@
 /** Security groups and their rules: terraform-provider-aws, internal/service/ec2/vpc_security_group*.go. */
 import { parsePrefixStrict } from '@flannel-ts/inet/prefix';
-import { ACCOUNT, type Resource } from '../cloud.ts';
+import { ACCOUNT, type Context, type Resource } from '../cloud.ts';
 import { ApiError } from '../errors.ts';
-import type { Context, Kind } from '../kind.ts';
+import type { Kind } from '../kind.ts';
 import { type Bag, plain, text } from '../values.ts';
 import { ec2Arn, VPC } from './network.ts';
 
