@@ -6,7 +6,7 @@ import { CLUSTER, CLUSTER_PROGRAMS } from './support/cluster-script.ts';
 import { fetchKernel, type KernelVersion } from './support/kernels.ts';
 import { runOnKernel } from './support/machine.ts';
 
-jest.setTimeout(300_000);
+jest.setTimeout(600_000);
 
 let flanneld: string;
 beforeAll(() => {

@@ -6,7 +6,7 @@ import { fetchKernel } from './support/kernels.ts';
 import { runOnKernel } from './support/machine.ts';
 import { TWO_NODES } from './support/two-nodes.ts';
 
-jest.setTimeout(300_000);
+jest.setTimeout(600_000);
 
 let program: string;
 beforeAll(() => {

@@ -98,7 +98,7 @@ function librariesOf(file: string): string[] {
 }
 
 async function boot(
-  { kernel, bootOptions = [], timeoutMs = 240_000 }: MachineOptions,
+  { kernel, bootOptions = [], timeoutMs = 540_000 }: MachineOptions,
   initramfs: string,
 ): Promise<string> {
   const append = ['console=ttyS0', 'quiet', 'panic=-1', 'random.trust_cpu=on', ...bootOptions].join(' ');
