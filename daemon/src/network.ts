@@ -191,7 +191,7 @@ async function serve(
         readiness.note('peers', describeRefused(view.refused));
       }
     }),
-    (stop) => membership.hold(stop, (trouble) => readiness.report('lease', trouble)),
+    (stop) => membership.hold(stop, (trouble, remedy) => readiness.report('lease', trouble, remedy)),
     steady('Telling the source whether this node serves', (stop) => tellServing(membership, readiness, stop)),
     steady('Watching for the silence of the source of leases', (stop) =>
       watchSilence(manager, (trouble) => readiness.report('source', trouble), stop),

@@ -24,8 +24,8 @@ export interface JoinRequest {
   readonly report?: Report;
 }
 
-/** Undefined: all is well. Otherwise one sentence for the operator. */
-export type Report = (trouble: string | undefined) => void;
+/** Undefined: all is well. Otherwise one sentence for the operator, and what mends it where the sentence alone does not tell. */
+export type Report = (trouble: string | undefined, remedy?: string) => void;
 
 /** Why there is no network config, or why the present one has no effect. */
 export interface ConfigTrouble {

@@ -10,6 +10,7 @@ import { Repeats } from '../../repeats.ts';
 import { monotonicNow } from '../clock.ts';
 import type { Membership, Report } from '../manager.ts';
 import type { KeyValue } from './client.ts';
+import { type Contest, describeContest } from './contest.ts';
 import type { EtcdContext, Held, Term } from './context.ts';
 import { type Decision, decide, isAsLeft } from './decide.ts';
 import { putOnce, renewTerm } from './grant.ts';
@@ -55,7 +56,7 @@ export class EtcdMembership implements Membership {
   private notice: Notice | undefined;
   private handled: Notice | undefined;
   private contestedAt: number | undefined;
-  private contest = '';
+  private contest: Contest | undefined;
   private readonly contests = new Repeats();
   private readonly joinedAt = monotonicNow();
   private readonly bell = new Bell();
@@ -138,14 +139,15 @@ export class EtcdMembership implements Membership {
         if (over !== undefined) this.context.log.info(`Etcd has the lease of ${subnets} as it should be again ${over}`);
         const contest = this.contestTrouble();
         if (contest === undefined) this.contests.over(monotonicNow());
-        report(contest);
+        report(contest?.trouble, contest?.remedy);
         waitMs = this.idleMs();
       } catch (error) {
         if (!(error instanceof DaemonError) || error.code !== 'ETCD') throw error;
         const trouble = this.describe(error);
         const line = repeats.failed(`${trouble}; trying again`, monotonicNow());
         if (line !== undefined) this.context.log.warn(line);
-        report(this.isEndangered() ? trouble : this.contestTrouble());
+        const contest = this.isEndangered() ? { trouble } : this.contestTrouble();
+        report(contest?.trouble, contest?.remedy);
         waitMs = backoff.take();
       }
       await this.bell.wait(waitMs, signal);
@@ -253,11 +255,8 @@ export class EtcdMembership implements Membership {
       context.kept.setLease(() => undefined); // it is no proof any more
       throw heldByAnother(held.lease, wanted);
     }
-    this.contest =
-      why === 'same address'
-        ? `another node writes the lease of ${subnets} with this node's public address ${addressOf(wanted)}: give each node a public address of its own (-public-ip)`
-        : `the lease of ${subnets} was overwritten with ${why === 'unreadable' ? 'something unreadable' : 'that of another node'} (${present.value.slice(0, 100)}): find who writes ${held.key}`;
-    const line = this.contests.failed(`Wrote the own lease again: ${this.contest}`, now);
+    this.contest = describeContest(why, { subnets, address: addressOf(wanted), key: held.key, value: present.value });
+    const line = this.contests.failed(`Wrote the own lease again: ${this.contest.trouble}`, now);
     if (line !== undefined) context.log.warn(line);
     // At once the first time, then slower and slower: two that both insist must not keep etcd busy.
     const { contestedAt } = this;
@@ -308,7 +307,7 @@ export class EtcdMembership implements Membership {
     return Math.min(this.renewalInMs(), contest, LONGEST_TIMER_MS);
   }
 
-  private contestTrouble(): string | undefined {
+  private contestTrouble(): Contest | undefined {
     const { contestedAt } = this;
     if (contestedAt === undefined || monotonicNow() - contestedAt >= CONTEST_REPORT_MS) return undefined;
     return this.contest;
