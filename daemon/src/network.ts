@@ -59,6 +59,11 @@ export const NETWORK_PARTS = [
   POD_PATH,
 ] as const;
 
+/** Nothing of a part is known to be wrong then, so that what mends a part would mislead. */
+export function reportJoinAnew(readiness: Pick<Readiness, 'report'>): void {
+  for (const part of NETWORK_PARTS) readiness.report(part, 'joining the network anew', 'flanneld status -wait');
+}
+
 /** With these well, packets of this node's pods are taken: the start is over, whoever answers. */
 export const STARTED_PARTS = ['lease', 'kernel', 'engine', 'firewall', 'subnet file'] as const;
 
@@ -83,7 +88,7 @@ export async function runNetwork(settings: NetworkSettings, parts: NetworkParts,
       }
       parts.readiness.report('lease', undefined);
       await serve(settings, parts, joined, signal);
-      if (!signal.aborted) for (const part of NETWORK_PARTS) parts.readiness.report(part, 'joining the network anew');
+      if (!signal.aborted) reportJoinAnew(parts.readiness);
     }
   } catch (error) {
     // Whatever pods would still be started in it, the subnet is another node's.

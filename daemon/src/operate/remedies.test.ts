@@ -1,4 +1,4 @@
-import { NETWORK_PARTS } from '../network.ts';
+import { NETWORK_PARTS, reportJoinAnew } from '../network.ts';
 import { REMEDIED_PARTS, remedyOf } from './remedies.ts';
 
 const SAID = 'something is wrong';
@@ -32,4 +32,11 @@ test('the command that the sentence has in quotes is the remedy, whatever the pa
 
 test('a part without a remedy of its own leads to the log', () => {
   expect(remedyOf('something new', SAID, {})).toBe('journalctl -u flanneld');
+});
+
+test('a node that joins anew is waited for, whatever the part', () => {
+  const remedies = new Map<string, string | undefined>();
+  reportJoinAnew({ report: (part, _, remedy) => remedies.set(part, remedy) });
+  expect([...remedies.keys()]).toEqual([...NETWORK_PARTS]);
+  expect(new Set(remedies.values())).toEqual(new Set(['flanneld status -wait']));
 });
