@@ -191,15 +191,17 @@ describe('routes and rules of yours in the way of packets for another node', () 
         'rule',
       ],
       [`rule add from ${a.subnet.replace('.1/', '.0/')} lookup 100 priority 78`, 'by the rule 78', 'rule'],
+      [`rule add to ${subnet} lookup 101 priority 79`, 'by the rule 79, which is not ours, to nowhere', 'rule'],
     ];
     a.ip('route', 'add', 'default', 'via', GATEWAY, 'table', '100');
+    a.ip('route', 'add', 'unreachable', 'default', 'table', '101');
     for (const [command, said, what] of ways) {
       a.ip(...command.split(' '));
       await until(() => inTheWay(a)?.trouble.includes(said) === true);
       expect(a.probe('readyz')).toContain(`other routes: packets for ${what === 'rule' ? subnet : half} do not go to`);
       expect(inTheWay(a)!.trouble).toContain(`the node at ${b.address}`);
       const { remedy } = inTheWay(a)!;
-      expect(a.ip(what, 'show')).toContain(what === 'rule' ? 'lookup 100' : half);
+      expect(a.ip(what, 'show')).toContain(what === 'rule' ? 'lookup 10' : half);
       // It is the one command that mends it.
       a.ip(...remedy.split(' ').slice(1));
       await until(() => inTheWay(a) === undefined && a.canPing(b));

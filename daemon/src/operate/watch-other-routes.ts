@@ -1,12 +1,12 @@
 /** Looks for routes and rules of others in the way of the overlay's packets, after changes of the kernel and every few seconds. */
 import { isDeepStrictEqual } from 'node:util';
 import { familyOf, type Ip } from '@flannel-ts/inet/ip';
-import { addressAt, type Prefix, prefixContains, prefixesOverlap } from '@flannel-ts/inet/prefix';
+import { addressAt, type Prefix, prefixContains, prefixCovers, prefixesOverlap } from '@flannel-ts/inet/prefix';
 import type { Netlink } from '@flannel-ts/rtnetlink/connection';
-import { RT_TABLE_MAIN } from '@flannel-ts/rtnetlink/constants';
+import { RT_TABLE_MAIN, RTN_UNICAST } from '@flannel-ts/rtnetlink/constants';
 import { isNetlinkError } from '@flannel-ts/rtnetlink/errors';
 import { getLink } from '@flannel-ts/rtnetlink/link';
-import { lookUpRoute, type Route } from '@flannel-ts/rtnetlink/route';
+import { listRoutes, lookUpRoute, type Route } from '@flannel-ts/rtnetlink/route';
 import { listRules, type Rule } from '@flannel-ts/rtnetlink/rule';
 import { Bell } from '../abort.ts';
 import type { ActualRoute } from '../state/actual.ts';
@@ -115,14 +115,23 @@ function wayOf(
   try {
     route = lookUpRoute(nl, pod, from !== undefined && familyOf(from) === subnet.family ? { from } : {});
   } catch (error) {
-    // A rule or a table of others that refuses. EHOSTUNREACH is what our own unreachable route says.
-    if (isNetlinkError(error, 'ENETUNREACH', 'EACCES', 'EINVAL')) return { table: undefined, text: 'nowhere' };
-    if (isNetlinkError(error, 'EHOSTUNREACH', 'ENETDOWN', 'ENODEV')) return undefined;
+    // A rule or a table of others that refuses. EHOSTUNREACH is also what our own unreachable route says while the one before it is missing.
+    const nowhere = { table: undefined, text: 'nowhere' };
+    if (isNetlinkError(error, 'ENETUNREACH', 'EACCES', 'EINVAL')) return nowhere;
+    if (isNetlinkError(error, 'EHOSTUNREACH')) return isRouted(nl, subnet) ? nowhere : undefined;
+    if (isNetlinkError(error, 'ENETDOWN', 'ENODEV')) return undefined;
     throw error;
   }
   if (route === undefined || route.table === RT_TABLE_MAIN || route.outIndex === undefined) return undefined;
   const name = getLink(nl, route.outIndex)?.name;
   return name === link ? undefined : { table: route.table, text: `table ${route.table}, by ${name}` };
+}
+
+/** By the main table. */
+function isRouted(nl: Netlink, subnet: Prefix): boolean {
+  return listRoutes(nl, { family: subnet.family }).some(
+    ({ dst, type }) => type === RTN_UNICAST && dst !== undefined && prefixCovers(dst, subnet),
+  );
 }
 
 function isAbout({ family, from, to, input, mark, inverted }: Rule, subnet: Prefix, own: Prefix): boolean {
