@@ -39,7 +39,7 @@ describe('CNI plugins at once', () => {
     expect(removed.filter(({ code }) => code !== 0).map(({ stdout }) => stdout)).toEqual([]);
     expect(node.remains()).toEqual(NOTHING);
     expect(link(node.host, 'cni0')?.address).toBe(added[0]!.json.interfaces[0].mac);
-  }, 60_000);
+  }, 240_000);
 
   test('#38 masquerading of 20 pods at once', async () => {
     node.writeEnv({ FLANNEL_IPMASQ: 'false' });
@@ -50,7 +50,7 @@ describe('CNI plugins at once', () => {
     expect(rules().match(/comment/g)).toHaveLength(20);
     await all('DEL', pods);
     expect(rules()).not.toContain('comment');
-  }, 60_000);
+  }, 240_000);
 
   test('#40 ours and Debian’s host-local on one store', async () => {
     const pods = Array.from({ length: 15 }, () => node.addPod());
@@ -71,7 +71,7 @@ describe('CNI plugins at once', () => {
     ];
     await Promise.all(gone);
     expect(node.remains()).toEqual(NOTHING);
-  }, 60_000);
+  }, 240_000);
 
   test('#41 killed anywhere in ADD, DEL leaves nothing', async () => {
     node.writeEnv({ FLANNEL_IPMASQ: 'false' });
@@ -85,7 +85,7 @@ describe('CNI plugins at once', () => {
       expect(node.remains()).toEqual(NOTHING);
     }
     expect(inside(node.host, 'nft', 'list', 'ruleset')).not.toContain('comment');
-  }, 60_000);
+  }, 240_000);
 
   test('#41 empty address files are no loss', () => {
     node.writeEnv({ FLANNEL_SUBNET: '10.244.1.1/29' });
@@ -109,7 +109,7 @@ describe('CNI plugins at once', () => {
       closeFd(fd);
     }
     node.attach({ pod });
-  }, 60_000);
+  }, 240_000);
 
   test('#43 a lock whose holder dies is taken', async () => {
     const lock = node.file('networks', 'cbr0', 'lock');
@@ -123,5 +123,5 @@ describe('CNI plugins at once', () => {
     // flock(1) keeps the descriptor open in its child, too.
     inside(node.host, 'sh', '-c', `kill -9 ${holder.pid} $(cat /proc/${holder.pid}/task/${holder.pid}/children)`);
     expect((await adding.done).code).toBe(0);
-  }, 60_000);
+  }, 240_000);
 });
