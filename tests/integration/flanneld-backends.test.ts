@@ -230,8 +230,9 @@ describe('vxlan', () => {
 
   test('a device of somebody else with the same VNI and port is named', async () => {
     await a.stop();
-    a.ip('link', 'set', 'flannel.1', 'down');
-    a.ip('link', 'set', 'flannel.1', 'name', 'theirs');
+    const port = /dstport (\d+)/.exec(a.ip('-d', 'link', 'show', 'flannel.1'))![1]!;
+    a.ip('link', 'delete', 'flannel.1');
+    a.ip('link', 'add', 'theirs', 'type', 'vxlan', 'id', '1', 'dev', 'eth0', 'dstport', port, 'nolearning');
     a.start();
     await until(() => a.probe('readyz').includes('theirs'));
     a.ip('link', 'delete', 'theirs');
