@@ -1,4 +1,16 @@
-import { type CniNode, compilePlugin, eachOnFreshNode, inside, pings, routes, sysctl } from './support/cni-plugin.ts';
+import { renameSync } from 'node:fs';
+import {
+  type CniNode,
+  type Conf,
+  compilePlugin,
+  eachOnFreshNode,
+  inside,
+  link,
+  NOTHING,
+  pings,
+  routes,
+  sysctl,
+} from './support/cni-plugin.ts';
 
 describe('traffic of pods', () => {
   let node: CniNode;
@@ -28,6 +40,53 @@ describe('traffic of pods', () => {
     }
     expect(pings(a, '10.244.1.3', '-M', 'do', '-s', '1423')).toBe(false);
   });
+
+  // As docs/cni.md says of delegate.mtu. A larger bridge would hand on what the port drops without a word.
+  test.each([
+    ['comes later', 1],
+    ['was there first', 0],
+  ])(
+    '#34 on a bridge with two networks, pods of the one with the smaller MTU that %s are reached by large packets',
+    (_when, at) => {
+      const outside = addOutside();
+      inside(node.host, 'ip', 'address', 'add', '2001:db8::1/64', 'dev', 'up0', 'nodad');
+      inside(outside, 'ip', 'address', 'add', '2001:db8::2/64', 'dev', 'eth0', 'nodad');
+      inside(outside, 'ip', 'route', 'add', 'default', 'via', '2001:db8::1');
+      const networkOf = (number: number, name: string, mtu: number): Conf => {
+        const subnet = { FLANNEL_IPV6_NETWORK: 'fd00:10::/48', FLANNEL_IPV6_SUBNET: `fd00:10:0:${number}::1/64` };
+        node.writeEnv({ FLANNEL_NETWORK: undefined, FLANNEL_SUBNET: undefined, FLANNEL_MTU: String(mtu), ...subnet });
+        renameSync(node.file('subnet.env'), node.file(`${name}.env`));
+        return { name, subnetFile: node.file(`${name}.env`) };
+      };
+      const networks = [networkOf(1, 'large', 1450), networkOf(2, 'small', 1300)];
+      const [large, small] = [node.addPod(), node.addPod()];
+      const attachments = [
+        { pod: large, conf: networks[0]! },
+        { pod: small, conf: networks[1]! },
+      ];
+      const results = (at === 1 ? attachments : attachments.toReversed()).map((call) => ({
+        ...call,
+        prevResult: node.attach(call),
+      }));
+      expect(link(node.host, 'cni0')?.mtu).toBe(1300);
+      expect([large, small].map((pod) => link(pod, 'eth0')?.mtu)).toEqual([1450, 1300]);
+      // The first is refused with the size that fits.
+      const answered = Array.from({ length: 10 }).findIndex(() => pings(outside, 'fd00:10:0:2::2', '-s', '1400'));
+      expect(answered).toBeGreaterThan(0);
+      expect(inside(outside, 'ip', '-6', 'route', 'get', 'fd00:10:0:2::2')).toContain('mtu 1300');
+      expect(pings(large, 'fd00:10:0:1::1', '-s', '1400')).toBe(true);
+      for (const { pod, conf, prevResult } of results) {
+        expect(node.run('CHECK', { pod, conf: { ...conf, prevResult } })).toMatchObject({ code: 0 });
+      }
+      // With the last pod of the small one goes its limit.
+      expect(node.del(attachments[1]!).code).toBe(0);
+      const another = { pod: node.addPod(), conf: networks[0]! };
+      node.attach(another);
+      expect(link(node.host, 'cni0')?.mtu).toBe(1450);
+      for (const call of [attachments[0]!, another]) expect(node.del(call).code).toBe(0);
+      expect([node.reserved('large'), node.reserved('small'), node.remains()]).toEqual([[], [], NOTHING]);
+    },
+  );
 
   test('#52 an address that goes to another pod is reached at once', () => {
     node.writeEnv({ FLANNEL_SUBNET: '10.244.1.1/29' });
