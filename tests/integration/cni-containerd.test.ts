@@ -61,3 +61,22 @@ test('#54 a containerd that is killed while it makes pods ends them after its st
   await containerd.remove(again.id);
   expect(node.reserved()).not.toContain(made.ip);
 });
+
+test('#54 containers of `ctr run --cni` have addresses, reach the node and each other, and nothing is left of them', async () => {
+  const show = '/bin/busybox ip -o address show eth0; /bin/busybox ping -c1 -w30 10.244.1.1';
+  const first = containerd.runByCtr('a', `${show}; echo hello of a | /bin/busybox nc -l -p 7`);
+  await Promise.race([first, until(() => node.reserved().length === 1)]);
+  const call = 'until /bin/busybox nc 10.244.1.2 7 </dev/null; do /bin/busybox sleep 0.1; done';
+  const [a, b] = await Promise.all([first, containerd.runByCtr('b', `${show}; ${call}`)]);
+  expect([a, b]).toEqual([
+    expect.stringContaining('inet 10.244.1.2/24'),
+    expect.stringContaining('inet 10.244.1.3/24'),
+  ]);
+  for (const output of [a, b]) expect(output).toContain(' 1 packets received');
+  expect(b).toContain('hello of a');
+  expect(left()).toEqual({ ports: 0, reserved: [] });
+});
+
+async function until(condition: () => boolean): Promise<void> {
+  while (!condition()) await new Promise((resolve) => setTimeout(resolve, 20));
+}

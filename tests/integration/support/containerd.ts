@@ -1,10 +1,11 @@
 /** Debian's containerd in namespaces of its own, spoken to by CRI over HTTP/2, as kubelet does. */
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { type ChildProcess, execFile, execFileSync, spawn } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { connect as connectHttp2 } from 'node:http2';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { promisify } from 'node:util';
 import { imageArchive } from '../../../tools/build/image-archive.ts';
 
 const PAUSE = 'localhost/pause:1';
@@ -134,6 +135,25 @@ oom_score = 0
     this.runInside(...images, 'import', '--snapshotter', 'native', this.file('pause.tar'));
   }
 
+  /**
+   * `ctr run --cni` of busybox; its standard output. It calls the plugins itself, by directories that are fixed: among mounts of its
+   * own it finds ours there.
+   */
+  async runByCtr(name: string, script: string): Promise<string> {
+    const [etc, opt] = [this.file('etc'), this.file('opt')];
+    const mounts = `mkdir -p ${etc} ${opt} && mount --bind /etc ${etc} && mount -t tmpfs fltest /etc &&
+      ln -s $(ls -Ad ${etc}/* | grep -v /cni$) /etc && mkdir /etc/cni && ln -s ${this.file('net.d')} /etc/cni/net.d &&
+      mount -t tmpfs fltest /opt && mkdir /opt/cni && ln -s ${this.binDir} /opt/cni/bin && exec "$@"`;
+    // runc knows containers by namespace and name alone, whatever containerd they are of.
+    const id = `${path.basename(this.directory)}-${name}`;
+    const ctr = ['ctr', '-a', this.socket, '-n', 'fltest'];
+    this.runInside(...ctr, 'images', 'import', '--snapshotter', 'native', this.file('pause.tar'));
+    const run = [...ctr, 'run', '--rm', '--cni', '--snapshotter', 'native', PAUSE, id, '/bin/busybox', 'sh', '-c'];
+    const enter = [`--net=/run/netns/${this.netns}`, ...this.enter, 'unshare', '--mount', 'sh', '-c', mounts, 'sh'];
+    const { stdout } = await promisify(execFile)('nsenter', [...enter, ...run, script], { timeout: 90_000 });
+    return stdout;
+  }
+
   private runInside(...command: string[]): void {
     const [file, ...args] = [...this.enter, ...command];
     execFileSync(file!, args);
@@ -228,8 +248,8 @@ oom_score = 0
 
   destroy(): void {
     this.child?.kill('SIGKILL');
-    const tasks = this.file('state', 'io.containerd.runtime.v2.task', 'k8s.io');
-    execFileSync('sh', ['-c', `for f in ${tasks}/*/init.pid; do [ -e $f ] && kill -9 $(cat $f); done; true`]);
+    const tasks = this.file('state', 'io.containerd.runtime.v2.task');
+    execFileSync('sh', ['-c', `for f in ${tasks}/*/*/init.pid; do [ -e $f ] && kill -9 $(cat $f); done; true`]);
     execFileSync('sh', [
       '-c',
       `for p in $(pgrep -f "^/usr/bin/containerd-shim-runc-v2.*${this.socket}"); do kill -9 $p; done; true`,
@@ -237,6 +257,7 @@ oom_score = 0
     // With it go the namespaces of pods that nobody has removed.
     const mounts = `grep -o " ${this.directory}[^ ]*" /proc/self/mounts | sort -r`;
     this.runInside('sh', '-c', `${mounts} | while read m; do umount -l $m; done; umount -l /run/netns`);
+    execFileSync('sh', ['-c', `rm -rf /run/containerd/runc/fltest/${path.basename(this.directory)}-*`]);
     rmSync(this.directory, { recursive: true, force: true });
   }
 }
