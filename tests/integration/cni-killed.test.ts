@@ -27,8 +27,11 @@ describe('the CNI plugin killed', () => {
   const conf = { cniVersion: '1.1.0' };
   const others = { ports: 1, reserved: ['10.244.1.2', 'fd00:10:0:1::2'], scratch: ['other:eth0'] };
 
-  /** Only the main thread is traced: the others are the runtime's. */
-  const traced = (...options: string[]): string[] => ['strace', ...options, ...node.program.command];
+  /** Only the main thread is traced: the others are the runtime's. A node's resident process is not to answer: mounts of its own hide it. */
+  const traced = (...options: string[]): string[] => {
+    const alone = 'mkdir -p /run/flannel && mount -t tmpfs none /run/flannel && exec "$@"';
+    return ['unshare', '--mount', 'sh', '-c', alone, 'sh', 'strace', ...options, ...node.program.command];
+  };
 
   const boundariesOf = (command: string, id: string): Boundary[] => {
     const file = node.file('trace');

@@ -134,6 +134,43 @@ test('#38 50 at once', async () => {
   expect(node.remains()).toEqual(NOTHING);
 });
 
+// CI takes fewer; CNI_CYCLES=1000 is the whole of it (docs/testing.md).
+test('#30 many cycles of ADD and DEL leave everything as it was, in its memory, too', async () => {
+  const cycles = Number(process.env.CNI_CYCLES ?? 100);
+  const V6 = { FLANNEL_IPV6_NETWORK: 'fd00:10::/48', FLANNEL_IPV6_SUBNET: 'fd00:10:0:1::1/64' };
+  node.writeEnv({ ...V6, FLANNEL_IPMASQ: 'false' });
+  const withPort = (hostPort: number) => {
+    const portMappings = ['tcp', 'udp'].map((protocol) => ({ hostPort, containerPort: 80, protocol }));
+    return { capabilities: { portMappings: true }, runtimeConfig: { portMappings } };
+  };
+  // Who stays keeps what is its own.
+  node.attach({ pod: node.addPod(), conf: withPort(8080) });
+  const pid = mounts.await(netns);
+  const cycle = (i: number): void => {
+    const call = { pod, id: `cycle${i}`, conf: withPort(8081), program: withoutRuntime() };
+    node.attach(call);
+    expect(node.del(call)).toMatchObject({ code: 0, stderr: '' });
+  };
+  const state = () => ({
+    files: readdirSync(node.directory, { recursive: true }).sort(),
+    links: [node.host, pod].map((each) => inside(each, 'ip', '-br', 'link')),
+    ruleset: inside(node.host, 'nft', '--stateless', 'list', 'ruleset'),
+    descriptors: readdirSync(`/proc/${pid}/fd`).length,
+  });
+  /** KiB of its own, without the executable. */
+  const memory = (): number => Number(/RssAnon:\s*(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))![1]);
+  for (let i = 0; i < 20; i++) cycle(i);
+  const before = state();
+  const memoryBefore = memory();
+  for (let i = 0; i < cycles; i++) cycle(20 + i);
+  expect(mounts.await(netns)).toBe(pid);
+  // It may be about to close the last connection.
+  await until('descriptors are closed', () => readdirSync(`/proc/${pid}/fd`).length <= before.descriptors);
+  expect(state()).toEqual(before);
+  // Its collector lets the heap grow by half of this before it does anything.
+  expect(memory() - memoryBefore).toBeLessThan(24 * 1024);
+}, 900_000);
+
 test('it ends when its directory is removed, and none is started where there is no directory', async () => {
   const pid = mounts.await(netns);
   const own = readdirSync(mounts.directory).filter((name) => name.startsWith(`net:[${netns}]`));
