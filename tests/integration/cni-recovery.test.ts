@@ -290,6 +290,69 @@ esac
     expect(node.del({ pod: dead, netns: '' }).code).toBe(0);
   });
 
+  /** Interfaces, rules and /run are gone; /var/lib is not. */
+  const reboot = (pods: readonly string[]): void => {
+    for (const netns of [node.host, ...pods]) sh('ip', 'netns', 'del', netns);
+    for (const netns of [node.host, ...pods]) sh('ip', 'netns', 'add', netns);
+    inside(node.host, 'ip', 'link', 'set', 'lo', 'up');
+    const kept = ['networks', 'flannel'];
+    for (const name of readdirSync(node.directory))
+      if (!kept.includes(name)) rmSync(node.file(name), { recursive: true });
+  };
+
+  test.each([
+    ['DELs for the old containers come first, before flanneld', true],
+    ['ADDs for new ones come first', false],
+  ])('#41 after a reboot of a node that was full, every address is given again: %s', (_what, delFirst) => {
+    const subnets = {
+      ...{ FLANNEL_SUBNET: '10.244.1.1/29', FLANNEL_IPV6_NETWORK: 'fd00:10::/48' },
+      ...{ FLANNEL_IPV6_SUBNET: 'fd00:10:0:1::1/125', FLANNEL_IPMASQ: 'false' },
+    };
+    node.writeEnv(subnets);
+    const pods = Array.from({ length: 5 }, () => node.addPod());
+    const callOf = (generation: string, i: number) => {
+      const portMappings = [{ hostPort: 8080 + i, containerPort: 80, protocol: 'tcp' }];
+      return { pod: pods[i]!, id: `${generation}-${pods[i]}`, conf: { runtimeConfig: { portMappings } } };
+    };
+    const results = pods.map((_pod, i) => node.attach(callOf('old', i)));
+    const full = node.reserved();
+    expect(full).toHaveLength(10);
+    expect(node.add({ pod: node.addPod() }).json).toMatchObject({ code: 100 });
+    reboot(pods);
+
+    // containerd has neither the namespace nor the result any more, CRI-O both by name.
+    const delOld = (): void => {
+      for (const [i, prevResult] of results.entries()) {
+        const { conf, ...call } = callOf('old', i);
+        const gone = { ...call, netns: i % 2 === 0 ? '' : '/run/netns/fltest-gone' };
+        const outcome = node.del({ ...gone, conf: i % 2 === 0 ? conf : { ...conf, prevResult } });
+        expect([outcome.code, outcome.stdout]).toEqual([0, '']);
+      }
+    };
+    if (delFirst) {
+      delOld();
+      expect(node.remains()).toEqual(NOTHING);
+    }
+    node.writeEnv(subnets);
+    const given = pods.map((_pod, i) => node.attach(callOf('new', i)));
+    if (!delFirst) delOld();
+    // Of IPv6 there is one more: a subnet's last address is nobody's own.
+    const ofIpv4 = (addresses: readonly string[]) => addresses.filter((address) => address.includes('.'));
+    expect(ofIpv4(node.reserved())).toEqual(ofIpv4(full));
+    expect([node.reserved().length, node.scratch().length]).toEqual([10, 5]);
+    for (const [i, prevResult] of given.entries()) {
+      const { conf, ...call } = callOf('new', i);
+      expect(node.run('CHECK', { ...call, conf: { ...conf, prevResult } })).toMatchObject({ code: 0, stdout: '' });
+      for (const { address } of prevResult.ips) expect(pings(node.host, address.split('/')[0], '-w', '30')).toBe(true);
+      expect(inside(node.host, 'nft', 'list', 'map', 'inet', 'flannel_cni_ports', 'ports4')).toContain(
+        `tcp . ${8080 + i} `,
+      );
+      expect(node.del({ ...call, conf }).code).toBe(0);
+    }
+    expect(node.remains()).toEqual(NOTHING);
+    expect(inside(node.host, 'nft', 'list', 'ruleset')).not.toContain('comment');
+  });
+
   test.each([
     ['an address without a file of its ADD', (pod: string) => rmSync(node.file('flannel', `${pod}:eth0`))],
     ['a file of an ADD without its address', () => rmSync(node.file('networks', 'cbr0', '10.244.1.2'))],
