@@ -36,6 +36,8 @@ mount -t devtmpfs devtmpfs /dev
 mount -t tmpfs tmpfs /run
 ln -s /bin/busybox /sbin/modprobe
 export PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/
+# Programs of Bun: where the processor is emulated, to compile functions for speed takes longer than they take without.
+export BUN_JSC_useDFGJIT=0
 depmod
 for module in tun veth bridge nf_tables; do modprobe $module; done
 ip link set lo up
@@ -101,7 +103,9 @@ async function boot(
   { kernel, bootOptions = [], timeoutMs = 540_000 }: MachineOptions,
   initramfs: string,
 ): Promise<string> {
-  const append = ['console=ttyS0', 'quiet', 'panic=-1', 'random.trust_cpu=on', ...bootOptions].join(' ');
+  // On a busy machine the kernel finds that its timer does not tick in time, and gives up.
+  const options = ['console=ttyS0', 'quiet', 'panic=-1', 'random.trust_cpu=on', 'no_timer_check'];
+  const append = [...options, ...bootOptions].join(' ');
   const argv = ['-M', 'q35', '-accel', 'tcg,thread=multi', '-cpu', 'max', '-m', String(MEMORY_MB), '-smp', '2'];
   argv.push('-nographic', '-nodefaults', '-serial', 'stdio', '-no-reboot', '-net', 'none');
   argv.push('-kernel', kernel.vmlinuz, '-initrd', initramfs, '-append', append);
