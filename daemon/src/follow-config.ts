@@ -18,9 +18,12 @@ export class ConfigNotes {
     this.show();
   }
 
-  setWaits(waits: string | undefined): void {
+  /** Whether it is said for the first time. */
+  setWaits(waits: string | undefined): boolean {
+    const isNew = waits !== this.waits;
     this.waits = waits;
     this.show();
+    return isNew;
   }
 
   private show(): void {
@@ -34,12 +37,16 @@ export class ConfigNotes {
   }
 }
 
-/** `join`: it takes a new start. `waits`: what keeps this node from following is noted, and it goes on as it is. */
+/**
+ * `join`: it takes a new start. `waits`: what keeps this node from following is noted, and it goes on as it is. `findAddresses` throws when
+ * this node has not got those by which the others would reach it.
+ */
 export function followConfig(
   config: NetworkConfig,
   next: NetworkConfig,
   parts: NetworkParts,
   notes: ConfigNotes,
+  findAddresses: (next: NetworkConfig) => void,
 ): 'followed' | 'join' | 'waits' {
   const { log } = parts;
   const change = configChange(config, next);
@@ -48,13 +55,16 @@ export function followConfig(
   if (change.kind === 'join') {
     try {
       backendFor(next, parts);
+      findAddresses(next);
       log.info(`The network config has changed (${change.what}): joining anew`);
     } catch (error) {
       waits = `this node cannot follow it: ${messageOf(error)}`;
     }
   }
-  if (waits !== undefined) log.warn(`The network config has changed: ${waits}`);
-  notes.setWaits(waits);
-  if (waits !== undefined) return 'waits';
+  const isNew = notes.setWaits(waits);
+  if (waits !== undefined) {
+    if (isNew) log.warn(`The network config has changed: ${waits}`);
+    return 'waits';
+  }
   return change.kind === 'join' ? 'join' : 'followed';
 }

@@ -19,7 +19,7 @@ import { readNode } from './underlay/facts.ts';
 import { checkFamilies, kernelHasIpv6 } from './underlay/families.ts';
 import { findInterface, type InterfaceSearch, type UnderlayParts } from './underlay/find.ts';
 import { addressFile, formatLastAddresses, readLastAddresses } from './underlay/remember.ts';
-import { addressesOf, type ExternalInterface } from './underlay/select.ts';
+import { addressesOf, type ExternalInterface, selectInterface } from './underlay/select.ts';
 import type { ViewOf } from './view.ts';
 
 export interface Joined extends ViewOf {
@@ -109,6 +109,12 @@ export function backendFor(config: NetworkConfig, { identity, nl }: NetworkParts
     );
   }
   return backend;
+}
+
+/** Throws when this node has no interface with the addresses by which others would reach it with the config. */
+export function findAddresses(search: InterfaceSearch, config: NetworkConfig): void {
+  const context = { ...search, networks: networksOf(config) };
+  selectInterface(search.options, outerFamilies(config), readNode(search.options.canReach), context);
 }
 
 /** What the overlay takes from the addresses there are. */

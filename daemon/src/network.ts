@@ -2,7 +2,7 @@
 import { rmSync } from 'node:fs';
 import { backendNeeds } from '@flannel-ts/flannel/backend-needs';
 import { DEFAULT_BRIDGE } from '@flannel-ts/flannel/defaults';
-import { outerFamilies } from '@flannel-ts/flannel/network-config';
+import { type NetworkConfig, outerFamilies } from '@flannel-ts/flannel/network-config';
 import { formatSubnetEnv, subnetEnvOf } from '@flannel-ts/flannel/subnet-env';
 import { formatPrefix } from '@flannel-ts/inet/prefix';
 import { openMonitor } from '@flannel-ts/rtnetlink/monitor';
@@ -14,7 +14,7 @@ import { keepFirewall } from './firewall/keep.ts';
 import { overlayOf } from './firewall/rules.ts';
 import { ConfigNotes, followConfig } from './follow-config.ts';
 import { followUnderlay } from './follow-underlay.ts';
-import { type Joined, join, networksOf, rememberAddresses, underlayParts } from './join.ts';
+import { findAddresses, type Joined, join, networksOf, rememberAddresses, underlayParts } from './join.ts';
 import type { NetworkParts, NetworkSettings } from './network-parts.ts';
 import { BRIDGE, keepBridge } from './operate/bridge.ts';
 import { watchDrops } from './operate/drops.ts';
@@ -71,6 +71,7 @@ export const STARTED_PARTS = ['lease', 'kernel', 'engine', 'firewall', 'subnet f
 const SERVING_PARTS = ['kernel', 'engine', 'firewall', 'subnet file'] as const;
 const TELL_EVERY_MS = 1000;
 const LASTING_TROUBLE_MS = 10_000;
+const FOLLOW_AGAIN_MS = 2000;
 
 /** Resolves when the signal aborted and everything is at rest; rejects with what makes it impossible to go on. */
 export async function runNetwork(settings: NetworkSettings, parts: NetworkParts, signal: AbortSignal): Promise<void> {
@@ -203,11 +204,21 @@ async function serve(
     ),
     steady('Following the network config', async (stop) => {
       const notes = new ConfigNotes(readiness);
-      for await (const next of manager.config(stop, (trouble) => notes.setTrouble(trouble))) {
-        const change = followConfig(config, next, parts, notes);
-        if (change === 'join') return rejoin();
-        await dataPath?.setConfig(next);
-        if (change === 'followed') followed = next;
+      const follow = (next: NetworkConfig) =>
+        followConfig(config, next, parts, notes, (wanted) => findAddresses(joined.search, wanted));
+      let again: NodeJS.Timeout | undefined;
+      try {
+        for await (const next of manager.config(stop, (trouble) => notes.setTrouble(trouble))) {
+          clearInterval(again);
+          const change = follow(next);
+          if (change === 'join') return rejoin();
+          await dataPath?.setConfig(next);
+          if (change === 'followed') followed = next;
+          // What is missing may come: an address, a kernel module.
+          if (change === 'waits') again = setInterval(() => follow(next) === 'join' && rejoin(), FOLLOW_AGAIN_MS);
+        }
+      } finally {
+        clearInterval(again);
       }
     }),
     async (stop) => {

@@ -154,6 +154,20 @@ test('a change of the backend is followed by all nodes, there and back, without 
     config({ Type: 'udp' });
     await until(() => !a.get('readyz?verbose').includes('network config'));
     expect(a.canPing(b)).toBe(true);
+
+    // Nodes without IPv6 addresses go on, and follow once they have some.
+    config({ Type: 'vxlan' }, { EnableIPv6: true, IPv6Network: 'fd00:5::/48' });
+    for (const node of cluster.nodes)
+      await until(() => node.logged('this node cannot follow it: Found no interface') > 0);
+    expect(a.probe('readyz')).toBe('200 flanneld is ready');
+    expect(a.canPing(b)).toBe(true);
+    for (const [i, node] of cluster.nodes.entries()) {
+      node.ip('address', 'add', `fd00:64::${i + 1}/64`, 'dev', 'eth0', 'nodad');
+    }
+    await until(() => a.ip('-6', 'route').includes('dev flannel-v6.1'));
+    for (const node of cluster.nodes) await node.untilReady();
+    await until(() => a.canPing(b));
+    expect(cluster.nodes.map((node) => node.pid)).toEqual(pids);
   } finally {
     await cluster.destroy();
   }
