@@ -2,7 +2,7 @@
 import { Cloud, type Context } from './cloud.ts';
 import { invoke } from './functions.ts';
 import { ACCESS } from './kinds/access.ts';
-import { GROUPS } from './kinds/groups.ts';
+import { describeGroup, describeRefreshes, GROUPS } from './kinds/groups.ts';
 import { MACHINES } from './kinds/machines.ts';
 import { NETWORK } from './kinds/network.ts';
 import { SECURITY } from './kinds/security.ts';
@@ -211,7 +211,13 @@ describe('machines', () => {
     expect(() => provider.delete(SUBNET, subnetId, context('x'))).toThrow('DependencyViolation');
     await provider.update(TEMPLATE, id, { ...template, instanceType: 't4g.large' }, context('x'));
     await provider.update(ASG, 'nodes', asg('2'), context('x'));
-    expect([...cloud.machines.values()].map((machine) => machine.launchTemplateVersion)).toEqual(['2', '2']);
+    const versions = () => [...cloud.machines.values()].map((machine) => machine.launchTemplateVersion);
+    const refresh = () => describeRefreshes(cloud, 'nodes')[0];
+    expect([versions(), refresh()]).toEqual([['1', '1'], { Status: 'InProgress', StatusReason: '' }]);
+    describeGroup(cloud, 'nodes');
+    expect(versions()).toEqual(['1', '2']); // one after the other, while somebody asks
+    for (let i = 0; i < 5; i++) describeGroup(cloud, 'nodes');
+    expect([versions(), refresh()]).toEqual([['2', '2'], { Status: 'Successful', StatusReason: '' }]);
     expect([...cloud.machines.keys()].filter((each) => before.includes(each))).toEqual([]);
     provider.delete(ASG, 'nodes', context('x'));
     provider.delete(SUBNET, subnetId, context('x'));
