@@ -1,6 +1,5 @@
 import { stringifyExactJson } from '@flannel-ts/flannel/exact-json';
 import { type JsonObject, newJsonObject, readJsonObject, removeField } from '@flannel-ts/flannel/go-json';
-import { OWN_NETNS } from '@flannel-ts/linux/enter-netns';
 import type { Fd } from '@flannel-ts/linux/files';
 import { readTextFile, statFile, unlinkFile, writeNewFile } from '@flannel-ts/linux/text-files';
 import { codeOf } from './errors.ts';
@@ -8,6 +7,7 @@ import { makeDirectories, nodeFs } from './files.ts';
 import type { Owner } from './ipam/store.ts';
 import { integerField, objectField, stringField } from './json.ts';
 import { hostInterfaceName } from './names.ts';
+import { ownNamespace } from './netns.ts';
 import type { Request } from './protocol.ts';
 
 /**
@@ -37,7 +37,7 @@ export class Attachments {
     const config = newJsonObject(request.config);
     removeField(config, 'prevResult');
     const { containerId, ifName, netns } = request;
-    const [inode, host] = [`${statFile(sandbox).inode}`, `${statFile(OWN_NETNS).inode}`];
+    const [inode, host] = [`${statFile(sandbox).inode}`, ownNamespace()];
     const text = stringifyExactJson({ containerId, ifName, netns, inode, host, madeAt: Date.now(), config });
     try {
       this.forget(request);

@@ -51,6 +51,11 @@ function openIfAny(path: string): Fd | undefined {
   }
 }
 
+/** The number of the namespace that this process is in. */
+export function ownNamespace(): string {
+  return `${statFile(OWN_NETNS).inode}`;
+}
+
 type Kind = 'pod' | 'own' | 'other';
 
 function inspect(fd: Fd): Kind {

@@ -1,10 +1,10 @@
-import { OWN_NETNS } from '@flannel-ts/linux/enter-netns';
 import { statFile } from '@flannel-ts/linux/text-files';
 import { withNetlink } from '@flannel-ts/rtnetlink/connection';
 import { getLink } from '@flannel-ts/rtnetlink/link';
 import type { Attachment, Attachments } from './attachments.ts';
 import { sweepMasquerade } from './gc.ts';
 import { hostInterfaceName } from './names.ts';
+import { ownNamespace } from './netns.ts';
 
 /** An ADD may be under way. */
 export const YOUNGEST_MS = 2 * 60_000;
@@ -39,7 +39,7 @@ export function removeOrphans(attachments: Attachments, del: (attachment: Attach
   const listed = attachments.list();
   withNetlink({}, (nl) => {
     const hasLink = (name: string): boolean => getLink(nl, name) !== undefined;
-    const host = `${statFile(OWN_NETNS).inode}`;
+    const host = ownNamespace();
     for (const orphan of orphansOf(listed, { inodeAt, hasLink, host, now: Date.now() })) del(orphan);
   });
   sweepMasquerade();

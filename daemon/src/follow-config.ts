@@ -38,8 +38,9 @@ export class ConfigNotes {
 }
 
 /**
- * `join`: it takes a new start. `waits`: what keeps this node from following is noted, and it goes on as it is. `findAddresses` throws when
- * this node has not got those by which the others would reach it.
+ * `join`: it takes a new start. Otherwise what keeps this node from following is noted, and it goes on as it is: `waits` for what may
+ * come, or `restart` until flanneld is started again. `findAddresses` throws when this node has not got those by which the others
+ * would reach it.
  */
 export function followConfig(
   config: NetworkConfig,
@@ -47,7 +48,7 @@ export function followConfig(
   parts: NetworkParts,
   notes: ConfigNotes,
   findAddresses: (next: NetworkConfig) => void,
-): 'followed' | 'join' | 'waits' {
+): 'followed' | 'join' | 'waits' | 'restart' {
   const { log } = parts;
   const change = configChange(config, next);
   let waits: string | undefined;
@@ -64,7 +65,7 @@ export function followConfig(
   const isNew = notes.setWaits(waits);
   if (waits !== undefined) {
     if (isNew) log.warn(`The network config has changed: ${waits}`);
-    return 'waits';
+    return change.kind === 'restart' ? 'restart' : 'waits';
   }
   return change.kind === 'join' ? 'join' : 'followed';
 }

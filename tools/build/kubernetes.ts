@@ -1,7 +1,8 @@
 /** What the machines of a cluster run: Kubernetes' programs, and the images that a new cluster needs. In dist/kubernetes. */
 import { createHash } from 'node:crypto';
-import { copyFileSync, linkSync, mkdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { linkOrCopy } from '@flannel-ts/infra/local/host/link-or-copy';
 import { DEMO_PORT } from '@flannel-ts/infra/node/kubernetes/demo';
 import { COREDNS_IMAGE, DEMO_IMAGE, PAUSE_IMAGE } from '@flannel-ts/infra/node/kubernetes/images';
 import { ToolError } from '../setup/errors.mjs';
@@ -109,13 +110,4 @@ function findStaticBusybox({ env }: Context): string {
 
 export function architecture(): string {
   return process.arch === 'x64' ? 'amd64' : process.arch;
-}
-
-/** On the same file system it costs nothing. */
-function linkOrCopy(from: string, to: string): void {
-  try {
-    linkSync(from, to);
-  } catch {
-    copyFileSync(from, to);
-  }
 }

@@ -1,7 +1,7 @@
-import { OWN_NETNS } from '@flannel-ts/linux/enter-netns';
 import { closeFd, O_RDONLY, openFile, pread } from '@flannel-ts/linux/files';
 import { isDirectory, statFile } from '@flannel-ts/linux/text-files';
 import { codeOf } from '../errors.ts';
+import { ownNamespace } from '../netns.ts';
 
 /** Of the node's own flanneld. */
 export const OWN_SUBNET_FILE = '/run/flannel/subnet.env';
@@ -24,7 +24,7 @@ export function residentSocket(): string | undefined {
     throw error;
   }
   const identity = ownIdentity();
-  return identity && `${DIRECTORY}/net:[${statFile(OWN_NETNS).inode}]-${identity}`;
+  return identity && `${DIRECTORY}/net:[${ownNamespace()}]-${identity}`;
 }
 
 /** Undefined for a build without a launcher. */

@@ -8,7 +8,7 @@ import { FAMILIES, type Family } from '@flannel-ts/inet/family';
 import type { ListedChain, ListedRule, ListedTable } from '@flannel-ts/nft/listing';
 import type { Rule } from '@flannel-ts/nft/ruleset';
 import { type ChainVerdict, judgeChain, type Packet, surelyDroppingRule } from './judge.ts';
-import { chainsOf, describePlace, type Place, type PlacedTables } from './place.ts';
+import { chainsOf, describePlace, iptablesProgram, type Place, type PlacedTables } from './place.ts';
 import { FORWARD_COMMENT, NFT, type Overlay, type OverlayFamily } from './rules.ts';
 
 export interface AcceptRule {
@@ -202,8 +202,7 @@ function remedy(place: Place, table: ListedTable, chain: ListedChain, network: s
   if (name === 'firewalld')
     return `, with "firewall-cmd --permanent --zone=trusted --add-source=${network}" and --reload`;
   if (place === 'legacy' || chain.name === 'FORWARD') {
-    const program = `${version}tables${place === 'legacy' ? '-legacy' : ''}`;
-    return `, with "${program} -I ${chain.name} -s ${network} -j ACCEPT" and the same for -d`;
+    return `, with "${iptablesProgram(place, version)} -I ${chain.name} -s ${network} -j ACCEPT" and the same for -d`;
   }
   const { family } = table;
   const rule = (side: string) => `insert rule ${family} ${name} ${chain.name} ${version} ${side} ${network} accept`;

@@ -7,7 +7,7 @@ import type { Family } from '@flannel-ts/inet/family';
 import { formatIp, type Ip } from '@flannel-ts/inet/ip';
 import type { ListedChain, ListedTable } from '@flannel-ts/nft/listing';
 import { judgeChain, type Packet } from './judge.ts';
-import { chainsOf, describePlace, type Place, type PlacedTables } from './place.ts';
+import { chainsOf, describePlace, iptablesProgram, type Place, type PlacedTables } from './place.ts';
 import { NFT } from './rules.ts';
 
 export interface InputQuestion {
@@ -70,7 +70,7 @@ function remedy(place: Place, table: ListedTable, chain: ListedChain, carrier: C
   const isOutput = chain.hook?.hook === 'output';
   if (isUfw && port !== undefined) return `with "ufw allow ${isOutput ? 'out ' : ''}${port}/udp"`;
   if (place === 'legacy' || chain.name === 'INPUT' || chain.name === 'OUTPUT') {
-    const program = `${family === 'ip6' ? 'ip6tables' : 'iptables'}${place === 'legacy' ? '-legacy' : ''}`;
+    const program = iptablesProgram(place, family === 'ip6' ? 'ip6' : 'ip');
     const match = port === undefined ? `-p ${IPIP_PROTOCOL}` : `-p udp --dport ${port}`;
     return `with "${program} -I ${chain.name} ${match} -j ACCEPT"`;
   }

@@ -22,6 +22,11 @@ export function chainsOf(
     .filter(([, chain]) => chain.hook?.hook === hook);
 }
 
+/** Whose command changes such a table. */
+export function iptablesProgram(place: Place, family: 'ip' | 'ip6'): string {
+  return `${family}tables${place === 'legacy' ? '-legacy' : ''}`;
+}
+
 /** For messages. */
 export function describePlace(place: Place, table: ListedTable, chain: ListedChain): string {
   return place === 'legacy'

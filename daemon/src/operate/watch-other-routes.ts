@@ -88,12 +88,17 @@ function findDetours(nl: Netlink, { peers, routes, subnets, addresses }: Wanted)
   const concerned = peers.filter(({ subnet }) =>
     rules.some(({ family, to }) => family === subnet.family && (to === undefined || prefixesOverlap(to, subnet))),
   );
+  let main: readonly Route[] | undefined; // read when somebody asks, since it has a route for each peer with some backends
+  const isRouted = (subnet: Prefix): boolean => {
+    main ??= listRoutes(nl);
+    return main.some(({ dst, type }) => type === RTN_UNICAST && dst !== undefined && prefixCovers(dst, subnet));
+  };
   return concerned.slice(0, MOST_LOOK_UPS).flatMap((peer) => {
     const own = subnets.find(({ family }) => family === peer.subnet.family);
     const link = routes.find(({ dst, link: by }) => by !== undefined && prefixesOverlap(dst, peer.subnet))?.link;
     if (own === undefined || link === undefined) return [];
     const from = addresses.find((address) => prefixContains(own, address));
-    const way = wayOf(nl, peer.subnet, link, from);
+    const way = wayOf(nl, peer.subnet, link, from, isRouted);
     if (way === undefined) return [];
     const { table } = way;
     const of = rules.filter((each) => table === undefined || each.table === table);
@@ -102,12 +107,13 @@ function findDetours(nl: Netlink, { peers, routes, subnets, addresses }: Wanted)
   });
 }
 
-/** Undefined: by the device that it should be, or the main table has no route now, which is looked after elsewhere. */
+/** Undefined: by the device that it should be, or the main table has no route now, which is looked after elsewhere. `isRouted`: by the main table. */
 function wayOf(
   nl: Netlink,
   subnet: Prefix,
   link: string,
   from: Ip | undefined,
+  isRouted: (subnet: Prefix) => boolean,
 ): { readonly table: number | undefined; readonly text: string } | undefined {
   // The first pod's, behind the bridge's.
   const pod: Ip = addressAt(subnet, 2);
@@ -118,20 +124,13 @@ function wayOf(
     // A rule or a table of others that refuses. EHOSTUNREACH is also what our own unreachable route says while the one before it is missing.
     const nowhere = { table: undefined, text: 'nowhere' };
     if (isNetlinkError(error, 'ENETUNREACH', 'EACCES', 'EINVAL')) return nowhere;
-    if (isNetlinkError(error, 'EHOSTUNREACH')) return isRouted(nl, subnet) ? nowhere : undefined;
+    if (isNetlinkError(error, 'EHOSTUNREACH')) return isRouted(subnet) ? nowhere : undefined;
     if (isNetlinkError(error, 'ENETDOWN', 'ENODEV')) return undefined;
     throw error;
   }
   if (route === undefined || route.table === RT_TABLE_MAIN || route.outIndex === undefined) return undefined;
   const name = getLink(nl, route.outIndex)?.name;
   return name === link ? undefined : { table: route.table, text: `table ${route.table}, by ${name}` };
-}
-
-/** By the main table. */
-function isRouted(nl: Netlink, subnet: Prefix): boolean {
-  return listRoutes(nl, { family: subnet.family }).some(
-    ({ dst, type }) => type === RTN_UNICAST && dst !== undefined && prefixCovers(dst, subnet),
-  );
 }
 
 function isAbout({ family, from, to, input, mark, inverted }: Rule, subnet: Prefix, own: Prefix): boolean {

@@ -10,7 +10,7 @@ export interface ActualLink {
   readonly index: number;
   readonly mtu: number;
   readonly up: boolean;
-  /** Without it, entries of neighbours are of no use. */
+  /** Neighbour entries are useless without it. */
   readonly arp: boolean;
   /** Name of the bridge, bond or VRF that somebody has made it a port of, and so takes its packets. */
   readonly master?: string;

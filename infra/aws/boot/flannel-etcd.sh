@@ -273,7 +273,7 @@ snapshots() {
     --query 'Contents[].[Key]' --output text
 }
 
-# Of machines that this member has seen as nodes of the stack, and of no others: somebody may have added a node from elsewhere.
+# Only of machines that this member has seen as nodes of the stack: somebody may have added a node from elsewhere.
 sweep() {
   local seen=$volume/nodes leases alive address id key revision
   # Before the machines: what comes in between is taken over by a new machine, and has another revision.

@@ -3,7 +3,7 @@ import { dirname, relative } from 'node:path';
 import { DEFAULT_IDENTITY_FILE } from '@flannel-ts/flannel/defaults';
 import { podAllocations, type Unit } from '../../node/files.ts';
 import { LIBRARY } from './scripts.ts';
-import { daemonUnit, renderUnit, SANDBOX } from './systemd.ts';
+import { daemonUnit, renderUnit, SCRIPT_SANDBOX } from './systemd.ts';
 
 /** Fetches what flanneld runs with. No limit on attempts: a permission or a route may come minutes after the machine. */
 export function nodeBootstrapService(): string {
@@ -25,11 +25,7 @@ export function nodeBootstrapService(): string {
       ['TimeoutStartSec', '900'],
       ['ReadWritePaths', '/opt /etc/flannel'],
       ['CapabilityBoundingSet', 'CAP_CHOWN CAP_DAC_OVERRIDE'],
-      ['RestrictAddressFamilies', 'AF_UNIX AF_INET AF_INET6 AF_NETLINK'],
-      ['PrivateDevices', 'yes'],
-      ['ProtectKernelTunables', 'yes'],
-      ['SystemCallFilter', '@system-service'],
-      ...SANDBOX,
+      ...SCRIPT_SANDBOX,
     ],
     Install: [['WantedBy', 'multi-user.target']],
   });
@@ -49,11 +45,7 @@ export function lifecycleService(): string {
       ['RestartSec', '5'],
       ['ReadWritePaths', '/etc/flannel'],
       ['CapabilityBoundingSet', ''],
-      ['RestrictAddressFamilies', 'AF_UNIX AF_INET AF_INET6 AF_NETLINK'],
-      ['PrivateDevices', 'yes'],
-      ['ProtectKernelTunables', 'yes'],
-      ['SystemCallFilter', '@system-service'],
-      ...SANDBOX,
+      ...SCRIPT_SANDBOX,
     ],
     Install: [['WantedBy', 'multi-user.target']],
   });

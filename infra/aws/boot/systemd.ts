@@ -38,6 +38,15 @@ export const SANDBOX: Entries = [
   ['SystemCallErrorNumber', 'EPERM'],
 ];
 
+/** Of what needs a network and files, and nothing of the kernel: scripts with the AWS CLI. */
+export const SCRIPT_SANDBOX: Entries = [
+  ['RestrictAddressFamilies', 'AF_UNIX AF_INET AF_INET6 AF_NETLINK'],
+  ['PrivateDevices', 'yes'],
+  ['ProtectKernelTunables', 'yes'],
+  ['SystemCallFilter', '@system-service'],
+  ...SANDBOX,
+];
+
 export interface Service {
   readonly user: string;
   /** Of [Unit]: order and conditions. */

@@ -1,8 +1,9 @@
 /** An archive of images, kept with the stack: its machines import it wherever it was made. */
-import { copyFileSync, existsSync, linkSync, mkdirSync, renameSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, renameSync, rmSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { stackDirectory } from '../names.ts';
 import { pruneEmpty } from './files.ts';
+import { linkOrCopy } from './link-or-copy.ts';
 import { ABSENT, handler } from './resource.ts';
 
 export interface StoredImageInputs {
@@ -40,14 +41,9 @@ export const storedImage = handler<StoredImageInputs, StoredImageOutputs>({
   },
 });
 
-/** A link where that is possible: it is a quarter of a gigabyte. */
 function store(source: string, file: string): void {
   const work = `${file}.${process.pid}`;
   mkdirSync(dirname(file), { recursive: true });
-  try {
-    linkSync(source, work);
-  } catch {
-    copyFileSync(source, work); // on another file system
-  }
+  linkOrCopy(source, work);
   renameSync(work, file);
 }

@@ -1,8 +1,9 @@
 /** Kubernetes' programs and images, kept with the stack: machines run them wherever they were built or fetched to. */
-import { copyFileSync, existsSync, linkSync, mkdirSync, readdirSync, renameSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, renameSync, rmSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { stackDirectory } from '../names.ts';
 import { pruneEmpty } from './files.ts';
+import { linkOrCopy } from './link-or-copy.ts';
 import { ABSENT, handler } from './resource.ts';
 
 export interface KubernetesArtifactInputs {
@@ -40,17 +41,10 @@ export const kubernetesArtifact = handler<KubernetesArtifactInputs, KubernetesAr
   },
 });
 
-/** Links where that is possible: it is half a gigabyte. */
 function store(source: string, directory: string): void {
   const work = `${directory}.${process.pid}`;
   mkdirSync(join(work, 'bin'), { recursive: true });
   const programs = readdirSync(join(source, 'bin')).map((name) => `bin/${name}`);
-  for (const path of [...programs, 'images.tar']) {
-    try {
-      linkSync(join(source, path), join(work, path));
-    } catch {
-      copyFileSync(join(source, path), join(work, path)); // on another file system
-    }
-  }
+  for (const path of [...programs, 'images.tar']) linkOrCopy(join(source, path), join(work, path));
   renameSync(work, directory);
 }

@@ -212,11 +212,11 @@ env_of 1
 holds "the subnet file has the MTU" [ "$FLANNEL_MTU" = $mtu ]
 if [ -n "$dev4" ]; then
   holds "packets leave by the right device" leaves_by $four2 $dev4
-  [ $all = 4 ] || holds "packets of IPv6 leave by the right device" leaves_by $six2 $dev6
+  [ $all = 4 ] || holds "IPv6 packets leave by the right device" leaves_by $six2 $dev6
   holds "pods reach each other" talk $all
   large() { in_node 1 ping -c 1 -W 5 -M do -s $(($mtu - $1)) -I $2 $3 >/dev/null 2>&1; }
   holds "packets that fill the MTU arrive" large 28 $four1 $four2
-  [ $all = 4 ] || holds "packets of IPv6 that fill the MTU arrive" large 48 $six1 $six2
+  [ $all = 4 ] || holds "IPv6 packets that fill the MTU arrive" large 48 $six1 $six2
 fi
 if [ -n "$dev4" ] && [ "$without" != 'all but routes' ]; then
   ip -n node1 -4 route flush proto 241; ip -n node1 -6 route flush proto 241
@@ -322,10 +322,10 @@ export function suiteResults(cases: readonly BackendCase[]): string[] {
     }
     lines.push(
       'packets leave by the right device',
-      ...if6('packets of IPv6 leave by the right device'),
+      ...if6('IPv6 packets leave by the right device'),
       'pods reach each other',
       'packets that fill the MTU arrive',
-      ...if6('packets of IPv6 that fill the MTU arrive'),
+      ...if6('IPv6 packets that fill the MTU arrive'),
     );
     if (leavesOut === 'all but routes') return lines.map((line) => `${name}: ${line}`);
     lines.push(

@@ -16,7 +16,7 @@ export async function mergeKubeconfig(env: Environment, stack: string, added: st
   say(`${path} has ${name}: ${use}`);
 }
 
-/** From all that have it; false if none has. What is no kubeconfig has none of ours either. */
+/** From all that have it; false if none has. A file that is not a kubeconfig has none of our entries. */
 export async function removeFromKubeconfigs(env: Environment, stack: string): Promise<boolean> {
   const name = kubeconfigName(stack);
   const files = filesWith(env, name);

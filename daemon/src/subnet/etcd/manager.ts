@@ -9,6 +9,7 @@ import { childSignal, sleep } from '../../abort.ts';
 import { messageOf } from '../../errors.ts';
 import { fitsConfig } from '../allocate.ts';
 import { monotonicNow } from '../clock.ts';
+import { ConfigComplaints } from '../config-complaints.ts';
 import { withFallback } from '../fallback.ts';
 import { type KeptStateSettings, NO_KEPT_STATE, openKeptState } from '../kept-state.ts';
 import type {
@@ -187,17 +188,12 @@ export class EtcdSubnetManager implements SubnetManager {
 
   private async *liveConfig(signal: AbortSignal, report: ReportConfig): AsyncGenerator<NetworkConfig> {
     const key = this.context.layout.configKey;
-    let complaint: string | undefined;
-    const complain = (
-      reason: string,
-      { sentence, command }: { readonly sentence: string; readonly command: string },
-    ): void => {
-      const what = this.lastConfig ? 'The changed network config has no effect' : 'Waiting for the network config';
-      const line = `${what}: ${reason}`;
-      if (line !== complaint) this.log.warn({ key }, line);
-      complaint = line;
-      report({ sentence, remedy: `${this.client.commandLine} ${command}` });
-    };
+    const complaints = new ConfigComplaints({ key }, this.log, report);
+    const complain = (reason: string, sentence: string, command: string): void =>
+      complaints.say(this.lastConfig !== undefined, reason, {
+        sentence,
+        remedy: `${this.client.commandLine} ${command}`,
+      });
     const options = { log: this.log, timings: this.timings, waitingFor: 'the network config' };
     for await (const events of watchRange(this.client, { key }, options, signal)) {
       if (signal.aborted) return;
@@ -205,25 +201,19 @@ export class EtcdSubnetManager implements SubnetManager {
       const record = last.type === 'snapshot' ? last.keyValues[0] : last.type === 'put' ? last.keyValue : undefined;
       if (record === undefined) {
         const reason = `the key ${key} is missing`;
-        complain(reason, {
-          sentence: `there is no network config in etcd: ${reason}`,
-          command: `put ${key} <net-conf.json`,
-        });
+        complain(reason, `there is no network config in etcd: ${reason}`, `put ${key} <net-conf.json`);
         continue;
       }
       let config: NetworkConfig;
       try {
         config = parseNetworkConfig(record.value);
       } catch (error) {
-        complain(messageOf(error), {
-          sentence: `the network config in etcd (${key}) is not valid: ${messageOf(error)}`,
-          command: `get ${key}`,
-        });
+        const reason = messageOf(error);
+        complain(reason, `the network config in etcd (${key}) is not valid: ${reason}`, `get ${key}`);
         continue;
       }
-      complaint = undefined;
       this.lastConfig = config;
-      report(undefined);
+      complaints.over();
       this.context.kept.setConfig(record.value);
       yield config;
     }

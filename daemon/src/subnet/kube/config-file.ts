@@ -4,6 +4,7 @@ import { type NetworkConfig, parseNetworkConfig } from '@flannel-ts/flannel/netw
 import type { Logger } from 'pino';
 import { sleep } from '../../abort.ts';
 import { messageOf } from '../../errors.ts';
+import { ConfigComplaints } from '../config-complaints.ts';
 import type { ReportConfig } from '../manager.ts';
 
 /**
@@ -18,7 +19,7 @@ export async function* followConfigFile(
   report?: ReportConfig,
 ): AsyncGenerator<{ readonly config: NetworkConfig; readonly text: string }> {
   let last: string | undefined;
-  let complaint: string | undefined;
+  const complaints = new ConfigComplaints({ file }, log, report);
   let known = false;
   for (; !signal.aborted; await sleep(everyMs, signal)) {
     try {
@@ -26,16 +27,11 @@ export async function* followConfigFile(
       if (text === last) continue;
       last = text;
       const config = parseNetworkConfig(text);
-      complaint = undefined;
       known = true;
-      report?.(undefined);
+      complaints.over();
       yield { config, text };
     } catch (error) {
-      const what = known ? 'The changed network config has no effect' : 'Waiting for the network config';
-      const line = `${what}: ${messageOf(error)}`;
-      if (line !== complaint) log.warn({ file }, line);
-      complaint = line;
-      report?.({
+      complaints.say(known, messageOf(error), {
         sentence: `the network config in ${file} cannot be used: ${messageOf(error)}`,
         remedy: `flanneld config check ${file}`,
       });
